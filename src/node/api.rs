@@ -1,0 +1,291 @@
+//! What goes into a node and what comes out of it.
+
+use crate::ids::{ChannelId, ChannelName, NodeId, StreamId};
+use crate::stats::{DropReason, Plane};
+use crate::time::Duration;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+/// One datagram as it arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// The socket it arrived on.
+    pub plane: Plane,
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// All of it.
+    pub payload: Bytes,
+}
+
+/// What happened on a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamInput {
+    /// It is open: accepted by the host, or connected as `Output::Connect` asked.
+    Opened {
+        /// The other end.
+        peer: SocketAddr,
+        /// What the stream is for.
+        plane: Plane,
+    },
+    /// Bytes arrived.
+    Bytes(Bytes),
+    /// It can take more bytes again, after the host had to hold some back.
+    Writable,
+    /// It is closed, or could not be opened.
+    Closed,
+}
+
+/// What became of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// It was used.
+    Accepted,
+    /// It was dropped and counted.
+    Dropped(DropReason),
+}
+
+/// What the node wants done. The host does them in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a datagram.
+    Transmit {
+        /// From which socket.
+        plane: Plane,
+        /// Where to.
+        to: SocketAddr,
+        /// The whole datagram.
+        payload: Bytes,
+    },
+    /// New packets of one channel, in order: send each to every address of [`Node::children`](crate::node::Node),
+    /// and play them if somebody watches here. The buffers are those that came in.
+    Media {
+        /// The channel.
+        channel: ChannelId,
+        /// RTP packets, oldest first.
+        packets: Vec<Bytes>,
+    },
+    /// Open a TCP stream and report on it with `handle_stream`.
+    Connect {
+        /// Its number.
+        stream: StreamId,
+        /// What it is for.
+        plane: Plane,
+        /// Where to.
+        to: SocketAddr,
+    },
+    /// Write to a stream.
+    Write {
+        /// Which one.
+        stream: StreamId,
+        /// What, after everything written before.
+        bytes: Bytes,
+    },
+    /// Close a stream once everything written has left.
+    Close {
+        /// Which one.
+        stream: StreamId,
+    },
+    /// Something a user may want to know.
+    Event(Event),
+}
+
+/// Where a viewer's media comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerName {
+    /// The user part of the peer's SIP URI: "1", "source", "alice".
+    pub name: String,
+    /// Its Node-ID, where it has told one (a plain SIP agent has none).
+    pub node_id: Option<NodeId>,
+}
+
+/// Something a user may want to know. Each event carries its facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// This node is a peer of the overlay now.
+    Joined,
+    /// No bootstrap node answered.
+    JoinFailed,
+    /// The channel's record is stored; viewers can find it.
+    Published {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// The channel's record could not be stored; the node goes on trying.
+    PublishFailed {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// The lookup found these providers (answer to the command `providers`).
+    Providers {
+        /// The name that was looked up.
+        name: ChannelName,
+        /// The live records, best first.
+        providers: Vec<ProviderInfo>,
+    },
+    /// Nobody offers this channel.
+    NotFound {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// Everybody who offers this channel is full or does not answer; the node tries again after this long.
+    Unavailable {
+        /// The channel.
+        channel: ChannelId,
+        /// Until the next attempt.
+        retry_after: Duration,
+    },
+    /// The first packet of the channel has arrived.
+    Playing {
+        /// The channel.
+        channel: ChannelId,
+        /// Who sends it.
+        parent: PeerName,
+        /// Hops from the source; 1 below the source itself.
+        depth: u8,
+    },
+    /// Media stopped: the parent is gone, or silent.
+    Orphaned {
+        /// The channel.
+        channel: ChannelId,
+        /// The parent that was lost.
+        parent: PeerName,
+    },
+    /// Another parent serves the channel now.
+    Reparented {
+        /// The channel.
+        channel: ChannelId,
+        /// The new parent.
+        parent: PeerName,
+        /// Hops from the source.
+        depth: u8,
+        /// Whether a rescue slot was used (until an ordinary one is found).
+        rescue: bool,
+    },
+    /// This node was elected as a relayer of the channel.
+    Elected {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// This node's record as a relayer is stored; viewers can find it.
+    Registered {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// A child is served here now.
+    ChildJoined {
+        /// The channel.
+        channel: ChannelId,
+        /// The child.
+        child: PeerName,
+    },
+    /// A child is no longer served here.
+    ChildLeft {
+        /// The channel.
+        channel: ChannelId,
+        /// The child.
+        child: PeerName,
+    },
+    /// This node told its elector that it is full.
+    FullCapacityReported {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// The table of [`Node::table`](crate::node::Node) changed.
+    TableChanged {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// An elected relayer is ready: it accepted, and reports to this node.
+    RelayerReady {
+        /// The channel.
+        channel: ChannelId,
+        /// The relayer.
+        relayer: PeerName,
+    },
+    /// A relayer of this node's table has fallen silent or left.
+    RelayerLost {
+        /// The channel.
+        channel: ChannelId,
+        /// The relayer.
+        relayer: PeerName,
+    },
+    /// The channel is over for this node.
+    Ended {
+        /// The channel.
+        channel: ChannelId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// The node has left the overlay; nothing more will come.
+    Left,
+}
+
+/// Why a channel is over for this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The source ended the channel.
+    EndOfChannel,
+    /// This node stopped watching or publishing.
+    Stopped,
+}
+
+/// One provider of a channel, as its record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderInfo {
+    /// The provider's Node-ID.
+    pub node_id: NodeId,
+    /// Whether it is the source itself.
+    pub is_source: bool,
+    /// Hops from the source; 0 is the source itself.
+    pub depth: u8,
+    /// Free slots when the record was stored.
+    pub free_slots: u16,
+    /// Its SIP URI.
+    pub contact: String,
+}
+
+/// One row of the peer table (table 1 of the paper).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableRow {
+    /// Hops from the source.
+    pub depth: u8,
+    /// The peer.
+    pub peer: PeerName,
+    /// Its parent; `None` is this node itself.
+    pub parent: Option<PeerName>,
+    /// Whether it is an elected relayer.
+    pub relayer: bool,
+}
+
+/// The caller's mistake, told at once. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The overlay has to be joined first.
+    #[error("not joined to an overlay")]
+    NotJoined,
+    /// The overlay is joined, or being joined, already.
+    #[error("already joined")]
+    AlreadyJoined,
+    /// The node is leaving.
+    #[error("the node is leaving")]
+    Leaving,
+    /// No such channel at this node.
+    #[error("no such channel here")]
+    UnknownChannel,
+    /// This node publishes or watches the channel already.
+    #[error("the channel is in use here already")]
+    ChannelInUse,
+    /// Only the publisher can do this.
+    #[error("this node does not publish the channel")]
+    NotPublisher,
+    /// These bytes are not an RTP packet that may be sent.
+    #[error("not an RTP packet")]
+    NotRtp,
+    /// A limit of the configuration.
+    #[error("too many {0}")]
+    Limit(&'static str),
+}
