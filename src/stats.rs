@@ -83,6 +83,8 @@ drop_reasons! {
     TooOld => "packet older than the window",
     /// Any: a plane or stream that is not in use.
     NotInUse => "nothing listens here",
+    /// Any: more output waits for the host than may.
+    Overloaded => "the host does not drain its output",
     /// Any: larger than this plane's limit.
     TooLarge => "too large",
 }
