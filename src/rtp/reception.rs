@@ -42,11 +42,11 @@ impl Reception {
 
     /// Takes note of a data packet of `len` octets.
     pub fn on_packet(&mut self, now: Instant, sequence: u16, timestamp: u32, len: usize) -> Seen {
-        let restarts = self.window.counts().restarts;
         let seen = self.window.insert(now, sequence);
         if seen == Seen::New {
             self.media.count(len);
-            if self.window.counts().restarts != restarts {
+            if self.window.expected_and_received() == (1, 1) {
+                // The sequence starts here, perhaps anew.
                 self.forget_pace();
             }
             self.measure_jitter(now, timestamp);

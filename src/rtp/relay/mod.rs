@@ -395,8 +395,8 @@ impl Relay {
             match packet {
                 rtcp::Packet::SenderReport { ssrc, info, blocks } => {
                     used |= self.on_report(now, from, blocks);
-                    if let Some(channel) = self.on_sender_report(now, from, *ssrc, info) {
-                        sender_report_of = Some(channel);
+                    if let Some((channel, is_newer)) = self.on_sender_report(now, from, *ssrc, info) {
+                        sender_report_of = sender_report_of.or(is_newer.then_some(channel));
                         used = true;
                     }
                 }
@@ -442,24 +442,26 @@ impl Relay {
         !calls.is_empty()
     }
 
-    /// The channel whose children are to have this SR too: it is the source's, and newer than the last one.
+    /// The channel whose source this SR is from, and whether it is newer than all before, so that the children are to
+    /// have it too.
     fn on_sender_report(
         &mut self,
         now: Instant,
         from: SocketAddr,
         ssrc: u32,
         info: &rtcp::SenderInfo,
-    ) -> Option<ChannelId> {
+    ) -> Option<(ChannelId, bool)> {
         let parents = self.parents.at_mut(from);
         let channel = channel_of(parents, &self.channels, ssrc)?;
         for parent in parents.iter_mut().filter(|parent| parent.channel == channel) {
             parent.state.last_heard = Some(now);
         }
         let state = self.channels.get_mut(&channel)?;
-        state.is_newer_report(info.ntp).then(|| {
+        let is_newer = state.is_newer_report(info.ntp);
+        if is_newer {
             state.reception.on_sender_report(now, info);
-            channel
-        })
+        }
+        Some((channel, is_newer))
     }
 
     /// A parent's notice. One about an unknown source, or none, comes from a parent that has other media than we
