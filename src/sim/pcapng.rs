@@ -318,8 +318,8 @@ mod tests {
         let blocks = capture(|c| c.datagram(Instant::from_micros(7), Plane::Media, from, to, b"abc"));
         let expected = bytes_from_hex(
             "06000000 40000000 02000000 00000000 07ca9a3b 1f000000 1f000000
-             4500001f 00004000 401126cb 0a000001 0a000002
-             17c417c4 000b47e3 616263 00 40000000",
+             4500001f 00004000 401126cc 0a000001 0a000002
+             17c417c4 000bf7ea 616263 00 40000000",
         );
         assert_eq!(blocks[0], expected.unwrap());
     }
