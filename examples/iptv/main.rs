@@ -1,0 +1,6 @@
+//! The host.
+#![allow(unreachable_pub)]
+mod clip;
+mod timer;
+mod ts;
+fn main() {}
