@@ -3,14 +3,15 @@
 //! Each round adds the same span to every PCR, PTS and DTS, and to each PID's continuity counter what the round used
 //! up. A clip is read once; a round copies packets and writes numbers.
 
-use crate::ts::{self, CLOCK, NULL_PID, NotTs, PACKET, PCR_WRAP, Packet, STAMP_WRAP, SplitHeader};
+use crate::ts::{self, CLOCK, NotTs, PACKET, PCR_OFFSET, PCR_WRAP, STAMP_WRAP, SplitHeader};
+use p2piptv::rtp::mp2t::{Packetizer, Pid, TsPacket};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Transport packets in one RTP packet: the most that fit into an Ethernet frame (RFC 2250 §2).
-pub const PER_RTP: usize = 7;
+/// Transport packets in one RTP packet.
+const PER_RTP: usize = Packetizer::PER_PACKET;
 
 /// The most bytes that are read into memory. More has to come through a pipe.
 pub const MAX_BYTES: u64 = 1 << 30;
@@ -52,6 +53,8 @@ struct Stamp {
     packet: usize,
     offset: usize,
     is_pcr: bool,
+    /// Its value in the first round.
+    value: u64,
 }
 
 /// A clip, read and measured.
@@ -63,7 +66,7 @@ pub struct Clip {
     span: u64,
     stamps: Vec<Stamp>,
     /// What a round adds to the continuity counter of each PID.
-    counter_steps: BTreeMap<u16, u8>,
+    counter_steps: BTreeMap<Pid, u8>,
 }
 
 impl Clip {
@@ -85,8 +88,8 @@ impl Clip {
         }
 
         let mut survey = Survey::default();
-        for (i, packet) in bytes.chunks_exact(PACKET).enumerate() {
-            survey.see(i, Packet::new(packet).ok_or(ClipError::Damaged(i))?)?;
+        for (i, (bytes, packet)) in ts::packets(&bytes).enumerate() {
+            survey.see(i, bytes, packet.ok_or(ClipError::Damaged(i))?)?;
         }
         let packets = bytes.len() / PACKET;
         let span = survey.span().ok_or(ClipError::NoClock)?;
@@ -122,7 +125,7 @@ fn ticks(n: u64) -> Duration {
 /// What one walk through the clip finds out.
 #[derive(Default)]
 struct Survey {
-    clock_pid: Option<u16>,
+    clock_pid: Option<Pid>,
     /// Packet index and PCR, counted on from the first one without wraps.
     clock: Vec<(usize, u64)>,
     last_pcr: u64,
@@ -130,27 +133,33 @@ struct Survey {
     /// DTS (or PTS) of each video picture, counted on from the first one: first, last but one, last.
     pictures: Option<(u64, u64, u64)>,
     /// Continuity counters of each PID: of the first payload, and of the last.
-    counters: BTreeMap<u16, (u8, u8)>,
+    counters: BTreeMap<Pid, (u8, u8)>,
 }
 
 impl Survey {
-    fn see(&mut self, i: usize, packet: Packet<'_>) -> Result<(), ClipError> {
+    fn see(&mut self, i: usize, bytes: &[u8; PACKET], packet: TsPacket<'_>) -> Result<(), ClipError> {
         let pid = packet.pid();
-        if packet.has_payload() && pid != NULL_PID {
-            let n = packet.continuity();
+        // Only a payload steps the counter, and stuffing has none that means anything.
+        if !packet.payload().is_empty() && pid != Pid::NULL {
+            let n = packet.continuity_counter();
             self.counters.entry(pid).and_modify(|c| c.1 = n).or_insert((n, n));
         }
-        if let (Some(offset), Some(pcr)) = (packet.pcr_offset(), packet.pcr()) {
-            self.stamps.push(Stamp { packet: i, offset, is_pcr: true });
+        if let Some(pcr) = packet.pcr() {
+            self.stamps.push(Stamp { packet: i, offset: PCR_OFFSET, is_pcr: true, value: pcr.0 });
             if *self.clock_pid.get_or_insert(pid) == pid {
-                self.see_clock(i, pcr)?;
+                self.see_clock(i, pcr.0)?;
             }
         }
-        if let Some(pes) = packet.pes().map_err(|SplitHeader| ClipError::SplitHeader(i))? {
+        if let Some(pes) = ts::pes_header(&packet).map_err(|SplitHeader| ClipError::SplitHeader(i))? {
             let stamps = [pes.pts, pes.dts].into_iter().flatten();
-            self.stamps.extend(stamps.map(|offset| Stamp { packet: i, offset, is_pcr: false }));
+            self.stamps.extend(stamps.map(|offset| Stamp {
+                packet: i,
+                offset,
+                is_pcr: false,
+                value: ts::read_stamp(&bytes[offset..]),
+            }));
             if let (0xe0..=0xef, Some(at)) = (pes.stream_id, pes.dts.or(pes.pts)) {
-                self.see_picture(ts::read_stamp(&packet.bytes()[at..]));
+                self.see_picture(ts::read_stamp(&bytes[at..]));
             }
         }
         Ok(())
@@ -191,7 +200,7 @@ impl Survey {
         by_pictures.map(|stamps| stamps * 300).filter(|&span| span > last).or(Some(by_clock))
     }
 
-    fn counter_steps(&self) -> BTreeMap<u16, u8> {
+    fn counter_steps(&self) -> BTreeMap<Pid, u8> {
         self.counters.iter().map(|(&pid, &(first, last))| (pid, (last + 17 - first) % 16)).collect()
     }
 }
@@ -269,12 +278,12 @@ impl Loop {
         for stamp in clip.stamps[first..].iter().take_while(|s| s.packet == self.next) {
             let field = &mut out[stamp.offset..];
             if stamp.is_pcr {
-                ts::write_pcr(field, (ts::read_pcr(field) + shift) % PCR_WRAP);
+                ts::write_pcr(field, (stamp.value + shift) % PCR_WRAP);
             } else {
-                ts::write_stamp(field, ts::read_stamp(field) + shift / 300);
+                ts::write_stamp(field, stamp.value + shift / 300);
             }
         }
-        let pid = u16::from_be_bytes([out[1] & 0x1f, out[2]]);
+        let pid = Pid(u16::from_be_bytes([out[1] & 0x1f, out[2]]));
         if let Some(step) = clip.counter_steps.get(&pid) {
             let counter = u64::from(out[3] & 0x0f) + self.round % 16 * u64::from(*step);
             out[3] = out[3] & 0xf0 | (counter % 16) as u8;
@@ -291,6 +300,7 @@ impl Loop {
 mod tests {
     use super::*;
     use mpeg2ts::ts::{ReadTsPacket, TsPacketReader, TsPayload};
+    use p2piptv::rtp::mp2t::Pcr;
 
     fn card() -> Rc<Clip> {
         Rc::new(Clip::test_card().expect("the test card that ships with the example"))
@@ -323,12 +333,13 @@ mod tests {
     #[test]
     fn continuity_counters_step_by_one_over_every_seam() {
         let mut last = BTreeMap::new();
-        for p in rounds(&card(), 4).chunks_exact(PACKET).filter_map(Packet::new) {
-            if p.pid() == NULL_PID || !p.has_payload() {
+        for (_, p) in ts::packets(&rounds(&card(), 4)) {
+            let p = p.expect("in step");
+            if p.pid() == Pid::NULL || p.payload().is_empty() {
                 continue;
             }
-            if let Some(before) = last.insert(p.pid(), p.continuity()) {
-                assert_eq!(p.continuity(), (before + 1) % 16, "PID {}", p.pid());
+            if let Some(before) = last.insert(p.pid(), p.continuity_counter()) {
+                assert_eq!(p.continuity_counter(), (before + 1) % 16, "{:?}", p.pid());
             }
         }
         assert_eq!(last.len(), 5, "PAT, SDT, PMT, picture, sound");
@@ -337,15 +348,16 @@ mod tests {
     #[test]
     fn clocks_and_stamps_never_jump() {
         let (mut pcr, mut stamps) = (None, BTreeMap::new());
-        for p in rounds(&card(), 4).chunks_exact(PACKET).filter_map(Packet::new) {
-            if let Some(now) = p.pcr() {
+        for (bytes, p) in ts::packets(&rounds(&card(), 4)) {
+            let p = p.expect("in step");
+            if let Some(Pcr(now)) = p.pcr() {
                 let step = pcr.and_then(|before| ts::ahead(before, now, PCR_WRAP)).unwrap_or(1);
                 assert!((1..=CLOCK / 25).contains(&step), "a PCR step of {step}");
                 pcr = Some(now);
             }
-            let Ok(Some(pes)) = p.pes() else { continue };
+            let Ok(Some(pes)) = ts::pes_header(&p) else { continue };
             let Some(at) = pes.pts else { continue };
-            let now = ts::read_stamp(&p.bytes()[at..]);
+            let now = ts::read_stamp(&bytes[at..]);
             if let Some(before) = stamps.insert(p.pid(), now)
                 && pes.stream_id == 0xe0
             {
@@ -403,14 +415,12 @@ mod tests {
         damaged[1000 * PACKET] = 0;
         assert_eq!(read(damaged), Some(ClipError::Damaged(1000)));
 
-        let null = [&[SYNC_BYTE, 0x1f, 0xff, 0x10][..], &[0xff; 184]].concat();
+        let null = [&[TsPacket::SYNC, 0x1f, 0xff, 0x10][..], &[0xff; 184]].concat();
         assert_eq!(read(null.repeat(20)), Some(ClipError::NoClock));
 
         let twice = TEST_CARD.repeat(2);
         assert!(matches!(read(twice), Some(ClipError::ClockJumps(_))));
     }
-
-    const SYNC_BYTE: u8 = ts::SYNC;
 
     #[test]
     fn leading_rubbish_and_a_cut_tail_are_left_out() {

@@ -1,23 +1,25 @@
-//! MPEG transport stream packets (ISO/IEC 13818-1 §2.4.3): what a host must see to pace, restamp and join a stream.
+//! What a host does with MPEG transport streams beyond looking into them: find the beat, find and move the clock
+//! references (ISO/IEC 13818-1 §2.4.3).
+
+use p2piptv::rtp::mp2t::TsPacket;
 
 /// Bytes of one transport packet.
-pub const PACKET: usize = 188;
-/// The first byte of every packet.
-pub const SYNC: u8 = 0x47;
-/// Stuffing that carries nothing; its continuity counter means nothing.
-pub const NULL_PID: u16 = 0x1fff;
+pub const PACKET: usize = TsPacket::LEN;
 /// Ticks of the system clock (27 MHz) in a second.
 pub const CLOCK: u64 = 27_000_000;
 /// A PCR wraps here: a 33-bit base of 300 ticks each.
 pub const PCR_WRAP: u64 = STAMP_WRAP * 300;
 /// PTS and DTS wrap here, in 90 kHz ticks.
 pub const STAMP_WRAP: u64 = 1 << 33;
+/// Where the six bytes of a PCR stand in a packet that has one.
+pub const PCR_OFFSET: usize = 6;
 
-/// A view of one packet.
-#[derive(Clone, Copy)]
-pub struct Packet<'a>(&'a [u8]);
+/// The packets of a row of bytes, in order; `None` where the sync byte is missing.
+pub fn packets(bytes: &[u8]) -> impl Iterator<Item = (&[u8; PACKET], Option<TsPacket<'_>>)> {
+    bytes.as_chunks().0.iter().map(|packet| (packet, TsPacket::new(packet)))
+}
 
-/// Where the clock references of a packet stand, as byte offsets into the packet.
+/// Where the clock references of a PES packet stand, as byte offsets into the transport packet in which it begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PesHeader {
     /// `stream_id`: 0xe0 to 0xef are video.
@@ -28,106 +30,29 @@ pub struct PesHeader {
     pub dts: Option<usize>,
 }
 
-/// The start of a PES packet whose header does not fit into one transport packet.
+/// A PES header that does not fit into one transport packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SplitHeader;
 
-impl<'a> Packet<'a> {
-    /// `None` unless these are 188 bytes that begin with the sync byte.
-    pub fn new(bytes: &'a [u8]) -> Option<Self> {
-        (bytes.len() == PACKET && bytes[0] == SYNC).then_some(Packet(bytes))
+/// The PES header that begins in this packet (ISO/IEC 13818-1 §2.4.3.6), if one does.
+pub fn pes_header(packet: &TsPacket<'_>) -> Result<Option<PesHeader>, SplitHeader> {
+    let payload = packet.payload();
+    if !packet.starts_unit() || !payload.starts_with(&[0, 0, 1]) {
+        return Ok(None);
     }
-
-    /// The whole packet.
-    pub fn bytes(self) -> &'a [u8] {
-        self.0
+    let &stream_id = payload.get(3).ok_or(SplitHeader)?;
+    // Program map, padding, private 2, ECM, EMM, DSM-CC, H.222.1 type E and directory have no optional header.
+    if matches!(stream_id, 0xbc | 0xbe | 0xbf | 0xf0 | 0xf1 | 0xf2 | 0xf8 | 0xff) {
+        return Ok(Some(PesHeader { stream_id, pts: None, dts: None }));
     }
-
-    /// Which elementary stream or table it belongs to.
-    pub fn pid(self) -> u16 {
-        u16::from_be_bytes([self.0[1] & 0x1f, self.0[2]])
+    let &flags = payload.get(7).ok_or(SplitHeader)?;
+    let start = PACKET - payload.len() + 9;
+    let pts = (flags & 0x80 != 0).then_some(start);
+    let dts = (flags & 0xc0 == 0xc0).then_some(start + 5);
+    match dts.or(pts) {
+        Some(last) if last + 5 > PACKET => Err(SplitHeader),
+        _ => Ok(Some(PesHeader { stream_id, pts, dts })),
     }
-
-    /// Whether a PES packet or a table section begins in it.
-    pub fn unit_start(self) -> bool {
-        self.0[1] & 0x40 != 0
-    }
-
-    /// The four-bit continuity counter.
-    pub fn continuity(self) -> u8 {
-        self.0[3] & 0x0f
-    }
-
-    /// Whether it has a payload; only then the continuity counter steps.
-    pub fn has_payload(self) -> bool {
-        self.0[3] & 0x10 != 0
-    }
-
-    /// The adaptation field after its length byte, cut to what fits.
-    fn adaptation(self) -> &'a [u8] {
-        if self.0[3] & 0x20 == 0 {
-            return &[];
-        }
-        let end = (5 + usize::from(self.0[4])).min(PACKET);
-        &self.0[5..end]
-    }
-
-    fn adaptation_flag(self, mask: u8) -> bool {
-        self.adaptation().first().is_some_and(|flags| flags & mask != 0)
-    }
-
-    /// `random_access_indicator`: a decoder may begin here.
-    pub fn is_random_access(self) -> bool {
-        self.adaptation_flag(0x40)
-    }
-
-    /// Where the PCR stands, if the packet has one.
-    pub fn pcr_offset(self) -> Option<usize> {
-        (self.adaptation_flag(0x10) && self.adaptation().len() >= 7).then_some(6)
-    }
-
-    /// The program clock reference, in 27 MHz ticks.
-    pub fn pcr(self) -> Option<u64> {
-        Some(read_pcr(&self.0[self.pcr_offset()?..]))
-    }
-
-    fn payload_offset(self) -> usize {
-        let adaptation = if self.0[3] & 0x20 == 0 { 0 } else { 1 + usize::from(self.0[4]) };
-        (4 + adaptation).min(PACKET)
-    }
-
-    /// The payload; empty when there is none.
-    pub fn payload(self) -> &'a [u8] {
-        if self.has_payload() { &self.0[self.payload_offset()..] } else { &[] }
-    }
-
-    /// The PES header that begins in this packet (ISO/IEC 13818-1 §2.4.3.6), if one does.
-    pub fn pes(self) -> Result<Option<PesHeader>, SplitHeader> {
-        let payload = self.payload();
-        if !self.unit_start() || !payload.starts_with(&[0, 0, 1]) {
-            return Ok(None);
-        }
-        let &stream_id = payload.get(3).ok_or(SplitHeader)?;
-        // Program map, padding, private 2, ECM, EMM, directory, DSM-CC and H.222.1 type E have no optional header.
-        if matches!(stream_id, 0xbc | 0xbe | 0xbf | 0xf0 | 0xf1 | 0xf2 | 0xf8 | 0xff) {
-            return Ok(Some(PesHeader { stream_id, pts: None, dts: None }));
-        }
-        let &flags = payload.get(7).ok_or(SplitHeader)?;
-        let start = self.payload_offset() + 9;
-        let pts = (flags & 0x80 != 0).then_some(start);
-        let dts = (flags & 0xc0 == 0xc0).then_some(start + 5);
-        match dts.or(pts) {
-            Some(last) if last + 5 > PACKET => Err(SplitHeader),
-            _ => Ok(Some(PesHeader { stream_id, pts, dts })),
-        }
-    }
-}
-
-/// Reads the six bytes of a PCR. The caller has them: `bytes` is at least that long.
-pub fn read_pcr(bytes: &[u8]) -> u64 {
-    let base = bytes[..4].iter().fold(0, |n, &b| n << 8 | u64::from(b)) << 1 | u64::from(bytes[4] >> 7);
-    let extension = u64::from(bytes[4] & 1) << 8 | u64::from(bytes[5]);
-    base * 300 + extension
 }
 
 /// Writes the six bytes of a PCR, reserved bits set.
@@ -164,7 +89,8 @@ pub fn ahead(earlier: u64, later: u64, wrap: u64) -> Option<u64> {
 /// within the first `stride` bytes.
 fn sync_offset(bytes: &[u8], stride: usize) -> Option<usize> {
     (0..stride.min(bytes.len())).find(|&start| {
-        start + PACKET <= bytes.len() && bytes[start..].iter().step_by(stride).take(5).all(|&b| b == SYNC)
+        start + PACKET <= bytes.len()
+            && bytes[start..].iter().step_by(stride).take(5).all(|&b| b == TsPacket::SYNC)
     })
 }
 
@@ -214,7 +140,7 @@ impl Splitter {
                 self.synced = true;
             } else if rest.len() < PACKET {
                 break;
-            } else if rest[0] != SYNC {
+            } else if rest[0] != TsPacket::SYNC {
                 self.synced = false;
             } else {
                 each(&rest[..PACKET]);
@@ -229,20 +155,22 @@ impl Splitter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use p2piptv::rtp::mp2t::Pcr;
 
     fn packet(pid: u16, continuity: u8) -> [u8; PACKET] {
         let mut p = [0xff; PACKET];
-        p[..4].copy_from_slice(&[SYNC, (pid >> 8) as u8, pid as u8, 0x10 | continuity]);
+        p[..4].copy_from_slice(&[TsPacket::SYNC, (pid >> 8) as u8, pid as u8, 0x10 | continuity]);
         p
     }
 
     #[test]
     fn clock_references_survive_a_round_trip() {
         for pcr in [0, 1, 299, 300, 27_000_000, 0x1_2345_6789 * 300 + 123, PCR_WRAP - 1] {
-            let mut b = [0; 6];
-            write_pcr(&mut b, pcr);
-            assert_eq!(read_pcr(&b), pcr);
-            assert_eq!(b[4] & 0x7e, 0x7e, "reserved bits are ones");
+            let mut p = packet(256, 0);
+            p[3..6].copy_from_slice(&[0x20, 183, 0x10]);
+            write_pcr(&mut p[PCR_OFFSET..], pcr);
+            assert_eq!(TsPacket::new(&p).and_then(|p| p.pcr()), Some(Pcr(pcr)));
+            assert_eq!(p[10] & 0x7e, 0x7e, "reserved bits are ones");
         }
         for stamp in [0, 1, 90_000, 0x1_5555_5555, STAMP_WRAP - 1] {
             let mut b = [0x31, 0, 0, 0, 0];
@@ -300,11 +228,11 @@ mod tests {
     fn a_header_that_runs_over_the_end_of_the_packet_is_told_apart_from_none() {
         let mut p = packet(256, 0);
         p[1] |= 0x40;
-        assert_eq!(Packet::new(&p).map(|p| p.pes()), Some(Ok(None)), "a table, not a PES packet");
+        assert_eq!(TsPacket::new(&p).map(|p| pes_header(&p)), Some(Ok(None)), "a table, not a PES packet");
         p[3] |= 0x20;
         p[4] = 170; // leaves 13 bytes: the PTS would need 14
         p[5] = 0;
         p[175..188].copy_from_slice(&[0, 0, 1, 0xe0, 0, 0, 0x80, 0x80, 5, 0x21, 0, 1, 0]);
-        assert_eq!(Packet::new(&p).map(|p| p.pes()), Some(Err(SplitHeader)));
+        assert_eq!(TsPacket::new(&p).map(|p| pes_header(&p)), Some(Err(SplitHeader)));
     }
 }
