@@ -8,7 +8,10 @@
 //! | [`sdp`] | session descriptions, offer and answer |
 //! | [`body`] | what INFO and BYE say about the tree |
 //! | [`stream`] | messages on a TCP stream |
+//! | `arbitrary` | generators of all these for fuzzing and property tests (feature `arbitrary`) |
 
+#[cfg(feature = "arbitrary")]
+mod arbitrary;
 pub mod body;
 pub mod msg;
 pub mod sdp;
