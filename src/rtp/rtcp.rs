@@ -193,7 +193,7 @@ impl<'a> Chunk<'a> {
                 [item, len, rest @ ..] => {
                     let (text, rest) = rest.split_at_checked(usize::from(*len))?;
                     if *item == Descriptions::CNAME {
-                        cname = cname.or(Some(text));
+                        cname = Some(text);
                     }
                     items = rest;
                 }

@@ -307,6 +307,17 @@ fn an_announced_source_yields_to_the_one_that_is_heard() {
     assert_eq!(b.datagram(1200, 4, rtp(0xbbbb, 500)), Ok(()));
 }
 
+#[test]
+fn a_source_that_is_gone_has_to_confirm_itself_again() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    b.datagram(300, 1, rtp(0xbbbb, 7)).unwrap_err();
+    b.datagram(301, 1, rtp(0xbbbb, 8)).unwrap();
+    b.add_parent(at(600), CallId::placed(3), CHANNEL, addr(3), Some(SSRC)).unwrap();
+    assert_eq!(b.datagram(601, 1, rtp(0xbbbb, 8)), Err(DropReason::UnknownSsrc));
+    assert_eq!(b.datagram(602, 3, rtp(SSRC, 2)), Ok(()));
+}
+
 // Who is served.
 
 #[test]
@@ -697,6 +708,24 @@ fn the_last_sender_report_comes_back_in_the_receiver_report() {
     let Some(rtcp::Packet::ReceiverReport { blocks, .. }) = packets.first() else { panic!() };
     let block = blocks.iter().next().unwrap();
     assert_eq!((block.last_sr, block.delay_since_last_sr), (0x2222_3333, 1 << 15));
+}
+
+#[test]
+fn the_sender_reports_of_a_new_source_start_anew() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    b.datagram(0, 1, sr(SSRC, 100 << 32, &[])).unwrap();
+    b.datagram(300, 1, rtp(0xbbbb, 7)).unwrap_err();
+    b.datagram(301, 1, rtp(0xbbbb, 8)).unwrap();
+    b.timeout(at(1000), &mut Seeded::new(1));
+    let (_, report) = b.sends[0].clone();
+    let packets = rtcp::parse(&report).unwrap();
+    let Some(rtcp::Packet::ReceiverReport { blocks, .. }) = packets.first() else { panic!() };
+    let block = blocks.iter().next().unwrap();
+    assert_eq!((block.ssrc, block.last_sr, block.delay_since_last_sr), (0xbbbb, 0, 0));
+    // Its clock may be behind the one of the old source.
+    b.datagram(1100, 1, sr(0xbbbb, 50 << 32, &[])).unwrap();
+    assert_eq!(b.receivers(), [addr(9)]);
 }
 
 // Anything.
