@@ -1,6 +1,10 @@
 //! What the host decides: how much this node uploads, the timers of the profile, and the limits.
 
 use crate::time::Duration;
+use alloc::sync::Arc;
+
+/// The shortest timer.
+const LEAST: Duration = Duration::from_millis(1);
 
 /// Which behaviour a node shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,33 +158,34 @@ impl Config {
         self.profile == Profile::Paper
     }
 
-    /// The same, with every timer long enough that a timer which fires is due later the next time.
-    pub(super) fn sane(mut self) -> Self {
-        let least = Duration::from_millis(1);
+    /// The same, with every timer long enough that one which fires is due later the next time, and no rescue slots where
+    /// there is nothing to rescue with. A configuration that is in order stays shared.
+    pub(super) fn sane(shared: Arc<Self>) -> Arc<Self> {
+        let mut config = Config::clone(&shared);
         for timer in [
-            &mut self.hold_after,
-            &mut self.repair_after,
-            &mut self.hold_limit,
-            &mut self.hedge_after,
-            &mut self.answer_limit,
-            &mut self.fetch_limit,
-            &mut self.retry_after,
-            &mut self.retry_limit,
-            &mut self.busy_retry_after,
-            &mut self.alive_interval,
-            &mut self.child_silence,
-            &mut self.offer_limit,
-            &mut self.candidate_backoff,
-            &mut self.update_interval,
-            &mut self.register_interval,
-            &mut self.adrift_limit,
+            &mut config.hold_after,
+            &mut config.repair_after,
+            &mut config.hold_limit,
+            &mut config.hedge_after,
+            &mut config.answer_limit,
+            &mut config.fetch_limit,
+            &mut config.retry_after,
+            &mut config.retry_limit,
+            &mut config.busy_retry_after,
+            &mut config.alive_interval,
+            &mut config.child_silence,
+            &mut config.offer_limit,
+            &mut config.candidate_backoff,
+            &mut config.update_interval,
+            &mut config.register_interval,
+            &mut config.adrift_limit,
         ] {
-            *timer = (*timer).max(least);
+            *timer = (*timer).max(LEAST);
         }
-        if self.capacity == 0 || self.is_paper() {
-            self.rescue_slots = 0;
+        if config.capacity == 0 || config.is_paper() {
+            config.rescue_slots = 0;
         }
-        self
+        if config == *shared { shared } else { Arc::new(config) }
     }
 }
 
