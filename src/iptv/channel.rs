@@ -252,11 +252,7 @@ impl<P: Copy + Ord> Channel<P> {
     fn send_on(&mut self, call: CallId, peer: P, urgent: bool, turn: &mut Turn<'_, P>) {
         let providers = match &mut self.station {
             _ if turn.config.is_paper() => Vec::new(),
-            Station::Publisher { election, .. } => {
-                election.table.seen(peer, turn.now);
-                let most = usize::from(turn.config.limits.redirect_contacts);
-                election.table.redirect(peer, most, turn.now, |n| turn.entropy.below(n))
-            }
+            Station::Publisher { election, .. } => election.redirect(peer, turn),
             // An orphan has better addresses than the source; a newcomer does not.
             Station::Viewer(w) => {
                 let source = w.viewer.source().filter(|&s| s != peer && !urgent);

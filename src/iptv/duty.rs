@@ -203,7 +203,7 @@ impl<P: Copy + Ord> Duty<P> {
         if let Dialog::Broken { redial } = self.dialog
             && redial <= turn.now
         {
-            let call = turn.invite(self.channel, self.elector, InviteKind::Control);
+            let call = turn.invite(self.channel, self.elector, InviteKind::Control, turn.uplink.free());
             self.dialog = Dialog::Dialling(call);
         }
     }

@@ -7,12 +7,13 @@
 
 use super::fact::ByeReason;
 use super::order::{Event, InviteKind, Order};
-use super::report::{Child, Report};
+use super::report::{Child, Provider, Report};
 use super::table::{Standing, Table};
 use super::turn::Turn;
 use crate::ids::{CallId, ChannelId};
 use crate::time::{Instant, earliest};
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 #[derive(Debug)]
 struct Offer<P> {
@@ -30,11 +31,13 @@ pub(super) struct Election<P> {
     offer: Option<Offer<P>>,
     controls: BTreeMap<CallId, P>,
     sweep_at: Option<Instant>,
+    /// Somebody for whom no relayer was open: all free slots are promised, or hang below the caller itself.
+    turned_away: Option<P>,
 }
 
 impl<P: Copy + Ord> Election<P> {
     pub(super) const fn new(channel: ChannelId, table: Table<P>) -> Self {
-        Election { channel, table, offer: None, controls: BTreeMap::new(), sweep_at: None }
+        Election { channel, table, offer: None, controls: BTreeMap::new(), sweep_at: None, turned_away: None }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -64,13 +67,29 @@ impl<P: Copy + Ord> Election<P> {
         }
     }
 
-    /// Elects when no slot is left anywhere and nobody is being asked.
+    /// Where a caller may be sent. If nowhere, one more relayer is wanted.
+    pub(super) fn redirect(&mut self, caller: P, turn: &mut Turn<'_, P>) -> Vec<Provider<P>> {
+        self.table.seen(caller, turn.now);
+        let most = usize::from(turn.config.limits.redirect_contacts);
+        let providers = self.table.redirect(caller, most, turn.now, |n| turn.entropy.below(n));
+        if providers.is_empty() {
+            self.turned_away = Some(caller);
+        }
+        providers
+    }
+
+    /// Elects when no slot is left, or none for somebody who asked, and nobody is being asked.
     pub(super) fn settle(&mut self, turn: &mut Turn<'_, P>) {
         if self.sweep_at.is_none() && !self.table.is_empty() {
             self.sweep_at = Some(turn.now + turn.config.alive_interval);
         }
-        while self.offer.is_none() && turn.uplink.free() == 0 && !self.table.is_open() {
-            let Some(peer) = self.table.candidate(turn.now, turn.config.is_paper()) else { return };
+        let turned_away = self.turned_away.take();
+        while self.offer.is_none()
+            && turn.uplink.free() == 0
+            && (turned_away.is_some() || !self.table.is_open())
+        {
+            let paper = turn.config.is_paper();
+            let Some(peer) = self.table.candidate(turn.now, paper, turned_away) else { return };
             self.make_offer(peer, turn);
         }
     }
@@ -89,7 +108,7 @@ impl<P: Copy + Ord> Election<P> {
                 self.table.rest(peer, turn.now + turn.config.candidate_backoff);
                 return;
             }
-            None => Some(turn.invite(self.channel, peer, InviteKind::Control)),
+            None => Some(turn.invite(self.channel, peer, InviteKind::Control, turn.uplink.free())),
         };
         self.table.offer(peer, register);
         self.offer = Some(Offer { peer, dialling, until });
@@ -116,19 +135,19 @@ impl<P: Copy + Ord> Election<P> {
 
     /// Fires what is due. The answer names relayers that were lost: whoever of them sits in a slot of this node and is
     /// silent there as well may be put out.
-    pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_, P>) -> alloc::vec::Vec<P> {
+    pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_, P>) -> Vec<P> {
         if self.offer.as_ref().is_some_and(|o| o.until <= turn.now) {
             self.withdraw(turn);
         }
         if self.sweep_at.is_none_or(|t| turn.now < t) {
-            return alloc::vec::Vec::new();
+            return Vec::new();
         }
         self.sweep_at = None;
         // The jitter of the last message, and its way.
         let window = turn.config.alive_interval.saturating_mul(u32::from(turn.config.alive_misses))
             + turn.config.alive_interval / 4;
         let limit = turn.now - window;
-        let lost = if turn.awake_since > limit { alloc::vec::Vec::new() } else { self.table.silent(limit) };
+        let lost = if turn.awake_since > limit { Vec::new() } else { self.table.silent(limit) };
         for &relayer in &lost {
             self.lose(relayer, turn);
         }

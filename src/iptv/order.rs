@@ -44,7 +44,7 @@ pub enum Order<P> {
         peer: P,
         /// What for.
         kind: InviteKind,
-        /// Free ordinary slots of this node.
+        /// How many children of this channel this node could serve.
         slots: u16,
     },
     /// Give up a placed call that was not answered. Should an answer come all the same, it will be told and BYEd.

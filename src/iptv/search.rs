@@ -59,6 +59,8 @@ pub(super) struct Scope<'a, P> {
     pub(super) known: &'a [P],
     /// Never asked: this node's children and the parent that is to be left.
     pub(super) excluded: &'a [P],
+    /// How many children of this channel this node could serve.
+    pub(super) slots: u16,
     /// The longest round trip seen.
     pub(super) rtt: Duration,
 }
@@ -195,7 +197,7 @@ impl<P: Copy + Ord> Search<P> {
         }
         let urgent = self.purpose == Purpose::Repair && !turn.config.is_paper();
         let kind = if urgent { InviteKind::Urgent } else { InviteKind::Media };
-        let call = turn.invite(scope.channel, candidate.peer, kind);
+        let call = turn.invite(scope.channel, candidate.peer, kind, scope.slots);
         self.asked.push(candidate.peer);
         self.calls.push(Asked { call, candidate, until: turn.now + turn.config.answer_limit });
         self.hedge_at = turn.now + turn.config.hedge_after.max(scope.rtt.saturating_mul(3));
@@ -227,7 +229,10 @@ impl<P: Copy + Ord> Search<P> {
         }
         self.phase = Phase::Fetched;
         self.found_nobody = providers.is_empty();
-        let ranked = rank(providers, turn.config, turn.entropy);
+        // Who is served already has no need to ask those that are full.
+        let idle = |p: &&Provider<P>| self.purpose != Purpose::Move || p.free != Some(0);
+        let providers: Vec<_> = providers.iter().filter(idle).copied().collect();
+        let ranked = rank(&providers, turn.config, turn.entropy);
         let redirects = 0;
         self.queue.extend(ranked.into_iter().chain(source).map(|peer| Candidate { peer, redirects }));
     }

@@ -97,6 +97,11 @@ impl<P: Copy + Ord> Seats<P> {
         self.seats.len()
     }
 
+    /// Children in ordinary slots.
+    pub(super) fn ordinary(&self) -> u16 {
+        u16::try_from(self.seats.iter().filter(|s| !s.rescue).count()).unwrap_or(u16::MAX)
+    }
+
     pub(super) fn iter(&self) -> core::slice::Iter<'_, Seat<P>> {
         self.seats.iter()
     }

@@ -398,9 +398,12 @@ impl<P: Copy + Ord> Table<P> {
     }
 
     /// The next candidate (P11): of the lowest layer that has one. Which of the layer is the policy's choice (Q10): the
-    /// first of the table, or else the one with most slots, then the nearest, then the oldest.
-    pub(super) fn candidate(&self, now: Instant, paper: bool) -> Option<P> {
-        let able = |&(_, _, p): &(u8, u32, P)| !self.rests(p, now);
+    /// first of the table, or else the one with most slots, then the nearest, then the oldest. Nobody who hangs below
+    /// `caller`, for whom the slots are wanted.
+    pub(super) fn candidate(&self, now: Instant, paper: bool, caller: Option<P>) -> Option<P> {
+        let able = |&(_, _, p): &(u8, u32, P)| {
+            !self.rests(p, now) && caller.is_none_or(|c| p != c && !self.is_below(p, c))
+        };
         let mut able = self.electable.iter().copied().filter(able);
         let first = able.next()?;
         if paper {

@@ -40,11 +40,11 @@ impl<P> Turn<'_, P> {
         self.orders.push_back(Order::Bye { call, reason });
     }
 
-    /// Places a call under a new number.
-    pub(super) fn invite(&mut self, channel: ChannelId, peer: P, kind: InviteKind) -> CallId {
+    /// Places a call under a new number. `slots` is what this node could serve.
+    pub(super) fn invite(&mut self, channel: ChannelId, peer: P, kind: InviteKind, slots: u16) -> CallId {
         let call = CallId::placed(*self.placed_calls);
         *self.placed_calls = self.placed_calls.wrapping_add(1);
-        self.orders.push_back(Order::Invite { channel, call, peer, kind, slots: self.uplink.free() });
+        self.orders.push_back(Order::Invite { channel, call, peer, kind, slots });
         call
     }
 

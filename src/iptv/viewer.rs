@@ -211,7 +211,10 @@ impl<P: Copy + Ord> Viewer<P> {
             _ if turn.config.is_paper() => return Vec::new(),
             Purpose::Join => return Vec::new(),
             Purpose::Repair => self.backups.iter().map(|b| b.peer).collect(),
-            Purpose::Move => rank(&self.known, turn.config, turn.entropy),
+            Purpose::Move => {
+                let open: Vec<_> = self.known.iter().copied().filter(|p| p.free != Some(0)).collect();
+                rank(&open, turn.config, turn.entropy)
+            }
         };
         known.extend(self.source);
         known
@@ -232,6 +235,7 @@ impl<P: Copy + Ord> Viewer<P> {
             source: self.source,
             known: &known,
             excluded: &excluded,
+            slots: turn.uplink.free().saturating_add(seats.ordinary()),
             rtt: self.rtt,
         };
         let result = act(&mut search, &scope, turn);
