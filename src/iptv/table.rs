@@ -392,9 +392,9 @@ impl<P: Copy + Ord> Table<P> {
         self.relayers.iter().copied().filter(silent).collect()
     }
 
-    /// Whether some relayer has a free slot.
+    /// Whether some relayer has a free slot, and media to fill it as far as anybody knows.
     pub(super) fn is_open(&self) -> bool {
-        !self.open.is_empty()
+        self.open.first().is_some_and(|o| o.0 != ADRIFT)
     }
 
     /// The next candidate (P11): of the lowest layer that has one. Which of the layer is the policy's choice (Q10): the
