@@ -1,6 +1,99 @@
 //! Transactions (RFC 3261 §17, as corrected by RFC 6026).
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`invite_client`] | figure 5 of RFC 6026 |
+//! | [`non_invite_client`] | figure 6 of RFC 3261 |
+//! | [`invite_server`] | figure 7 of RFC 6026 |
+//! | [`non_invite_server`] | figure 8 of RFC 3261 |
+//! | `client`, `server` | inputs and actions of the machines, and the two tables with one deadline each |
+//! | `key` | which server transaction a request belongs to |
+//! | `alarm` | the two clocks of a machine |
+//!
+//! A machine is one `match (state, input)`; it knows no bytes. A table knows the bytes, the paths and the limits. What
+//! they want done goes into an [`Outbox`], in order.
 
+mod alarm;
+pub mod client;
+pub mod invite_client;
+pub mod invite_server;
+mod key;
+pub mod non_invite_client;
+pub mod non_invite_server;
+pub mod server;
+
+pub use client::{Branch, Clients, Outgoing};
+pub use invite_client::InviteClient;
+pub use invite_server::InviteServer;
+pub use key::Key;
+pub use non_invite_client::NonInviteClient;
+pub use non_invite_server::NonInviteServer;
+pub use server::Servers;
+
+use crate::ids::StreamId;
 use crate::time::Duration;
+use alloc::collections::VecDeque;
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+/// How a message travels to its next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// A datagram to this address.
+    Datagram(SocketAddr),
+    /// The stream with this number as long as it is open, otherwise one to this address.
+    Stream {
+        /// The stream that the message belongs to, if there is one already.
+        id: Option<StreamId>,
+        /// Where to open one.
+        to: SocketAddr,
+    },
+}
+
+impl Path {
+    /// Whether the transport repeats what gets lost.
+    pub const fn is_reliable(&self) -> bool {
+        matches!(self, Path::Stream { .. })
+    }
+
+    /// The address of the next hop.
+    pub const fn address(&self) -> SocketAddr {
+        match *self {
+            Path::Datagram(to) | Path::Stream { to, .. } => to,
+        }
+    }
+}
+
+/// What the tables want done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event<U> {
+    /// Send a message.
+    Send {
+        /// Which way.
+        path: Path,
+        /// The whole message.
+        bytes: Bytes,
+        /// The client transaction that must know when it cannot be sent.
+        client: Option<Branch>,
+    },
+    /// No response came (Timers B and F). The transaction is gone.
+    TimedOut {
+        /// Which transaction.
+        branch: Branch,
+        /// What the user wanted to be reminded of.
+        user: U,
+    },
+    /// The request could not be sent. The transaction is gone.
+    Failed {
+        /// Which transaction.
+        branch: Branch,
+        /// What the user wanted to be reminded of.
+        user: U,
+    },
+}
+
+/// What the tables want done, oldest first.
+pub type Outbox<U> = VecDeque<Event<U>>;
 
 /// The values that every timer of RFC 3261 table 4 is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
