@@ -1,6 +1,6 @@
 //! Dialogs (RFC 3261 §12): what two user agents remember about each other between an INVITE and its BYE.
 
-use super::msg::{CSeq, Headers, Method, NameAddr, Request, Response, SipUri, Status, Uri};
+use super::msg::{CSeq, Headers, Method, NameAddr, Request, Response, SipUri, Status};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -46,7 +46,7 @@ pub struct Dialog {
     /// The peer's address with its tag: To of our requests.
     pub remote: NameAddr<'static>,
     /// The remote target: the peer's Contact.
-    pub target: Uri<'static>,
+    pub target: SipUri<'static>,
     /// The route set. Fixed at the creation of the dialog.
     routes: Vec<NameAddr<'static>>,
     /// The CSeq number of our last request. ACK and CANCEL take none.
@@ -59,18 +59,15 @@ pub struct Dialog {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Routed {
     /// The Request-URI.
-    pub uri: Uri<'static>,
+    pub uri: SipUri<'static>,
     /// The Route headers.
     pub routes: Vec<NameAddr<'static>>,
 }
 
 impl Routed {
     /// The URI of the next hop.
-    pub fn next_hop(&self) -> &Uri<'static> {
-        match self.routes.first() {
-            Some(route) if is_loose(route) => route.uri(),
-            _ => &self.uri,
-        }
+    pub fn next_hop(&self) -> &SipUri<'static> {
+        self.routes.first().filter(|r| is_loose(r)).and_then(NameAddr::sip_uri).unwrap_or(&self.uri)
     }
 }
 
@@ -85,12 +82,12 @@ impl Dialog {
         let bad = Status::BAD_REQUEST;
         let (Ok(Some(from)), Ok(Some(to))) = (h.from(), h.to()) else { return Err(bad) };
         let (Ok(Some(call_id)), Ok(Some(cseq))) = (h.call_id(), h.cseq()) else { return Err(bad) };
-        let Ok(Some(contact)) = h.contact() else { return Err(bad) };
+        let target = target_of(h).ok_or(bad)?;
         Ok(Dialog {
             call_id: call_id.to_string(),
             local: to.into_owned().with_tag(local_tag).map_err(|_| bad)?,
             remote: from.into_owned(),
-            target: contact.uri().clone().into_owned(),
+            target,
             routes: route_set(h, false).ok_or(bad)?,
             local_cseq: 0,
             remote_cseq: Some(cseq.number),
@@ -105,7 +102,7 @@ impl Dialog {
         Some(Dialog {
             call_id: ours.call_id().ok()??.to_string(),
             local: ours.from().ok()??.into_owned(),
-            target: theirs.contact().ok()??.uri().clone().into_owned(),
+            target: target_of(theirs)?,
             remote,
             routes: route_set(theirs, true)?,
             local_cseq: ours.cseq().ok()??.number,
@@ -120,6 +117,16 @@ impl Dialog {
             remote_tag: tag_of(&self.remote),
             local_tag: tag_of(&self.local),
         }
+    }
+
+    /// The CSeq number of our last request: that of the INVITE until another one follows, and so the ACK's.
+    pub fn local_cseq(&self) -> u32 {
+        self.local_cseq
+    }
+
+    /// The CSeq number of the peer's last request.
+    pub fn remote_cseq(&self) -> Option<u32> {
+        self.remote_cseq
     }
 
     /// The CSeq of our next request.
@@ -142,38 +149,37 @@ impl Dialog {
 
     /// A target refresh (§12.2): the peer's new Contact. The route set stays.
     pub fn refresh_target(&mut self, headers: &Headers) {
-        if let Ok(Some(contact)) = headers.contact() {
-            self.target = contact.uri().clone().into_owned();
+        if let Some(target) = target_of(headers) {
+            self.target = target;
         }
     }
 
     /// Request-URI and Route of a request to the peer (§12.2.1.1), for loose and for strict routers.
     pub fn route(&self) -> Routed {
-        match self.routes.split_first() {
-            Some((first, rest)) if !is_loose(first) => {
+        let strict = self.routes.split_first().filter(|(first, _)| !is_loose(first));
+        match strict.and_then(|(first, rest)| Some((first.sip_uri()?, rest))) {
+            Some((uri, rest)) => {
                 let target = NameAddr::new(self.target.clone());
-                let routes = rest.iter().cloned().chain([target]).collect();
-                Routed { uri: first.uri().clone(), routes }
+                Routed { uri: uri.clone(), routes: rest.iter().cloned().chain([target]).collect() }
             }
-            _ => Routed { uri: self.target.clone(), routes: self.routes.clone() },
+            None => Routed { uri: self.target.clone(), routes: self.routes.clone() },
         }
     }
 
-    /// The remote target, when it is a SIP URI.
-    pub fn target(&self) -> Option<&SipUri<'static>> {
-        self.target.sip()
-    }
 }
 
-/// Record-Route as a route set: in order at the receiver, reversed at the caller. `None` when it is malformed or longer
-/// than [`MAX_ROUTES`].
+/// The Contact of a message that makes or refreshes a dialog: a SIP URI.
+fn target_of(headers: &Headers) -> Option<SipUri<'static>> {
+    Some(headers.contact().ok()??.sip_uri()?.clone().into_owned())
+}
+
+/// Record-Route as a route set: in order at the receiver, reversed at the caller. `None` when it is malformed, holds
+/// anything but SIP URIs, or is longer than [`MAX_ROUTES`].
 fn route_set(headers: &Headers, reversed: bool) -> Option<Vec<NameAddr<'static>>> {
     let mut routes = Vec::new();
     for route in headers.record_routes() {
-        if routes.len() == MAX_ROUTES {
-            return None;
-        }
-        routes.push(route.ok()?.into_owned());
+        let route = route.ok().filter(|r| r.sip_uri().is_some() && routes.len() < MAX_ROUTES)?;
+        routes.push(route.into_owned());
     }
     if reversed {
         routes.reverse();

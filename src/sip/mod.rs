@@ -1,9 +1,15 @@
-//! The signalling plane: SIP.
+//! SIP: session signalling between viewers and providers (RFC 3261 and what updates it).
+//!
+//! From the wire inwards:
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | [`transaction`] | RFC 3261 §17 and RFC 6026: the four state machines, and the table that holds them |
+//! | [`msg`] | messages: bytes ↔ typed values, and the judgement of what a wrong request is answered |
+//! | [`transaction`] | RFC 3261 §17 and RFC 6026: the four state machines, and the tables that hold them |
+//! | [`dialog`] | RFC 3261 §12: what two agents remember about each other between an INVITE and its BYE |
 //! | [`agent`] | the plane's machine: calls, INFO, BYE; orders in, facts out |
 
 pub mod agent;
+pub mod dialog;
+pub mod msg;
 pub mod transaction;

@@ -60,6 +60,14 @@ impl Config {
     }
 }
 
+/// A configuration that no agent can work with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// [`Config::domain`] is neither a host name nor an address.
+    #[error("the domain is not a host name")]
+    Domain,
+}
+
 /// What a peer can make grow, and what happens at the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -71,7 +79,7 @@ pub struct Limits {
     pub client_transactions: usize,
     /// Streams at a time. A further accepted one is closed; a request that needs a new one fails.
     pub streams: usize,
-    /// Bytes that wait for a stream to open. Beyond it the stream is closed and its requests fail.
+    /// Bytes that wait for a stream to open. Beyond it a request fails.
     pub unwritten: usize,
     /// The largest request that goes by UDP when both are possible (RFC 3261 §18.1.1).
     pub datagram: usize,

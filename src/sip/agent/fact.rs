@@ -2,6 +2,7 @@
 
 use super::Transport;
 use crate::ids::{CallId, NodeId};
+use crate::sip::msg::Status;
 use crate::time::Duration;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -53,10 +54,10 @@ pub struct Invitation {
 }
 
 /// A final answer that is not a 2xx, received or given.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The status code, 300 to 699.
-    pub status: u16,
+    /// The status, 300 to 699.
+    pub status: Status,
     /// Where to ask instead (a 302), best first. At most [`Refusal::MAX_CONTACTS`].
     pub contacts: Vec<Peer>,
     /// When to ask again (a 503).
@@ -68,7 +69,7 @@ impl Refusal {
     pub const MAX_CONTACTS: usize = 8;
 
     /// A refusal that says no more than this.
-    pub const fn status(status: u16) -> Self {
+    pub const fn status(status: Status) -> Self {
         Refusal { status, contacts: Vec::new(), retry_after: None }
     }
 }
@@ -150,8 +151,8 @@ pub enum Fact {
     InfoAnswered {
         /// Which call.
         call: CallId,
-        /// The status code.
-        status: Option<u16>,
+        /// The status.
+        status: Option<Status>,
     },
     /// A call that was answered is over.
     Ended {

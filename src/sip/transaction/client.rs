@@ -3,7 +3,7 @@
 use super::{Event, InviteClient, NonInviteClient, Outbox, Path, Timers, invite_client, non_invite_client};
 use crate::bounded::Full;
 use crate::env::Entropy;
-use crate::ids::StreamId;
+use crate::ids::{StreamId, sha1};
 use crate::sip::msg::{Method, Response, Status};
 use crate::time::{Duration, Instant};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -88,6 +88,12 @@ impl Branch {
     /// A fresh one.
     pub fn random(entropy: &mut dyn Entropy) -> Self {
         Branch { token: entropy.next_u64(), cancel: false }
+    }
+
+    /// The same one whenever it is made from the same text: for an ACK that has to go out again unchanged.
+    pub fn derived(text: &str) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = sha1(text.as_bytes());
+        Branch { token: u64::from_be_bytes([a, b, c, d, e, f, g, h]), cancel: false }
     }
 
     /// The branch parameter.
@@ -203,8 +209,6 @@ pub struct Matched<U> {
     pub user: U,
     /// From the request to this response, when it is the first one and the request was sent once.
     pub rtt: Option<Duration>,
-    /// Where the request went.
-    pub path: Path,
 }
 
 /// What became of a response.
@@ -309,7 +313,7 @@ impl<U: Copy> Clients<U> {
             out.push_back(Event::Send { path: entry.path, bytes: entry.message.clone(), client: Some(branch) });
         }
         let rtt = entry.clean_since.take().map(|at| now.since(at));
-        let matched = Matched { branch, user: entry.user, rtt, path: entry.path };
+        let matched = Matched { branch, user: entry.user, rtt };
         self.file(branch);
         match action {
             Action::Pass | Action::PassAndAck => Verdict::Pass(matched),

@@ -45,6 +45,11 @@ impl Key {
         Some(format!("2543 {uri} {tag} {call_id} {} {via}", cseq.number))
     }
 
+    /// A tag for answers that open no dialog: the same one for every copy of the request (§8.2.7).
+    pub fn to_tag(self) -> String {
+        self.0.iter().take(8).fold(String::new(), |tag, b| tag + &format!("{b:02x}"))
+    }
+
     fn digest(text: &str) -> Self {
         let mut key = [0; 16];
         key.copy_from_slice(&sha1(text.as_bytes())[..16]);

@@ -123,6 +123,13 @@ impl Default for Timers {
 }
 
 impl Timers {
+    /// The same, with nothing below a millisecond: a timer that rings at once would ring for ever.
+    pub fn clamped(self) -> Self {
+        let least = |d: Duration| d.max(Duration::from_millis(1));
+        let Timers { t1, t2, t4, d, trying } = self;
+        Timers { t1: least(t1), t2: least(t2), t4: least(t4), d: least(d), trying: least(trying) }
+    }
+
     /// 64*T1: Timers B, F, H, J, L and M.
     pub const fn t1_64(&self) -> Duration {
         self.t1.saturating_mul(64)
