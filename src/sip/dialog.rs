@@ -165,7 +165,6 @@ impl Dialog {
             None => Routed { uri: self.target.clone(), routes: self.routes.clone() },
         }
     }
-
 }
 
 /// The Contact of a message that makes or refreshes a dialog: a SIP URI.

@@ -159,7 +159,8 @@ impl Agent {
             let response = self.composer.bad_package(request, origin.addr, &tag);
             return self.answer(now, origin, request, key, Status::BAD_INFO_PACKAGE, response);
         }
-        let response = refusal.response(request, origin.addr, &ABLE).ok_or(DropReason::UnanswerableRequest)?;
+        let response =
+            refusal.response(request, origin.addr, &ABLE).ok_or(DropReason::UnanswerableRequest)?;
         match key {
             Some(key) => self.answer(now, origin, request, key, status, response.to_tag(&tag).finish()),
             // Without a transaction: what a response repeats may be missing, but the way back is known.
@@ -258,7 +259,8 @@ impl Agent {
         };
         let call = user.and_then(|id| self.calls.get(&id).map(|call| (id, call)));
         // The same tag as in the answers to the INVITE.
-        let tag = call.and_then(|(_, c)| c.dialog.as_ref()).and_then(|d| d.local.tag()).map(ToString::to_string);
+        let tag =
+            call.and_then(|(_, c)| c.dialog.as_ref()).and_then(|d| d.local.tag()).map(ToString::to_string);
         let ringing = call.filter(|(_, c)| matches!(c.state, State::Ringing(_))).map(|(id, _)| id);
         let tag = tag.unwrap_or_else(|| key.to_tag());
         let response = Composer::response(request, origin.addr, Status::OK, &tag).finish();

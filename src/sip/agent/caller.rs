@@ -4,8 +4,8 @@
 use super::call::{Call, Calling, Origin, State};
 use super::compose::{Built, Composer, Content, Opening};
 use super::{
-    Agent, Context, EndCause, Fact, Failure, INFO_PACKAGE, Offer, OrderError, Peer, Refusal, Target, Transport,
-    Use, random_token,
+    Agent, Context, EndCause, Fact, Failure, INFO_PACKAGE, Offer, OrderError, Peer, Refusal, Target,
+    Transport, Use, random_token,
 };
 use crate::ids::CallId;
 use crate::sip::dialog::{Dialog, Routed};
@@ -390,7 +390,8 @@ impl Agent {
                     }
                 }
             }
-            Some(call) if call.dialog.as_ref().is_some_and(|d| d.id() == dialog.id()) && call.is_answered() => {}
+            Some(call)
+                if call.dialog.as_ref().is_some_and(|d| d.id() == dialog.id()) && call.is_answered() => {}
             _ => self.end_stray(now, id, dialog, origin, ctx),
         }
         self.drain(now, ctx);

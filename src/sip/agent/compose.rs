@@ -12,10 +12,9 @@ use alloc::string::{String, ToString};
 use bytes::Bytes;
 use core::net::SocketAddr;
 
-/// The media type of a session description.
-pub(super) const SDP: &str = "application/sdp";
 /// The media type of IPTV bodies, in the package as well as in a legacy INFO.
-pub(super) const TEXT: &str = "text/plain";
+pub(super) use crate::sip::body::CONTENT_TYPE as TEXT;
+use crate::sip::sdp::CONTENT_TYPE as SDP;
 
 /// What this agent can do. INFO is among the methods although it is refused outside a dialog.
 pub(super) const ABLE: Capabilities<'static> = Capabilities {
@@ -95,7 +94,8 @@ impl Composer {
 
     /// The Request-URI of a call: it names the transport only where the target does.
     pub(super) fn request_uri(target: &Target, preferred: Transport) -> SipUri<'static> {
-        SipUri::of_user(&target.user, target.addr).with_transport(target.transport.unwrap_or(preferred).to_msg())
+        SipUri::of_user(&target.user, target.addr)
+            .with_transport(target.transport.unwrap_or(preferred).to_msg())
     }
 
     pub(super) fn invite(

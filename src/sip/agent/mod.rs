@@ -23,6 +23,7 @@ mod streams;
 pub use config::{Config, ConfigError, Limits, Transport};
 pub use fact::{ContactParams, EndCause, Fact, Failure, Invitation, Peer, Refusal};
 
+use super::body::INFO_PACKAGE;
 use super::dialog::DialogId;
 use super::msg::Message;
 use super::stream::{Frame, PONG};
@@ -48,9 +49,6 @@ pub struct Context<'a> {
     /// Sends and facts, in causal order.
     pub effects: &'a mut Effects<Fact>,
 }
-
-/// The name of the Info-Package that carries IPTV bodies (RFC 6086).
-pub const INFO_PACKAGE: &str = "iptv-tree";
 
 /// Where a call goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,7 +198,9 @@ impl Agent {
         // The stream may go away while its messages are worked off.
         while let Some(frame) = self.streams.framer(now, id).and_then(|f| f.next_frame()) {
             match frame {
-                Ok(Frame::Message(message)) => result = result.and(self.on_message(now, origin, message, ctx)),
+                Ok(Frame::Message(message)) => {
+                    result = result.and(self.on_message(now, origin, message, ctx))
+                }
                 Ok(Frame::Ping) => ctx.effects.push(Effect::Write { stream: id, bytes: PONG }),
                 Err(_) => {
                     ctx.effects.push(Effect::Close { stream: id });

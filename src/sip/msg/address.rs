@@ -6,6 +6,7 @@ use super::scan::{self, Parsed};
 use super::uri::{SipUri, Uri};
 use alloc::borrow::Cow;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 
 /// `"Display Name" <uri>;params`.
@@ -85,6 +86,25 @@ impl<'a> NameAddr<'a> {
             core::str::from_utf8(uri).ok().and_then(Uri::new).ok_or_else(|| scan::invalid(input, field))?;
         let (rest, params) = Params::parse_generic(rest, field)?;
         Ok((rest, NameAddr { display: display.map(Cow::Borrowed), uri, params }))
+    }
+
+    /// Reads up to `limit` addresses between commas, and gives back what is left: nothing when all of it was read.
+    pub fn list(text: &'a str, limit: usize) -> (Vec<NameAddr<'a>>, &'a str) {
+        let (mut list, mut left) = (Vec::new(), text.trim_ascii());
+        while !left.is_empty() && list.len() < limit {
+            let Ok((rest, address)) = NameAddr::parse(left.as_bytes(), "name-addr") else { break };
+            let rest = scan::lws(rest);
+            let (rest, more) = match rest {
+                [b',', rest @ ..] => (scan::lws(rest), true),
+                rest => (rest, false),
+            };
+            if more == rest.is_empty() {
+                break;
+            }
+            list.push(address);
+            left = left.get(left.len() - rest.len()..).unwrap_or_default();
+        }
+        (list, left)
     }
 
     /// What the display name says: without quotes, escapes and folds.

@@ -59,6 +59,17 @@ impl Message {
         Self::assemble(datagram, head, body, fault)
     }
 
+    /// How long the body behind a complete head is, on a stream: a head with any fault, and one without Content-Length,
+    /// is an error there.
+    pub(in crate::sip) fn measure_body(head: &[u8]) -> Result<usize, DecodeError> {
+        let head = Head::scan(&Bytes::copy_from_slice(head), Tolerance::Strict);
+        let (kind, field) = (DecodeErrorKind::BadLength, "Content-Length");
+        match head.fault {
+            Some(fault) => Err(fault),
+            None => head.headers.content_length()?.ok_or(DecodeError { kind, field, offset: head.body_at }),
+        }
+    }
+
     fn assemble(
         message: Bytes,
         head: Head,

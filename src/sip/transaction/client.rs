@@ -297,7 +297,9 @@ impl<U: Copy> Clients<U> {
         out: &mut Outbox<U>,
     ) -> Verdict<U> {
         let Ok(Some(cseq)) = response.headers.cseq() else { return Verdict::Stray };
-        let Some(branch) = Branch::of_param(branch, cseq.method == Method::CANCEL) else { return Verdict::Stray };
+        let Some(branch) = Branch::of_param(branch, cseq.method == Method::CANCEL) else {
+            return Verdict::Stray;
+        };
         let Some(entry) = self.entries.get_mut(&branch).filter(|e| e.method == cseq.method) else {
             return Verdict::Stray;
         };
@@ -310,7 +312,11 @@ impl<U: Copy> Clients<U> {
             }
         }
         if matches!(action, Action::PassAndAck | Action::Ack) && !entry.message.is_empty() {
-            out.push_back(Event::Send { path: entry.path, bytes: entry.message.clone(), client: Some(branch) });
+            out.push_back(Event::Send {
+                path: entry.path,
+                bytes: entry.message.clone(),
+                client: Some(branch),
+            });
         }
         let rtt = entry.clean_since.take().map(|at| now.since(at));
         let matched = Matched { branch, user: entry.user, rtt };

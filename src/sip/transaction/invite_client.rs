@@ -32,11 +32,8 @@ impl InviteClient {
     /// The INVITE has just been sent. `reliable`: over a stream.
     pub fn new(now: Instant, reliable: bool, timers: &Timers) -> Self {
         let b = now + timers.t1_64();
-        let alarm = if reliable {
-            Alarm::exit_at(b)
-        } else {
-            Alarm::doubling(now, timers.t1, Duration::MAX, b)
-        };
+        let alarm =
+            if reliable { Alarm::exit_at(b) } else { Alarm::doubling(now, timers.t1, Duration::MAX, b) };
         InviteClient { state: State::Calling, reliable, alarm }
     }
 

@@ -30,8 +30,7 @@ impl NonInviteClient {
     /// The request has just been sent. `reliable`: over a stream.
     pub fn new(now: Instant, reliable: bool, timers: &Timers) -> Self {
         let f = now + timers.t1_64();
-        let alarm =
-            if reliable { Alarm::exit_at(f) } else { Alarm::doubling(now, timers.t1, timers.t2, f) };
+        let alarm = if reliable { Alarm::exit_at(f) } else { Alarm::doubling(now, timers.t1, timers.t2, f) };
         NonInviteClient { state: State::Trying, reliable, alarm }
     }
 

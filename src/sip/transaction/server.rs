@@ -1,6 +1,8 @@
 //! The server transactions of an agent: what the two server machines share, and the table that holds them.
 
-use super::{Event, InviteServer, Key, NonInviteServer, Outbox, Path, Timers, invite_server, non_invite_server};
+use super::{
+    Event, InviteServer, Key, NonInviteServer, Outbox, Path, Timers, invite_server, non_invite_server,
+};
 use crate::bounded::Full;
 use crate::sip::msg::Status;
 use crate::time::Instant;
