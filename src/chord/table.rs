@@ -262,3 +262,186 @@ impl Topology for Chord {
         Bytes::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Seeded;
+    use alloc::vec;
+    use quickcheck::quickcheck;
+
+    fn node(n: u128) -> NodeId {
+        NodeId::from_u128(n)
+    }
+
+    fn nodes(ns: &[u128]) -> Vec<NodeId> {
+        ns.iter().map(|&n| node(n)).collect()
+    }
+
+    fn member(me: u128, peers: &[u128]) -> Chord {
+        let mut chord = Chord::new(node(me));
+        chord.enter();
+        for &p in peers {
+            chord.insert(node(p));
+        }
+        chord
+    }
+
+    /// The ring of these nodes in which everybody knows its neighbours and fingers and nobody else.
+    fn ring(ids: &BTreeSet<u128>) -> Vec<Chord> {
+        let all: Vec<u128> = ids.iter().copied().collect();
+        ids.iter()
+            .map(|&me| {
+                let mut chord = member(me, &all);
+                for p in nodes(&all).into_iter().filter(|&p| !chord.needs(p)).collect::<Vec<_>>() {
+                    chord.remove(p);
+                }
+                chord
+            })
+            .collect()
+    }
+
+    /// Few enough ids, and never the wildcard.
+    fn some_ids(seeds: Vec<(u64, u64)>) -> BTreeSet<u128> {
+        seeds
+            .into_iter()
+            .take(24)
+            .map(|(a, b)| u128::from(a) << 64 | u128::from(b))
+            .chain([77])
+            .filter(|&n| n != u128::MAX)
+            .collect()
+    }
+
+    #[test]
+    fn ch2_outside_the_ring_a_node_is_responsible_for_nothing_and_alone_for_everything() {
+        let mut chord = Chord::new(node(5));
+        assert!(!chord.is_responsible(5));
+        chord.enter();
+        assert!(chord.is_responsible(5) && chord.is_responsible(6) && chord.holds(6));
+        assert_eq!(chord.responsible_ppb(), 1_000_000_000);
+    }
+
+    #[test]
+    fn ch2_responsible_from_behind_the_predecessor_up_to_itself() {
+        let chord = member(100, &[50, 200]);
+        assert!(!chord.is_responsible(50) && chord.is_responsible(51) && chord.is_responsible(100));
+        assert!(!chord.is_responsible(101) && !chord.is_responsible(0));
+    }
+
+    #[test]
+    fn ch3_routes_to_the_farthest_peer_before_the_place_else_to_the_first_behind_it() {
+        let chord = member(100, &[110, 150, 50]);
+        assert_eq!(chord.next_hop(140), Some(node(110)));
+        assert_eq!(chord.next_hop(150), Some(node(110)), "the peer at the place itself is not before it");
+        assert_eq!(chord.next_hop(40), Some(node(150)), "across the zero");
+        assert_eq!(chord.next_hop(105), Some(node(110)));
+        assert_eq!(Chord::new(node(1)).next_hop(2), None);
+    }
+
+    #[test]
+    fn ch5_small_rings_have_as_many_neighbours_as_there_are_peers_and_never_the_node_itself() {
+        let chord = member(10, &[10]);
+        assert!(chord.predecessors().is_empty() && chord.successors().is_empty());
+        let chord = member(10, &[20]);
+        assert_eq!((chord.predecessors(), chord.successors()), (nodes(&[20]), nodes(&[20])));
+        let chord = member(10, &[20, 30, 40, 50]);
+        assert_eq!(chord.successors(), nodes(&[20, 30, 40]));
+        assert_eq!(chord.predecessors(), nodes(&[50, 40, 30]));
+    }
+
+    #[test]
+    fn a_change_says_what_changed() {
+        let mut chord = member(100, &[200, 300, 400, 500, 600, 700, 800]);
+        let quiet = chord.insert(node(450));
+        assert_eq!(quiet, Change::default(), "neither a neighbour nor the range");
+        assert_eq!(chord.insert(node(90)), Change { neighbors: true, range: true, replicas: false });
+        assert_eq!(chord.insert(node(250)), Change { neighbors: true, range: false, replicas: true });
+        assert_eq!(chord.insert(node(250)), Change::default());
+    }
+
+    #[test]
+    fn ch7_a_replica_is_accepted_from_one_of_the_two_peers_before() {
+        let chord = member(100, &[70, 80, 90, 200]);
+        assert!(chord.accepts_replica(node(90), 85) && chord.accepts_replica(node(80), 75));
+        assert!(!chord.accepts_replica(node(70), 65), "two peers stand between");
+        assert!(!chord.accepts_replica(node(90), 95), "that place is behind the sender");
+        assert!(!chord.accepts_replica(node(60), 55), "a stranger");
+    }
+
+    #[test]
+    fn sr9_an_answer_from_farther_away_than_a_neighbour_is_not_believed() {
+        let chord = member(100, &[110, 120, 130, 90]);
+        assert!(chord.is_close_enough(node(110), 105));
+        assert!(!chord.is_close_enough(node(120), 105));
+        assert!(chord.is_close_enough(node(5000), 4000), "closer than any neighbour");
+    }
+
+    #[test]
+    fn cu10_11_no_finger_is_looked_for_where_the_neighbours_leave_no_room() {
+        assert!(member(0, &[1 << 100, 1 << 120]).finger_places().is_empty(), "the whole ring is known");
+        let chord = member(0, &[1, 2, 3, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
+        assert_eq!(chord.finger_places().len(), FINGERS as usize);
+        assert_eq!(chord.finger_places()[0], 1 << 127);
+    }
+
+    #[test]
+    fn cu10_11_searches_prefer_the_far_entries_and_stay_in_range() {
+        let chord = member(0, &[1, 2, 3, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
+        let mut entropy = Seeded::new(3);
+        let mut hits = vec![0; 129];
+        for _ in 0..1000 {
+            if let Some(place) = chord.finger_search(&mut entropy) {
+                hits[place.leading_zeros() as usize + 1] += 1;
+            }
+        }
+        assert!((400..600).contains(&hits[1]) && (150..350).contains(&hits[2]), "{hits:?}");
+        assert!(hits[17..].iter().all(|&n| n == 0), "only {FINGERS} entries");
+    }
+
+    #[test]
+    fn cu10_7_only_nodes_that_belong_into_the_neighbor_table_are_wanted() {
+        let chord = member(100, &[110, 120, 130, 70, 80, 90]);
+        assert_eq!(chord.wanted(&nodes(&[100, 110, 500])), vec![]);
+        assert_eq!(chord.wanted(&nodes(&[115, 85, 500])), nodes(&[115, 85]));
+        assert_eq!(chord.wanted(&[NodeId::WILDCARD]), vec![]);
+    }
+
+    quickcheck! {
+        fn ch2_the_ranges_of_a_ring_partition_it(seeds: Vec<(u64, u64)>, a: u64, b: u64) -> bool {
+            let place = u128::from(a) << 64 | u128::from(b);
+            ring(&some_ids(seeds)).iter().filter(|c| c.is_responsible(place)).count() == 1
+        }
+
+        fn ch6_every_place_belongs_to_three_nodes_or_to_all(seeds: Vec<(u64, u64)>, a: u64, b: u64) -> bool {
+            let place = u128::from(a) << 64 | u128::from(b);
+            let ring = ring(&some_ids(seeds));
+            ring.iter().filter(|c| c.holds(place)).count() == ring.len().min(REPLICAS + 1)
+        }
+
+        fn ch6_the_replicas_of_a_responsible_node_hold_its_places(seeds: Vec<(u64, u64)>) -> bool {
+            let ring = ring(&some_ids(seeds));
+            ring.iter().all(|c| {
+                let place = c.me.to_u128();
+                c.replicas().iter().all(|r| {
+                    ring.iter().any(|o| o.me == *r && o.holds(place) && o.accepts_replica(c.me, place))
+                })
+            })
+        }
+
+        fn ch3_every_lookup_ends_at_the_responsible_node_in_few_hops(
+            seeds: Vec<(u64, u64)>, a: u64, b: u64
+        ) -> bool {
+            let place = u128::from(a) << 64 | u128::from(b);
+            let ring = ring(&some_ids(seeds));
+            ring.iter().all(|start| {
+                let (mut at, mut hops) = (start, 0);
+                while !at.is_responsible(place) && hops <= 6 {
+                    let next = at.next_hop(place).unwrap();
+                    at = ring.iter().find(|c| c.me == next).unwrap();
+                    hops += 1;
+                }
+                at.is_responsible(place) && ring.iter().all(|c| c.is_close_enough(at.me, place))
+            })
+        }
+    }
+}
