@@ -4,6 +4,7 @@ use crate::effect::Effects;
 use crate::env::{Crypto, Entropy};
 use crate::ids::{NodeId, ResourceId};
 use crate::reload::codec::{ErrorCode, KindId};
+use crate::reload::storage::Slot;
 use crate::time::UnixMillis;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -22,17 +23,6 @@ pub struct Context<'a> {
 /// The caller's number for an order; its answer carries it. The overlay gives it no meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
-
-/// Where a value stands within a Resource-ID and Kind.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Slot {
-    /// The only value (data model single, RFC 6940 §7.2.1).
-    Single,
-    /// An index (array, §7.2.2). 0xffffffff appends.
-    Index(u32),
-    /// A key (dictionary, §7.2.3).
-    Key(Bytes),
-}
 
 /// The place of one value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +56,8 @@ pub enum Fact {
         ticket: Ticket,
         /// The values whose signatures hold; none when nothing is stored there.
         result: Result<Vec<Value>, Failure>,
+        /// Values of the answer that were thrown away because their signatures do not hold (FE-6).
+        discarded: usize,
     },
     /// The neighbours changed.
     RingChanged {
