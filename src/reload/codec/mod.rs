@@ -29,20 +29,41 @@ use crate::wire::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+pub mod address;
+pub mod body;
+pub mod chord;
 pub mod destination;
+pub mod error;
 pub mod framing;
 pub mod header;
+pub mod message;
 pub mod numbers;
 pub mod option;
+pub mod provider;
+pub mod security;
+pub mod stored;
 
+pub use address::IpAddressPort;
+pub use body::Body;
+pub use chord::{ChordLeaveData, ChordRouteQueryAns, ChordTables, ChordUpdate};
 pub use destination::Destination;
+pub use error::{ErrorInfo, ErrorResponse};
 pub use framing::Frame;
 pub use header::{ForwardingHeader, Fragment};
+pub use message::{Message, MessageContents, MessageExtension, Payload};
 pub use numbers::{
     ApplicationId, CertificateType, ErrorCode, ExtensionType, HashAlgorithm, KindId, MessageCode, OptionType,
     OverlayLinkType, ProbeInformationType, SignatureAlgorithm, SignerIdentityType,
 };
 pub use option::ForwardingOption;
+pub use provider::{ProviderRecord, ProviderRole};
+pub use security::{
+    GenericCertificate, SecurityBlock, Signature, data_signature_input, message_signature_input,
+};
+pub use stored::{
+    Arranged, DataModel, DataValue, MetaData, MetaDataValue, RawValues, StoredData, StoredDataValue,
+    StoredMetaData,
+};
 
 /// A structure of the presentation language (RFC 6940 §6.3.1).
 pub trait Structure: Sized {
