@@ -1,1 +1,7 @@
-//! reload
+//! RELOAD (RFC 6940).
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`codec`] | bytes ↔ values |
+
+pub mod codec;
