@@ -85,6 +85,8 @@ drop_reasons! {
     SequenceJump => "unconfirmed jump in the sequence",
     /// Any: a plane or stream that is not in use.
     NotInUse => "nothing listens here",
+    /// Any: more output waits for the host than may.
+    Overloaded => "the host does not drain its output",
     /// Any: larger than this plane's limit.
     TooLarge => "too large",
 }

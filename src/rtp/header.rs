@@ -145,3 +145,106 @@ impl<'a> Packet<'a> {
         Ok(Packet { header, csrcs, extension, payload })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    /// X, CC = 2, M, PT 33; two CSRCs, an extension of one word, a payload of three octets, padding of two.
+    const FULL: [u8; 33] = [
+        0xb2, 0xa1, 0x12, 0x34, 0, 0, 0, 9, 0xde, 0xad, 0xbe, 0xef, // fixed part
+        0, 0, 0, 1, 0, 0, 0, 2, // CSRC
+        0xbe, 0xde, 0, 1, 5, 6, 7, 8, // extension
+        b'a', b'b', b'c', 0, 2, // payload and padding
+    ];
+
+    const HEADER: Header = Header {
+        marker: true,
+        payload_type: PayloadType::MP2T,
+        sequence: 0x1234,
+        timestamp: 9,
+        ssrc: 0xdead_beef,
+    };
+
+    #[test]
+    fn every_part_of_a_packet_is_where_the_figure_says() {
+        let packet = Packet::parse(&FULL).unwrap();
+        assert_eq!(packet.header, HEADER);
+        assert_eq!(packet.csrcs, [0, 0, 0, 1, 0, 0, 0, 2]);
+        assert_eq!(packet.extension, Some(Extension { profile: 0xbede, data: &[5, 6, 7, 8] }));
+        assert_eq!(packet.payload, b"abc");
+    }
+
+    #[test]
+    fn a_header_is_read_as_it_was_written() {
+        assert_eq!(HEADER.to_bytes(), [0x80, 0xa1, 0x12, 0x34, 0, 0, 0, 9, 0xde, 0xad, 0xbe, 0xef],);
+        let bytes = HEADER.to_bytes();
+        let packet = Packet::parse(&bytes).unwrap();
+        assert_eq!((packet.header, packet.payload, packet.extension), (HEADER, &[][..], None));
+    }
+
+    #[test]
+    fn a_payload_type_never_reaches_the_marker() {
+        let header = Header { marker: false, payload_type: PayloadType(0xff), ..HEADER };
+        assert_eq!(header.to_bytes()[1], 0x7f);
+    }
+
+    #[test]
+    fn every_truncation_is_refused_or_ends_in_other_padding() {
+        for len in 0..FULL.len() {
+            let parsed = Packet::parse(&FULL[..len]);
+            // Cut at 32 the last octet is a zero, cut at 29 to 31 a letter larger than the packet: no padding fits.
+            assert!(parsed.is_err(), "{len}: {parsed:?}");
+        }
+        // Without P only the parts in front of the payload need their room.
+        let mut unpadded = FULL;
+        unpadded[0] &= !0x20;
+        for len in 0..FULL.len() {
+            assert_eq!(Packet::parse(&unpadded[..len]).is_ok(), len >= 28, "{len}");
+        }
+    }
+
+    #[test]
+    fn an_error_tells_what_was_wrong_and_where() {
+        let error = |bytes: &[u8]| Packet::parse(bytes).map(|_| ()).unwrap_err();
+        let at = |kind, field, offset| DecodeError { kind, field, offset };
+        assert_eq!(error(&[0x80; 11]), at(DecodeErrorKind::Truncated, "RTP header", 11));
+        assert_eq!(error(&[0x40; 12]), at(DecodeErrorKind::InvalidValue, "V", 0));
+        assert_eq!(error(&[0x81; 12]), at(DecodeErrorKind::Truncated, "CSRC list", 12));
+        assert_eq!(error(&[0x90; 15]), at(DecodeErrorKind::Truncated, "header extension", 15));
+        assert_eq!(error(&FULL[..32]), at(DecodeErrorKind::BadLength, "padding", 31));
+    }
+
+    #[test]
+    fn padding_is_at_least_its_own_octet_and_leaves_some_payload() {
+        let with_padding = |tail: &[u8]| {
+            let mut bytes = Vec::from(HEADER.to_bytes());
+            bytes[0] |= 0x20;
+            bytes.extend_from_slice(tail);
+            Packet::parse(&bytes).map(|packet| packet.payload.len())
+        };
+        assert_eq!(with_padding(&[7, 0, 0, 3]), Ok(1));
+        assert_eq!(with_padding(&[7, 1]), Ok(1));
+        for tail in [&[7, 0][..], &[0, 0, 3], &[200], &[]] {
+            assert_eq!(with_padding(tail).unwrap_err().kind, DecodeErrorKind::BadLength, "{tail:?}");
+        }
+    }
+
+    #[test]
+    fn rfc5761_the_second_octet_tells_rtp_from_rtcp() {
+        for second in 0..=255 {
+            let expected = match second {
+                // M = 1 with the payload types 64 to 95 is where RTCP packet types live.
+                192..=223 => Some(Kind::Rtcp),
+                64..=95 => None,
+                _ => Some(Kind::Rtp),
+            };
+            assert_eq!(kind_of(&[0x80, second]), expected, "{second}");
+        }
+        assert_eq!(kind_of(&[0x80]), None);
+        assert_eq!(kind_of(&[]), None);
+        // STUN (RFC 8489) starts with two zero bits, and other versions are not RTP either.
+        assert!([0x00, 0x40, 0xc0].iter().all(|&first| kind_of(&[first, 33]).is_none()));
+    }
+}

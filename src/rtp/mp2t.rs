@@ -200,3 +200,137 @@ impl Packetizer {
         Ok(packet.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rtp::header::Packet;
+
+    /// A transport packet that starts with these octets behind the sync byte; the rest is 0xff.
+    fn ts(head: &[u8]) -> [u8; 188] {
+        let mut packet = [0xff; 188];
+        packet[0] = 0x47;
+        packet[1..1 + head.len()].copy_from_slice(head);
+        packet
+    }
+
+    fn pat() -> [u8; 188] {
+        ts(&[0x40, 0x00, 0x10, 0x00, 0x00, 0xb0, 0x0d])
+    }
+
+    fn pmt() -> [u8; 188] {
+        ts(&[0x50, 0x00, 0x10, 0x00, 0x02, 0xb0, 0x17])
+    }
+
+    /// PID 0x100, counter 5, random access with PCR base 90 000 * 10 and extension 7.
+    fn key_frame() -> [u8; 188] {
+        let base: u64 = 900_000;
+        let b = (base << 15 | 0x7e00 | 7).to_be_bytes();
+        ts(&[0x41, 0x00, 0x35, 7, 0x50, b[2], b[3], b[4], b[5], b[6], b[7], 0, 0, 1, 0xe0])
+    }
+
+    fn payload(packets: &[[u8; 188]]) -> Vec<u8> {
+        packets.concat()
+    }
+
+    #[test]
+    fn the_fields_of_a_transport_packet_are_where_the_standard_says() {
+        let bytes = key_frame();
+        let p = TsPacket::new(&bytes).unwrap();
+        assert_eq!((p.pid(), p.continuity_counter()), (Pid(0x100), 5));
+        assert!(p.starts_unit() && p.is_random_access() && !p.is_discontinuity());
+        assert_eq!(p.pcr(), Some(Pcr(900_000 * 300 + 7)));
+        assert_eq!(p.pcr().unwrap().to_rtp_timestamp(), 900_000);
+        assert_eq!(p.payload()[..4], [0, 0, 1, 0xe0]);
+        assert_eq!(p.payload().len(), 188 - 4 - 8);
+    }
+
+    #[test]
+    fn adaptation_fields_that_do_not_fit_are_as_if_absent() {
+        for (control, len) in [(0x30, 184), (0x20, 184), (0x30, 255)] {
+            let bytes = ts(&[0, 0, control, len]);
+            let p = TsPacket::new(&bytes).unwrap();
+            assert!(!p.is_random_access() && p.pcr().is_none(), "{control:#x} {len}");
+            assert!(p.payload().is_empty());
+        }
+        // A length of zero is one octet of stuffing; a PCR flag without room for a PCR is none.
+        let (empty, short) = (ts(&[0, 0, 0x30, 0]), ts(&[0, 0, 0x30, 6, 0x10]));
+        let (empty, short) = (TsPacket::new(&empty).unwrap(), TsPacket::new(&short).unwrap());
+        assert_eq!((empty.is_random_access(), empty.pcr(), empty.payload().len()), (false, None, 183));
+        assert_eq!(short.pcr(), None);
+    }
+
+    #[test]
+    fn a_program_map_is_known_by_its_section_and_not_by_its_pid() {
+        let is_map = |bytes: [u8; 188]| TsPacket::new(&bytes).unwrap().starts_program_map();
+        assert!(is_map(pmt()));
+        // Behind a pointer_field that skips the end of the section before.
+        assert!(is_map(ts(&[0x50, 0x00, 0x10, 0x02, 9, 9, 0x02, 0xb0])));
+        // A PES packet, a continuation, the PAT's PID, and a pointer that leaves the packet.
+        assert!(!is_map(key_frame()));
+        assert!(!is_map(ts(&[0x10, 0x00, 0x10, 0x00, 0x02, 0xb0])));
+        assert!(!is_map(ts(&[0x40, 0x00, 0x10, 0x00, 0x02, 0xb0])));
+        assert!(!is_map(ts(&[0x50, 0x00, 0x10, 0xff, 0x02, 0xb0])));
+    }
+
+    #[test]
+    fn a_summary_tells_where_a_receiver_can_start() {
+        let summary = Summary::of(&payload(&[pat(), pmt(), key_frame()])).unwrap();
+        let expected = Summary {
+            packets: 3,
+            has_pat: true,
+            has_pmt: true,
+            is_random_access: true,
+            pcr: Some((Pid(0x100), Pcr(900_000 * 300 + 7))),
+        };
+        assert_eq!(summary, expected);
+        let plain = Summary::of(&payload(&[ts(&[1, 0, 0x10])])).unwrap();
+        assert_eq!(plain, Summary { packets: 1, ..Summary::default() });
+    }
+
+    #[test]
+    fn rfc2250_a_payload_is_a_whole_number_of_synchronised_packets() {
+        let whole = payload(&[pat(), pmt()]);
+        for len in 0..whole.len() {
+            assert_eq!(Summary::of(&whole[..len]).is_ok(), len == 188, "{len}");
+        }
+        let mut unsynchronised = whole;
+        unsynchronised[188] = 0x48;
+        let error = Summary::of(&unsynchronised).unwrap_err();
+        assert_eq!(
+            (error.kind, error.field, error.offset),
+            (DecodeErrorKind::InvalidValue, "sync_byte", 188)
+        );
+    }
+
+    #[test]
+    fn the_packetiser_numbers_its_packets_and_changes_no_octet() {
+        let mut packetizer = Packetizer::new(0xabcd, 0xffff);
+        let stream = payload(&[key_frame(); 7]);
+        for (n, sequence) in [(7, 0xffff), (7, 0), (3, 1)] {
+            let bytes = packetizer.packetize(1234, n == 3, &stream[..n * 188]).unwrap();
+            assert_eq!(bytes.len(), 12 + n * 188);
+            let packet = Packet::parse(&bytes).unwrap();
+            let expected = Header {
+                marker: n == 3,
+                payload_type: PayloadType::MP2T,
+                sequence,
+                timestamp: 1234,
+                ssrc: 0xabcd,
+            };
+            assert_eq!(packet.header, expected);
+            assert_eq!(packet.payload, &stream[..n * 188]);
+        }
+    }
+
+    #[test]
+    fn the_packetiser_refuses_what_no_receiver_could_use_and_spends_no_number_on_it() {
+        let mut packetizer = Packetizer::new(1, 5);
+        let stream = payload(&[pat(); 8]);
+        for wrong in [&stream[..], &stream[..187], &stream[1..189], &[]] {
+            assert!(packetizer.packetize(0, false, wrong).is_err());
+        }
+        let packet = packetizer.packetize(0, false, &stream[..188]).unwrap();
+        assert_eq!(Packet::parse(&packet).unwrap().header.sequence, 5);
+    }
+}

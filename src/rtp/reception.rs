@@ -27,7 +27,7 @@ pub struct Reception {
     /// Arrival minus timestamp of the last packet, both in ticks, modulo 2^32.
     transit: Option<u32>,
     /// Sixteen times the jitter (RFC 3550 §A.8).
-    jitter16: u32,
+    jitter16: u64,
     /// Middle bits of the last SR's NTP timestamp, and when it came.
     last_sr: Option<(u32, Instant)>,
     /// Expected and received at the last report.
@@ -42,11 +42,11 @@ impl Reception {
 
     /// Takes note of a data packet of `len` octets.
     pub fn on_packet(&mut self, now: Instant, sequence: u16, timestamp: u32, len: usize) -> Seen {
-        let restarts = self.window.counts().restarts;
         let seen = self.window.insert(now, sequence);
         if seen == Seen::New {
             self.media.count(len);
-            if self.window.counts().restarts != restarts {
+            if self.window.expected_and_received() == (1, 1) {
+                // The sequence starts here, perhaps anew.
                 self.forget_pace();
             }
             self.measure_jitter(now, timestamp);
@@ -83,7 +83,7 @@ impl Reception {
             fraction_lost: u8::try_from(fraction).unwrap_or(u8::MAX),
             cumulative_lost: i32::try_from(expected - received).unwrap_or(i32::MAX),
             highest,
-            jitter: self.jitter16 >> 4,
+            jitter: self.jitter(),
             last_sr,
             delay_since_last_sr,
         })
@@ -101,7 +101,11 @@ impl Reception {
 
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
-        Counters { media: self.media, sequence: self.window.counts(), jitter: self.jitter16 >> 4 }
+        Counters { media: self.media, sequence: self.window.counts(), jitter: self.jitter() }
+    }
+
+    fn jitter(&self) -> u32 {
+        u32::try_from(self.jitter16 >> 4).unwrap_or(u32::MAX)
     }
 
     fn forget_pace(&mut self) {
@@ -115,8 +119,101 @@ impl Reception {
         let transit = arrival.wrapping_sub(timestamp);
         if let Some(last) = self.transit.replace(transit) {
             let difference = (transit.wrapping_sub(last) as i32).unsigned_abs();
-            let step = i64::from(difference) - i64::from((self.jitter16 + 8) >> 4);
-            self.jitter16 = u32::try_from(i64::from(self.jitter16) + step).unwrap_or(u32::MAX);
+            // J += (|D| - J) / 16, rounded. |D| is below 2^32, so J16 stays below 2^37.
+            self.jitter16 = self.jitter16 + u64::from(difference) - ((self.jitter16 + 8) >> 4);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SSRC: u32 = 0x1234_5678;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    fn receive(reception: &mut Reception, sequences: impl IntoIterator<Item = u16>) {
+        for n in sequences {
+            reception.on_packet(at(0), n, 0, 1328);
+        }
+    }
+
+    #[test]
+    fn there_is_nothing_to_report_before_the_first_packet() {
+        assert_eq!(Reception::new().report(at(0), SSRC), None);
+    }
+
+    #[test]
+    fn a_report_tells_the_loss_since_the_last_one_and_since_the_start() {
+        let mut r = Reception::new();
+        receive(&mut r, (0..100).filter(|n| n % 4 != 1));
+        let first = r.report(at(0), SSRC).unwrap();
+        assert_eq!((first.fraction_lost, first.cumulative_lost, first.highest), (64, 25, 99));
+        receive(&mut r, 100..200);
+        let second = r.report(at(0), SSRC).unwrap();
+        assert_eq!((second.fraction_lost, second.cumulative_lost, second.highest), (0, 25, 199));
+        // Nothing expected, nothing lost.
+        assert_eq!(r.report(at(0), SSRC).unwrap().fraction_lost, 0);
+    }
+
+    #[test]
+    fn late_packets_never_make_a_negative_fraction() {
+        let mut r = Reception::new();
+        receive(&mut r, [0, 10]);
+        assert_eq!(r.report(at(0), SSRC).unwrap().fraction_lost, (9 * 256 / 11) as u8);
+        receive(&mut r, 1..10);
+        let report = r.report(at(0), SSRC).unwrap();
+        assert_eq!((report.fraction_lost, report.cumulative_lost), (0, 0));
+    }
+
+    #[test]
+    fn the_delay_since_the_last_sender_report_counts_in_65536ths_of_a_second() {
+        let mut r = Reception::new();
+        receive(&mut r, [1]);
+        let info = SenderInfo { ntp: 0x1111_2222_3333_4444, rtp_timestamp: 0, packets: 1, octets: 1 };
+        r.on_sender_report(at(1000), &info);
+        let report = r.report(at(2500), SSRC).unwrap();
+        assert_eq!((report.last_sr, report.delay_since_last_sr), (0x2222_3333, 3 << 15));
+    }
+
+    #[test]
+    fn an_even_stream_has_no_jitter_and_an_uneven_one_has_a_sixteenth_at_first() {
+        let mut r = Reception::new();
+        for n in 0..50u16 {
+            r.on_packet(at(u64::from(n) * 10), n, u32::from(n) * 900, 1328);
+        }
+        assert_eq!(r.counters().jitter, 0);
+        // 16 ms late is 1440 ticks.
+        r.on_packet(at(516), 50, 45_000, 1328);
+        assert_eq!(r.counters().jitter, 90);
+    }
+
+    #[test]
+    fn jitter_survives_wrapping_timestamps_and_wild_ones() {
+        let mut r = Reception::new();
+        r.on_packet(at(0), 0, u32::MAX - 899, 1328);
+        r.on_packet(at(10), 1, 0, 1328);
+        assert_eq!(r.counters().jitter, 0);
+        for n in 2..2000u16 {
+            r.on_packet(at(10), n, u32::from(n % 2) << 31, 1328);
+        }
+        // Every difference is 2^31 ticks, and so is their mean in the end.
+        assert!(r.counters().jitter.abs_diff(1 << 31) < 16);
+    }
+
+    #[test]
+    fn a_restart_reports_from_its_own_beginning_while_the_counters_go_on() {
+        let mut r = Reception::new();
+        receive(&mut r, [0, 2, 3]);
+        r.report(at(0), SSRC);
+        receive(&mut r, [40_000, 40_001, 40_003]);
+        let report = r.report(at(0), SSRC).unwrap();
+        assert_eq!((report.cumulative_lost, report.highest, report.fraction_lost), (1, 40_003, 85));
+        let counters = r.counters();
+        assert_eq!(counters.media, Traffic { packets: 5, bytes: 5 * 1328 });
+        assert_eq!((counters.sequence.lost, counters.sequence.restarts), (2, 1));
     }
 }

@@ -420,3 +420,200 @@ impl Composer {
         self.out[at + 2..at + 4].copy_from_slice(&(words as u16).to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::bytes_from_hex;
+    use alloc::vec::Vec;
+
+    fn hex(text: &str) -> Bytes {
+        bytes_from_hex(text).unwrap().into()
+    }
+
+    /// SR with one block, SDES with a CNAME and a NAME, BYE with a reason, APP with padding.
+    fn golden() -> Bytes {
+        hex("81c8000c 00000001 aaaaaaaabbbbbbbb 00000002 00000003 00000004
+               00000005 40fffffe 00010007 00000008 00000009 0000000a
+             81ca0004 00000001 0103 612f62 0201 6e 00000000
+             82cb0003 00000001 0000000b 03 627965
+             a4cc0004 0000000c 54455354 01020304 00000004")
+    }
+
+    const BLOCK: ReportBlock = ReportBlock {
+        ssrc: 5,
+        fraction_lost: 64,
+        cumulative_lost: -2,
+        highest: 0x1_0007,
+        jitter: 8,
+        last_sr: 9,
+        delay_since_last_sr: 10,
+    };
+
+    #[test]
+    fn every_packet_of_a_compound_is_read() {
+        let datagram = golden();
+        let packets = parse(&datagram).unwrap();
+        let [sr, sdes, bye, app] = packets.as_slice() else { panic!("{packets:?}") };
+
+        let Packet::SenderReport { ssrc: 1, info, blocks } = sr else { panic!("{sr:?}") };
+        let expected = SenderInfo { ntp: 0xaaaa_aaaa_bbbb_bbbb, rtp_timestamp: 2, packets: 3, octets: 4 };
+        assert_eq!(*info, expected);
+        assert_eq!(blocks.iter().collect::<Vec<_>>(), [BLOCK]);
+
+        let Packet::SourceDescription(sdes) = sdes else { panic!("{sdes:?}") };
+        assert_eq!(sdes.cnames().collect::<Vec<_>>(), [(1, &b"a/b"[..])]);
+
+        let Packet::Goodbye(sources) = bye else { panic!("{bye:?}") };
+        assert_eq!(sources.iter().collect::<Vec<_>>(), [1, 11]);
+
+        let expected = Application { subtype: 4, ssrc: 12, name: *b"TEST", data: &[1, 2, 3, 4] };
+        assert_eq!(*app, Packet::Application(expected));
+    }
+
+    #[test]
+    fn a_notice_is_written_as_a_compound_packet() {
+        let notice = Notice { hold: Hold::Paused, ssrc: 0xfeed, highest: 0x1_0002 };
+        let datagram = Composer::receiver_report(7, &[BLOCK]).cname("n@h").notice(notice).finish();
+        assert_eq!(
+            datagram,
+            hex("81c90007 00000007 00000005 40fffffe 00010007 00000008 00000009 0000000a
+                 81ca0003 00000007 0103 6e4068 000000
+                 81cc0003 0000feed 49505456 00010002"),
+        );
+        let packets = parse(&datagram).unwrap();
+        let [Packet::ReceiverReport { ssrc: 7, .. }, Packet::SourceDescription(_), Packet::Application(app)] =
+            packets.as_slice()
+        else {
+            panic!("{packets:?}")
+        };
+        assert_eq!(Notice::from_application(app), Some(notice));
+    }
+
+    #[test]
+    fn a_notice_of_another_name_subtype_or_length_is_none() {
+        let app = Application { subtype: 0, ssrc: 1, name: *b"IPTV", data: &[0, 0, 0, 9, 1, 1, 1, 1] };
+        let held = Notice { hold: Hold::Starved, ssrc: 1, highest: 9 };
+        assert_eq!(Notice::from_application(&app), Some(held));
+        assert_eq!(Notice::from_application(&Application { name: *b"iptv", ..app }), None);
+        assert_eq!(Notice::from_application(&Application { subtype: 2, ..app }), None);
+        assert_eq!(Notice::from_application(&Application { data: &[0, 0, 0], ..app }), None);
+    }
+
+    #[test]
+    fn a_canonical_name_ends_with_at_least_one_zero_at_a_word_boundary() {
+        for len in 0..=300 {
+            let name = "x".repeat(len);
+            let datagram = Composer::receiver_report(1, &[]).cname(&name).goodbye().finish();
+            let packets = parse(&datagram).unwrap();
+            let [_, Packet::SourceDescription(sdes), Packet::Goodbye(bye)] = packets.as_slice() else {
+                panic!("{packets:?}")
+            };
+            let (_, read) = sdes.cnames().next().unwrap();
+            assert_eq!(read, &name.as_bytes()[..len.min(255)]);
+            assert_eq!(bye.iter().collect::<Vec<_>>(), [1]);
+        }
+    }
+
+    #[test]
+    fn more_blocks_than_one_report_can_count_go_into_the_next() {
+        let blocks: Vec<ReportBlock> = (0..70).map(|ssrc| ReportBlock { ssrc, ..BLOCK }).collect();
+        let datagram = Composer::receiver_report(1, &blocks).finish();
+        let packets = parse(&datagram).unwrap();
+        assert_eq!(packets.len(), 3);
+        let read: Vec<ReportBlock> = packets
+            .iter()
+            .flat_map(|packet| match packet {
+                Packet::ReceiverReport { ssrc: 1, blocks } => blocks.iter(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(read, blocks);
+    }
+
+    #[test]
+    fn the_cumulative_loss_is_clamped_to_24_bits_with_a_sign() {
+        for (lost, read) in [(i32::MAX, 0x7f_ffff), (i32::MIN, -0x80_0000), (-1, -1), (0, 0)] {
+            let block = ReportBlock { cumulative_lost: lost, ..BLOCK };
+            let datagram = Composer::receiver_report(1, &[block]).finish();
+            let packets = parse(&datagram).unwrap();
+            let Some(Packet::ReceiverReport { blocks, .. }) = packets.first() else { panic!() };
+            assert_eq!(blocks.iter().next().unwrap(), ReportBlock { cumulative_lost: read, ..BLOCK });
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_refused_except_between_packets() {
+        let whole = golden();
+        let boundaries = [52, 72, 88];
+        for len in 0..whole.len() {
+            let parsed = parse(&whole.slice(..len)).is_ok();
+            assert_eq!(parsed, boundaries.contains(&len), "{len}");
+        }
+    }
+
+    #[test]
+    fn rfc3550_a2_what_breaks_the_rules_of_a_compound_packet_is_refused() {
+        let kind = |text: &str| parse(&hex(text)).map(|packets| packets.len()).map_err(|e| (e.kind, e.field));
+        use DecodeErrorKind::*;
+        assert_eq!(kind("80c90001 00000001"), Ok(1));
+        assert_eq!(kind(""), Err((Truncated, "V")));
+        assert_eq!(kind("80ca0000"), Err((InvalidValue, "PT of the first packet")));
+        assert_eq!(kind("40c90001 00000001"), Err((InvalidValue, "V")));
+        assert_eq!(kind("80c90001 00000001 40ca0000"), Err((InvalidValue, "V")));
+        assert_eq!(kind("80c90002 00000001"), Err((Truncated, "body")));
+        assert_eq!(kind("81c90001 00000001"), Err((Truncated, "report blocks")));
+        assert_eq!(kind("80c90001 00000001 82cb0001 00000001"), Err((Truncated, "SSRC/CSRC")));
+        assert_eq!(kind("80c90001 00000001 80cc0001 00000001"), Err((Truncated, "name")));
+        assert_eq!(kind("80c90001 00000001 81ca0002 00000001 01ff6100"), Err((Truncated, "SDES items")));
+        assert_eq!(kind("80c90001 00000001 81ca0002 00000001 01026162"), Err((Truncated, "SDES items")));
+        // Padding: only in the last packet, whole words, not more than there is.
+        assert_eq!(kind("80c90001 00000001 a0d00001 00000004"), Ok(2));
+        assert_eq!(kind("a0c90002 00000001 00000004 80d00000"), Err((BadLength, "padding")));
+        for padding in ["00000000", "00000003", "00000008"] {
+            let text = alloc::format!("80c90001 00000001 a0d00001 {padding}");
+            assert_eq!(kind(&text), Err((BadLength, "padding")), "{padding}");
+        }
+    }
+
+    #[test]
+    fn k8_a_compound_packet_of_more_packets_than_the_limit_is_refused() {
+        let many = |n| Bytes::from(hex("80c90001 00000001").repeat(n));
+        assert_eq!(parse(&many(MAX_PACKETS)).unwrap().len(), MAX_PACKETS);
+        assert_eq!(parse(&many(MAX_PACKETS + 1)).unwrap_err().kind, DecodeErrorKind::TooLong);
+    }
+
+    #[test]
+    fn unknown_packet_types_are_kept_as_they_are() {
+        let datagram = hex("80c90001 00000001 8fd20001 cafebabe");
+        let packets = parse(&datagram).unwrap();
+        let other =
+            Packet::Other { packet_type: PacketType(210), count: 15, body: &[0xca, 0xfe, 0xba, 0xbe] };
+        assert_eq!(packets.last(), Some(&other));
+    }
+
+    #[test]
+    fn k7_no_bytes_make_the_parser_panic() {
+        fn law(mut bytes: Vec<u8>, types: Vec<u8>) -> bool {
+            // Plausible packet heads here and there lead the parser deeper than noise would.
+            for (i, t) in types.iter().enumerate() {
+                if let Some(head) = bytes.get_mut(i * 12..i * 12 + 4) {
+                    head.copy_from_slice(&[0x80 | t & 0x23, 200 + t % 6, 0, t % 4]);
+                }
+            }
+            if let Ok(packets) = parse(&Bytes::from(bytes)) {
+                for packet in &packets {
+                    match packet {
+                        Packet::SenderReport { blocks, .. } | Packet::ReceiverReport { blocks, .. } => {
+                            blocks.iter().for_each(drop);
+                        }
+                        Packet::SourceDescription(sdes) => sdes.cnames().for_each(drop),
+                        _ => {}
+                    }
+                }
+            }
+            true
+        }
+        quickcheck::QuickCheck::new().tests(2000).quickcheck(law as fn(Vec<u8>, Vec<u8>) -> bool);
+    }
+}

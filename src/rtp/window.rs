@@ -191,3 +191,206 @@ fn set(bits: &mut Bits, n: u64) -> bool {
     bits[word] |= mask;
     fresh
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+    use alloc::vec::Vec;
+
+    const T0: Instant = Instant::ZERO;
+
+    fn window_after(sequences: impl IntoIterator<Item = u16>) -> Window {
+        let mut window = Window::new();
+        for n in sequences {
+            window.insert(T0, n);
+        }
+        window
+    }
+
+    #[test]
+    fn a_packet_is_new_once() {
+        let mut w = window_after([10, 11, 13]);
+        assert_eq!(w.insert(T0, 11), Seen::Duplicate);
+        assert_eq!(w.insert(T0, 12), Seen::New);
+        assert_eq!(w.insert(T0, 12), Seen::Duplicate);
+        assert_eq!(w.insert(T0, 14), Seen::New);
+        let counts = w.counts();
+        assert_eq!((counts.received, counts.duplicates, counts.lost), (5, 2, 0));
+    }
+
+    #[test]
+    fn sequence_numbers_wrap_and_the_extended_ones_do_not() {
+        let mut w = Window::new();
+        for n in 0..200_000u32 {
+            assert_eq!(w.insert(T0, n.wrapping_add(65_000) as u16), Seen::New);
+        }
+        assert_eq!(w.highest(), Some(65_000 + 199_999));
+        assert_eq!(w.counts().lost, 0);
+        assert_eq!(w.counts().restarts, 0);
+    }
+
+    #[test]
+    fn a_packet_that_overtook_the_first_one_belongs_to_the_sequence() {
+        let mut w = window_after([0]);
+        assert_eq!(w.insert(T0, 65_535), Seen::New);
+        assert_eq!(w.insert(T0, 65_535), Seen::Duplicate);
+        assert_eq!(w.highest(), Some(0));
+        assert_eq!(w.expected_and_received(), (2, 2));
+    }
+
+    #[test]
+    fn reordering_within_the_window_loses_nothing() {
+        let mut w = window_after([2000]);
+        assert_eq!(w.insert(T0, 2000 + WINDOW - 1), Seen::New);
+        assert_eq!(w.counts().lost, u64::from(WINDOW) - 2);
+        for n in (2001..2000 + WINDOW - 1).rev() {
+            assert_eq!(w.insert(T0, n), Seen::New);
+        }
+        assert_eq!(w.counts().lost, 0);
+        assert_eq!(w.insert(T0, 2000), Seen::Duplicate);
+    }
+
+    #[test]
+    fn the_oldest_number_of_the_window_is_known_and_the_one_before_is_not() {
+        let mut w = window_after([5000]);
+        assert_eq!(w.insert(T0, 5000 - (WINDOW - 1)), Seen::New);
+        assert_eq!(w.insert(T0, 5000 - WINDOW), Seen::TooOld);
+        assert_eq!(w.counts().too_old, 1);
+    }
+
+    #[test]
+    fn a_step_over_the_whole_window_forgets_all_of_it() {
+        for step in [WINDOW - 1, WINDOW, WINDOW + 1, MAX_DROPOUT] {
+            let mut w = window_after(0..WINDOW);
+            let last = WINDOW - 1 + step;
+            assert_eq!(w.insert(T0, last), Seen::New);
+            for n in last - (WINDOW - 1)..last {
+                let expected = if n < WINDOW { Seen::Duplicate } else { Seen::New };
+                assert_eq!(w.insert(T0, n), expected, "step {step}, number {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_jump_is_believed_with_the_second_packet_in_a_row() {
+        let mut w = window_after([100, 101]);
+        assert_eq!(w.insert(T0, 40_000), Seen::Jump);
+        assert_eq!(w.highest(), Some(101));
+        assert_eq!(w.insert(T0, 40_001), Seen::New);
+        assert_eq!(w.highest(), Some(40_001));
+        assert_eq!(w.insert(T0, 40_000), Seen::New);
+        assert_eq!(w.insert(T0, 101), Seen::Jump);
+        let counts = w.counts();
+        assert_eq!((counts.received, counts.lost, counts.restarts), (4, 0, 1));
+    }
+
+    #[test]
+    fn jumps_that_lead_nowhere_change_nothing() {
+        let mut w = window_after([100]);
+        for n in [20_000, 30_000, 20_001, 50_000] {
+            assert_eq!(w.insert(T0, n), Seen::Jump);
+        }
+        assert_eq!(w.insert(T0, 101), Seen::New);
+        // The packet in between has shown that the old sequence goes on.
+        assert_eq!(w.insert(T0, 50_001), Seen::Jump);
+        assert_eq!(w.counts().restarts, 0);
+    }
+
+    #[test]
+    fn the_largest_dropout_needs_no_confirmation_and_one_more_does() {
+        assert_eq!(window_after([7]).insert(T0, 7 + MAX_DROPOUT), Seen::New);
+        assert_eq!(window_after([7]).insert(T0, 8 + MAX_DROPOUT), Seen::Jump);
+    }
+
+    #[test]
+    fn a_parent_that_lags_behind_the_window_is_no_restart() {
+        let mut w = window_after([10_000]);
+        for n in 10_000 - 2 * WINDOW..10_000 - 2 * WINDOW + 500 {
+            assert_eq!(w.insert(T0, n), Seen::TooOld);
+        }
+        assert_eq!(w.highest(), Some(10_000));
+    }
+
+    #[test]
+    fn losses_before_a_restart_stay_counted() {
+        let mut w = window_after([10, 13]);
+        assert_eq!(w.counts().lost, 2);
+        w.restart();
+        assert_eq!((w.counts().lost, w.highest()), (2, None));
+        assert_eq!(w.insert(T0, 40_000), Seen::New);
+        assert_eq!(w.insert(T0, 40_002), Seen::New);
+        assert_eq!((w.counts().lost, w.counts().restarts), (3, 1));
+        assert_eq!(w.expected_and_received(), (3, 2));
+    }
+
+    #[test]
+    fn the_longest_gap_lies_between_new_packets_and_duplicates_do_not_shorten_it() {
+        let at = Instant::from_millis;
+        let mut w = Window::new();
+        for (ms, n) in [(1000, 1), (1010, 2), (1200, 2), (1450, 3), (1500, 4)] {
+            w.insert(at(ms), n);
+        }
+        assert_eq!(w.counts().longest_gap, Duration::from_millis(440));
+        assert_eq!(w.last_new(), Some(at(1500)));
+    }
+
+    /// The window as one would say it: a set of extended numbers.
+    struct Naive {
+        seen: BTreeSet<i64>,
+        highest: i64,
+    }
+
+    impl Naive {
+        fn insert(&mut self, sequence: u16) -> Seen {
+            if self.seen.is_empty() {
+                self.seen.insert(i64::from(sequence));
+                self.highest = i64::from(sequence);
+                return Seen::New;
+            }
+            let step = i64::from(sequence.wrapping_sub(self.highest as u16) as i16);
+            let n = self.highest + step;
+            if step > i64::from(MAX_DROPOUT) || step < -i64::from(MAX_DROPOUT) {
+                return Seen::Jump;
+            }
+            if step <= -i64::from(WINDOW) {
+                return Seen::TooOld;
+            }
+            self.highest = self.highest.max(n);
+            if self.seen.insert(n) { Seen::New } else { Seen::Duplicate }
+        }
+    }
+
+    #[test]
+    fn the_window_agrees_with_a_set_of_numbers() {
+        fn law(first: u16, steps: Vec<i16>) -> bool {
+            let mut window = Window::new();
+            let mut naive = Naive { seen: BTreeSet::new(), highest: 0 };
+            let mut at = first;
+            let mut unconfirmed = None;
+            for step in steps {
+                // Mostly small steps to both sides, now and then far ones, but no confirmed restart.
+                at = at.wrapping_add((if step % 16 == 0 { step } else { step % 40 }) as u16);
+                if unconfirmed == Some(at) {
+                    continue;
+                }
+                let (a, b) = (window.insert(T0, at), naive.insert(at));
+                if a != b {
+                    return false;
+                }
+                match a {
+                    Seen::Jump => {
+                        unconfirmed = Some(at.wrapping_add(1));
+                        at = naive.highest as u16;
+                    }
+                    Seen::New => unconfirmed = None,
+                    Seen::Duplicate | Seen::TooOld => {}
+                }
+            }
+            let span = naive.seen.last().zip(naive.seen.first()).map_or(0, |(a, b)| a - b + 1);
+            let counts = window.counts();
+            counts.received == naive.seen.len() as u64 && counts.lost == span as u64 - counts.received
+        }
+        quickcheck::QuickCheck::new().tests(2000).quickcheck(law as fn(u16, Vec<i16>) -> bool);
+    }
+}

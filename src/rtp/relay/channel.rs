@@ -37,17 +37,30 @@ impl Channel {
 
     /// A parent says that this is the source. A source that is being heard is believed more.
     pub(super) fn announce(&mut self, now: Instant, ssrc: u32) {
-        if self.ssrc != Some(ssrc) && (self.ssrc.is_none() || self.is_silent(now)) {
+        if self.ssrc != Some(ssrc) && (self.ssrc.is_none() || self.lost_its_source(now)) {
             self.follow(ssrc);
         }
     }
 
-    /// Whether a source that no channel knows may become this channel's with this packet: at once where there is none
-    /// yet, else by two packets in a row after the old one's silence or BYE.
-    pub(super) fn may_adopt(&mut self, now: Instant, ssrc: u32, sequence: u16) -> bool {
+    /// Whether the source has said goodbye, or has been silent for [`TAKEOVER_AFTER`], or was never heard.
+    pub(super) fn lost_its_source(&self, now: Instant) -> bool {
+        self.said_goodbye || self.reception.last_new().is_none_or(|last| now.since(last) >= TAKEOVER_AFTER)
+    }
+
+    /// Whether this channel takes a packet of this source: its own, the first one of all, or another one with its
+    /// second packet in a row. The caller has made sure that another one may follow.
+    pub(super) fn is_from(&mut self, ssrc: u32, sequence: u16) -> bool {
+        if self.ssrc == Some(ssrc) {
+            return true;
+        }
         let confirmed = self.successor == Some((ssrc, sequence));
-        self.successor = Some((ssrc, sequence.wrapping_add(1)));
-        self.ssrc.is_none() || confirmed && (self.said_goodbye || self.is_silent(now))
+        let follows = self.ssrc.is_none() || confirmed;
+        if follows {
+            self.follow(ssrc);
+        } else {
+            self.successor = Some((ssrc, sequence.wrapping_add(1)));
+        }
+        follows
     }
 
     /// Takes this source from now on.
@@ -67,9 +80,5 @@ impl Channel {
             self.last_report = Some(ntp);
         }
         newer
-    }
-
-    fn is_silent(&self, now: Instant) -> bool {
-        self.reception.last_new().is_none_or(|last| now.since(last) >= TAKEOVER_AFTER)
     }
 }

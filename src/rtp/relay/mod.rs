@@ -351,19 +351,13 @@ impl Relay {
         if parents.is_empty() {
             return Err(DropReason::UnknownSender);
         }
-        let channel = match channel_of(parents, &self.channels, header.ssrc) {
-            Match::Known(channel) => channel,
-            Match::Adoptable(channel) => {
-                let state = self.channels.get_mut(&channel).ok_or(DropReason::UnknownSsrc)?;
-                if !state.may_adopt(now, header.ssrc, header.sequence) {
-                    return Err(DropReason::UnknownSsrc);
-                }
-                state.follow(header.ssrc);
-                channel
-            }
-            Match::Unclear => return Err(DropReason::UnknownSsrc),
-        };
+        let channel = channel_of(parents, &self.channels, header.ssrc)
+            .or_else(|| heir_to(parents, &self.channels, now))
+            .ok_or(DropReason::UnknownSsrc)?;
         let state = self.channels.get_mut(&channel).ok_or(DropReason::UnknownSsrc)?;
+        if !state.is_from(header.ssrc, header.sequence) {
+            return Err(DropReason::UnknownSsrc);
+        }
         let seen = state.reception.on_packet(now, header.sequence, header.timestamp, payload.len());
         for parent in parents.iter_mut().filter(|parent| parent.channel == channel) {
             parent.state.last_heard = Some(now);
@@ -401,8 +395,8 @@ impl Relay {
             match packet {
                 rtcp::Packet::SenderReport { ssrc, info, blocks } => {
                     used |= self.on_report(now, from, blocks);
-                    if let Some(channel) = self.on_sender_report(now, from, *ssrc, info) {
-                        sender_report_of = Some(channel);
+                    if let Some((channel, is_newer)) = self.on_sender_report(now, from, *ssrc, info) {
+                        sender_report_of = sender_report_of.or(is_newer.then_some(channel));
                         used = true;
                     }
                 }
@@ -448,80 +442,90 @@ impl Relay {
         !calls.is_empty()
     }
 
-    /// The channel whose children are to have this SR too: it is the source's, and newer than the last one.
+    /// The channel whose source this SR is from, and whether it is newer than all before, so that the children are to
+    /// have it too.
     fn on_sender_report(
         &mut self,
         now: Instant,
         from: SocketAddr,
         ssrc: u32,
         info: &rtcp::SenderInfo,
-    ) -> Option<ChannelId> {
+    ) -> Option<(ChannelId, bool)> {
         let parents = self.parents.at_mut(from);
-        let Match::Known(channel) = channel_of(parents, &self.channels, ssrc) else { return None };
-        heard_from(parents, channel, now);
+        let channel = channel_of(parents, &self.channels, ssrc)?;
+        for parent in parents.iter_mut().filter(|parent| parent.channel == channel) {
+            parent.state.last_heard = Some(now);
+        }
         let state = self.channels.get_mut(&channel)?;
-        state.is_newer_report(info.ntp).then(|| {
+        let is_newer = state.is_newer_report(info.ntp);
+        if is_newer {
             state.reception.on_sender_report(now, info);
-            channel
-        })
+        }
+        Some((channel, is_newer))
     }
 
+    /// A parent's notice. One about an unknown source, or none, comes from a parent that has other media than we
+    /// know, or none yet: it is for the calls on which nothing flowed, else for the only channel. Whether it was for
+    /// any.
     fn on_notice(&mut self, now: Instant, from: SocketAddr, notice: Notice, fx: &mut Effects<Fact>) -> bool {
         let parents = self.parents.at_mut(from);
-        let channel = match channel_of(parents, &self.channels, notice.ssrc) {
-            Match::Known(channel) | Match::Adoptable(channel) => channel,
-            Match::Unclear => return false,
-        };
-        heard_from(parents, channel, now);
-        for parent in parents.iter().filter(|parent| parent.channel == channel) {
-            fx.fact(Fact::Held { channel, call: parent.call, hold: notice.hold });
+        let named = channel_of(parents, &self.channels, notice.ssrc);
+        let some_wait = parents.iter().any(|parent| !parent.state.flowing);
+        let only_one = only(parents.iter().map(|parent| parent.channel)).is_some();
+        let mut used = false;
+        for parent in parents {
+            let meant = match named {
+                Some(channel) => parent.channel == channel,
+                None if some_wait => !parent.state.flowing,
+                None => only_one,
+            };
+            if meant {
+                used = true;
+                parent.state.last_heard = Some(now);
+                fx.fact(Fact::Held { channel: parent.channel, call: parent.call, hold: notice.hold });
+            }
         }
-        true
+        used
     }
 
     /// The source takes its leave: another may follow without waiting for its silence.
     fn on_goodbye(&mut self, from: SocketAddr, ssrc: u32) -> bool {
-        let Match::Known(channel) = channel_of(self.parents.at(from), &self.channels, ssrc) else {
-            return false;
-        };
-        if let Some(state) = self.channels.get_mut(&channel) {
-            state.said_goodbye = true;
-        }
+        let channel = channel_of(self.parents.at(from), &self.channels, ssrc);
+        let Some(state) = channel.and_then(|id| self.channels.get_mut(&id)) else { return false };
+        state.said_goodbye = true;
         true
     }
 }
 
-/// Which channel of a parent an SSRC belongs to.
-enum Match {
-    /// It is this channel's source.
-    Known(ChannelId),
-    /// It is nobody's, and only this channel could take it: the only one without a source, or the only one at all.
-    Adoptable(ChannelId),
-    /// It is nobody's, and several channels could take it.
-    Unclear,
+/// The channel of this parent whose source this is.
+fn channel_of(
+    parents: &[Peer<Upstream>],
+    channels: &BoundedMap<ChannelId, Channel>,
+    ssrc: u32,
+) -> Option<ChannelId> {
+    let is_source = |id| channels.get(&id).is_some_and(|channel| channel.ssrc == Some(ssrc));
+    parents.iter().map(|parent| parent.channel).find(|&id| is_source(id))
 }
 
-fn channel_of(parents: &[Peer<Upstream>], channels: &BoundedMap<ChannelId, Channel>, ssrc: u32) -> Match {
-    let source_of = |id: ChannelId| channels.get(&id).and_then(|channel| channel.ssrc);
-    let ids = parents.iter().map(|parent| parent.channel);
-    if let Some(id) = ids.clone().find(|&id| source_of(id) == Some(ssrc)) {
-        return Match::Known(id);
-    }
-    let without_source = ids.clone().filter(|&id| source_of(id).is_none());
-    let candidate = if without_source.clone().next().is_some() { only(without_source) } else { only(ids) };
-    candidate.map_or(Match::Unclear, Match::Adoptable)
+/// The channel of this parent that an unknown source may take: the only one that has none yet, or else, when all have
+/// one, the only one whose source is gone (an encoder that was started again).
+fn heir_to(
+    parents: &[Peer<Upstream>],
+    channels: &BoundedMap<ChannelId, Channel>,
+    now: Instant,
+) -> Option<ChannelId> {
+    let those = |fits: fn(&Channel, Instant) -> bool| {
+        let fits = move |id| channels.get(&id).is_some_and(|channel| fits(channel, now));
+        parents.iter().map(|parent| parent.channel).filter(move |&id| fits(id))
+    };
+    let mut vacant = those(|channel, _| channel.ssrc.is_none()).peekable();
+    if vacant.peek().is_some() { only(vacant) } else { only(those(Channel::lost_its_source)) }
 }
 
 /// The one value that all elements have.
 fn only<T: PartialEq>(mut elements: impl Iterator<Item = T>) -> Option<T> {
     let first = elements.next()?;
     elements.all(|element| element == first).then_some(first)
-}
-
-fn heard_from(parents: &mut [Peer<Upstream>], channel: ChannelId, now: Instant) {
-    for parent in parents.iter_mut().filter(|parent| parent.channel == channel) {
-        parent.state.last_heard = Some(now);
-    }
 }
 
 /// Timers.
