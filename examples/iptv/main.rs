@@ -5,9 +5,13 @@ mod clip;
 mod entry;
 mod fanout;
 mod feed;
+#[path = "../common/figure16.rs"]
+mod figure16;
 mod help;
 mod host;
 mod reorder;
+mod report;
+mod screen;
 mod sink;
 mod sockets;
 mod streams;
