@@ -120,11 +120,17 @@ pub fn find_sync(bytes: &[u8]) -> Result<usize, NotTs> {
 pub struct Splitter {
     pending: Vec<u8>,
     synced: bool,
+    begun: bool,
 }
 
 impl Splitter {
     /// What may wait before it must have a beat: enough for [`find_sync`] to be sure.
     const TO_SYNC: usize = 6 * PACKET;
+
+    /// Whether the beat was ever found.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
 
     /// Takes bytes in; whole packets go to `each`, in order. An error means that these bytes are no transport stream.
     pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), NotTs> {
@@ -137,7 +143,7 @@ impl Splitter {
                     break;
                 }
                 at += find_sync(rest)?;
-                self.synced = true;
+                (self.synced, self.begun) = (true, true);
             } else if rest.len() < PACKET {
                 break;
             } else if rest[0] != TsPacket::SYNC {
