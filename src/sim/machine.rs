@@ -1,7 +1,7 @@
 //! What the simulator sees of a node, and the addresses that it gives to each.
 
 use crate::ids::{ChannelId, StreamId};
-use crate::node::{Datagram, Output, Receipt, StreamInput};
+use crate::node::{Datagram, Node, Output, Receipt, StreamInput};
 use crate::stats::Plane;
 use crate::time::Instant;
 use core::fmt;
@@ -149,5 +149,35 @@ mod tests {
         for stranger in ["127.0.0.1", "10.0.0.0", "::1", "fd00::"] {
             assert_eq!(NodeIndex::of(stranger.parse().unwrap()), None, "{stranger}");
         }
+    }
+}
+
+impl Machine for Node {
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Receipt {
+        Node::handle_datagram(self, now, datagram)
+    }
+
+    fn handle_stream(&mut self, now: Instant, stream: StreamId, input: StreamInput) {
+        Node::handle_stream(self, now, stream, input);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        Node::handle_timeout(self, now);
+    }
+
+    fn handle_unreachable(&mut self, now: Instant, plane: Plane, to: SocketAddr) {
+        Node::handle_unreachable(self, now, plane, to);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        Node::poll_output(self)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Node::deadline(self)
+    }
+
+    fn children(&self, channel: ChannelId) -> &[SocketAddr] {
+        Node::children(self, channel)
     }
 }

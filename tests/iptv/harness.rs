@@ -172,7 +172,11 @@ impl World {
         id
     }
 
-    pub(crate) fn command(&mut self, id: u32, act: impl FnOnce(&mut Iptv<u32>, Instant, &mut Context<'_, u32>)) {
+    pub(crate) fn command(
+        &mut self,
+        id: u32,
+        act: impl FnOnce(&mut Iptv<u32>, Instant, &mut Context<'_, u32>),
+    ) {
         let peer = &mut self.peers[id as usize];
         let mut orders = VecDeque::new();
         let mut ctx = Context { entropy: &mut peer.entropy, progress: &peer.media, orders: &mut orders };
