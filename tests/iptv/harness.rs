@@ -83,6 +83,7 @@ enum Job {
     Ring(usize, InviteKind, u16),
     Fetched(u32, ChannelId),
     Stored(u32, ChannelId, u16, u8),
+    Removed(u32, ChannelId),
     /// The far end of a leg hears this.
     Report(usize, bool, Report<u32>),
     Held(usize, Hold),
@@ -282,7 +283,7 @@ impl World {
             Job::Ring(s, ..) => Some(end(*s, false)),
             Job::Report(s, caller, _) | Job::Ended(s, caller, _) => Some(end(*s, *caller)),
             Job::Held(s, _) | Job::Answered(s, ..) | Job::Refused(s, _) => Some(end(*s, true)),
-            Job::Stored(..) | Job::Tick => None,
+            Job::Stored(..) | Job::Removed(..) | Job::Tick => None,
         }
     }
 
@@ -309,6 +310,9 @@ impl World {
                 if self.peers[id as usize].registered_once.insert(channel) {
                     self.tell(id, Fact::Registered { channel, ok: true });
                 }
+            }
+            Job::Removed(id, channel) => {
+                self.records.entry(channel).or_default().remove(&id);
             }
             Job::Ring(s, kind, slots) => self.ring(s, kind, slots),
             Job::Answered(s, depth, rescue) => {
@@ -432,9 +436,7 @@ impl World {
                 }
                 self.after(LOOKUP, Job::Stored(id, channel, free, depth));
             }
-            Order::Unregister { channel } => {
-                self.records.entry(channel).or_default().remove(&id);
-            }
+            Order::Unregister { channel } => self.after(LOOKUP, Job::Removed(id, channel)),
             Order::Invite { channel, call, peer, kind, slots } => {
                 self.peers[id as usize].invites += 1;
                 let session = self.sessions.len();
