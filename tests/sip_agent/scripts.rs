@@ -276,15 +276,10 @@ fn a_re_invite_leaves_the_session_as_it_is() {
 }
 
 #[test]
-fn an_invite_while_the_first_one_rings_gets_500_and_glare_gets_491() {
+fn glare_gets_491() {
     let mut w = alone();
-    say(&mut w, &with_sdp(INVITE), "v=0\r\n");
-    let call = w.invited(0);
-    w.accept(0, call).unwrap();
-    // Glare: our INVITE has an early dialog and no answer.
-    let target = Target { addr: peer(), transport: None, user: "100".into(), to: None };
-    w.invite_as(0, CallId::placed(1), target, Bytes::from_static(b"v=0\r\n")).unwrap();
-    let invite = w.sides[0].messages.last().unwrap().clone();
+    // Our INVITE has an early dialog and no answer yet.
+    let (_, invite) = call_bob(&mut w);
     say(&mut w, &response_to(&invite, "180 Ringing", "early"), "");
     let crossing = crossing_request(&invite, "INVITE", "early") + "\nContact: <sip:bob@127.0.0.1:5069>";
     assert_eq!(status(&say(&mut w, &crossing, "")), "491");
