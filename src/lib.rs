@@ -7,6 +7,9 @@ extern crate alloc;
 pub mod bounded;
 pub mod effect;
 pub mod env;
+#[cfg(feature = "arbitrary")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ids;
 pub mod iptv;
 pub mod node;
