@@ -96,6 +96,9 @@ pub mod bounded;
 pub mod chord;
 pub mod effect;
 pub mod env;
+#[cfg(feature = "arbitrary")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ids;
 pub mod iptv;
 pub mod node;

@@ -8,6 +8,9 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A node as its host sees it: bytes and time go in, outputs and a deadline come out.
+///
+/// The `now` of every call counts, that of an early `handle_timeout` too; one that is older than the last counts as the
+/// last (K6).
 pub trait Machine {
     /// A datagram has arrived.
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Receipt;
