@@ -5,6 +5,7 @@
 extern crate alloc;
 
 pub mod bounded;
+pub mod chord;
 pub mod effect;
 pub mod env;
 pub mod ids;

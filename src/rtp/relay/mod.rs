@@ -2,7 +2,9 @@
 //!
 //! | file | what it is |
 //! | --- | --- |
-//! | `mod.rs` | the machine: orders of the policy, datagrams, timers, progress |
+//! | `mod.rs` | the machine: its limits and facts, orders of the policy, progress |
+//! | `media.rs` | the way of a data packet |
+//! | `control.rs` | RTCP in both directions, and the timer of the reports |
 //! | `channel.rs` | one channel: its source, its reception, its targets |
 //! | `roster.rs` | parents and children, found by address and by call |
 //!
@@ -13,22 +15,21 @@
 //! reception once a second, downwards it passes on the source's sender reports and, when told to, a [`Hold`].
 
 mod channel;
+mod control;
+mod media;
 mod roster;
 #[cfg(test)]
 mod tests;
 
-use super::header::{self, Kind, Packet};
+use super::header::{self, Kind};
 use super::reception::Counters;
-use super::rtcp::{self, Composer, Hold, Notice, ReportBlock};
-use super::window::Seen;
+use super::rtcp::Hold;
 use crate::bounded::BoundedMap;
 use crate::effect::Effects;
-use crate::env::Entropy;
 use crate::ids::{CallId, ChannelId};
 use crate::stats::DropReason;
 use crate::time::{Duration, Instant};
 use alloc::string::String;
-use alloc::vec::Vec;
 use bytes::Bytes;
 use channel::Channel;
 use core::net::SocketAddr;
@@ -195,7 +196,8 @@ impl Relay {
     }
 
     /// Takes media of a channel from this address from now on. `ssrc` is the source that the parent announced
-    /// (`a=ssrc` of RFC 5576), where it did. A first receiver report to it is due at once.
+    /// (`a=ssrc` of RFC 5576), where it did. A first receiver report, still empty, tells the parent at once that its
+    /// child lives.
     pub fn add_parent(
         &mut self,
         now: Instant,
@@ -203,6 +205,7 @@ impl Relay {
         channel: ChannelId,
         addr: SocketAddr,
         ssrc: Option<u32>,
+        fx: &mut Effects<Fact>,
     ) -> Result<(), RelayError> {
         let state = self.channels.get_mut(&channel).ok_or(RelayError::UnknownChannel)?;
         if state.role == Role::Source {
@@ -215,8 +218,9 @@ impl Relay {
         if let Some(ssrc) = ssrc {
             state.announce(now, ssrc);
         }
-        self.next_report = Some(now);
         self.retarget(channel);
+        self.report_to(addr, &[], fx);
+        self.next_report.get_or_insert(now + REPORT_INTERVAL);
         Ok(())
     }
 
@@ -253,20 +257,6 @@ impl Relay {
         }
     }
 
-    /// Tells the children of a channel at once why they get no media.
-    pub fn hold(&mut self, channel: ChannelId, hold: Hold, fx: &mut Effects<Fact>) {
-        let Some(state) = self.channels.get(&channel) else { return };
-        let notice =
-            Notice { hold, ssrc: state.ssrc.unwrap_or(0), highest: state.reception.highest().unwrap_or(0) };
-        let Some((last, others)) = state.targets.split_last() else { return };
-        let datagram = Composer::receiver_report(self.config.ssrc, &[])
-            .cname(&self.config.cname)
-            .notice(notice)
-            .finish();
-        others.iter().for_each(|&to| fx.send(to, datagram.clone()));
-        fx.send(*last, datagram);
-    }
-
     /// Works out anew who is sent the channel.
     fn retarget(&mut self, channel: ChannelId) {
         let Some(state) = self.channels.get_mut(&channel) else { return };
@@ -287,39 +277,8 @@ impl Relay {
     }
 }
 
-/// Media and its control.
+/// Inputs.
 impl Relay {
-    /// The host's own packet of a channel that this node publishes. It becomes a [`Fact::Packet`].
-    pub fn push(
-        &mut self,
-        now: Instant,
-        channel: ChannelId,
-        packet: Bytes,
-        fx: &mut Effects<Fact>,
-    ) -> Result<(), RelayError> {
-        let state = self.channels.get_mut(&channel).ok_or(RelayError::UnknownChannel)?;
-        if state.role != Role::Source {
-            return Err(RelayError::WrongRole);
-        }
-        if packet.len() > self.config.limits.datagram {
-            return Err(RelayError::TooLarge);
-        }
-        if header::kind_of(&packet) != Some(Kind::Rtp) {
-            return Err(RelayError::NotRtp);
-        }
-        let header = Packet::parse(&packet).map_err(|_| RelayError::NotRtp)?.header;
-        if state.ssrc != Some(header.ssrc) {
-            state.follow(header.ssrc);
-        }
-        match state.reception.on_packet(now, header.sequence, header.timestamp, packet.len()) {
-            Seen::New => {
-                fx.fact(Fact::Packet { channel, payload: packet });
-                Ok(())
-            }
-            Seen::Duplicate | Seen::TooOld | Seen::Jump => Err(RelayError::OutOfSequence),
-        }
-    }
-
     /// A datagram of the media socket. An error says why it went no further; a parent's sign of life counts even
     /// then, and a [`Fact::FirstPacket`] may come with [`DropReason::Duplicate`].
     pub fn handle_datagram(
@@ -339,225 +298,9 @@ impl Relay {
         }
     }
 
-    fn on_media(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        payload: Bytes,
-        fx: &mut Effects<Fact>,
-    ) -> Result<(), DropReason> {
-        let header = Packet::parse(&payload).map_err(|_| DropReason::NotRtp)?.header;
-        let parents = self.parents.at_mut(from);
-        if parents.is_empty() {
-            return Err(DropReason::UnknownSender);
-        }
-        let channel = channel_of(parents, &self.channels, header.ssrc)
-            .or_else(|| heir_to(parents, &self.channels, now))
-            .ok_or(DropReason::UnknownSsrc)?;
-        let state = self.channels.get_mut(&channel).ok_or(DropReason::UnknownSsrc)?;
-        if !state.is_from(header.ssrc, header.sequence) {
-            return Err(DropReason::UnknownSsrc);
-        }
-        let seen = state.reception.on_packet(now, header.sequence, header.timestamp, payload.len());
-        for parent in parents.iter_mut().filter(|parent| parent.channel == channel) {
-            parent.state.last_heard = Some(now);
-            if !parent.state.flowing && matches!(seen, Seen::New | Seen::Duplicate) {
-                parent.state.flowing = true;
-                fx.fact(Fact::FirstPacket { channel, call: parent.call });
-            }
-        }
-        match seen {
-            Seen::New => {
-                fx.fact(Fact::Packet { channel, payload });
-                Ok(())
-            }
-            Seen::Duplicate => Err(DropReason::Duplicate),
-            Seen::TooOld => Err(DropReason::TooOld),
-            Seen::Jump => Err(DropReason::SequenceJump),
-        }
-    }
-
-    fn on_control(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        datagram: &Bytes,
-        fx: &mut Effects<Fact>,
-    ) -> Result<(), DropReason> {
-        if self.parents.at(from).is_empty() && self.children.at(from).is_empty() {
-            return Err(DropReason::UnknownSender);
-        }
-        let packets = rtcp::parse(datagram).map_err(|_| DropReason::NotRtp)?;
-        let mut used = false;
-        let mut sender_report_of = None;
-        let mut has_notice = false;
-        for packet in &packets {
-            match packet {
-                rtcp::Packet::SenderReport { ssrc, info, blocks } => {
-                    used |= self.on_report(now, from, blocks);
-                    if let Some((channel, is_newer)) = self.on_sender_report(now, from, *ssrc, info) {
-                        sender_report_of = sender_report_of.or(is_newer.then_some(channel));
-                        used = true;
-                    }
-                }
-                rtcp::Packet::ReceiverReport { blocks, .. } => used |= self.on_report(now, from, blocks),
-                rtcp::Packet::Application(app) => {
-                    if let Some(notice) = Notice::from_application(app) {
-                        has_notice = true;
-                        used |= self.on_notice(now, from, notice, fx);
-                    }
-                }
-                rtcp::Packet::Goodbye(sources) => {
-                    sources.iter().for_each(|ssrc| used |= self.on_goodbye(from, ssrc));
-                }
-                rtcp::Packet::SourceDescription(_) | rtcp::Packet::Other { .. } => {}
-            }
-        }
-        // A notice is for one hop only, so what carries one stays here.
-        if let (Some(channel), false) = (sender_report_of, has_notice) {
-            self.children(channel).iter().for_each(|&to| fx.send(to, datagram.clone()));
-        }
-        if used { Ok(()) } else { Err(DropReason::UnknownSsrc) }
-    }
-
-    /// A child's report. It stands for each of its calls whose source it names, and for those whose source nobody
-    /// knows yet; a report that names no source of ours stands for all of them. Whether it stood for any.
-    fn on_report(&mut self, now: Instant, from: SocketAddr, blocks: &rtcp::Blocks<'_>) -> bool {
-        let channels = &self.channels;
-        let ssrc_of = |peer: &Peer<Downstream>| channels.get(&peer.channel).and_then(|channel| channel.ssrc);
-        let calls = self.children.at_mut(from);
-        let block_of = |peer: &Peer<Downstream>| {
-            ssrc_of(peer).and_then(|ssrc| blocks.iter().find(|block| block.ssrc == ssrc))
-        };
-        let names_none = calls.iter().all(|peer| block_of(peer).is_none());
-        for peer in calls.iter_mut() {
-            let block = block_of(peer);
-            if names_none || block.is_some() || ssrc_of(peer).is_none() {
-                peer.state.last_report = Some(now);
-            }
-            if let Some(block) = block {
-                peer.state.fraction_lost = Some(block.fraction_lost);
-            }
-        }
-        !calls.is_empty()
-    }
-
-    /// The channel whose source this SR is from, and whether it is newer than all before, so that the children are to
-    /// have it too.
-    fn on_sender_report(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        ssrc: u32,
-        info: &rtcp::SenderInfo,
-    ) -> Option<(ChannelId, bool)> {
-        let parents = self.parents.at_mut(from);
-        let channel = channel_of(parents, &self.channels, ssrc)?;
-        for parent in parents.iter_mut().filter(|parent| parent.channel == channel) {
-            parent.state.last_heard = Some(now);
-        }
-        let state = self.channels.get_mut(&channel)?;
-        let is_newer = state.is_newer_report(info.ntp);
-        if is_newer {
-            state.reception.on_sender_report(now, info);
-        }
-        Some((channel, is_newer))
-    }
-
-    /// A parent's notice. One about an unknown source, or none, comes from a parent that has other media than we
-    /// know, or none yet: it is for the calls on which nothing flowed, else for the only channel. Whether it was for
-    /// any.
-    fn on_notice(&mut self, now: Instant, from: SocketAddr, notice: Notice, fx: &mut Effects<Fact>) -> bool {
-        let parents = self.parents.at_mut(from);
-        let named = channel_of(parents, &self.channels, notice.ssrc);
-        let some_wait = parents.iter().any(|parent| !parent.state.flowing);
-        let only_one = only(parents.iter().map(|parent| parent.channel)).is_some();
-        let mut used = false;
-        for parent in parents {
-            let meant = match named {
-                Some(channel) => parent.channel == channel,
-                None if some_wait => !parent.state.flowing,
-                None => only_one,
-            };
-            if meant {
-                used = true;
-                parent.state.last_heard = Some(now);
-                fx.fact(Fact::Held { channel: parent.channel, call: parent.call, hold: notice.hold });
-            }
-        }
-        used
-    }
-
-    /// The source takes its leave: another may follow without waiting for its silence.
-    fn on_goodbye(&mut self, from: SocketAddr, ssrc: u32) -> bool {
-        let channel = channel_of(self.parents.at(from), &self.channels, ssrc);
-        let Some(state) = channel.and_then(|id| self.channels.get_mut(&id)) else { return false };
-        state.said_goodbye = true;
-        true
-    }
-}
-
-/// The channel of this parent whose source this is.
-fn channel_of(
-    parents: &[Peer<Upstream>],
-    channels: &BoundedMap<ChannelId, Channel>,
-    ssrc: u32,
-) -> Option<ChannelId> {
-    let is_source = |id| channels.get(&id).is_some_and(|channel| channel.ssrc == Some(ssrc));
-    parents.iter().map(|parent| parent.channel).find(|&id| is_source(id))
-}
-
-/// The channel of this parent that an unknown source may take: the only one that has none yet, or else, when all have
-/// one, the only one whose source is gone (an encoder that was started again).
-fn heir_to(
-    parents: &[Peer<Upstream>],
-    channels: &BoundedMap<ChannelId, Channel>,
-    now: Instant,
-) -> Option<ChannelId> {
-    let those = |fits: fn(&Channel, Instant) -> bool| {
-        let fits = move |id| channels.get(&id).is_some_and(|channel| fits(channel, now));
-        parents.iter().map(|parent| parent.channel).filter(move |&id| fits(id))
-    };
-    let mut vacant = those(|channel, _| channel.ssrc.is_none()).peekable();
-    if vacant.peek().is_some() { only(vacant) } else { only(those(Channel::lost_its_source)) }
-}
-
-/// The one value that all elements have.
-fn only<T: PartialEq>(mut elements: impl Iterator<Item = T>) -> Option<T> {
-    let first = elements.next()?;
-    elements.all(|element| element == first).then_some(first)
-}
-
-/// Timers.
-impl Relay {
     /// When the next receiver reports are due.
     pub fn deadline(&self) -> Option<Instant> {
         self.next_report
-    }
-
-    /// Sends the receiver reports that are due: one datagram to each parent address.
-    pub fn handle_timeout(&mut self, now: Instant, entropy: &mut dyn Entropy, fx: &mut Effects<Fact>) {
-        if self.next_report.is_none_or(|at| now < at) {
-            return;
-        }
-        let tenth = REPORT_INTERVAL / 10;
-        let jitter = Duration::from_micros(entropy.below(2 * tenth.as_micros() as u64 + 1));
-        self.next_report = Some(now + (REPORT_INTERVAL - tenth) + jitter);
-
-        let blocks: Vec<(ChannelId, ReportBlock)> = self
-            .channels
-            .iter_mut()
-            .filter_map(|(&id, channel)| Some((id, channel.reception.report(now, channel.ssrc?)?)))
-            .collect();
-        for calls in self.parents.by_address() {
-            let Some(to) = calls.first().map(|parent| parent.addr) else { continue };
-            let theirs = |id: &ChannelId| calls.iter().any(|parent| parent.channel == *id);
-            let reported: Vec<ReportBlock> =
-                blocks.iter().filter(|(id, _)| theirs(id)).map(|&(_, block)| block).collect();
-            let datagram =
-                Composer::receiver_report(self.config.ssrc, &reported).cname(&self.config.cname).finish();
-            fx.send(to, datagram);
-        }
     }
 }
 
@@ -597,4 +340,20 @@ impl Relay {
     pub fn counters(&self, channel: ChannelId) -> Option<Counters> {
         Some(self.channels.get(&channel)?.reception.counters())
     }
+}
+
+/// The channel of this parent whose source this is.
+fn channel_of(
+    parents: &[Peer<Upstream>],
+    channels: &BoundedMap<ChannelId, Channel>,
+    ssrc: u32,
+) -> Option<ChannelId> {
+    let is_source = |id| channels.get(&id).is_some_and(|channel| channel.ssrc == Some(ssrc));
+    parents.iter().map(|parent| parent.channel).find(|&id| is_source(id))
+}
+
+/// The one value that all elements have.
+fn only<T: PartialEq>(mut elements: impl Iterator<Item = T>) -> Option<T> {
+    let first = elements.next()?;
+    elements.all(|element| element == first).then_some(first)
 }

@@ -211,6 +211,11 @@ impl Headers {
         self.rows.iter().map(|row| self.field(row)).map(|f| (f.name, f.value))
     }
 
+    /// The same with the place of each value in the message.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (Name<'_>, &[u8], usize)> {
+        self.rows.iter().map(|row| self.field(row)).map(|f| (f.name, f.value, f.at))
+    }
+
     /// The values of all rows with this name, as they were sent.
     pub fn get_all<'a>(&'a self, name: Name<'a>) -> impl Iterator<Item = &'a [u8]> {
         self.fields(name).map(|f| f.value)
@@ -436,6 +441,11 @@ impl<T> Values<'_, T> {
 }
 
 impl<'a, T> Values<'a, T> {
+    /// Reads the values that are left only to see whether one of them is wrong.
+    pub fn check(mut self) -> Result<(), DecodeError> {
+        self.try_for_each(|value| value.map(drop))
+    }
+
     /// The text to read the next value from, and where the row ends.
     fn next_text(&mut self) -> Option<(&'a [u8], usize)> {
         if let Some(now) = self.now.take() {

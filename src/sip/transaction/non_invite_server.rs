@@ -1,0 +1,75 @@
+//! The non-INVITE server transaction: figure 8 of RFC 3261 (§17.2.2); a transport error no longer ends it (RFC 6026 §8.8).
+
+use super::Timers;
+use super::alarm::{Alarm, Ring};
+use super::server::{Action, Input, Timer};
+use crate::time::Instant;
+
+/// The states of the figure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The user has the request and has not answered it.
+    Trying,
+    /// The user sent a provisional response.
+    Proceeding,
+    /// The final response was sent, and is sent again to every copy of the request.
+    Completed,
+    /// Over.
+    Terminated,
+}
+
+/// One non-INVITE server transaction.
+#[derive(Clone, Debug)]
+pub struct NonInviteServer {
+    state: State,
+    reliable: bool,
+    alarm: Alarm,
+}
+
+impl NonInviteServer {
+    /// The request has just been passed to the user. `reliable`: it came over a stream.
+    pub fn new(reliable: bool) -> Self {
+        NonInviteServer { state: State::Trying, reliable, alarm: Alarm::default() }
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// When [`NonInviteServer::handle_timeout`] has something to do. Trying and Proceeding wait for the user.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.alarm.deadline()
+    }
+
+    /// Fires the timer that is due.
+    pub fn handle_timeout(&mut self, now: Instant, timers: &Timers) -> Action {
+        match self.alarm.ring(now) {
+            None | Some(Ring::Repeat) => Action::None,
+            Some(Ring::Exit) => self.step(now, Input::Fired(Timer::J), timers),
+        }
+    }
+
+    /// One event of the figure.
+    pub fn step(&mut self, now: Instant, input: Input, timers: &Timers) -> Action {
+        use Input::{Failure, Fired, Provisional, Request, Success, TransportError};
+        use State::{Completed, Proceeding, Terminated, Trying};
+        let (next, action) = match (self.state, input) {
+            (Trying | Proceeding, Provisional) => (Proceeding, Action::Send),
+            (Trying | Proceeding, Success | Failure) if self.reliable => (Terminated, Action::Send), // Timer J is zero
+            (Trying | Proceeding, Success | Failure) => (Completed, Action::Send),
+            (same @ (Proceeding | Completed), Request) => (same, Action::SendAgain),
+            (same @ (Proceeding | Completed), TransportError) => (same, Action::Failed),
+            (Completed, Fired(Timer::J)) => (Terminated, Action::None),
+            (same, _) => (same, Action::None),
+        };
+        if next != self.state {
+            self.state = next;
+            self.alarm = match next {
+                Completed => Alarm::exit_at(now + timers.t1_64()),
+                Trying | Proceeding | Terminated => Alarm::default(),
+            };
+        }
+        action
+    }
+}
