@@ -3,6 +3,13 @@
 //! K1, K2, K3 and K12 are checked by [`Checked`] after every call; here are the worlds in which that is done, and the
 //! promises that take two runs to see.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper that fails is a test that fails")]
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "tests run on an operating system"
+)]
+
 mod toy;
 
 use bytes::Bytes;
@@ -12,7 +19,7 @@ use p2piptv::ids::{ChannelId, ChannelName, NodeId};
 use p2piptv::node::{self, Addresses, Datagram, Node, Output};
 use p2piptv::sim::{Checked, Conditions, Config, Death, Family, Latency, Machine, Network, NodeIndex};
 use p2piptv::stats::Plane;
-use p2piptv::time::{Duration, Instant};
+use p2piptv::time::{Duration, Instant, UnixMillis};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -66,6 +73,7 @@ impl Subject for NodeSubject {
         let identity = InsecureIdentity::new(NodeId(id));
         let mut node =
             Node::new(config, Box::new(entropy), Box::new(identity)).expect("a good configuration");
+        node.handle_wall_clock(Instant::ZERO, UnixMillis(1_767_225_600_000));
         match others.iter().find(|other| **other != addresses.overlay) {
             Some(bootstrap) => node.join(Instant::ZERO, &[*bootstrap]).expect("a new node can join"),
             None => node.create(Instant::ZERO).expect("a new node can begin an overlay"),
@@ -86,7 +94,7 @@ impl Subject for NodeSubject {
             packet.resize(200, 0x47);
             network.command(NodeIndex(0), |node, now| node.push_media(now, ChannelId(0), packet.into()).ok());
         }
-        if (110..180).contains(&tenth) && tenth % 10 == 0 {
+        if (110..180).contains(&tenth) && tenth.is_multiple_of(10) {
             network.command(NodeIndex((tenth / 10 - 10) as u32), |node, now| node.tune(now, &channel).ok());
         }
     }

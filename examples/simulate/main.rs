@@ -1,0 +1,75 @@
+//! The whole system in virtual time: real nodes of the library on a simulated network.
+
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "an example runs on an operating system"
+)]
+#![allow(unreachable_pub, missing_docs, reason = "an example has no users but itself")]
+
+mod args;
+#[path = "../common/figure16.rs"]
+mod figure16;
+mod play;
+
+use args::Command;
+use p2piptv::sim::pcapng::Capture;
+use p2piptv::time::{Duration, UnixMillis};
+use play::{Setting, play};
+use std::error::Error;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let done = match args::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Help) => {
+            print!("{}", args::HELP);
+            Ok(())
+        }
+        Ok(Command::Figure16(figure)) => draw(figure),
+        Err(mistake) => Err(mistake.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("simulate: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A server is a source that has room for everybody.
+fn draw(figure: args::Figure16) -> Result<(), Box<dyn Error>> {
+    let every = Duration::from_secs(figure.every);
+    let p2p = Setting { viewers: figure.viewers, capacity: figure.capacity, every, seed: figure.seed };
+    let server = play(Setting { capacity: u16::try_from(figure.viewers)?, ..p2p }, |_| ())?;
+    // A capture that cannot be written to its end is one that ends early.
+    let mut capture = match &figure.pcap {
+        Some(path) => {
+            let mut file =
+                BufWriter::new(File::create(path).map_err(|e| format!("--pcap {}: {e}", path.display()))?);
+            Some(Capture::new(UnixMillis(0), move |bytes: &[u8]| drop(file.write_all(bytes))))
+        }
+        None => None,
+    };
+    let p2p = play(p2p, move |record| {
+        if let Some(capture) = &mut capture {
+            capture.record(record);
+        }
+        if figure.trace {
+            println!("{record}");
+        }
+    })?;
+    println!("{} of {} viewers play, server-based", server.playing, figure.viewers);
+    println!(
+        "{} of {} viewers play, P2P, with {} elections",
+        p2p.playing,
+        figure.viewers,
+        p2p.elections.len()
+    );
+    figure16::Figure16 { server: server.source, p2p: p2p.source, elections: p2p.elections }
+        .write(&figure.out)?;
+    println!("drawn: {}", figure.out.join("figure16.svg").display());
+    Ok(())
+}
