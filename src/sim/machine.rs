@@ -134,27 +134,6 @@ impl Addresses {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_leads_back_to_its_node() {
-        for n in [0, 1, 255, 70_000, (1 << 24) - 2] {
-            for family in [Family::V4, Family::V6] {
-                let addresses = Addresses::new(NodeIndex(n), family);
-                assert_eq!(NodeIndex::of(addresses.media.ip()), Some(NodeIndex(n)));
-                for plane in [Plane::Overlay, Plane::Signalling, Plane::Media] {
-                    assert_eq!(Addresses::plane_of(addresses.of(plane).port()), Some(plane));
-                }
-            }
-        }
-        for stranger in ["127.0.0.1", "10.0.0.0", "::1", "fd00::"] {
-            assert_eq!(NodeIndex::of(stranger.parse().unwrap()), None, "{stranger}");
-        }
-    }
-}
-
 impl Machine for Node {
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Receipt {
         Node::handle_datagram(self, now, datagram)
@@ -182,5 +161,26 @@ impl Machine for Node {
 
     fn children(&self, channel: ChannelId) -> &[SocketAddr] {
         Node::children(self, channel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_leads_back_to_its_node() {
+        for n in [0, 1, 255, 70_000, (1 << 24) - 2] {
+            for family in [Family::V4, Family::V6] {
+                let addresses = Addresses::new(NodeIndex(n), family);
+                assert_eq!(NodeIndex::of(addresses.media.ip()), Some(NodeIndex(n)));
+                for plane in [Plane::Overlay, Plane::Signalling, Plane::Media] {
+                    assert_eq!(Addresses::plane_of(addresses.of(plane).port()), Some(plane));
+                }
+            }
+        }
+        for stranger in ["127.0.0.1", "10.0.0.0", "::1", "fd00::"] {
+            assert_eq!(NodeIndex::of(stranger.parse().unwrap()), None, "{stranger}");
+        }
     }
 }
