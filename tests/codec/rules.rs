@@ -340,7 +340,7 @@ fn dm1_dm2_dm4_one_value_in_each_data_model() {
             signature: Signature::none(),
         };
         let bytes = hex(&format!("{length} 0000000000000001 00000002 {place} {tail}"));
-        let raw = RawValues::encode_values(std::slice::from_ref(&data)).unwrap();
+        let raw = RawValues::encode_values(core::slice::from_ref(&data)).unwrap();
         assert_eq!(raw.0, bytes);
         assert_eq!(raw.decode_values(model), Ok(vec![data]));
         for n in 1..bytes.len() {
