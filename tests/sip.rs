@@ -1,10 +1,14 @@
 //! The SIP parser against the torture messages of RFC 4475 and RFC 5118, and the laws of parser, builder and framer.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper that fails is a test that fails")]
+
 use bytes::Bytes;
+use p2piptv::sip::body::{Carrier, IptvBody, IptvInfo};
 use p2piptv::sip::msg::{
-    Capabilities, Host, Message, Method, Name, NameAddr, Refusal, Request, Response, SipUri, Status,
-    Tolerance, Transport, Uri, judge, judge_response,
+    Capabilities, Host, Message, Method, Name, NameAddr, Refusal, Request, RequestBuilder, Response,
+    ResponseBuilder, SipUri, Status, Tolerance, Transport, Uri, Via, judge, judge_response,
 };
+use p2piptv::sip::sdp::SessionDescription;
 use p2piptv::sip::stream::{Frame, Framer};
 use p2piptv::wire::{DecodeError, DecodeErrorKind};
 use std::path::{Path, PathBuf};
@@ -635,4 +639,187 @@ fn k8_too_many_rows_or_values_are_refused_by_name() {
     assert_eq!(fate(&many("Subject: 012345678901234567890123456789\r\n", 90), Tolerance::Strict), Served);
     let long = format!("X: {}\r\n", "y".repeat(17_000));
     assert_eq!(fate(&many(&long, 1), Tolerance::Strict), Answered(513));
+}
+
+// ---------------------------------------------------------------------------------------------- laws
+
+/// Holds a law for everything that the generator makes from random bytes.
+fn law<T: for<'a> arbitrary::Arbitrary<'a>>(holds: fn(T)) {
+    fn make<T: for<'a> arbitrary::Arbitrary<'a>>(bytes: &[u8]) -> Option<T> {
+        arbitrary::Unstructured::new(bytes).arbitrary().ok()
+    }
+    let mut g = quickcheck::Gen::new(512);
+    let mut made = 0;
+    for _ in 0..400 {
+        let bytes: Vec<u8> = quickcheck::Arbitrary::arbitrary(&mut g);
+        if let Some(value) = make(&bytes) {
+            holds(value);
+            made += 1;
+        }
+    }
+    assert!(made > 200, "the generator gave up too often: {made}");
+}
+
+#[test]
+fn law_a_sip_uri_prints_and_reads_back() {
+    law(|uri: SipUri<'static>| {
+        let text = uri.to_string();
+        assert_eq!(SipUri::new(&text).as_ref(), Some(&uri), "{text}");
+    });
+}
+
+#[test]
+fn law_what_a_builder_writes_is_read_back_and_is_canonical() {
+    law(|builder: RequestBuilder| {
+        let bytes = builder.finish().unwrap();
+        let message = Message::parse(bytes.clone()).unwrap();
+        let Message::Request(r) = &message else { panic!() };
+        assert_eq!(r.fault(), None);
+        assert_eq!(
+            judge(r, &Capabilities { methods: std::slice::from_ref(r.method()), ..ABLE }),
+            Ok(()),
+            "{r:?}"
+        );
+        assert_eq!(r.headers.content_length(), Ok(Some(r.body().len())));
+        let canonical = message.to_canonical().unwrap();
+        // Content-Length stands behind the caller's rows in both.
+        assert_eq!(canonical, bytes, "{}", String::from_utf8_lossy(&bytes));
+        assert_eq!(frames([&bytes[..]].into_iter()), (vec![bytes.to_vec()], None));
+    });
+}
+
+#[test]
+fn law_addresses_and_vias_print_and_read_back() {
+    law(|(address, via): (NameAddr<'static>, Via<'static>)| {
+        let text =
+            format!("OPTIONS sip:a@b SIP/2.0\r\nContact: {address}, {address}\r\nVia: {via},{via}\r\n\r\n");
+        let Ok(Message::Request(r)) = Message::parse(text.into()) else { panic!() };
+        assert!(r.headers.contacts().map(Result::unwrap).eq([address.clone(), address]));
+        assert!(r.headers.vias().map(Result::unwrap).eq([via.clone(), via]));
+    });
+}
+
+#[test]
+fn law_a_tree_body_prints_and_reads_back_and_no_truncation_on_a_stream_changes_a_value() {
+    law(|body: IptvBody| {
+        let bytes = body.to_bytes().unwrap();
+        for carrier in [Carrier::Datagram, Carrier::Stream] {
+            assert_eq!(
+                IptvBody::parse(&bytes, carrier).as_ref(),
+                Ok(&body),
+                "{}",
+                String::from_utf8_lossy(&bytes)
+            );
+        }
+        for n in 0..bytes.len() {
+            if let Ok(IptvBody { info: IptvInfo::FullCapacity(cut), .. }) =
+                IptvBody::parse(&bytes[..n], Carrier::Stream)
+            {
+                let IptvInfo::FullCapacity(whole) = &body.info else { panic!() };
+                assert!(cut.children.iter().zip(&whole.children).all(|(a, b)| a.name == b.name));
+                assert_eq!(cut.children.len(), whole.children.len());
+            }
+        }
+    });
+}
+
+#[test]
+fn law_a_session_description_prints_and_reads_back() {
+    law(|sdp: SessionDescription| {
+        let bytes = sdp.to_bytes().unwrap();
+        assert_eq!(SessionDescription::parse(&bytes), Ok(sdp));
+    });
+}
+
+#[test]
+fn the_canonical_form_of_every_torture_message_means_the_same_and_is_its_own() {
+    let mut canonical = 0;
+    for file in all_files() {
+        let bytes = load(&file);
+        let fate_before = fate(&bytes, Tolerance::Strict);
+        let Ok(message) = Message::parse(bytes) else { continue };
+        if matches!(&message, Message::Request(r) if r.fault().is_some()) {
+            continue;
+        }
+        let Ok(again) = message.to_canonical() else { continue };
+        canonical += 1;
+        assert_eq!(fate(&again, Tolerance::Strict), fate_before, "{file}");
+        let second = Message::parse(again.clone()).unwrap();
+        assert_eq!(second.to_canonical().unwrap(), again, "{file}");
+        assert!(second.headers().vias().flatten().eq(message.headers().vias().flatten()), "{file}");
+        assert!(second.headers().contacts().flatten().eq(message.headers().contacts().flatten()), "{file}");
+        assert_eq!(second.headers().from().ok(), message.headers().from().ok(), "{file}");
+        assert_eq!(second.headers().cseq().ok(), message.headers().cseq().ok(), "{file}");
+        assert_eq!(second.body(), message.body(), "{file}");
+    }
+    assert!(canonical >= 35, "{canonical}");
+}
+
+#[test]
+fn nothing_breaks_out_of_its_line() {
+    let address: std::net::SocketAddr = "127.0.0.1:5060".parse().unwrap();
+    let uri = SipUri::of_address(address);
+    let plain = || {
+        RequestBuilder::new(Method::OPTIONS, &uri)
+            .via(&Via::new(Transport::UDP, address, "z9hG4bK1").unwrap())
+            .from(&NameAddr::new(uri.clone()))
+            .to(&NameAddr::new(uri.clone()))
+            .call_id("1")
+            .cseq(1)
+    };
+    assert!(plain().finish().is_ok());
+    for evil in ["a\r\nVia: x", "a\nb", "a\rb", "a\0b", "\r\n", "a\u{7f}", "a\u{85}b"] {
+        assert!(plain().header(Name::SUBJECT, evil).finish().is_err(), "{evil:?}");
+        assert!(plain().header(Name::new(evil), "x").finish().is_err(), "{evil:?}");
+        assert!(plain().call_id(evil).finish().is_err(), "{evil:?}");
+        assert!(plain().body(evil, b"x").finish().is_err(), "{evil:?}");
+        assert!(NameAddr::new(uri.clone()).with_display_name(evil).is_err(), "{evil:?}");
+        assert!(NameAddr::new(uri.clone()).with_tag(evil).is_err(), "{evil:?}");
+        assert!(NameAddr::new(uri.clone()).with_param("p", Some(evil)).is_err(), "{evil:?}");
+        assert!(uri.clone().with_param(evil, None).is_err(), "{evil:?}");
+        assert!(
+            Method::new(evil).is_none()
+                && Host::new(evil).is_none()
+                && Uri::new(&format!("sip:{evil}")).is_none()
+        );
+        assert!(Via::new(Transport::UDP, address, &format!("z9hG4bK{evil}")).is_err(), "{evil:?}");
+        // A user part takes anything, escaped.
+        let user = uri.clone().with_user(evil).to_string();
+        assert!(user.bytes().all(|b| b.is_ascii_graphic()), "{user}");
+    }
+    for evil in ["x;tag=2", "x,y", "x>", "x\"", "x y", "x<"] {
+        assert!(NameAddr::new(uri.clone()).with_tag(evil).is_err(), "{evil:?}");
+        assert!(NameAddr::new(uri.clone()).with_param("p", Some(evil)).is_err(), "{evil:?}");
+    }
+    // The builder alone says how long the body is, and of what type.
+    for name in ["Content-Length", "l", "content-LENGTH", "c"] {
+        assert!(plain().header(Name::new(name), "0").finish().is_err(), "{name}");
+    }
+    let quoted = NameAddr::new(uri.clone()).with_display_name("a\" <sip:evil@x>, \"\\").unwrap();
+    assert_eq!(quoted.to_string(), "\"a\\\" <sip:evil@x>, \\\"\\\\\" <sip:127.0.0.1:5060>");
+}
+
+#[test]
+fn a_response_echoes_what_identifies_the_request_and_notes_where_it_came_from() {
+    let text = "INVITE sip:100@10.0.0.1 SIP/2.0\r\nv: SIP/2.0/UDP a.example;rport;branch=z9hG4bK1,\r\n SIP/2.0/TCP b.example;branch=z9hG4bK2\r\n\
+        Record-Route: <sip:p@10.0.0.9;lr>\r\nf: \"A\r\n B\" <sip:a@c>;tag=1\r\nt: <sip:100@c>\r\ni: x@y\r\nCSeq: 0007 INVITE\r\nl: 0\r\n\r\n";
+    let Ok(Message::Request(r)) = Message::parse(text.into()) else { panic!() };
+    let bytes = ResponseBuilder::new(&r, Status::MOVED_TEMPORARILY, "10.0.0.7:9999".parse().unwrap())
+        .to_tag("srv")
+        .contact(&NameAddr::new(SipUri::of_user("3", "10.0.0.3:5064".parse().unwrap())).with_depth(1))
+        .finish()
+        .unwrap();
+    assert_eq!(
+        core::str::from_utf8(&bytes).unwrap(),
+        "SIP/2.0 302 Moved Temporarily\r\n\
+         Via: SIP/2.0/UDP a.example;rport=9999;branch=z9hG4bK1;received=10.0.0.7\r\n\
+         Via: SIP/2.0/TCP b.example;branch=z9hG4bK2\r\n\
+         Record-Route: <sip:p@10.0.0.9;lr>\r\n\
+         From: \"A B\" <sip:a@c>;tag=1\r\n\
+         To: <sip:100@c>;tag=srv\r\n\
+         Call-ID: x@y\r\n\
+         CSeq: 0007 INVITE\r\n\
+         Contact: <sip:3@10.0.0.3:5064>;depth=1\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
 }

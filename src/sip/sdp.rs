@@ -436,3 +436,111 @@ impl fmt::Display for Media {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn local(direction: Direction) -> Local<'static> {
+        let address = "127.0.0.1:7000".parse().unwrap();
+        Local { session: (1, 2), address, direction, ssrc: None }
+    }
+
+    #[test]
+    fn an_offer_is_these_bytes() {
+        let offer = SessionDescription::offer(&local(Direction::RecvOnly)).to_bytes().unwrap();
+        assert_eq!(
+            core::str::from_utf8(&offer).unwrap(),
+            "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+             m=video 7000 RTP/AVP 33\r\na=rtpmap:33 MP2T/90000\r\na=recvonly\r\na=rtcp-mux\r\n"
+        );
+    }
+
+    #[test]
+    fn an_answer_takes_the_first_stream_it_can_and_rejects_the_others_in_their_places() {
+        let offer = "v=0\r\no=x 1 1 IN IP6 ::1\r\ns=call me\r\nb=AS:64\r\nc=IN IP6 2001:db8::1\r\nt=3 4\r\na=tool:x\r\n\
+                     m=audio 4000/2 RTP/AVP 0 8\r\nm=video 0 RTP/AVP 33\r\n\
+                     m=video 5000 RTP/AVP 31 33\r\nc=IN IP4 10.0.0.9/127\r\na=recvonly\r\nm=video 5002 RTP/AVP 33\r\n";
+        let offer = SessionDescription::parse(offer.as_bytes()).unwrap();
+        let asked = offer.mp2t().unwrap();
+        assert_eq!(offer.address_of(asked), Some("10.0.0.9:5000".parse().unwrap()));
+        assert_eq!(offer.address_of(&offer.media[0]), Some("[2001:db8::1]:4000".parse().unwrap()));
+        let willing = Local { ssrc: Some((7, "100")), ..local(Direction::SendRecv) };
+        let answer = offer.answer(&willing).unwrap();
+        assert_eq!(answer.time, (3, 4));
+        assert_eq!(answer.media.iter().map(|m| m.port).collect::<Vec<_>>(), [0, 0, 7000, 0]);
+        assert_eq!(answer.media[2].direction, Direction::SendOnly);
+        assert!(!answer.media[2].rtcp_mux, "it was not offered");
+        assert_eq!(answer.media[2].formats, ["33"]);
+        assert_eq!(answer.media[0].formats, ["0", "8"]);
+        let read = SessionDescription::parse(&answer.to_bytes().unwrap()).unwrap();
+        assert_eq!(read.mp2t().unwrap().ssrc, Some((7, "100".to_string())));
+    }
+
+    #[test]
+    fn each_sends_only_what_the_other_receives() {
+        use Direction::*;
+        let table = [
+            (RecvOnly, SendOnly, SendOnly),
+            (RecvOnly, SendRecv, SendOnly),
+            (RecvOnly, RecvOnly, Inactive),
+            (SendOnly, SendRecv, RecvOnly),
+            (SendRecv, SendOnly, SendOnly),
+            (SendRecv, SendRecv, SendRecv),
+            (Inactive, SendRecv, Inactive),
+        ];
+        for (offered, willing, answered) in table {
+            assert_eq!(offered.answered_by(willing), answered, "{offered:?} {willing:?}");
+        }
+    }
+
+    #[test]
+    fn an_offer_without_our_format_has_no_answer() {
+        let offer = b"v=0\no=- 1 1 IN IP4 h.example\ns= \nt=0 0\nm=audio 4000 RTP/AVP 0\n";
+        let offer = SessionDescription::parse(offer).unwrap();
+        assert_eq!(offer.origin.address, "h.example");
+        assert_eq!(offer.answer(&local(Direction::SendOnly)), Err(NoUsableMedia));
+        assert_eq!(offer.address_of(&offer.media[0]), None, "nobody said an address");
+    }
+
+    #[test]
+    fn broken_descriptions_are_refused_where_they_break() {
+        let good = "v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nt=0 0\r\n";
+        let table = [
+            ("v=1\r\n".to_string(), "v", 0),
+            ("o=- 1 1 IN IP4 1.2.3.4\r\n".to_string(), "v", 0),
+            ("v=0\r\n".to_string(), "o", 5),
+            ("v=0\r\no=- x 1 IN IP4 1.2.3.4\r\n".to_string(), "o", 5),
+            ([good, "m=video x RTP/AVP 33\r\n"].concat(), "m", good.len()),
+            ([good, "m=video 70000 RTP/AVP 33\r\n"].concat(), "m", good.len()),
+            ([good, "m=video 1 RTP/AVP\r\n"].concat(), "m", good.len()),
+            ([good, "c=IN IP4\r\n"].concat(), "c", good.len()),
+            ([good, "no line\r\n"].concat(), "line", good.len()),
+            ([good, "s=a\rb\r\n"].concat(), "line", good.len()),
+        ];
+        for (text, field, offset) in table {
+            let e = SessionDescription::parse(text.as_bytes()).unwrap_err();
+            assert_eq!((e.field, e.offset), (field, offset), "{text:?}");
+        }
+        let many = [good, &"m=video 1 RTP/AVP 33\r\n".repeat(MAX_MEDIA + 1)].concat();
+        assert_eq!(SessionDescription::parse(many.as_bytes()).unwrap_err().kind, DecodeErrorKind::TooLong);
+    }
+
+    #[test]
+    fn no_truncation_panics() {
+        let whole = SessionDescription::offer(&local(Direction::SendRecv)).to_bytes().unwrap();
+        for n in 0..whole.len() {
+            let _ = SessionDescription::parse(&whole[..n]);
+        }
+    }
+
+    #[test]
+    fn nothing_breaks_out_of_its_line() {
+        let mut sdp =
+            SessionDescription::offer(&Local { ssrc: Some((1, "a\r\nm=x")), ..local(Direction::SendOnly) });
+        assert_eq!(sdp.to_bytes(), Err(BuildError { field: "media" }));
+        sdp.media.clear();
+        sdp.origin.username = "a b".to_string();
+        assert_eq!(sdp.to_bytes(), Err(BuildError { field: "origin" }));
+    }
+}

@@ -1,6 +1,7 @@
 //! Writing messages (RFC 3261 §7.3.1, §8.1.1, §8.2.6): what comes in cannot break out of its line.
 
 use super::address::NameAddr;
+use super::canonical::unfolded;
 use super::message::Request;
 use super::method::Method;
 use super::name::Name;
@@ -46,14 +47,7 @@ impl Rows {
 
     /// A row whose value came in a message, where it was one row already: each fold becomes one blank.
     fn copied(&mut self, name: Name<'_>, value: &[u8]) {
-        let mut unfolded = Vec::with_capacity(value.len());
-        for line in value.split(|b| matches!(b, b'\r' | b'\n')).filter(|line| !line.is_empty()) {
-            if !unfolded.is_empty() {
-                unfolded.push(b' ');
-            }
-            unfolded.extend_from_slice(line.trim_ascii());
-        }
-        self.raw(name, &unfolded);
+        self.raw(name, &unfolded(value));
     }
 
     fn raw(&mut self, name: Name<'_>, value: &[u8]) {

@@ -123,7 +123,7 @@ impl Lines<'_> {
         let start = self.at;
         let mut at = start;
         loop {
-            at += self.input.get(at..)?.iter().position(|b| matches!(b, b'\r' | b'\n'))?;
+            at += scan::find_line_end(self.input.get(at..)?)?;
             if at > MAX_HEAD {
                 self.note(DecodeErrorKind::TooLong, "message-header", at);
                 return None;
@@ -202,13 +202,23 @@ impl Headers {
     }
 
     fn fields<'a>(&'a self, name: Name<'a>) -> impl Iterator<Item = Field<'a>> {
+        // The number decides for all names but the unknown ones, which share theirs.
         let same_id = move |row: &&Row| row.id == name.id();
-        self.rows.iter().filter(same_id).map(|row| self.field(row)).filter(move |f| f.name == name)
+        self.rows
+            .iter()
+            .filter(same_id)
+            .map(|row| self.field(row))
+            .filter(move |f| name.is_known() || f.name == name)
     }
 
     /// Every row in its order: its name, and its value as it was sent, folds and all.
     pub fn iter(&self) -> impl Iterator<Item = (Name<'_>, &[u8])> {
         self.rows.iter().map(|row| self.field(row)).map(|f| (f.name, f.value))
+    }
+
+    /// The same with the place of each value in the message.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (Name<'_>, &[u8], usize)> {
+        self.rows.iter().map(|row| self.field(row)).map(|f| (f.name, f.value, f.at))
     }
 
     /// The values of all rows with this name, as they were sent.
@@ -436,6 +446,11 @@ impl<T> Values<'_, T> {
 }
 
 impl<'a, T> Values<'a, T> {
+    /// Reads the values that are left only to see whether one of them is wrong.
+    pub fn check(mut self) -> Result<(), DecodeError> {
+        self.try_for_each(|value| value.map(drop))
+    }
+
     /// The text to read the next value from, and where the row ends.
     fn next_text(&mut self) -> Option<(&'a [u8], usize)> {
         if let Some(now) = self.now.take() {

@@ -181,14 +181,14 @@ fn check_grammar(request: &Request) -> Result<Uri<'_>, DecodeError> {
         return Err(missing("Contact", request.as_bytes().len()));
     }
     for list in [h.contacts(), h.routes(), h.record_routes()] {
-        list.map(|v| v.map(drop)).collect::<Result<(), _>>()?;
+        list.check()?;
     }
     for list in [Some(h.require()), Some(h.supported()), Some(h.allow()), h.recv_info()].into_iter().flatten()
     {
-        list.map(|v| v.map(drop)).collect::<Result<(), _>>()?;
+        list.check()?;
     }
     if let Some(accept) = h.accept() {
-        accept.map(|v| v.map(drop)).collect::<Result<(), _>>()?;
+        accept.check()?;
     }
     h.info_package()?;
     h.expires()?;
@@ -202,7 +202,7 @@ fn check_common(h: &super::Headers) -> Result<(), DecodeError> {
     let end = h.end();
     let mut vias = h.vias();
     vias.next().ok_or(missing("Via", end))??;
-    vias.map(|v| v.map(drop)).collect::<Result<(), _>>()?;
+    vias.check()?;
     h.from()?.ok_or(missing("From", end))?;
     h.to()?.ok_or(missing("To", end))?;
     h.call_id()?.ok_or(missing("Call-ID", end))?;
@@ -237,10 +237,10 @@ pub fn judge_response(response: &Response) -> Result<(), DecodeError> {
         _ => return Err(missing("Via", h.end())),
     }
     for list in [h.contacts(), h.record_routes()] {
-        list.map(|v| v.map(drop)).collect::<Result<(), _>>()?;
+        list.check()?;
     }
     if let Some(packages) = h.recv_info() {
-        packages.map(|v| v.map(drop)).collect::<Result<(), _>>()?;
+        packages.check()?;
     }
     h.content_type()?;
     h.retry_after()?;

@@ -99,6 +99,14 @@ impl Message {
         Ok(Message::Request(Request { headers, message, method, uri, version_2, body, fault }))
     }
 
+    /// All of either, as received.
+    pub fn as_bytes(&self) -> &Bytes {
+        match self {
+            Message::Request(r) => &r.message,
+            Message::Response(r) => &r.message,
+        }
+    }
+
     /// The header rows of either.
     pub fn headers(&self) -> &Headers {
         match self {
@@ -137,6 +145,12 @@ impl Request {
     /// Whether the version is SIP/2.0.
     pub fn is_sip_2(&self) -> bool {
         self.version_2
+    }
+
+    /// Another version as an error.
+    pub(super) fn version_error(&self) -> Option<DecodeError> {
+        let (kind, field, offset) = (DecodeErrorKind::InvalidValue, "SIP-Version", self.uri.end + 1);
+        (!self.version_2).then_some(DecodeError { kind, field, offset })
     }
 
     /// The body: what Content-Length says of it, or the rest of the datagram.

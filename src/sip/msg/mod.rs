@@ -10,12 +10,14 @@
 //! | `contact` | the contact-params of this system: `node-id`, `slots`, `depth`, `slot` |
 //! | `judge` | [`judge`](judge::judge): is this request served, answered with an error, or dropped? |
 //! | `builder` | [`RequestBuilder`], [`ResponseBuilder`] |
+//! | `canonical` | a received message as the builders would have written it |
 //! | `scan` | the leaf scanners of RFC 3261 §25.1 |
 //!
 //! Values borrow from the message they were read from; each has an `into_owned` for what must outlive it.
 
 mod address;
 mod builder;
+mod canonical;
 mod contact;
 mod head;
 mod judge;

@@ -67,7 +67,8 @@ impl fmt::Debug for Transport<'_> {
 /// One hop that a request took: `SIP/2.0/UDP host:port;branch=z9hG4bK...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Via<'a> {
-    version_2: bool,
+    protocol: Cow<'a, str>,
+    version: Cow<'a, str>,
     transport: Transport<'a>,
     host: Host<'a>,
     port: Option<u16>,
@@ -87,7 +88,8 @@ impl Via<'static> {
         params.set("rport", None)?;
         params.set("branch", Some(branch))?;
         let (host, port) = (Host::Ip(sent_by.ip()), Some(sent_by.port()));
-        Ok(Via { version_2: true, transport, host, port, params })
+        let (protocol, version) = (Cow::Borrowed("SIP"), Cow::Borrowed("2.0"));
+        Ok(Via { protocol, version, transport, host, port, params })
     }
 }
 
@@ -110,13 +112,13 @@ impl<'a> Via<'a> {
             _ => (rest, None),
         };
         let (rest, params) = Params::parse_generic(rest, "via-params")?;
-        let version_2 = protocol.eq_ignore_ascii_case("SIP") && version == "2.0";
-        Ok((rest, Via { version_2, transport: Transport::of_token(transport), host, port, params }))
+        let (protocol, version) = (Cow::Borrowed(protocol), Cow::Borrowed(version));
+        Ok((rest, Via { protocol, version, transport: Transport::of_token(transport), host, port, params }))
     }
 
     /// Whether the protocol is SIP/2.0.
     pub fn is_sip_2(&self) -> bool {
-        self.version_2
+        self.protocol.eq_ignore_ascii_case("SIP") && self.version == "2.0"
     }
 
     /// The transport of this hop.
@@ -190,7 +192,8 @@ impl<'a> Via<'a> {
     /// The same, borrowing from nobody.
     pub fn into_owned(self) -> Via<'static> {
         Via {
-            version_2: self.version_2,
+            protocol: Cow::Owned(self.protocol.into_owned()),
+            version: Cow::Owned(self.version.into_owned()),
             transport: self.transport.into_owned(),
             host: self.host.into_owned(),
             port: self.port,
@@ -208,7 +211,7 @@ impl<'a> Via<'a> {
 
 impl fmt::Display for Via<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SIP/2.0/{} {}", self.transport, self.host)?;
+        write!(f, "{}/{}/{} {}", self.protocol, self.version, self.transport, self.host)?;
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }
