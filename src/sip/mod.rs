@@ -11,7 +11,7 @@
 //! | [`transaction`] | RFC 3261 §17 and RFC 6026: the four state machines, and the tables that hold them |
 //! | [`dialog`] | RFC 3261 §12: what two agents remember about each other between an INVITE and its BYE |
 //! | [`agent`] | the plane's machine: calls, INFO, BYE; orders in, facts out |
-//! | `arbitrary` | generators of messages and bodies for fuzzing and property tests (feature `arbitrary`) |
+//! | `arbitrary` | generators of all these for fuzzing and property tests (feature `arbitrary`) |
 
 pub mod agent;
 #[cfg(feature = "arbitrary")]
