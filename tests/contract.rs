@@ -7,6 +7,7 @@ mod toy;
 
 use bytes::Bytes;
 use p2piptv::env::{Entropy, Seeded};
+use p2piptv::fuzzing;
 use p2piptv::node::{Datagram, Output};
 use p2piptv::sim::{Checked, Conditions, Config, Death, Family, Latency, Machine, Network, NodeIndex};
 use p2piptv::stats::Plane;
@@ -85,6 +86,17 @@ fn bad_hour<S: Subject>(seed: u64, family: Family, wake_early_every: u64) -> u64
 fn k1_k2_hold_in_a_bad_hour<S: Subject>() {
     for seed in 0..8 {
         bad_hour::<S>(seed, if seed % 2 == 0 { Family::V4 } else { Family::V6 }, 3);
+    }
+}
+
+fn k3_any_calls_in_any_order_are_legal_and_bounded<S: Subject>() {
+    let mut dice = Seeded::new(3);
+    for _ in 0..500 {
+        let mut script = vec![0; dice.below(2_000) as usize];
+        dice.fill(&mut script);
+        let run = || fuzzing::operate(S::machine(1, NodeIndex(0), &[stranger()]), &script);
+        // K9 holds for them too.
+        assert_eq!(run(), run());
     }
 }
 
@@ -168,6 +180,7 @@ macro_rules! contract {
         contract!(
             $module, $subject,
             k1_k2_hold_in_a_bad_hour,
+            k3_any_calls_in_any_order_are_legal_and_bounded,
             k5_inputs_alone_fire_the_timers_that_are_due,
             k6_an_older_now_counts_as_the_last_one,
             k7_noise_from_strangers_harms_nobody,

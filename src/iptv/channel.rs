@@ -605,7 +605,7 @@ fn is_silent<P>(seat: &super::seats::Seat<P>, turn: &Turn<'_, P>) -> bool {
 }
 
 impl<P: Copy + Ord> Watching<P> {
-    /// An offer to relay. It is taken when there is something to give.
+    /// An offer to relay. It is taken when there is a slot to give; the media may still be on its way.
     fn on_selected(&mut self, channel: ChannelId, call: CallId, register: bool, turn: &mut Turn<'_, P>) {
         let in_parent_dialog = self.viewer.is_parent(call);
         if let Some(duty) = &mut self.duty {
@@ -617,7 +617,7 @@ impl<P: Copy + Ord> Watching<P> {
         let control = self.control.filter(|c| c.0 == call).map(|c| c.1);
         let parent = self.viewer.parent().filter(|_| in_parent_dialog).map(|p| p.peer);
         let Some(elector) = control.or(parent) else { return };
-        if turn.uplink.free() == 0 || !self.viewer.is_fed(turn) {
+        if turn.uplink.free() == 0 || !self.viewer.has_joined() {
             return turn.inform(call, Report::RelayerDeclined);
         }
         let depth = self.viewer.depth().unwrap_or(u8::MAX);

@@ -226,6 +226,13 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         }
     }
 
+    /// How many children this node's uplink can serve from now on. Those that it serves already stay.
+    pub fn set_capacity(&mut self, now: Instant, capacity: u16, ctx: &mut Context<'_, P>) {
+        self.handle_timeout(now, ctx);
+        self.uplink.resize(capacity, self.config.rescue_slots);
+        self.settle(None, ctx);
+    }
+
     fn close(&mut self, id: ChannelId, ctx: &mut Context<'_, P>) {
         let (channels, mut turn) = self.turn(ctx);
         if let Some(channel) = channels.iter_mut().find(|c| c.id() == id) {

@@ -19,6 +19,12 @@ impl Uplink {
         Uplink { capacity, rescue_slots, ordinary: 0, rescued: 0 }
     }
 
+    /// Children beyond the new capacity stay until they go by themselves.
+    pub(super) const fn resize(&mut self, capacity: u16, rescue_slots: u8) {
+        self.capacity = capacity;
+        self.rescue_slots = if capacity == 0 { 0 } else { rescue_slots };
+    }
+
     /// Free ordinary slots, the only ones that are ever advertised.
     pub(super) const fn free(&self) -> u16 {
         self.capacity.saturating_sub(self.ordinary)

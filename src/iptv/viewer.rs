@@ -149,6 +149,11 @@ impl<P: Copy + Ord> Viewer<P> {
             && hold != Some(Hold::Starved)
     }
 
+    /// Whether it is, or was, part of the tree.
+    pub(super) fn has_joined(&self) -> bool {
+        self.played || self.parent.is_some()
+    }
+
     pub(super) fn owns(&self, call: CallId) -> bool {
         self.is_link(call) || self.search.as_ref().is_some_and(|s| s.owns(call))
     }
@@ -228,8 +233,11 @@ impl<P: Copy + Ord> Viewer<P> {
     ) -> Option<R> {
         let mut search = self.search.take()?;
         let known = self.known(search.purpose, turn);
-        let excluded: Vec<P> =
-            seats.iter().map(|s| s.peer).chain(self.parent.as_ref().map(|p| p.peer)).collect();
+        // The source may be asked out of its own rescue slot: it knows who else has room.
+        let asks_source = search.purpose == Purpose::Move;
+        let parent = self.parent.as_ref().map(|p| p.peer);
+        let parent = parent.filter(|&p| !(asks_source && self.source == Some(p)));
+        let excluded: Vec<P> = seats.iter().map(|s| s.peer).chain(parent).collect();
         let scope = Scope {
             channel: self.channel,
             source: self.source,

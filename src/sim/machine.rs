@@ -1,13 +1,16 @@
 //! What the simulator sees of a node, and the addresses that it gives to each.
 
 use crate::ids::{ChannelId, StreamId};
-use crate::node::{Datagram, Output, Receipt, StreamInput};
+use crate::node::{Datagram, Node, Output, Receipt, StreamInput};
 use crate::stats::Plane;
 use crate::time::Instant;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A node as its host sees it: bytes and time go in, outputs and a deadline come out.
+///
+/// The `now` of every call counts, that of an early `handle_timeout` too; one that is older than the last counts as the
+/// last (K6).
 pub trait Machine {
     /// A datagram has arrived.
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Receipt;
@@ -128,6 +131,36 @@ impl Addresses {
             Self::MEDIA_PORT => Some(Plane::Media),
             _ => None,
         }
+    }
+}
+
+impl Machine for Node {
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Receipt {
+        Node::handle_datagram(self, now, datagram)
+    }
+
+    fn handle_stream(&mut self, now: Instant, stream: StreamId, input: StreamInput) {
+        Node::handle_stream(self, now, stream, input);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        Node::handle_timeout(self, now);
+    }
+
+    fn handle_unreachable(&mut self, now: Instant, plane: Plane, to: SocketAddr) {
+        Node::handle_unreachable(self, now, plane, to);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        Node::poll_output(self)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Node::deadline(self)
+    }
+
+    fn children(&self, channel: ChannelId) -> &[SocketAddr] {
+        Node::children(self, channel)
     }
 }
 

@@ -116,10 +116,10 @@ impl<'a> Arbitrary<'a> for RequestBuilder {
             .call_id(&token(u)?)
             .cseq(u.arbitrary()?)
             .max_forwards(u.arbitrary()?);
-        for contact in few(u, |u| NameAddr::arbitrary(u))? {
+        for contact in few(u, |u| u.arbitrary::<NameAddr<'static>>())? {
             request = request.contact(&contact);
         }
-        for route in few(u, |u| NameAddr::arbitrary(u))? {
+        for route in few(u, |u| u.arbitrary::<NameAddr<'static>>())? {
             request = request.route(&route);
         }
         for (name, value) in few(u, |u| Ok(("X-".to_string() + &token(u)?, text(u)?)))? {
@@ -164,7 +164,7 @@ impl<'a> Arbitrary<'a> for Report {
 
 impl<'a> Arbitrary<'a> for Position {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let mut backups = few(u, |u| NameAddr::arbitrary(u))?;
+        let mut backups = few(u, |u| u.arbitrary::<NameAddr<'static>>())?;
         backups.truncate(MAX_BACKUPS);
         let slot = if u.arbitrary()? { Slot::Rescue } else { Slot::Ordinary };
         Ok(Position { depth: u.arbitrary()?, path: few(u, node_id)?, slot, backups })

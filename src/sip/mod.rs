@@ -13,9 +13,9 @@
 //! | [`agent`] | the plane's machine: calls, INFO, BYE; orders in, facts out |
 //! | `arbitrary` | generators of all these for fuzzing and property tests (feature `arbitrary`) |
 
+pub mod agent;
 #[cfg(feature = "arbitrary")]
 mod arbitrary;
-pub mod agent;
 pub mod body;
 pub mod dialog;
 pub mod msg;

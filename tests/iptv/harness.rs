@@ -83,6 +83,7 @@ enum Job {
     Ring(usize, InviteKind, u16),
     Fetched(u32, ChannelId),
     Stored(u32, ChannelId, u16, u8),
+    Removed(u32, ChannelId),
     /// The far end of a leg hears this.
     Report(usize, bool, Report<u32>),
     Held(usize, Hold),
@@ -172,7 +173,11 @@ impl World {
         id
     }
 
-    pub(crate) fn command(&mut self, id: u32, act: impl FnOnce(&mut Iptv<u32>, Instant, &mut Context<'_, u32>)) {
+    pub(crate) fn command(
+        &mut self,
+        id: u32,
+        act: impl FnOnce(&mut Iptv<u32>, Instant, &mut Context<'_, u32>),
+    ) {
         let peer = &mut self.peers[id as usize];
         let mut orders = VecDeque::new();
         let mut ctx = Context { entropy: &mut peer.entropy, progress: &peer.media, orders: &mut orders };
@@ -278,7 +283,7 @@ impl World {
             Job::Ring(s, ..) => Some(end(*s, false)),
             Job::Report(s, caller, _) | Job::Ended(s, caller, _) => Some(end(*s, *caller)),
             Job::Held(s, _) | Job::Answered(s, ..) | Job::Refused(s, _) => Some(end(*s, true)),
-            Job::Stored(..) | Job::Tick => None,
+            Job::Stored(..) | Job::Removed(..) | Job::Tick => None,
         }
     }
 
@@ -305,6 +310,9 @@ impl World {
                 if self.peers[id as usize].registered_once.insert(channel) {
                     self.tell(id, Fact::Registered { channel, ok: true });
                 }
+            }
+            Job::Removed(id, channel) => {
+                self.records.entry(channel).or_default().remove(&id);
             }
             Job::Ring(s, kind, slots) => self.ring(s, kind, slots),
             Job::Answered(s, depth, rescue) => {
@@ -428,9 +436,7 @@ impl World {
                 }
                 self.after(LOOKUP, Job::Stored(id, channel, free, depth));
             }
-            Order::Unregister { channel } => {
-                self.records.entry(channel).or_default().remove(&id);
-            }
+            Order::Unregister { channel } => self.after(LOOKUP, Job::Removed(id, channel)),
             Order::Invite { channel, call, peer, kind, slots } => {
                 self.peers[id as usize].invites += 1;
                 let session = self.sessions.len();

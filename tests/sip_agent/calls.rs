@@ -50,7 +50,11 @@ fn a_call_goes_from_invite_to_bye() {
         assert!(w.facts_left(0).is_empty() && w.facts_left(1).is_empty());
         let info = w.sides[0].messages.iter().find(|m| m.starts_with("INFO")).unwrap();
         assert!(info.contains("Info-Package: iptv-tree\r\n") && !info.contains("Recv-Info"), "{info}");
-        assert!(info.contains(if transport == Transport::Tcp { "Via: SIP/2.0/TCP" } else { "Via: SIP/2.0/UDP" }));
+        assert!(info.contains(if transport == Transport::Tcp {
+            "Via: SIP/2.0/TCP"
+        } else {
+            "Via: SIP/2.0/UDP"
+        }));
         let ack = w.sides[0].messages.iter().find(|m| m.starts_with("ACK")).unwrap();
         assert!(ack.contains("CSeq: 1 ACK\r\n") && ack.ends_with("Content-Length: 0\r\n\r\n"), "{ack}");
     }
@@ -242,7 +246,10 @@ fn a_200_that_crosses_the_cancel_is_acked_and_ended() {
     w.accept(1, received).unwrap();
     w.cancel(0, placed).unwrap();
     w.run_until(1000);
-    assert_eq!((w.times(0, "CANCEL"), w.times(0, "ACK"), w.times(0, "BYE")), (vec![300], vec![310], vec![310]));
+    assert_eq!(
+        (w.times(0, "CANCEL"), w.times(0, "ACK"), w.times(0, "BYE")),
+        (vec![300], vec![310], vec![310])
+    );
     assert_eq!(w.fact(1), Some(Fact::Confirmed { call: received }));
     assert!(matches!(w.fact(1), Some(Fact::Ended { cause: EndCause::Bye(None), .. })));
     assert_eq!(w.facts_left(0), [] as [&Fact; 0]);
@@ -347,8 +354,7 @@ fn a_large_request_takes_tcp_and_falls_back_to_udp() {
 #[test]
 fn a_target_that_asks_for_udp_gets_udp() {
     let mut w = World::pair(Transport::Tcp);
-    let target =
-        Target { addr: addr(1), transport: Some(Transport::Udp), user: "100".into(), to: None };
+    let target = Target { addr: addr(1), transport: Some(Transport::Udp), user: "100".into(), to: None };
     w.invite_as(0, CallId::placed(1), target, Bytes::from(vec![b'x'; 1400])).unwrap();
     w.run_until(100);
     assert_eq!(w.sides[0].agent.streams(), 0);
@@ -420,8 +426,7 @@ fn k8_calls_and_requests_have_limits() {
 #[test]
 fn k8_a_full_server_answers_503_without_state() {
     let limits = Limits { server_transactions: 1, ..Limits::default() };
-    let mut w =
-        World::new(vec![Config::new("0", addr(0)), Config { limits, ..Config::new("1", addr(1)) }]);
+    let mut w = World::new(vec![Config::new("0", addr(0)), Config { limits, ..Config::new("1", addr(1)) }]);
     w.invite(0, CallId::placed(1), addr(1)).unwrap();
     w.invite(0, CallId::placed(2), addr(1)).unwrap();
     w.run_until(100);

@@ -90,7 +90,11 @@ impl World {
     }
 
     /// Calls into one agent, and does what it wants done.
-    pub(crate) fn with<T>(&mut self, side: usize, f: impl FnOnce(&mut Agent, Instant, &mut Context<'_>) -> T) -> T {
+    pub(crate) fn with<T>(
+        &mut self,
+        side: usize,
+        f: impl FnOnce(&mut Agent, Instant, &mut Context<'_>) -> T,
+    ) -> T {
         let now = self.now;
         let s = &mut self.sides[side];
         let result = f(&mut s.agent, now, &mut Context { entropy: &mut s.entropy, effects: &mut s.effects });
@@ -206,7 +210,12 @@ impl World {
     }
 
     /// A datagram from somewhere else.
-    pub(crate) fn inject(&mut self, side: usize, from: SocketAddr, text: &str) -> Result<(), p2piptv::stats::DropReason> {
+    pub(crate) fn inject(
+        &mut self,
+        side: usize,
+        from: SocketAddr,
+        text: &str,
+    ) -> Result<(), p2piptv::stats::DropReason> {
         let payload = Bytes::copy_from_slice(text.as_bytes());
         self.with(side, |agent, now, ctx| agent.handle_datagram(now, from, payload, ctx))
     }
@@ -232,9 +241,7 @@ impl World {
 
     pub(crate) fn accept(&mut self, side: usize, call: CallId) -> Result<(), OrderError> {
         let params = ContactParams { slots: Some(1), depth: Some(0), rescue: true };
-        self.with(side, |agent, now, ctx| {
-            agent.accept(now, call, Bytes::from_static(ANSWER), params, ctx)
-        })
+        self.with(side, |agent, now, ctx| agent.accept(now, call, Bytes::from_static(ANSWER), params, ctx))
     }
 
     pub(crate) fn reject(&mut self, side: usize, call: CallId, refusal: Refusal) -> Result<(), OrderError> {
@@ -245,7 +252,12 @@ impl World {
         self.with(side, |agent, now, ctx| agent.info(now, call, Bytes::from_static(body.as_bytes()), ctx))
     }
 
-    pub(crate) fn bye(&mut self, side: usize, call: CallId, body: Option<&'static str>) -> Result<(), OrderError> {
+    pub(crate) fn bye(
+        &mut self,
+        side: usize,
+        call: CallId,
+        body: Option<&'static str>,
+    ) -> Result<(), OrderError> {
         let body = body.map(|b| Bytes::from_static(b.as_bytes()));
         self.with(side, |agent, now, ctx| agent.bye(now, call, body, ctx))
     }

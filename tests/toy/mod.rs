@@ -124,9 +124,7 @@ impl Machine for Toy {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        if self.next_ping <= now {
-            self.advance(now);
-        }
+        self.advance(now);
     }
 
     fn handle_unreachable(&mut self, now: Instant, _: Plane, to: SocketAddr) {

@@ -14,8 +14,8 @@
 mod api;
 mod config;
 
-pub use api::{Address, Context, Fact, Failure, OrderError, Ticket, Value};
 pub use super::storage::Slot;
+pub use api::{Address, Context, Fact, Failure, OrderError, Ticket, Value};
 pub use config::{Config, ConfigError, Limits, LinkSecurity, Timers};
 
 use super::codec::KindId;

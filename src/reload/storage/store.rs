@@ -161,7 +161,9 @@ impl Storage {
         let mut writes: Vec<(Slot, Entry)> = Vec::new();
         for Arrival { slot, lifetime, value } in arrivals {
             let slot = match slot {
-                Slot::Index(u32::MAX) => Slot::Index(next_index(group, &writes).ok_or(Refusal::DataTooLarge)?),
+                Slot::Index(u32::MAX) => {
+                    Slot::Index(next_index(group, &writes).ok_or(Refusal::DataTooLarge)?)
+                }
                 slot => slot,
             };
             if slot.model() != definition.model || writes.iter().any(|(s, _)| *s == slot) {
@@ -458,6 +460,6 @@ fn size(slot: &Slot, value: &StoredValue) -> usize {
         Slot::Key(key) => key.len(),
         _ => 0,
     };
-    let signature = value.signature.value.len() + value.signature.identity.value.len();
+    let signature = value.signature.signed.value.len() + value.signature.identity.value.len();
     FIXED + key + value.value.as_ref().map_or(0, |v| v.len()) + signature
 }

@@ -123,7 +123,7 @@ impl Lines<'_> {
         let start = self.at;
         let mut at = start;
         loop {
-            at += self.input.get(at..)?.iter().position(|b| matches!(b, b'\r' | b'\n'))?;
+            at += scan::find_line_end(self.input.get(at..)?)?;
             if at > MAX_HEAD {
                 self.note(DecodeErrorKind::TooLong, "message-header", at);
                 return None;
@@ -202,8 +202,13 @@ impl Headers {
     }
 
     fn fields<'a>(&'a self, name: Name<'a>) -> impl Iterator<Item = Field<'a>> {
+        // The number decides for all names but the unknown ones, which share theirs.
         let same_id = move |row: &&Row| row.id == name.id();
-        self.rows.iter().filter(same_id).map(|row| self.field(row)).filter(move |f| f.name == name)
+        self.rows
+            .iter()
+            .filter(same_id)
+            .map(|row| self.field(row))
+            .filter(move |f| name.is_known() || f.name == name)
     }
 
     /// Every row in its order: its name, and its value as it was sent, folds and all.

@@ -72,17 +72,57 @@ names! {
     42 WWW_AUTHENTICATE "WWW-Authenticate"
 }
 
+/// Where to look for a name in [`SLOTS`] first: its length and its outer letters, without case.
+const fn slot_of(name: &[u8]) -> usize {
+    match name {
+        [] => 0,
+        [letter] => *letter as usize % SLOTS_LEN,
+        [first, .., last] => {
+            (name.len() + (*first | 0x20) as usize * 5 + (*last | 0x20) as usize * 19) % SLOTS_LEN
+        }
+    }
+}
+
+const SLOTS_LEN: usize = 256;
+
+/// The known names by [`slot_of`]; one whose slot is taken stands in the next free one.
+static SLOTS: [u8; SLOTS_LEN] = {
+    const fn place(slots: &mut [u8; SLOTS_LEN], name: &[u8], id: usize) {
+        let mut slot = slot_of(name);
+        while slots[slot] != UNKNOWN {
+            slot = (slot + 1) % SLOTS_LEN;
+        }
+        slots[slot] = id as u8;
+    }
+    let mut slots = [UNKNOWN; SLOTS_LEN];
+    let mut id = 0;
+    while id < KNOWN.len() {
+        place(&mut slots, KNOWN[id].0.as_bytes(), id);
+        if let Some(letter) = KNOWN[id].1 {
+            place(&mut slots, &[letter], id);
+            place(&mut slots, &[letter.to_ascii_uppercase()], id);
+        }
+        id += 1;
+    }
+    slots
+};
+
 impl<'a> Name<'a> {
     /// The name with this spelling; a known one in its canonical spelling.
     pub fn new(text: &'a str) -> Self {
-        let known = |(known, compact): &(&str, Option<u8>)| match (compact, text.as_bytes()) {
-            (Some(compact), [letter]) => letter.eq_ignore_ascii_case(compact),
-            _ => known.eq_ignore_ascii_case(text),
-        };
-        match KNOWN.iter().position(known) {
-            Some(id) => Name { id: id as u8, text: KNOWN[id].0 },
-            None => Name { id: UNKNOWN, text },
+        let bytes = text.as_bytes();
+        let mut slot = slot_of(bytes);
+        while let Some((known, compact)) = KNOWN.get(usize::from(SLOTS[slot])) {
+            let same = match bytes {
+                [letter] => compact.is_some_and(|c| c == letter.to_ascii_lowercase()),
+                _ => known.eq_ignore_ascii_case(text),
+            };
+            if same {
+                return Name { id: SLOTS[slot], text: known };
+            }
+            slot = (slot + 1) % SLOTS.len();
         }
+        Name { id: UNKNOWN, text }
     }
 
     /// The name of a header that was numbered with [`Name::id`].
@@ -91,6 +131,11 @@ impl<'a> Name<'a> {
             Some((text, _)) => Name { id, text },
             None => Name { id: UNKNOWN, text },
         }
+    }
+
+    /// Whether it is one of those that have a number of their own.
+    pub(super) fn is_known(self) -> bool {
+        self.id != UNKNOWN
     }
 
     /// A number for the index of a message: equal for equal known names, one for all unknown names.

@@ -297,6 +297,25 @@ pub(in crate::sip) fn unquote(quoted: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Where the next CR or LF is. Eight bytes at a time: every byte of a head is looked at once for this.
+pub(in crate::sip) fn find_line_end(input: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
+    /// Not 0 exactly when one of the bytes is 0.
+    const fn zero_byte(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & HIGHS
+    }
+    let ends = |b: &u8| matches!(b, b'\r' | b'\n');
+    let (words, tail) = input.as_chunks::<8>();
+    for (i, word) in words.iter().enumerate() {
+        let bytes = u64::from_ne_bytes(*word);
+        if zero_byte(bytes ^ (ONES * 0x0d)) | zero_byte(bytes ^ (ONES * 0x0a)) != 0 {
+            return word.iter().position(ends).map(|n| i * 8 + n);
+        }
+    }
+    tail.iter().position(ends).map(|n| words.len() * 8 + n)
+}
+
 /// Checks that `%` is always followed by two hexadecimal digits and every other byte is allowed.
 pub(in crate::sip) fn is_escaped_text(bytes: &[u8], allowed: fn(u8) -> bool) -> bool {
     let mut rest = bytes;
@@ -307,5 +326,45 @@ pub(in crate::sip) fn is_escaped_text(bytes: &[u8], allowed: fn(u8) -> bool) -> 
             [b, after @ ..] if *b != b'%' && allowed(*b) => after,
             _ => return false,
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_end_is_found_at_every_place_and_only_there() {
+        for length in 0..40 {
+            for other in [b'a', 0, 0x0b, 0x0c, 0x0e, 0x09, 0x8d, 0x8a, 0xff] {
+                let plain = alloc::vec![other; length];
+                assert_eq!(find_line_end(&plain), None);
+                for at in 0..length {
+                    let mut line = plain.clone();
+                    line[at..].fill(b'\n');
+                    line[at] = b'\r';
+                    assert_eq!(find_line_end(&line), Some(at));
+                    line[at] = b'\n';
+                    assert_eq!(find_line_end(&line), Some(at));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_end_at_32_bits_and_may_begin_with_zeros() {
+        assert_eq!(number(b"0004294967295x", "n"), Ok((&b"x"[..], u32::MAX)));
+        assert!(
+            number(b"4294967296", "n").is_err() && number(b"-1", "n").is_err() && number(b"", "n").is_err()
+        );
+    }
+
+    #[test]
+    fn an_unterminated_string_is_refused_where_it_ends() {
+        for text in [&b"\"abc"[..], b"\"abc\\\"", b"\"a\\", b"\"a\\\r\n b\"", b"\"a\0b\"", b"\"\xff\""] {
+            assert!(quoted(text, "q").is_err(), "{text:?}");
+        }
+        assert_eq!(quoted(b"\"a\\\"b\";c", "q"), Ok((&b";c"[..], "\"a\\\"b\"")));
+        assert_eq!(unquote("\"a\\\"\r\n\t b\""), "a\" b");
     }
 }

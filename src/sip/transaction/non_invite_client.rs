@@ -81,3 +81,99 @@ impl NonInviteClient {
         action
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    const STATES: [State; 4] = [State::Trying, State::Proceeding, State::Completed, State::Terminated];
+    const INPUTS: [Input; 7] = [
+        Input::Provisional,
+        Input::Success,
+        Input::Failure,
+        Input::TransportError,
+        Input::Fired(Timer::E),
+        Input::Fired(Timer::F),
+        Input::Fired(Timer::K),
+    ];
+
+    /// The arrows of the figure, over UDP. What is not here changes nothing.
+    const ARROWS: [(State, Input, State, Action); 13] = [
+        (State::Trying, Input::Fired(Timer::E), State::Trying, Action::Resend),
+        (State::Trying, Input::Fired(Timer::F), State::Terminated, Action::TimedOut),
+        (State::Trying, Input::TransportError, State::Terminated, Action::Failed),
+        (State::Trying, Input::Provisional, State::Proceeding, Action::Pass),
+        (State::Trying, Input::Success, State::Completed, Action::Pass),
+        (State::Trying, Input::Failure, State::Completed, Action::Pass),
+        (State::Proceeding, Input::Fired(Timer::E), State::Proceeding, Action::Resend),
+        (State::Proceeding, Input::Fired(Timer::F), State::Terminated, Action::TimedOut),
+        (State::Proceeding, Input::TransportError, State::Terminated, Action::Failed),
+        (State::Proceeding, Input::Provisional, State::Proceeding, Action::Pass),
+        (State::Proceeding, Input::Success, State::Completed, Action::Pass),
+        (State::Proceeding, Input::Failure, State::Completed, Action::Pass),
+        (State::Completed, Input::Fired(Timer::K), State::Terminated, Action::None),
+    ];
+
+    fn at(state: State, reliable: bool) -> NonInviteClient {
+        NonInviteClient { state, ..NonInviteClient::new(Instant::ZERO, reliable, &Timers::default()) }
+    }
+
+    #[test]
+    fn every_state_and_input_does_what_the_figure_says() {
+        for state in STATES {
+            for input in INPUTS {
+                let arrow = ARROWS.iter().find(|(from, on, ..)| (*from, *on) == (state, input));
+                let (next, action) =
+                    arrow.map_or((state, Action::None), |(.., next, action)| (*next, *action));
+                let mut m = at(state, false);
+                assert_eq!(m.step(Instant::ZERO, input, &Timers::default()), action, "{state:?} {input:?}");
+                assert_eq!(m.state(), next, "{state:?} {input:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn over_a_stream_timer_k_is_zero() {
+        for input in [Input::Success, Input::Failure] {
+            let mut m = at(State::Trying, true);
+            assert_eq!(m.step(Instant::ZERO, input, &Timers::default()), Action::Pass);
+            assert_eq!((m.state(), m.deadline()), (State::Terminated, None));
+        }
+    }
+
+    fn timeline(mut m: NonInviteClient) -> Vec<(u64, Action)> {
+        let mut done = Vec::new();
+        while let Some(at) = m.deadline() {
+            done.push((at.as_millis(), m.handle_timeout(at, &Timers::default())));
+            assert!(m.deadline().is_none_or(|next| next > at), "K1");
+        }
+        done
+    }
+
+    fn expected(sends: &[u64], end: (u64, Action)) -> Vec<(u64, Action)> {
+        sends.iter().map(|&at| (at, Action::Resend)).chain([end]).collect()
+    }
+
+    #[test]
+    fn k11_timer_e_doubles_up_to_t2_and_timer_f_ends_it() {
+        let sends = [500, 1500, 3500, 7500, 11_500, 15_500, 19_500, 23_500, 27_500, 31_500];
+        assert_eq!(timeline(at(State::Trying, false)), expected(&sends, (32_000, Action::TimedOut)));
+        assert_eq!(timeline(at(State::Trying, true)), [(32_000, Action::TimedOut)]);
+    }
+
+    #[test]
+    fn k11_in_proceeding_timer_e_repeats_every_t2() {
+        let mut m = at(State::Trying, false);
+        m.step(Instant::from_millis(100), Input::Provisional, &Timers::default());
+        let sends = [500, 4500, 8500, 12_500, 16_500, 20_500, 24_500, 28_500];
+        assert_eq!(timeline(m), expected(&sends, (32_000, Action::TimedOut)));
+    }
+
+    #[test]
+    fn k11_timer_k_ends_completed() {
+        let mut m = at(State::Trying, false);
+        m.step(Instant::from_millis(100), Input::Success, &Timers::default());
+        assert_eq!(timeline(m), [(5100, Action::None)]);
+    }
+}

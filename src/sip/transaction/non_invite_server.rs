@@ -73,3 +73,60 @@ impl NonInviteServer {
         action
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [State; 4] = [State::Trying, State::Proceeding, State::Completed, State::Terminated];
+    const INPUTS: [Input; 7] = [
+        Input::Request,
+        Input::Ack,
+        Input::Provisional,
+        Input::Success,
+        Input::Failure,
+        Input::TransportError,
+        Input::Fired(Timer::J),
+    ];
+
+    /// The arrows of the figure, over UDP. What is not here changes nothing.
+    const ARROWS: [(State, Input, State, Action); 11] = [
+        (State::Trying, Input::Provisional, State::Proceeding, Action::Send),
+        (State::Trying, Input::Success, State::Completed, Action::Send),
+        (State::Trying, Input::Failure, State::Completed, Action::Send),
+        (State::Proceeding, Input::Provisional, State::Proceeding, Action::Send),
+        (State::Proceeding, Input::Success, State::Completed, Action::Send),
+        (State::Proceeding, Input::Failure, State::Completed, Action::Send),
+        (State::Proceeding, Input::Request, State::Proceeding, Action::SendAgain),
+        (State::Proceeding, Input::TransportError, State::Proceeding, Action::Failed),
+        (State::Completed, Input::Request, State::Completed, Action::SendAgain),
+        (State::Completed, Input::TransportError, State::Completed, Action::Failed),
+        (State::Completed, Input::Fired(Timer::J), State::Terminated, Action::None),
+    ];
+
+    #[test]
+    fn every_state_and_input_does_what_the_figure_says() {
+        for state in STATES {
+            for input in INPUTS {
+                let arrow = ARROWS.iter().find(|(from, on, ..)| (*from, *on) == (state, input));
+                let (next, action) =
+                    arrow.map_or((state, Action::None), |(.., next, action)| (*next, *action));
+                let mut m = NonInviteServer { state, ..NonInviteServer::new(false) };
+                assert_eq!(m.step(Instant::ZERO, input, &Timers::default()), action, "{state:?} {input:?}");
+                assert_eq!(m.state(), next, "{state:?} {input:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn k11_timer_j_ends_completed_and_is_zero_over_a_stream() {
+        for (reliable, end) in [(false, Some(Instant::from_millis(32_100))), (true, None)] {
+            let mut m = NonInviteServer::new(reliable);
+            m.step(Instant::from_millis(100), Input::Success, &Timers::default());
+            assert_eq!(m.deadline(), end);
+            let at = end.unwrap_or_default();
+            assert_eq!(m.handle_timeout(at, &Timers::default()), Action::None);
+            assert_eq!((m.state(), m.deadline()), (State::Terminated, None));
+        }
+    }
+}
