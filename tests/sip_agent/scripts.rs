@@ -255,6 +255,22 @@ fn wrong_requests_get_the_status_that_the_rfc_names() {
 }
 
 #[test]
+fn an_ack_confirms_the_invite_whose_number_it_repeats() {
+    let mut w = alone();
+    say(&mut w, &with_sdp(INVITE), "v=0\r\n");
+    let call = w.invited(0);
+    w.accept(0, call).unwrap();
+    let ok = w.sides[0].messages.last().unwrap().clone();
+    let tag = row(&ok, "To").and_then(|to| to.split("tag=").nth(1)).unwrap().to_string();
+    say(&mut w, &inside("ACK", 9, &tag), "");
+    assert_eq!(w.fact(0), None);
+    w.run_until(500);
+    assert_eq!(w.times(0, "200"), [0, 500]);
+    say(&mut w, &inside("ACK", 10, &tag), "");
+    assert_eq!(w.fact(0), Some(Fact::Confirmed { call }));
+}
+
+#[test]
 fn a_lower_cseq_gets_500_and_a_gap_is_taken() {
     let mut w = alone();
     let (tag, _) = bobs_call(&mut w);

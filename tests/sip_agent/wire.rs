@@ -42,6 +42,9 @@ enum Event {
     Closed { side: usize, id: StreamId },
 }
 
+/// Whether a datagram gets lost.
+pub(crate) type Luck = Box<dyn FnMut(&[u8]) -> bool>;
+
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) sides: Vec<Side>,
@@ -50,7 +53,7 @@ pub(crate) struct World {
     /// Both ends of each stream.
     streams: BTreeMap<(usize, StreamId), (usize, StreamId)>,
     /// Whether to lose this datagram.
-    pub(crate) lose: Box<dyn FnMut(&[u8]) -> bool>,
+    pub(crate) lose: Luck,
     /// Whether anybody listens for streams.
     pub(crate) listening: bool,
 }

@@ -19,7 +19,8 @@ pub enum Transport {
 /// What an agent is told once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The SIP socket as peers reach it: it stands in Via and Contact. UDP and TCP share the port.
+    /// The SIP socket as peers reach it, never the unspecified address: it stands in Via and Contact, and a response
+    /// whose Via says something else is not ours. UDP and TCP share the port.
     pub local: SocketAddr,
     /// The user part of this node's SIP URI: "1", "source".
     pub name: String,

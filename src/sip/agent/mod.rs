@@ -105,6 +105,30 @@ enum Use {
 }
 
 /// A SIP user agent.
+///
+/// ```
+/// use p2piptv::effect::{Effect, Effects};
+/// use p2piptv::env::Seeded;
+/// use p2piptv::ids::CallId;
+/// use p2piptv::sip::agent::{Agent, Config, ContactParams, Context, Offer, Target};
+/// use p2piptv::time::Instant;
+///
+/// # fn main() -> Result<(), Box<dyn core::error::Error>> {
+/// let mut agent = Agent::new(Config::new("1", "127.0.0.1:5062".parse()?))?;
+/// let (mut entropy, mut effects) = (Seeded::new(1), Effects::new());
+/// let mut ctx = Context { entropy: &mut entropy, effects: &mut effects };
+/// let target = Target { addr: "127.0.0.1:5060".parse()?, transport: None, user: "100".into(), to: None };
+/// let offer = Offer { sdp: "v=0\r\n".into(), urgent: false, params: ContactParams::default() };
+/// agent.invite(Instant::ZERO, CallId::placed(1), target, offer, &mut ctx)?;
+/// assert!(matches!(ctx.effects.pop(), Some(Effect::Send { .. })));
+/// // Nobody answers: sent at 0, 500, 1500, 3500 ms ..., given up after 64 * T1.
+/// while let Some(deadline) = agent.deadline() {
+///     agent.handle_timeout(deadline, &mut ctx);
+/// }
+/// let sends = ctx.effects.drain().filter(|e| matches!(e, Effect::Send { .. })).count();
+/// assert_eq!(sends, 6);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Agent {
     config: Config,
@@ -175,7 +199,8 @@ impl Agent {
         self.on_message(now, Origin { addr: from, stream: None }, message, ctx)
     }
 
-    /// A stream is open: accepted by the host, or asked for with `Effect::Connect`.
+    /// A stream is open: accepted by the host, or asked for with `Effect::Connect`. The agent numbers those that it asks
+    /// for from [`StreamId::requested`]`(0)` on.
     pub fn on_stream_opened(&mut self, now: Instant, id: StreamId, peer: SocketAddr, ctx: &mut Context<'_>) {
         self.streams.on_opened(now, id, peer, ctx.effects);
     }
