@@ -90,10 +90,17 @@ impl World {
             next_push: None,
         };
         world.join(source);
-        world.channel =
-            world.net.command(source, |n, now| n.publish(now, &name("100"), &[name("news")])).unwrap().unwrap();
+        world.channel = world
+            .net
+            .command(source, |n, now| n.publish(now, &name("100"), &[name("news")]))
+            .unwrap()
+            .unwrap();
         world.next_push = Some(Instant::from_millis(0));
-        assert!(world.until(10, |w| w.told(w.source, |e| matches!(e, Event::Published { .. }))), "{}", world.trace());
+        assert!(
+            world.until(10, |w| w.told(w.source, |e| matches!(e, Event::Published { .. }))),
+            "{}",
+            world.trace()
+        );
         world
     }
 
@@ -112,7 +119,11 @@ impl World {
     fn join(&mut self, node: NodeIndex) {
         let bootstrap = self.net.addresses(self.bootstrap).overlay;
         self.net.command(node, |n, now| n.join(now, &[bootstrap])).unwrap().unwrap();
-        assert!(self.until(20, |w| w.told(node, |e| *e == Event::Joined)), "{node} did not join\n{}", self.trace());
+        assert!(
+            self.until(20, |w| w.told(node, |e| *e == Event::Joined)),
+            "{node} did not join\n{}",
+            self.trace()
+        );
     }
 
     /// A viewer that has started to tune.
