@@ -21,7 +21,7 @@ const RULES: &[(&str, &[&str])] = &[
     ("stats", GROUND),
     ("effect", GROUND),
     // Codecs: bytes and values; no state, no time.
-    ("reload::codec", &["wire", "ids", "time::UnixMillis"]),
+    ("reload::codec", &["wire", "ids", "time::UnixMillis", "env::Signer", "env::Signed"]),
     ("sip::msg", &["wire", "ids"]),
     ("sip::sdp", &["wire", "ids"]),
     ("sip::body", &["wire", "ids"]),
