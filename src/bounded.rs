@@ -98,6 +98,11 @@ impl<K: Ord, V> BoundedMap<K, V> {
         self.entries.retain(keep);
     }
 
+    /// Takes the map apart: its values in the order of their keys.
+    pub fn into_values(self) -> btree_map::IntoValues<K, V> {
+        self.entries.into_values()
+    }
+
     /// Takes everything out.
     pub fn clear(&mut self) {
         self.entries.clear();

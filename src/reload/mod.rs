@@ -1,1 +1,20 @@
-//! reload
+//! RELOAD (RFC 6940).
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`codec`] | bytes ↔ values |
+//! | [`link`] | one overlay link: ACKs and simple reliability (§6.6) |
+//! | [`request`] | end-to-end reliability: retransmission, and the memory of answers (§6.2.1) |
+//! | [`route`] | where a message goes from here (§6.1) |
+//! | [`storage`] | what a peer stores for the overlay (§7) |
+//! | [`topology`] | the Topology Plug-in as the overlay sees it (§6.4.1) |
+//! | [`overlay`] | the plane's machine |
+
+pub mod codec;
+pub mod link;
+pub mod overlay;
+pub mod request;
+pub mod route;
+pub mod storage;
+mod timers;
+pub mod topology;

@@ -1,0 +1,67 @@
+//! Dissects one message.
+//!
+//! ```text
+//! cargo run --example inspect -- HEX [--json] [--reencode]
+//! ```
+//!
+//! HEX is a RELOAD message, bare (d2...) or in its frame (80..., 81...); blanks are skipped. Every field is printed under
+//! its name in RFC 6940. Where the bytes are wrong the offset, the field and the reason are printed too, and the exit
+//! status is 1. `--reencode` prints what this library's encoder makes of the message, as hex alone on the last line.
+
+mod reload;
+mod report;
+
+use lexopt::prelude::{Long, Value};
+use p2piptv::ids::bytes_from_hex;
+use report::{Report, hex};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: inspect HEX [--json] [--reencode]";
+
+struct Arguments {
+    input: String,
+    json: bool,
+    reencode: bool,
+}
+
+fn arguments() -> Result<Arguments, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_env();
+    let (mut input, mut json, mut reencode) = (String::new(), false, false);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("json") => json = true,
+            Long("reencode") => reencode = true,
+            // Hexadecimal digits may come in several arguments.
+            Value(digits) => input.push_str(&digits.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    if input.is_empty() { Err("nothing to inspect".into()) } else { Ok(Arguments { input, json, reencode }) }
+}
+
+fn inspect(input: &str) -> Result<Report, String> {
+    let bytes = bytes_from_hex(input).ok_or("not an even number of hexadecimal digits")?;
+    Ok(reload::dissect(&bytes.into()))
+}
+
+fn main() -> ExitCode {
+    let Arguments { input, json, reencode } = match arguments() {
+        Ok(arguments) => arguments,
+        Err(e) => {
+            eprintln!("{e}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let report = match inspect(&input) {
+        Ok(report) => report,
+        Err(e) => {
+            eprintln!("{e}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    print!("{}", if json { report.to_json() } else { report.to_text() });
+    if let (true, Some(bytes)) = (reencode, &report.reencoded) {
+        println!("{}", hex(bytes));
+    }
+    if report.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,447 @@
+//! The Routing Table (RFC 6940 §10.3): one ordered set of clockwise distances, from which the Neighbor Table, the
+//! Finger Table and every routing decision are read.
+//!
+//! ```text
+//!            d = 0                                                              2^128
+//!   me ───────┼──s1──s2──s3─────f4──────f3────────f2──────────f1───p3──p2──p1────┤ me
+//!              successors (§10.7)   fingers (§10.7.4.2)             predecessors
+//! ```
+
+use super::ring::{Range, distance};
+use crate::env::Entropy;
+use crate::ids::NodeId;
+use crate::reload::topology::{Change, Heard, Place, Topology, UpdateScope};
+use crate::wire::DecodeError;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// Predecessors, and successors, that a peer keeps (CH-5).
+pub const NEIGHBORS: usize = 3;
+/// Successors that hold a replica (CH-6).
+pub const REPLICAS: usize = 2;
+/// Entries of the Finger Table (CU10-12).
+pub const FINGERS: u32 = 16;
+
+/// The tables of one node.
+#[derive(Clone, Debug)]
+pub struct Chord {
+    me: NodeId,
+    member: bool,
+    /// Clockwise distances from here to each peer of the Routing Table; never 0.
+    peers: BTreeSet<Place>,
+}
+
+/// The distances that belong to finger entry `i`, counted from 1 (CU10-11).
+const fn finger_distances(i: u32) -> (Place, Place) {
+    let first = 1 << (128 - i);
+    (first, first + (first - 1))
+}
+
+impl Chord {
+    fn distance_to(&self, node: NodeId) -> Place {
+        distance(self.me.to_u128(), node.to_u128())
+    }
+
+    fn at(&self, distance: Place) -> NodeId {
+        NodeId::from_u128(self.me.to_u128().wrapping_add(distance))
+    }
+
+    /// The places that this node is responsible for, as a member.
+    fn range(&self) -> Range {
+        let me = self.me.to_u128();
+        Range { after: self.peers.last().map_or(me, |d| me.wrapping_add(*d)), last: me }
+    }
+
+    /// Distances of the nearest successors, and of the nearest predecessors.
+    fn neighbors(&self) -> (Vec<Place>, Vec<Place>) {
+        (
+            self.peers.iter().copied().take(NEIGHBORS).collect(),
+            self.peers.iter().rev().copied().take(NEIGHBORS).collect(),
+        )
+    }
+
+    /// What the change that `f` makes means for the tables.
+    fn changing(&mut self, f: impl FnOnce(&mut Self)) -> Change {
+        let (before, range) = (self.neighbors(), self.range());
+        f(self);
+        let after = self.neighbors();
+        let replicas = |s: &[Place]| s.iter().copied().take(REPLICAS).collect::<heapless::Vec<_, REPLICAS>>();
+        Change {
+            neighbors: before != after,
+            range: self.range() != range,
+            replicas: replicas(&before.0) != replicas(&after.0),
+        }
+    }
+
+    /// The distances between the third successor and the third predecessor, where peers may be that this node does
+    /// not know; `None` when the neighbours are the whole ring.
+    fn unknown(&self) -> Option<(Place, Place)> {
+        let (successors, predecessors) = self.neighbors();
+        let first = successors.get(NEIGHBORS - 1)?.checked_add(1)?;
+        let last = predecessors.get(NEIGHBORS - 1)?.checked_sub(1)?;
+        (first <= last).then_some((first, last))
+    }
+
+    /// For each finger entry without a peer: the distances where one might be, farthest entry first.
+    fn invalid_fingers(&self) -> impl Iterator<Item = (Place, Place)> + '_ {
+        let unknown = self.unknown();
+        (1..=FINGERS).map(finger_distances).filter_map(move |(first, last)| {
+            let (unknown_first, unknown_last) = unknown?;
+            let (first, last) = (first.max(unknown_first), last.min(unknown_last));
+            (first <= last && self.peers.range(first..=last).next().is_none()).then_some((first, last))
+        })
+    }
+
+    fn finger(&self, i: u32) -> Option<Place> {
+        let (first, last) = finger_distances(i);
+        self.peers.range(first..=last).next().copied()
+    }
+}
+
+impl Topology for Chord {
+    fn new(me: NodeId) -> Self {
+        Chord { me, member: false, peers: BTreeSet::new() }
+    }
+
+    fn enter(&mut self) {
+        self.member = true;
+    }
+
+    fn clear(&mut self) {
+        self.member = false;
+        self.peers.clear();
+    }
+
+    fn insert(&mut self, peer: NodeId) -> Change {
+        let d = self.distance_to(peer);
+        if d == 0 || peer == NodeId::WILDCARD {
+            return Change::default();
+        }
+        self.changing(|t| {
+            t.peers.insert(d);
+        })
+    }
+
+    fn remove(&mut self, peer: NodeId) -> Change {
+        let d = self.distance_to(peer);
+        self.changing(|t| {
+            t.peers.remove(&d);
+        })
+    }
+
+    fn contains(&self, peer: NodeId) -> bool {
+        self.peers.contains(&self.distance_to(peer))
+    }
+
+    fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    fn needs(&self, peer: NodeId) -> bool {
+        let d = self.distance_to(peer);
+        let (successors, predecessors) = self.neighbors();
+        successors.contains(&d)
+            || predecessors.contains(&d)
+            || (1..=FINGERS).any(|i| self.finger(i) == Some(d))
+    }
+
+    fn is_responsible(&self, place: Place) -> bool {
+        self.member && self.range().contains(place)
+    }
+
+    /// CH-3, for the part behind "directly connected": the peer farthest along in (me, place), and when there is none
+    /// the first peer behind the place.
+    fn next_hop(&self, place: Place) -> Option<NodeId> {
+        let d = distance(self.me.to_u128(), place);
+        let before = self.peers.range(..d).next_back();
+        before.or_else(|| self.peers.range(d..).next()).map(|&d| self.at(d))
+    }
+
+    fn is_close_enough(&self, signer: NodeId, place: Place) -> bool {
+        let d = distance(place, signer.to_u128());
+        let (successors, predecessors) = self.neighbors();
+        let mut closest =
+            successors.iter().chain(&predecessors).map(|&n| distance(place, self.at(n).to_u128()));
+        closest.all(|n| d <= n) && (!self.member || d <= distance(place, self.me.to_u128()))
+    }
+
+    fn predecessors(&self) -> Vec<NodeId> {
+        self.neighbors().1.into_iter().map(|d| self.at(d)).collect()
+    }
+
+    fn successors(&self) -> Vec<NodeId> {
+        self.neighbors().0.into_iter().map(|d| self.at(d)).collect()
+    }
+
+    fn fingers(&self) -> Vec<NodeId> {
+        (1..=FINGERS).filter_map(|i| self.finger(i)).map(|d| self.at(d)).collect()
+    }
+
+    fn replicas(&self) -> Vec<NodeId> {
+        self.peers.iter().take(REPLICAS).map(|&d| self.at(d)).collect()
+    }
+
+    /// CU10-9: with three predecessors between the place and here, the value belongs elsewhere.
+    fn holds(&self, place: Place) -> bool {
+        let me = self.me.to_u128();
+        match self.peers.iter().rev().nth(REPLICAS) {
+            Some(&third) => Range { after: me.wrapping_add(third), last: me }.contains(place),
+            None => true,
+        }
+    }
+
+    fn accepts_replica(&self, from: NodeId, place: Place) -> bool {
+        let d = self.distance_to(from);
+        let between = self.peers.range(d..).count().saturating_sub(1);
+        self.peers.contains(&d)
+            && between < REPLICAS
+            && distance(place, from.to_u128()) < distance(place, self.me.to_u128())
+    }
+
+    fn wanted(&self, nodes: &[NodeId]) -> Vec<NodeId> {
+        let mut all = self.peers.clone();
+        all.extend(nodes.iter().filter(|&&n| n != NodeId::WILDCARD).map(|&n| self.distance_to(n)));
+        all.remove(&0);
+        let mut wanted = Vec::new();
+        for &d in all.iter().take(NEIGHBORS).chain(all.iter().rev().take(NEIGHBORS)) {
+            let node = self.at(d);
+            if !self.peers.contains(&d) && !wanted.contains(&node) {
+                wanted.push(node);
+            }
+        }
+        wanted
+    }
+
+    fn admission_place(&self) -> Place {
+        self.me.to_u128().wrapping_add(1)
+    }
+
+    fn passes_to(&self, joining: NodeId, place: Place) -> bool {
+        Range { after: self.range().after, last: joining.to_u128() }.contains(place)
+    }
+
+    fn finger_places(&self) -> Vec<Place> {
+        self.invalid_fingers().map(|(first, _)| self.me.to_u128().wrapping_add(first)).collect()
+    }
+
+    fn finger_search(&self, entropy: &mut dyn Entropy) -> Option<Place> {
+        let (first, last) = self.invalid_fingers().find(|_| entropy.below(2) == 0)?;
+        let random = u128::from(entropy.next_u64()) << 64 | u128::from(entropy.next_u64());
+        // The bias of the remainder is far below the width of a range.
+        let d = first + random % (last - first + 1);
+        Some(self.me.to_u128().wrapping_add(d))
+    }
+
+    fn responsible_ppb(&self) -> u32 {
+        if self.member { self.range().parts_per_billion() } else { 0 }
+    }
+
+    fn update(&self, uptime: u32, scope: UpdateScope) -> Bytes {
+        let _ = (uptime, scope);
+        Bytes::new()
+    }
+
+    fn read_update(&self, body: &Bytes) -> Result<Heard, DecodeError> {
+        let _ = body;
+        Ok(Heard::default())
+    }
+
+    fn leave(&self, to: NodeId) -> Bytes {
+        let _ = to;
+        Bytes::new()
+    }
+
+    fn read_leave(&self, body: &Bytes) -> Result<Vec<NodeId>, DecodeError> {
+        let _ = body;
+        Ok(Vec::new())
+    }
+
+    fn route_query_answer(&self, place: Place) -> Bytes {
+        let _ = place;
+        Bytes::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Seeded;
+    use alloc::vec;
+    use quickcheck::quickcheck;
+
+    fn node(n: u128) -> NodeId {
+        NodeId::from_u128(n)
+    }
+
+    fn nodes(ns: &[u128]) -> Vec<NodeId> {
+        ns.iter().map(|&n| node(n)).collect()
+    }
+
+    fn member(me: u128, peers: &[u128]) -> Chord {
+        let mut chord = Chord::new(node(me));
+        chord.enter();
+        for &p in peers {
+            chord.insert(node(p));
+        }
+        chord
+    }
+
+    /// The ring of these nodes in which everybody knows its neighbours and fingers and nobody else.
+    fn ring(ids: &BTreeSet<u128>) -> Vec<Chord> {
+        let all: Vec<u128> = ids.iter().copied().collect();
+        ids.iter()
+            .map(|&me| {
+                let mut chord = member(me, &all);
+                for p in nodes(&all).into_iter().filter(|&p| !chord.needs(p)).collect::<Vec<_>>() {
+                    chord.remove(p);
+                }
+                chord
+            })
+            .collect()
+    }
+
+    /// Few enough ids, and never the wildcard.
+    fn some_ids(seeds: Vec<(u64, u64)>) -> BTreeSet<u128> {
+        seeds
+            .into_iter()
+            .take(24)
+            .map(|(a, b)| u128::from(a) << 64 | u128::from(b))
+            .chain([77])
+            .filter(|&n| n != u128::MAX)
+            .collect()
+    }
+
+    #[test]
+    fn ch2_outside_the_ring_a_node_is_responsible_for_nothing_and_alone_for_everything() {
+        let mut chord = Chord::new(node(5));
+        assert!(!chord.is_responsible(5));
+        chord.enter();
+        assert!(chord.is_responsible(5) && chord.is_responsible(6) && chord.holds(6));
+        assert_eq!(chord.responsible_ppb(), 1_000_000_000);
+    }
+
+    #[test]
+    fn ch2_responsible_from_behind_the_predecessor_up_to_itself() {
+        let chord = member(100, &[50, 200]);
+        assert!(!chord.is_responsible(50) && chord.is_responsible(51) && chord.is_responsible(100));
+        assert!(!chord.is_responsible(101) && !chord.is_responsible(0));
+    }
+
+    #[test]
+    fn ch3_routes_to_the_farthest_peer_before_the_place_else_to_the_first_behind_it() {
+        let chord = member(100, &[110, 150, 50]);
+        assert_eq!(chord.next_hop(140), Some(node(110)));
+        assert_eq!(chord.next_hop(150), Some(node(110)), "the peer at the place itself is not before it");
+        assert_eq!(chord.next_hop(40), Some(node(150)), "across the zero");
+        assert_eq!(chord.next_hop(105), Some(node(110)));
+        assert_eq!(Chord::new(node(1)).next_hop(2), None);
+    }
+
+    #[test]
+    fn ch5_small_rings_have_as_many_neighbours_as_there_are_peers_and_never_the_node_itself() {
+        let chord = member(10, &[10]);
+        assert!(chord.predecessors().is_empty() && chord.successors().is_empty());
+        let chord = member(10, &[20]);
+        assert_eq!((chord.predecessors(), chord.successors()), (nodes(&[20]), nodes(&[20])));
+        let chord = member(10, &[20, 30, 40, 50]);
+        assert_eq!(chord.successors(), nodes(&[20, 30, 40]));
+        assert_eq!(chord.predecessors(), nodes(&[50, 40, 30]));
+    }
+
+    #[test]
+    fn a_change_says_what_changed() {
+        let mut chord = member(100, &[200, 300, 400, 500, 600, 700, 800]);
+        let quiet = chord.insert(node(450));
+        assert_eq!(quiet, Change::default(), "neither a neighbour nor the range");
+        assert_eq!(chord.insert(node(90)), Change { neighbors: true, range: true, replicas: false });
+        assert_eq!(chord.insert(node(250)), Change { neighbors: true, range: false, replicas: true });
+        assert_eq!(chord.insert(node(250)), Change::default());
+    }
+
+    #[test]
+    fn ch7_a_replica_is_accepted_from_one_of_the_two_peers_before() {
+        let chord = member(100, &[70, 80, 90, 200]);
+        assert!(chord.accepts_replica(node(90), 85) && chord.accepts_replica(node(80), 75));
+        assert!(!chord.accepts_replica(node(70), 65), "two peers stand between");
+        assert!(!chord.accepts_replica(node(90), 95), "that place is behind the sender");
+        assert!(!chord.accepts_replica(node(60), 55), "a stranger");
+    }
+
+    #[test]
+    fn sr9_an_answer_from_farther_away_than_a_neighbour_is_not_believed() {
+        let chord = member(100, &[110, 120, 130, 90]);
+        assert!(chord.is_close_enough(node(110), 105));
+        assert!(!chord.is_close_enough(node(120), 105));
+        assert!(chord.is_close_enough(node(5000), 4000), "closer than any neighbour");
+    }
+
+    #[test]
+    fn cu10_11_no_finger_is_looked_for_where_the_neighbours_leave_no_room() {
+        assert!(member(0, &[1 << 100, 1 << 120]).finger_places().is_empty(), "the whole ring is known");
+        let chord = member(0, &[1, 2, 3, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
+        assert_eq!(chord.finger_places().len(), FINGERS as usize);
+        assert_eq!(chord.finger_places()[0], 1 << 127);
+    }
+
+    #[test]
+    fn cu10_11_searches_prefer_the_far_entries_and_stay_in_range() {
+        let chord = member(0, &[1, 2, 3, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
+        let mut entropy = Seeded::new(3);
+        let mut hits = vec![0; 129];
+        for _ in 0..1000 {
+            if let Some(place) = chord.finger_search(&mut entropy) {
+                hits[place.leading_zeros() as usize + 1] += 1;
+            }
+        }
+        assert!((400..600).contains(&hits[1]) && (150..350).contains(&hits[2]), "{hits:?}");
+        assert!(hits[17..].iter().all(|&n| n == 0), "only {FINGERS} entries");
+    }
+
+    #[test]
+    fn cu10_7_only_nodes_that_belong_into_the_neighbor_table_are_wanted() {
+        let chord = member(100, &[110, 120, 130, 70, 80, 90]);
+        assert_eq!(chord.wanted(&nodes(&[100, 110, 500])), vec![]);
+        assert_eq!(chord.wanted(&nodes(&[115, 85, 500])), nodes(&[115, 85]));
+        assert_eq!(chord.wanted(&[NodeId::WILDCARD]), vec![]);
+    }
+
+    quickcheck! {
+        fn ch2_the_ranges_of_a_ring_partition_it(seeds: Vec<(u64, u64)>, a: u64, b: u64) -> bool {
+            let place = u128::from(a) << 64 | u128::from(b);
+            ring(&some_ids(seeds)).iter().filter(|c| c.is_responsible(place)).count() == 1
+        }
+
+        fn ch6_every_place_belongs_to_three_nodes_or_to_all(seeds: Vec<(u64, u64)>, a: u64, b: u64) -> bool {
+            let place = u128::from(a) << 64 | u128::from(b);
+            let ring = ring(&some_ids(seeds));
+            ring.iter().filter(|c| c.holds(place)).count() == ring.len().min(REPLICAS + 1)
+        }
+
+        fn ch6_the_replicas_of_a_responsible_node_hold_its_places(seeds: Vec<(u64, u64)>) -> bool {
+            let ring = ring(&some_ids(seeds));
+            ring.iter().all(|c| {
+                let place = c.me.to_u128();
+                c.replicas().iter().all(|r| {
+                    ring.iter().any(|o| o.me == *r && o.holds(place) && o.accepts_replica(c.me, place))
+                })
+            })
+        }
+
+        fn ch3_every_lookup_ends_at_the_responsible_node_in_few_hops(
+            seeds: Vec<(u64, u64)>, a: u64, b: u64
+        ) -> bool {
+            let place = u128::from(a) << 64 | u128::from(b);
+            let ring = ring(&some_ids(seeds));
+            ring.iter().all(|start| {
+                let (mut at, mut hops) = (start, 0);
+                while !at.is_responsible(place) && hops <= 6 {
+                    let next = at.next_hop(place).unwrap();
+                    at = ring.iter().find(|c| c.me == next).unwrap();
+                    hops += 1;
+                }
+                at.is_responsible(place) && ring.iter().all(|c| c.is_close_enough(at.me, place))
+            })
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! One overlay link: acknowledgements for what arrives, simple reliability for what leaves (RFC 6940 §6.6.2, §6.6.3).
+//!
+//! ```text
+//!               send                  ACK of any number used             10 ms
+//!   idle ───────────────▶ in flight ──────────────────────▶ resting ───────────▶ idle, or the next message
+//!                          │   ▲ RTO, 2 RTO, 4 RTO ...: again, with a new number
+//!                          ├───┘ the fourth transmission says Degraded, an ACK after it Restored
+//!                          └──────▶ 5 transmissions and their intervals without an ACK: Failed
+//! ```
+
+use crate::bounded::{BoundedQueue, Full};
+use crate::time::Instant;
+use bytes::Bytes;
+use core::time::Duration;
+
+/// The timers of the stop-and-wait sender (RFC 6940 §6.6.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reliability {
+    /// RTO: from the first transmission to the second. It doubles each time.
+    pub rto: Duration,
+    /// Transmissions of one message in all.
+    pub sends: u8,
+    /// The transmission that makes a link count as degraded when nothing was acknowledged until then: the third
+    /// retransmission, which is transmission 4 (LR-8).
+    pub degrade_at: u8,
+    /// Rest between an ACK and the next message.
+    pub gap: Duration,
+}
+
+impl Default for Reliability {
+    fn default() -> Self {
+        Reliability {
+            rto: Duration::from_millis(500),
+            sends: 5,
+            degrade_at: 4,
+            gap: Duration::from_millis(10),
+        }
+    }
+}
+
+/// A data frame that shall leave now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transmission {
+    /// The framing sequence number: new for every transmission.
+    pub sequence: u32,
+    /// The message.
+    pub message: Bytes,
+}
+
+/// What became of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// Nothing was acknowledged for too long: nothing should be routed here for now (LR-8).
+    Degraded,
+    /// An ACK came after all.
+    Restored,
+    /// The last transmission was not acknowledged either: the link is closed (LR-7).
+    Failed,
+}
+
+/// The 32 most recently received sequence numbers (RFC 6940 §6.6.2).
+#[derive(Clone, Debug, Default)]
+struct Received {
+    recent: heapless::Deque<u32, 32>,
+}
+
+impl Received {
+    /// Remembers a number and gives the bitmap for its ACK: bit N−M−1 says that M was received, for N−32 ≤ M < N.
+    fn on_data(&mut self, sequence: u32) -> u32 {
+        let bitmap = self
+            .recent
+            .iter()
+            .map(|&m| sequence.wrapping_sub(m))
+            .filter(|d| (1..=32).contains(d))
+            .fold(0, |bits, d| bits | 1 << (d - 1));
+        if self.recent.is_full() {
+            self.recent.pop_front();
+        }
+        // There is room now; nothing can be handed back.
+        let _ = self.recent.push_back(sequence);
+        bitmap
+    }
+}
+
+#[derive(Clone, Debug)]
+struct InFlight {
+    message: Bytes,
+    /// The number of its first transmission; it has used every number from here to `Link::next`.
+    first: u32,
+    sends: u8,
+    interval: Duration,
+    due: Instant,
+}
+
+/// One link. It knows numbers and times; who is at the other end, and how a frame is written, others know.
+#[derive(Clone, Debug)]
+pub struct Link {
+    reliability: Reliability,
+    received: Received,
+    next: u32,
+    queue: BoundedQueue<Bytes>,
+    in_flight: Option<InFlight>,
+    /// No message may begin earlier (LR-9).
+    rest_until: Instant,
+    degraded: bool,
+    failed: bool,
+}
+
+impl Link {
+    /// A new link on which at most `queue` messages may wait.
+    pub fn new(reliability: Reliability, queue: usize) -> Self {
+        Link {
+            reliability,
+            received: Received::default(),
+            next: 0,
+            queue: BoundedQueue::new(queue),
+            in_flight: None,
+            rest_until: Instant::ZERO,
+            degraded: false,
+            failed: false,
+        }
+    }
+
+    /// A data frame arrived. Returns the `received` bitmap of the ACK that answers it at once (FR-2).
+    pub fn on_data(&mut self, sequence: u32) -> u32 {
+        self.received.on_data(sequence)
+    }
+
+    /// An ACK arrived. One for any number that the message in flight has used completes it (LR-6); its bitmap is
+    /// advisory and not looked at (FR-4).
+    pub fn on_ack(&mut self, now: Instant, sequence: u32) -> Option<LinkEvent> {
+        let flight = self.in_flight.as_ref()?;
+        if sequence.wrapping_sub(flight.first) >= self.next.wrapping_sub(flight.first) {
+            return None;
+        }
+        self.in_flight = None;
+        self.rest_until = now + self.reliability.gap;
+        core::mem::take(&mut self.degraded).then_some(LinkEvent::Restored)
+    }
+
+    /// Sends a message, now or when its turn comes. Refused when too many wait.
+    pub fn send(&mut self, now: Instant, message: Bytes) -> Result<Option<Transmission>, Full> {
+        self.queue.push(message)?;
+        Ok(self.start_next(now))
+    }
+
+    fn start_next(&mut self, now: Instant) -> Option<Transmission> {
+        if self.in_flight.is_some() || self.failed || now < self.rest_until {
+            return None;
+        }
+        let message = self.queue.pop()?;
+        let sequence = self.take_number();
+        self.in_flight = Some(InFlight {
+            message: message.clone(),
+            first: sequence,
+            sends: 1,
+            interval: self.reliability.rto,
+            due: now + self.reliability.rto,
+        });
+        Some(Transmission { sequence, message })
+    }
+
+    fn take_number(&mut self) -> u32 {
+        let sequence = self.next;
+        self.next = self.next.wrapping_add(1);
+        sequence
+    }
+
+    /// Fires what is due: at most one transmission, at most one event. A late call gives the transmission its whole
+    /// interval from `now`, so a clock that jumps kills no link.
+    pub fn handle_timeout(&mut self, now: Instant) -> (Option<Transmission>, Option<LinkEvent>) {
+        let Some(flight) = &mut self.in_flight else { return (self.start_next(now), None) };
+        if now < flight.due {
+            return (None, None);
+        }
+        if flight.sends >= self.reliability.sends {
+            self.in_flight = None;
+            self.failed = true;
+            return (None, Some(LinkEvent::Failed));
+        }
+        flight.sends += 1;
+        flight.interval = flight.interval.saturating_mul(2);
+        flight.due = now + flight.interval;
+        let message = flight.message.clone();
+        let degrades = flight.sends >= self.reliability.degrade_at && !self.degraded;
+        self.degraded |= degrades;
+        let sequence = self.take_number();
+        (Some(Transmission { sequence, message }), degrades.then_some(LinkEvent::Degraded))
+    }
+
+    /// When [`Link::handle_timeout`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.in_flight {
+            _ if self.failed => None,
+            Some(flight) => Some(flight.due),
+            None if self.queue.is_empty() => None,
+            None => Some(self.rest_until),
+        }
+    }
+
+    /// Whether nothing should be routed here for now.
+    pub fn is_degraded(&self) -> bool {
+        self.degraded
+    }
+
+    /// Messages that wait for their first transmission.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    fn ms(n: u64) -> Instant {
+        Instant::from_millis(n)
+    }
+
+    fn link() -> Link {
+        Link::new(Reliability::default(), 4)
+    }
+
+    fn message(n: u8) -> Bytes {
+        Bytes::from(vec![n])
+    }
+
+    /// Runs a link from deadline to deadline and writes down (time, number sent, event).
+    fn run(link: &mut Link, until: Instant) -> Vec<(u64, Option<u32>, Option<LinkEvent>)> {
+        let mut log = Vec::new();
+        while let Some(at) = link.deadline().filter(|&at| at <= until) {
+            let (sent, event) = link.handle_timeout(at);
+            assert!(link.deadline().is_none_or(|next| next > at), "K1");
+            log.push((at.as_millis(), sent.map(|t| t.sequence), event));
+        }
+        log
+    }
+
+    #[test]
+    fn fr1_lr5_lr7_lr8_sends_five_times_with_new_numbers_then_fails_at_15500_ms() {
+        let mut l = link();
+        let first = l.send(ms(0), message(7)).unwrap().unwrap();
+        assert_eq!(first, Transmission { sequence: 0, message: message(7) });
+        assert_eq!(
+            run(&mut l, ms(60_000)),
+            [
+                (500, Some(1), None),
+                (1500, Some(2), None),
+                (3500, Some(3), Some(LinkEvent::Degraded)),
+                (7500, Some(4), None),
+                (15_500, None, Some(LinkEvent::Failed)),
+            ]
+        );
+        assert_eq!(l.deadline(), None);
+    }
+
+    #[test]
+    fn lr6_a_late_ack_of_the_first_copy_completes_the_message_and_restores_the_link() {
+        let mut l = link();
+        l.send(ms(0), message(1)).unwrap();
+        run(&mut l, ms(4000));
+        assert!(l.is_degraded());
+        assert_eq!(l.on_ack(ms(4000), 0), Some(LinkEvent::Restored));
+        assert!(!l.is_degraded());
+        assert_eq!(l.deadline(), None);
+    }
+
+    #[test]
+    fn an_ack_of_a_number_never_used_is_ignored() {
+        let mut l = link();
+        l.send(ms(0), message(1)).unwrap();
+        assert_eq!(l.on_ack(ms(1), 1), None);
+        assert_eq!(l.on_ack(ms(1), u32::MAX), None);
+        assert_eq!(l.deadline(), Some(ms(500)));
+    }
+
+    #[test]
+    fn lr3_lr9_one_message_at_a_time_and_ten_milliseconds_after_the_ack() {
+        let mut l = link();
+        assert!(l.send(ms(0), message(1)).unwrap().is_some());
+        assert!(l.send(ms(0), message(2)).unwrap().is_none());
+        l.on_ack(ms(40), 0);
+        assert_eq!(l.deadline(), Some(ms(50)));
+        assert_eq!(l.handle_timeout(ms(49)), (None, None), "K12");
+        let (sent, _) = l.handle_timeout(ms(50));
+        assert_eq!(sent, Some(Transmission { sequence: 1, message: message(2) }));
+        l.on_ack(ms(60), 1);
+        assert!(l.send(ms(65), message(3)).unwrap().is_none(), "still resting");
+        assert_eq!(l.deadline(), Some(ms(70)));
+    }
+
+    #[test]
+    fn k8_a_full_queue_refuses_the_message() {
+        let mut l = link();
+        l.send(ms(0), message(0)).unwrap();
+        (1..=4).for_each(|n| assert!(l.send(ms(0), message(n)).is_ok()));
+        assert_eq!(l.send(ms(0), message(5)), Err(Full));
+        assert_eq!(l.waiting(), 4);
+    }
+
+    #[test]
+    fn k6_a_jump_of_the_clock_gives_one_transmission_its_whole_interval() {
+        let mut l = link();
+        l.send(ms(0), message(1)).unwrap();
+        let (sent, event) = l.handle_timeout(ms(100_000));
+        assert_eq!((sent.map(|t| t.sequence), event), (Some(1), None));
+        assert_eq!(l.deadline(), Some(ms(101_000)));
+    }
+
+    #[test]
+    fn fr3_the_bitmap_has_bit_n_minus_m_minus_1_for_each_recent_number() {
+        let mut l = link();
+        assert_eq!(l.on_data(38), 0);
+        assert_eq!(l.on_data(39), 1);
+        assert_eq!(l.on_data(40), 3);
+        assert_eq!(l.on_data(72), 1 << 31);
+    }
+
+    #[test]
+    fn fr3_fr7_the_32_most_recently_received_count_across_the_wrap() {
+        let mut l = link();
+        assert_eq!(l.on_data(u32::MAX), 0);
+        assert_eq!(l.on_data(0), 1);
+        for n in 1..40 {
+            l.on_data(n);
+        }
+        assert_eq!(l.on_data(5), 0, "everything below 5 has left the memory: the recent 32 are 8..40");
+    }
+
+    #[test]
+    fn fr7_numbers_wrap_and_an_ack_across_the_wrap_completes() {
+        let mut l = link();
+        l.next = u32::MAX;
+        l.send(ms(0), message(1)).unwrap();
+        run(&mut l, ms(500));
+        assert_eq!(l.next, 1, "u32::MAX and 0 were used");
+        assert_eq!(l.on_ack(ms(600), 0), None);
+        assert_eq!(l.in_flight.is_none(), true);
+    }
+}

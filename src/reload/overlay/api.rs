@@ -1,0 +1,131 @@
+//! What goes into an overlay and what comes out of it: orders with a ticket, facts that answer them.
+
+use crate::effect::Effects;
+use crate::env::{Crypto, Entropy};
+use crate::ids::{NodeId, ResourceId};
+use crate::reload::codec::{ErrorCode, KindId};
+use crate::reload::storage::Slot;
+use crate::time::UnixMillis;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+
+/// What an input may use and where its effects go.
+pub struct Context<'a> {
+    /// Transaction ids and jitter.
+    pub entropy: &'a mut dyn Entropy,
+    /// Who this node is.
+    pub crypto: &'a dyn Crypto,
+    /// Datagrams to send, facts to know.
+    pub effects: &'a mut Effects<Fact>,
+}
+
+/// The caller's number for an order; its answer carries it. The overlay gives it no meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// The place of one value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address {
+    /// The Resource-ID.
+    pub resource: ResourceId,
+    /// The Kind.
+    pub kind: KindId,
+    /// Where within them.
+    pub slot: Slot,
+}
+
+/// Something that the policy must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fact {
+    /// This node is a peer of the overlay now: it routes and stores.
+    Joined,
+    /// No bootstrap node let it in. The overlay is idle again; another `join` may follow.
+    JoinFailed,
+    /// The answer to a `store` or `remove`.
+    Stored {
+        /// The order's ticket.
+        ticket: Ticket,
+        /// The generation counter of the Kind after the store, or why not.
+        result: Result<u64, Failure>,
+    },
+    /// The answer to a `fetch`.
+    Fetched {
+        /// The order's ticket.
+        ticket: Ticket,
+        /// The values whose signatures hold; none when nothing is stored there.
+        result: Result<Vec<Value>, Failure>,
+        /// Values of the answer that were thrown away because their signatures do not hold (FE-6).
+        discarded: usize,
+    },
+    /// The neighbours changed.
+    RingChanged {
+        /// Predecessors, nearest first.
+        predecessors: Vec<NodeId>,
+        /// Successors, nearest first.
+        successors: Vec<NodeId>,
+    },
+    /// This node has left; nothing more will come, and nothing more is accepted until it creates or joins again.
+    Left,
+}
+
+/// One fetched value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value {
+    /// Where it stands.
+    pub slot: Slot,
+    /// Whose signature it carries.
+    pub signer: NodeId,
+    /// When its writer stored it, by the writer's clock.
+    pub storage_time: UnixMillis,
+    /// How long it will live on, as the answering peer says (nobody signs this).
+    pub lifetime: Duration,
+    /// The value; `None` when the writer has removed it (RFC 6940 §7.4.1.3).
+    pub value: Option<Bytes>,
+}
+
+/// Why an order failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// No answer within the Maximum Request Lifetime (15 s).
+    #[error("no answer")]
+    Timeout,
+    /// The responsible peer refused.
+    #[error("refused with error {0:?}")]
+    Refused(ErrorCode),
+    /// The answer made no sense.
+    #[error("malformed answer")]
+    BadAnswer,
+    /// Too many requests of this node's own are under way.
+    #[error("too many requests under way")]
+    TooMany,
+    /// The value and its frame do not fit into one message.
+    #[error("too large")]
+    TooLarge,
+    /// The overlay was left before the answer came.
+    #[error("the overlay was left")]
+    Left,
+}
+
+/// The caller's mistake; nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OrderError {
+    /// The overlay has to be joined first.
+    #[error("not joined")]
+    NotJoined,
+    /// Already in the overlay, or on the way.
+    #[error("already joined or joining")]
+    AlreadyJoined,
+    /// `join` without a bootstrap address. An ordinary node must not found an overlay (JL-6).
+    #[error("no bootstrap address")]
+    NoBootstrap,
+    /// `handle_wall_clock` has not been called, and a value cannot be stored without a time.
+    #[error("the wall clock is not known")]
+    NoWallClock,
+    /// The Kind is not one of the configured ones, or the slot does not fit its data model.
+    #[error("unknown Kind, or a slot of another data model")]
+    BadKind,
+}

@@ -1,0 +1,172 @@
+//! What an overlay is told once: its name, its timers, its limits, the Kinds it knows.
+
+use crate::reload::link::Reliability;
+use crate::reload::storage::Kind;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+/// How links are secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum LinkSecurity {
+    /// Plain UDP. The other end of a link is whoever signed the first message with an empty Via list that came over it;
+    /// nothing is secret, and whoever can forge a source address can break a link. Offered and accepted as overlay link
+    /// type EXP-LINK (RFC 6940 §14.10).
+    #[default]
+    InsecurePlain,
+}
+
+/// The configuration of one overlay instance at this node.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The instance name: a domain name (RFC 6940 §6.3.2, FH-3).
+    pub overlay_name: String,
+    /// Where other nodes reach this one; stands in Attach candidates.
+    pub address: SocketAddr,
+    /// How links are secured.
+    pub security: LinkSecurity,
+    /// The configuration sequence number that goes into every header (RFC 6940 §6.3.2.1).
+    pub configuration_sequence: u16,
+    /// The initial-ttl: hops that a message may take, 1 to 255; 100 in the RFC.
+    pub initial_ttl: u8,
+    /// Timers.
+    pub timers: Timers,
+    /// Limits.
+    pub limits: Limits,
+    /// The Kinds that may be stored here. Whatever is not listed is answered with Error_Unknown_Kind.
+    pub kinds: Vec<Kind>,
+}
+
+impl Config {
+    /// The defaults for an overlay of this name: the RFC's timers, the channel Kind.
+    pub fn new(overlay_name: &str, address: SocketAddr) -> Self {
+        Config {
+            overlay_name: String::from(overlay_name),
+            address,
+            security: LinkSecurity::InsecurePlain,
+            configuration_sequence: 1,
+            initial_ttl: 100,
+            timers: Timers::default(),
+            limits: Limits::default(),
+            kinds: alloc::vec![Kind::CHANNEL],
+        }
+    }
+}
+
+/// Timers. The defaults are the RFC's where it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timers {
+    /// overlay-reliability-timer: between two transmissions of a request; at least 200 ms (RFC 6940 §6.2.1).
+    pub request: Duration,
+    /// Simple reliability of a link (RFC 6940 §6.6.3.1).
+    pub link: Reliability,
+    /// chord-update-interval: between two periodic Updates to the neighbours (RFC 6940 §10.7.4.1).
+    pub update_interval: Duration,
+    /// chord-ping-interval: between two searches for better fingers (RFC 6940 §10.7.4.2). While the finger table has
+    /// never been filled, searches run at `settle` instead.
+    pub ping_interval: Duration,
+    /// Between two connectivity Pings to the first successor and the first predecessor (RFC 6940 §10.7.1).
+    pub neighbor_ping_interval: Duration,
+    /// Between two searches for another part of the overlay through a bootstrap node (RFC 6940 §10.7.4.4).
+    pub partition_interval: Duration,
+    /// Updates that follow from one change wait this long, so that a burst of changes gives one Update.
+    pub settle: Duration,
+    /// Before replicas are made for a successor that replaces a lost one: the hold-down of RFC 6940 §10.7.1.
+    pub hold_down: Duration,
+    /// A dialled link that nobody answers is given up after this long.
+    pub dial: Duration,
+    /// Before a refused or failed attempt to join begins anew.
+    pub join_retry: Duration,
+    /// [`Left`](super::Fact::Left) comes at the latest this long after `leave`.
+    pub leave: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Timers {
+            request: Duration::from_secs(3),
+            link: Reliability::default(),
+            update_interval: Duration::from_secs(600),
+            ping_interval: Duration::from_secs(3600),
+            neighbor_ping_interval: Duration::from_secs(10),
+            partition_interval: Duration::from_secs(600),
+            settle: Duration::from_millis(100),
+            hold_down: Duration::from_secs(30),
+            dial: Duration::from_millis(3500),
+            join_retry: Duration::from_secs(1),
+            leave: Duration::from_secs(3),
+        }
+    }
+}
+
+/// What peers can make grow, and how far. What happens at a limit stands with each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Links. Full: the link that is neither neighbour nor finger and has been idle longest gives way; if there is
+    /// none, newcomers are dropped.
+    pub links: usize,
+    /// Links whose other end has not completed an Attach. Full: the one idle longest gives way.
+    pub half_open: usize,
+    /// Messages that wait on one link. Full: the new message is dropped, and end-to-end retransmission repeats it.
+    pub link_queue: usize,
+    /// Requests under way. Full: commands fail at once with [`Failure::TooMany`](super::Failure::TooMany); maintenance waits for its next turn.
+    pub requests: usize,
+    /// Remembered answers. Full: the oldest goes.
+    pub answers: usize,
+    /// Bytes of remembered answers. Full: the oldest goes.
+    pub answer_bytes: usize,
+    /// max-message-size (RFC 6940 §6.6); 5000 in the RFC.
+    pub message_size: usize,
+    /// Resource-IDs stored here. Full: Error_Data_Too_Large.
+    pub resources: usize,
+    /// Values stored here, all Resource-IDs together. Full: Error_Data_Too_Large.
+    pub values: usize,
+    /// Bytes stored here, signatures included. Full: Error_Data_Too_Large.
+    pub value_bytes: usize,
+    /// Replica Stores and transfers that wait for their answers at one time; the others follow when answers come.
+    pub transfers: usize,
+    /// Messages from this node to itself that one call works off.
+    pub turns: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            links: 256,
+            half_open: 64,
+            link_queue: 64,
+            requests: 512,
+            answers: 1024,
+            answer_bytes: 1 << 20,
+            message_size: 5000,
+            resources: 4096,
+            values: 16384,
+            value_bytes: 8 << 20,
+            transfers: 8,
+            turns: 64,
+        }
+    }
+}
+
+/// The configuration cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The overlay name is not a domain name (FH-3).
+    #[error("the overlay name is not a domain name")]
+    BadName,
+    /// The overlay-reliability-timer is below 200 ms.
+    #[error("the overlay-reliability-timer is below 200 ms")]
+    RequestTimer,
+    /// The initial TTL is 0.
+    #[error("the initial TTL is 0")]
+    InitialTtl,
+    /// A limit that is too small to work with.
+    #[error("the limit {0} is too small")]
+    Limit(&'static str),
+    /// Two Kinds have the same number.
+    #[error("a Kind is listed twice")]
+    DuplicateKind,
+}

@@ -1,0 +1,153 @@
+//! The Topology Plug-in as the overlay sees it (RFC 6940 §6.4.1): tables that answer questions. When to ask, and what
+//! to send, is the overlay's business; `chord` is the implementation.
+
+use crate::env::Entropy;
+use crate::ids::{NodeId, ResourceId};
+use crate::wire::DecodeError;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// A place in the space that Node-IDs and 16-byte Resource-IDs share.
+pub type Place = u128;
+
+/// What an insertion or removal changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Change {
+    /// The neighbor table is another one.
+    pub neighbors: bool,
+    /// The range of places that this node is responsible for is another one.
+    pub range: bool,
+    /// The nodes that hold replicas of this node's data are others.
+    pub replicas: bool,
+}
+
+impl Change {
+    /// Whether anything changed.
+    pub const fn any(self) -> bool {
+        self.neighbors || self.range || self.replicas
+    }
+}
+
+/// How much an Update tells (ChordUpdateType, RFC 6940 §10.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpdateScope {
+    /// The neighbor table.
+    Neighbors,
+    /// Everything: the answer to an explicit request.
+    Full,
+}
+
+/// What an Update said.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Heard {
+    /// Every Node-ID in it.
+    pub nodes: Vec<NodeId>,
+    /// The sender calls this node its first predecessor: the word by which an Admitting Peer lets a Joining Node in
+    /// (RFC 6940 §10.5 step 7).
+    pub names_me_predecessor: bool,
+    /// Neighbours of this node that the sender should know, and does not list: they may be gone.
+    pub omitted: Vec<NodeId>,
+}
+
+/// The Routing Table of one node: which peers there are, and what follows from it.
+///
+/// A peer enters when it can be routed through: linked, Attached, and its Update seen (AT-3, CH-4).
+pub trait Topology {
+    /// The tables of a node that is in no ring.
+    fn new(me: NodeId) -> Self
+    where
+        Self: Sized;
+
+    /// This node is a member now: it found the overlay, or it was admitted.
+    fn enter(&mut self);
+
+    /// This node is no member any more, and knows nobody.
+    fn clear(&mut self);
+
+    /// A peer can be routed through.
+    fn insert(&mut self, peer: NodeId) -> Change;
+
+    /// A peer cannot be routed through any more.
+    fn remove(&mut self, peer: NodeId) -> Change;
+
+    /// Whether a peer is in the Routing Table.
+    fn contains(&self, peer: NodeId) -> bool;
+
+    /// Peers in the Routing Table.
+    fn len(&self) -> usize;
+
+    /// Whether the Routing Table is empty.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether this node must keep its association with a peer: it is a neighbour or a finger.
+    fn needs(&self, peer: NodeId) -> bool;
+
+    /// Whether this node is responsible for a place.
+    fn is_responsible(&self, place: Place) -> bool;
+
+    /// The peer to route through towards a place that this node is not responsible for.
+    fn next_hop(&self, place: Place) -> Option<NodeId>;
+
+    /// Whether an answer about a place can come from this node: nobody in the neighbor table is closer (SR-9).
+    fn is_close_enough(&self, signer: NodeId, place: Place) -> bool;
+
+    /// Predecessors, nearest first.
+    fn predecessors(&self) -> Vec<NodeId>;
+
+    /// Successors, nearest first.
+    fn successors(&self) -> Vec<NodeId>;
+
+    /// Fingers, farthest first.
+    fn fingers(&self) -> Vec<NodeId>;
+
+    /// Who holds the replicas of what this node is responsible for, nearest first.
+    fn replicas(&self) -> Vec<NodeId>;
+
+    /// Whether a value at a place belongs here, as the original or as a replica.
+    fn holds(&self, place: Place) -> bool;
+
+    /// Whether a peer may hand over a value at a place that this node is not responsible for: it is the responsible
+    /// peer as far as known here, and this node is one of its replicas (CH-7).
+    fn accepts_replica(&self, from: NodeId, place: Place) -> bool;
+
+    /// Which of these nodes belong into the neighbor table and are not in the Routing Table.
+    fn wanted(&self, nodes: &[NodeId]) -> Vec<NodeId>;
+
+    /// The place whose responsible peer admits this node: right behind its own (RFC 6940 §10.5 step 2).
+    fn admission_place(&self) -> Place;
+
+    /// Whether `joining` would take over the part of this node's range in front of itself, and with it `place`.
+    fn passes_to(&self, joining: NodeId, place: Place) -> bool;
+
+    /// The places where fingers should be looked for at first (RFC 6940 §10.5 step 3), farthest first, without those
+    /// that the neighbor table shows to be empty.
+    fn finger_places(&self) -> Vec<Place>;
+
+    /// One random place where an invalid finger entry could find a peer (RFC 6940 §10.7.4.2), if there is such an entry.
+    fn finger_search(&self, entropy: &mut dyn Entropy) -> Option<Place>;
+
+    /// The share of all places that this node is responsible for, in parts per billion (PB-2).
+    fn responsible_ppb(&self) -> u32;
+
+    /// The body of an UpdateReq.
+    fn update(&self, uptime: u32, scope: UpdateScope) -> Bytes;
+
+    /// Reads the body of an UpdateReq.
+    fn read_update(&self, body: &Bytes) -> Result<Heard, DecodeError>;
+
+    /// The overlay_specific_data of a LeaveReq to this neighbour (RFC 6940 §10.9).
+    fn leave(&self, to: NodeId) -> Bytes;
+
+    /// Reads the overlay_specific_data of a LeaveReq.
+    fn read_leave(&self, body: &Bytes) -> Result<Vec<NodeId>, DecodeError>;
+
+    /// The overlay_specific_data of a RouteQueryAns (RFC 6940 §10.8).
+    fn route_query_answer(&self, place: Place) -> Bytes;
+}
+
+/// The place of a Resource-ID, when it has the length that this overlay uses.
+pub fn place_of(resource: &ResourceId) -> Option<Place> {
+    resource.to_u128()
+}
