@@ -172,8 +172,10 @@ fn address_value(address: &NameAddr<'_>) -> Value {
 }
 
 fn via_value(via: &Via<'_>) -> Value {
-    let mut fields =
-        vec![Field::new("transport", via.transport().as_str()), Field::new("sent-by host", host_value(via.host()))];
+    let mut fields = vec![
+        Field::new("transport", via.transport().as_str()),
+        Field::new("sent-by host", host_value(via.host())),
+    ];
     fields.extend(via.port().map(|port| Field::new("sent-by port", port)));
     fields.push(Field::new("via-params", params_value(via.params().iter())));
     fields.into()
@@ -198,8 +200,10 @@ fn body_field(message: &Message, input: &Bytes, errors: &mut Vec<DecodeError>) -
     let is = |name: &str| kind.as_ref().is_some_and(|t| t.is(name));
     let parts = if is(sdp::CONTENT_TYPE) {
         SessionDescription::parse(content).map(|sdp| sdp_fields(&sdp))
-    } else if is(body::CONTENT_TYPE) && String::from_utf8_lossy(content).to_uppercase().contains("IPTV INFO") {
-        let reliable = message.headers().via().ok().flatten().is_some_and(|via| via.transport().is_reliable());
+    } else if is(body::CONTENT_TYPE) && String::from_utf8_lossy(content).to_uppercase().contains("IPTV INFO")
+    {
+        let reliable =
+            message.headers().via().ok().flatten().is_some_and(|via| via.transport().is_reliable());
         let carrier = if reliable { Carrier::Stream } else { Carrier::Datagram };
         IptvBody::parse(content, carrier).map(|body| iptv_fields(&body))
     } else {
@@ -240,7 +244,8 @@ fn media_fields(media: &Media) -> Vec<Field> {
     ];
     fields.extend(media.connection.map(|ip| Field::new("c", ip.to_string())));
     if let Some((ssrc, cname)) = &media.ssrc {
-        fields.push(Field::new("ssrc", vec![Field::new("ssrc-id", *ssrc), Field::new("cname", cname.clone())]));
+        fields
+            .push(Field::new("ssrc", vec![Field::new("ssrc-id", *ssrc), Field::new("cname", cname.clone())]));
     }
     fields
 }
@@ -250,11 +255,15 @@ fn iptv_fields(body: &IptvBody) -> Vec<Field> {
     fields.extend(body.channel.as_ref().map(|channel| Field::new("CHANNEL", channel.as_str())));
     match &body.info {
         IptvInfo::SelectedRelayer { register } => fields.push(Field::new("REGISTER", *register)),
-        IptvInfo::RelayerAccepted { free_slots } => fields.extend(free_slots.map(|n| Field::new("FREE SLOTS", n))),
+        IptvInfo::RelayerAccepted { free_slots } => {
+            fields.extend(free_slots.map(|n| Field::new("FREE SLOTS", n)))
+        }
         IptvInfo::RelayerDeclined { reason } => {
             fields.extend(reason.as_ref().map(|reason| Field::new("REASON", reason.clone())));
         }
-        IptvInfo::FullCapacity(report) | IptvInfo::ChildUpdate(report) => fields.extend(children_fields(report)),
+        IptvInfo::FullCapacity(report) | IptvInfo::ChildUpdate(report) => {
+            fields.extend(children_fields(report))
+        }
         IptvInfo::TreePosition(position) => fields.extend(position_fields(position)),
         _ => {}
     }
@@ -267,7 +276,8 @@ fn children_fields(report: &Children) -> Vec<Field> {
         fields.extend(child.contact.as_ref().map(|contact| Field::new("contact", address_value(contact))));
         Value::from(fields)
     };
-    let mut fields = vec![Field::new("CHILD PEER", report.children.iter().map(child).collect::<Vec<Value>>())];
+    let mut fields =
+        vec![Field::new("CHILD PEER", report.children.iter().map(child).collect::<Vec<Value>>())];
     fields.extend(report.free_slots.map(|n| Field::new("FREE SLOTS", n)));
     fields
 }
@@ -285,4 +295,45 @@ fn position_fields(position: &Position) -> Vec<Field> {
         Field::new("SLOT", slot),
         Field::new("BACKUP CONTACT", backups),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str =
+        "INFO sip:a@1.2.3.4 SIP/2.0\r\nv:SIP/2.0/TCP 1.2.3.4;branch=z9hG4bKx\r\nc: text/plain\r\n";
+
+    fn dissect(text: String) -> Report {
+        super::dissect(&text.into())
+    }
+
+    #[test]
+    fn a_body_that_its_length_cuts_is_wrong_where_the_message_ends() {
+        let body = "IPTV INFO : Full capacity\r\nCHILD PEER : Peer1, Peer2\r\n";
+        let text = format!("{HEAD}l: 50\r\n\r\n{body}");
+        let end = text.len() - body.len() + 50;
+        let report = dissect(text);
+        let errors: Vec<_> = report.errors.iter().map(|e| (e.field, e.offset)).collect();
+        assert_eq!(errors, [("CHILD PEER", end)]);
+        assert_eq!(report.reencoded, None);
+    }
+
+    #[test]
+    fn every_row_is_shown_and_what_was_read_is_written_in_canonical_form() {
+        let report = dissect(format!("{HEAD}X-Y: z\r\nl:0\r\n\r\n"));
+        assert!(report.errors.is_empty());
+        let text = report.to_text();
+        for part in ["name: \"Via\"", "sent-by host: \"1.2.3.4\"", "name: \"X-Y\"", "value: \"z\""] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        let canonical = String::from_utf8(report.reencoded.unwrap_or_default()).unwrap_or_default();
+        assert!(canonical.contains("\r\nVia: SIP/2.0/TCP 1.2.3.4;branch=z9hG4bKx\r\n"), "{canonical}");
+    }
+
+    #[test]
+    fn what_is_no_sip_message_is_one_error() {
+        let report = dissect("no message".into());
+        assert_eq!((report.fields.len(), report.errors.len()), (0, 1));
+    }
 }
