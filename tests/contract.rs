@@ -6,19 +6,23 @@
 mod toy;
 
 use bytes::Bytes;
-use p2piptv::env::{Entropy, Seeded};
+use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
 use p2piptv::fuzzing;
-use p2piptv::node::{Datagram, Output};
+use p2piptv::ids::{ChannelId, ChannelName, NodeId};
+use p2piptv::node::{self, Addresses, Datagram, Node, Output};
 use p2piptv::sim::{Checked, Conditions, Config, Death, Family, Latency, Machine, Network, NodeIndex};
 use p2piptv::stats::Plane;
 use p2piptv::time::{Duration, Instant};
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// A kind of machine under contract.
 trait Subject {
     type Machine: Machine;
     /// A machine that has something to do: it will be woken, and it sends when it is.
     fn machine(seed: u64, at: NodeIndex, others: &[SocketAddr]) -> Self::Machine;
+    /// What the users of a network do; it is called ten times a second.
+    fn use_it(_network: &mut Network<Self::Machine>) {}
     /// Datagrams that mean something to it.
     fn datagrams() -> Vec<(Plane, Bytes)>;
 }
@@ -41,6 +45,66 @@ impl Subject for ToySubject {
             (Plane::Media, Bytes::from_static(&[0x80, 33, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0x47])),
             (Plane::Signalling, Bytes::from_static(b"OPTIONS sip:x SIP/2.0\r\n\r\n")),
         ]
+    }
+}
+
+struct NodeSubject;
+
+impl Subject for NodeSubject {
+    type Machine = Node;
+
+    /// The first node begins an overlay and publishes a channel; the others join through it and watch.
+    fn machine(seed: u64, at: NodeIndex, others: &[SocketAddr]) -> Node {
+        let family = if others.iter().all(SocketAddr::is_ipv4) { Family::V4 } else { Family::V6 };
+        let sockets = p2piptv::sim::Addresses::new(at, family);
+        let addresses =
+            Addresses { overlay: sockets.overlay, signalling: sockets.signalling, media: sockets.media };
+        let mut entropy = Seeded::new(seed ^ u64::from(at.0) << 32);
+        let mut id = [0; NodeId::LEN];
+        entropy.fill(&mut id);
+        let config = node::Config::new(&format!("n{}", at.0), "overlay.example.org", addresses);
+        let identity = InsecureIdentity::new(NodeId(id));
+        let mut node =
+            Node::new(config, Box::new(entropy), Box::new(identity)).expect("a good configuration");
+        match others.iter().find(|other| **other != addresses.overlay) {
+            Some(bootstrap) => node.join(Instant::ZERO, &[*bootstrap]).expect("a new node can join"),
+            None => node.create(Instant::ZERO).expect("a new node can begin an overlay"),
+        }
+        node
+    }
+
+    /// A source that sends ten packets a second from the 10th second on, and a viewer more every second after. In this
+    /// weather a command may be refused, and that changes no promise.
+    fn use_it(network: &mut Network<Node>) {
+        let channel = ChannelName::new("100").expect("a name");
+        let tenth = network.now().as_millis() / 100;
+        if tenth == 100 {
+            network.command(NodeIndex(0), |node, now| node.publish(now, &channel, &[]).ok());
+        }
+        if tenth > 100 {
+            let mut packet = vec![0x80, 33, (tenth >> 8) as u8, tenth as u8, 0, 0, 0, 0, 0, 0, 0, 1];
+            packet.resize(200, 0x47);
+            network.command(NodeIndex(0), |node, now| node.push_media(now, ChannelId(0), packet.into()).ok());
+        }
+        if (110..180).contains(&tenth) && tenth % 10 == 0 {
+            network.command(NodeIndex((tenth / 10 - 10) as u32), |node, now| node.tune(now, &channel).ok());
+        }
+    }
+
+    fn datagrams() -> Vec<(Plane, Bytes)> {
+        [
+            "reload_frame/v1-framed-ping",
+            "reload_frame/v2-framed-store",
+            "sip_message/invite-for-media",
+            "rtp/rtcp-rr-hold",
+        ]
+        .into_iter()
+        .zip([Plane::Overlay, Plane::Overlay, Plane::Signalling, Plane::Media])
+        .map(|(seed, plane)| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(seed);
+            (plane, std::fs::read(path).expect("a seed").into())
+        })
+        .collect()
     }
 }
 
@@ -70,16 +134,22 @@ fn bad_hour<S: Subject>(seed: u64, family: Family, wake_early_every: u64) -> u64
             S::machine(seed, at, &overlay)
         });
     }
-    network.run_until(seconds(20));
+    let until = |network: &mut Network<S::Machine>, end| {
+        while network.now() < end {
+            S::use_it(network);
+            network.run_for(Duration::from_millis(100));
+        }
+    };
+    until(&mut network, seconds(20));
     network.partition(&[NodeIndex(2), NodeIndex(3)], 1);
     network.freeze(NodeIndex(4), Duration::from_secs(7));
-    network.run_until(seconds(40));
+    until(&mut network, seconds(40));
     network.heal();
     network.kill(NodeIndex(5), Death::Process);
     network.kill(NodeIndex(6), Death::Host);
-    network.run_until(seconds(60));
+    until(&mut network, seconds(60));
     network.restart(NodeIndex(5), S::machine(seed + 1, NodeIndex(5), &overlay));
-    network.run_until(seconds(90));
+    until(&mut network, seconds(90));
     network.trace_hash()
 }
 
@@ -191,3 +261,4 @@ macro_rules! contract {
 }
 
 contract!(toy_machine, super::ToySubject);
+contract!(node_machine, super::NodeSubject);

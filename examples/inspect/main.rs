@@ -12,6 +12,9 @@
 //! Where the bytes are wrong the offset, the field and the reason are printed too, and the exit status is 1. `--reencode`
 //! prints what this library's encoder makes of the message, as hex alone on the last line.
 
+#![allow(unreachable_pub)]
+#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, reason = "a program has std")]
+
 mod reload;
 mod report;
 mod sip;
@@ -61,15 +64,10 @@ fn inspect(input: &str) -> Result<Report, String> {
 }
 
 fn main() -> ExitCode {
-    let Arguments { input, json, reencode } = match arguments() {
-        Ok(arguments) => arguments,
-        Err(e) => {
-            eprintln!("{e}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    let report = match inspect(&input) {
-        Ok(report) => report,
+    let asked = arguments().map_err(|e| e.to_string());
+    let done = asked.and_then(|arguments| Ok((inspect(&arguments.input)?, arguments)));
+    let (report, Arguments { json, reencode, .. }) = match done {
+        Ok(done) => done,
         Err(e) => {
             eprintln!("{e}\n{USAGE}");
             return ExitCode::from(2);

@@ -5,18 +5,18 @@ use bytes::Bytes;
 use p2piptv::env::Signer;
 use p2piptv::ids::{NodeId, ResourceId};
 use p2piptv::reload::codec::body::{
-    CandidateType, ConfigUpdateReq, FetchReq, IceCandidate, ProbeInformation, Selection, StoreAns,
-    StoredDataSpecifier,
+    ArrayRange, CandidateType, ConfigUpdateReq, FetchReq, FindKindData, IceCandidate, IceExtension,
+    ProbeInformation, Selection, StoreAns, StoreKindResponse, StoredDataSpecifier,
 };
 use p2piptv::reload::codec::security::certificate_hash;
 use p2piptv::reload::codec::{
     Arranged, Body, CertificateType, ChordLeaveData, ChordTables, ChordUpdate, DataModel, DataValue,
-    Destination, ErrorInfo, ErrorResponse, ForwardingHeader, ForwardingOption, Frame, HashAlgorithm,
-    IpAddressPort, KindId, Message, MessageContents, MetaData, OptionType, Payload, ProviderRecord,
+    Destination, ErrorInfo, ErrorResponse, ForwardingHeader, ForwardingOption, Frame, GenericCertificate,
+    HashAlgorithm, IpAddressPort, KindId, Message, MessageContents, MetaData, OptionType, ProviderRecord,
     RawValues, SecurityBlock, Signature, SignatureAlgorithm, SignerIdentityType, StoredData, StoredMetaData,
     Structure,
 };
-use p2piptv::wire::DecodeError;
+use p2piptv::wire::{DecodeError, Reader};
 
 /// The data models of the Kinds that are known here.
 const MODELS: [(KindId, DataModel); 7] = [
@@ -88,10 +88,13 @@ impl Dissection<'_> {
             return header.encode(&payload).ok();
         }
         let behind_header = start + message.len() - payload.len();
-        let Payload { contents, security } = self.note(behind_header, Payload::decode(&payload))?;
+        let mut payload = Reader::new(&payload);
+        let contents = self.note(behind_header, MessageContents::read(&mut payload))?;
         let (contents_fields, contents) = self.contents(behind_header, &contents);
         fields.push(Field::new("message_contents", contents_fields));
+        let security = self.note(behind_header, SecurityBlock::read(&mut payload))?;
         fields.push(Field::new("security_block", security_block(&security)));
+        self.note(behind_header, payload.finish("message"))?;
         Message { header, contents: contents?, security }.encode().ok()
     }
 
@@ -185,7 +188,7 @@ impl Dissection<'_> {
                 Field::new("kinds", each(&b.kinds, |k| Value::Number(k.0.into(), k.name()))),
             ],
             Body::FindAns(b) => {
-                let found = |f: &p2piptv::reload::codec::body::FindKindData| {
+                let found = |f: &FindKindData| {
                     Value::Structure(vec![kind(f.kind), Field::new("closest", resource(&f.closest))])
                 };
                 vec![Field::new("results", each(&b.results, found))]
@@ -240,7 +243,7 @@ impl Dissection<'_> {
             None => raw.into(),
             Some(Selection::Single) => Vec::<Field>::new().into(),
             Some(Selection::Array(ranges)) => {
-                let range = |r: &p2piptv::reload::codec::body::ArrayRange| {
+                let range = |r: &ArrayRange| {
                     Value::Structure(vec![Field::new("first", r.first), Field::new("last", r.last)])
                 };
                 vec![Field::new("indices", each(&ranges, range))].into()
@@ -392,7 +395,7 @@ fn forwarding_option(option: &ForwardingOption) -> Value {
 }
 
 fn security_block(block: &SecurityBlock) -> Vec<Field> {
-    let certificate = |c: &p2piptv::reload::codec::GenericCertificate| {
+    let certificate = |c: &GenericCertificate| {
         let CertificateType(number) = c.certificate_type;
         Value::Structure(vec![
             Field::new("type", Value::Number(number.into(), c.certificate_type.name())),
@@ -468,7 +471,7 @@ fn candidate(candidate: &IceCandidate) -> Value {
         Field::new("type", Value::Number(number, Some(name))),
     ];
     fields.extend(related.map(|related| Field::new("rel_addr_port", address(related))));
-    let extension = |e: &p2piptv::reload::codec::body::IceExtension| {
+    let extension = |e: &IceExtension| {
         Value::Structure(vec![Field::new("name", text(&e.name)), Field::new("value", text(&e.value))])
     };
     fields.push(Field::new("extensions", each(&candidate.extensions, extension)));
@@ -494,7 +497,7 @@ fn address(address: &IpAddressPort) -> Vec<Field> {
 }
 
 fn store_answer(answer: &StoreAns) -> Vec<Field> {
-    let response = |k: &p2piptv::reload::codec::body::StoreKindResponse| {
+    let response = |k: &StoreKindResponse| {
         Value::Structure(vec![
             kind(k.kind),
             Field::new("generation_counter", k.generation_counter),
@@ -565,6 +568,91 @@ fn config_update(update: &ConfigUpdateReq) -> Vec<Field> {
         }
         ConfigUpdateReq::Unknown { update_type, content } => {
             vec![Field::new("type", *update_type), Field::new("content", content)]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arbitrary::Unstructured;
+    use p2piptv::env::{Entropy, Seeded};
+    use p2piptv::ids::bytes_from_hex;
+    use p2piptv::reload::codec::StoredDataValue;
+    use p2piptv::reload::codec::body::{FetchAns, FetchKindResponse};
+    use p2piptv::wire::DecodeErrorKind;
+    use quickcheck::quickcheck;
+
+    fn hex(text: &str) -> Bytes {
+        bytes_from_hex(text).unwrap().into()
+    }
+
+    const HEADER: &str = "9aa32b8d 0016 0a 64 c0000000";
+    const TO_B: &str = "0102030405060708 00000000 0000 0012 0000 0110 22222222222222222222222222222222";
+    const UNSIGNED: &str = "0000 0000 03 0000 0000";
+
+    /// A message to B with this length, code, body length and body.
+    fn message(length: &str, contents: &str) -> Bytes {
+        hex(&format!("d2454c4f {HEADER} {length} {TO_B} {contents} 00000000 {UNSIGNED}"))
+    }
+
+    #[test]
+    fn a_framed_ping_is_dissected_and_encoded_as_it_came() {
+        let ping = message("0000004d", "0017 00000002 0000");
+        let framed = Frame::Data { sequence: 0, message: ping }.encode().unwrap();
+        let report = dissect(&framed);
+        assert_eq!(report.errors, []);
+        assert_eq!(report.reencoded.as_deref(), Some(framed.as_ref()));
+        let text = report.to_text();
+        for line in ["  message_contents:", "message_code: 0x17 (ping_req)", "overlay: [4] 9aa32b8d"] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn an_error_in_a_body_counts_from_the_first_byte_and_the_rest_is_still_shown() {
+        // The padding promises a byte that is not there.
+        let ping = message("0000004d", "0017 00000002 0001");
+        let framed = Frame::Data { sequence: 0, message: ping }.encode().unwrap();
+        let report = dissect(&framed);
+        let expected = DecodeError { kind: DecodeErrorKind::Truncated, field: "padding", offset: 72 };
+        assert_eq!(report.errors, [expected]);
+        assert_eq!(report.reencoded, None);
+        assert!(report.to_text().contains("security_block"));
+    }
+
+    #[test]
+    fn an_error_in_a_value_counts_from_the_first_byte() {
+        let record = Bytes::from_static(b"\x09 a record of version 9");
+        let value =
+            StoredDataValue::Dictionary { key: hex("aa"), value: DataValue::existing(record.clone()) };
+        let data = StoredData { value, ..StoredData::synthetic(0) };
+        let values = RawValues::encode_values(&[data]).unwrap();
+        let kind_responses = vec![FetchKindResponse { kind: KindId::CHANNEL, generation: 1, values }];
+        let answer = Message {
+            header: ForwardingHeader::new(0, 0, vec![]),
+            contents: MessageContents::new(&Body::FetchAns(FetchAns { kind_responses })).unwrap(),
+            security: SecurityBlock { certificates: vec![], signature: Signature::none() },
+        };
+        let bytes = answer.encode().unwrap();
+        let offset = bytes.windows(record.len()).position(|w| w == record).unwrap();
+        let expected = DecodeError { kind: DecodeErrorKind::InvalidValue, field: "version", offset };
+        assert_eq!(dissect(&bytes).errors, [expected]);
+    }
+
+    quickcheck! {
+        fn every_message_is_dissected_and_encoded_as_it_came(seed: u64) -> bool {
+            let mut bytes = vec![0; 8192];
+            Seeded::new(seed).fill(&mut bytes);
+            let message: Message = Unstructured::new(&bytes).arbitrary().unwrap();
+            let bytes = message.encode().unwrap();
+            let report = dissect(&bytes);
+            report.reencoded.as_deref() == Some(bytes.as_ref()) && !report.to_json().is_empty()
+        }
+
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) -> bool {
+            let report = dissect(&bytes.into());
+            !report.errors.is_empty() || report.reencoded.is_some()
         }
     }
 }

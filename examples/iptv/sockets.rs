@@ -4,7 +4,7 @@ use mio::net::{TcpListener, UdpSocket};
 use p2piptv::stats::Plane;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Where a node can be reached. Port 0 asks for any free port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +19,19 @@ pub struct Addresses {
 
 impl Addresses {
     /// Any free ports of one address.
-    pub fn any(host: std::net::IpAddr) -> Self {
+    pub fn any(host: IpAddr) -> Self {
         let any = SocketAddr::new(host, 0);
         Addresses { overlay: any, signalling: any, media: any }
     }
+}
+
+/// The address of this machine from which `peer` is reached. Nothing is sent.
+pub fn towards(peer: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr =
+        if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = std::net::UdpSocket::bind((any, 0))?;
+    socket.connect(peer)?;
+    Ok(socket.local_addr()?.ip())
 }
 
 /// Open sockets, not blocking.
@@ -107,7 +116,6 @@ fn pair(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{IpAddr, Ipv4Addr};
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -117,6 +125,11 @@ mod tests {
         assert_eq!(sockets.listener.local_addr().ok(), Some(sockets.addresses.signalling));
         let ports = [Plane::Overlay, Plane::Signalling, Plane::Media].map(|p| sockets.of(p).1.port());
         assert!(ports.iter().all(|&p| p != 0), "{ports:?}");
+    }
+
+    #[test]
+    fn loopback_is_reached_from_loopback() {
+        assert_eq!(towards(SocketAddr::from((LOOPBACK, 9))).ok(), Some(LOOPBACK));
     }
 
     #[test]

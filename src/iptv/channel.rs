@@ -396,7 +396,9 @@ impl<P: Copy + Ord> Channel<P> {
                 Report::TreePosition { path, rescue, backups, .. } => {
                     w.viewer.on_place(call, path, rescue, backups, &self.seats, turn);
                 }
-                Report::SelectedRelayer { register } => w.on_selected(self.id, call, register, turn),
+                Report::SelectedRelayer { register } => {
+                    w.on_selected(self.id, (call, register), &self.seats, turn);
+                }
                 _ => {}
             },
         }
@@ -605,8 +607,15 @@ fn is_silent<P>(seat: &super::seats::Seat<P>, turn: &Turn<'_, P>) -> bool {
 }
 
 impl<P: Copy + Ord> Watching<P> {
-    /// An offer to relay. It is taken when there is a slot to give; the media may still be on its way.
-    fn on_selected(&mut self, channel: ChannelId, call: CallId, register: bool, turn: &mut Turn<'_, P>) {
+    /// An offer to relay. It is taken when there is a slot to give, or when this node serves children from an earlier
+    /// office, whom the elector would otherwise not know. The media may still be on its way.
+    fn on_selected(
+        &mut self,
+        channel: ChannelId,
+        (call, register): (CallId, bool),
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
         let in_parent_dialog = self.viewer.is_parent(call);
         if let Some(duty) = &mut self.duty {
             if in_parent_dialog || duty.owns(call) {
@@ -617,7 +626,7 @@ impl<P: Copy + Ord> Watching<P> {
         let control = self.control.filter(|c| c.0 == call).map(|c| c.1);
         let parent = self.viewer.parent().filter(|_| in_parent_dialog).map(|p| p.peer);
         let Some(elector) = control.or(parent) else { return };
-        if turn.uplink.free() == 0 || !self.viewer.has_joined() {
+        if turn.uplink.free() == 0 && seats.is_empty() || !self.viewer.has_joined() {
             return turn.inform(call, Report::RelayerDeclined);
         }
         let depth = self.viewer.depth().unwrap_or(u8::MAX);

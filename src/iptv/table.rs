@@ -178,30 +178,13 @@ impl<P: Copy + Ord> Table<P> {
             Some(r) => r.depth.saturating_add(1).min(DEEPEST),
             None => return false,
         };
-        match self.rows.get(&peer) {
-            Some(r) if r.parent == Some(parent) => return true,
-            Some(_) => self.detach(peer),
-            None if self.rows.len() >= self.limit => return false,
-            None => {
-                let arrival = self.arrivals;
-                self.arrivals = self.arrivals.wrapping_add(1);
-                let row = Row {
-                    parent: None,
-                    depth: ADRIFT,
-                    arrival,
-                    slots: None,
-                    standing: Standing::Viewer,
-                    pledged: (0, now),
-                    registers: false,
-                    rests_until: Instant::ZERO,
-                    call: None,
-                    rtt: Duration::ZERO,
-                    adrift_since: now,
-                    children: Vec::new(),
-                };
-                self.rows.insert(peer, row);
-            }
+        if self.rows.get(&peer).is_some_and(|r| r.parent == Some(parent)) {
+            return true;
         }
+        if !self.contains(peer) && !self.add(peer, now) {
+            return false;
+        }
+        self.detach(peer);
         if let Some(r) = self.rows.get_mut(&peer) {
             r.parent = Some(parent);
         }
@@ -210,6 +193,40 @@ impl<P: Copy + Ord> Table<P> {
         }
         self.sink(peer, depth);
         self.changed = true;
+        true
+    }
+
+    /// Adds a row that hangs nowhere yet.
+    fn add(&mut self, peer: P, now: Instant) -> bool {
+        if self.rows.len() >= self.limit {
+            return false;
+        }
+        let arrival = self.arrivals;
+        self.arrivals = self.arrivals.wrapping_add(1);
+        let row = Row {
+            parent: None,
+            depth: ADRIFT,
+            arrival,
+            slots: None,
+            standing: Standing::Viewer,
+            pledged: (0, now),
+            registers: false,
+            rests_until: Instant::ZERO,
+            call: None,
+            rtt: Duration::ZERO,
+            adrift_since: now,
+            children: Vec::new(),
+        };
+        self.rows.insert(peer, row);
+        true
+    }
+
+    /// A relayer that nobody has named, or no longer, shows itself. False when there is no room for it.
+    pub(super) fn introduce(&mut self, peer: P, now: Instant) -> bool {
+        if peer == self.me || !self.contains(peer) && !self.add(peer, now) {
+            return false;
+        }
+        self.seen(peer, now);
         true
     }
 
@@ -399,7 +416,7 @@ impl<P: Copy + Ord> Table<P> {
 
     /// The next candidate (P11): of the lowest layer that has one. Which of the layer is the policy's choice (Q10): the
     /// first of the table, or else the one with most slots, then the nearest, then the oldest. Nobody who hangs below
-    /// `caller`, for whom the slots are wanted.
+    /// `caller`, for whom the slots are wanted, and nobody who rests at `now`.
     pub(super) fn candidate(&self, now: Instant, paper: bool, caller: Option<P>) -> Option<P> {
         let able = |&(_, _, p): &(u8, u32, P)| {
             !self.rests(p, now) && caller.is_none_or(|c| p != c && !self.is_below(p, c))

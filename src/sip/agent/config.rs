@@ -83,7 +83,7 @@ pub struct Limits {
     pub unwritten: usize,
     /// The largest request that goes by UDP when both are possible (RFC 3261 §18.1.1).
     pub datagram: usize,
-    /// Requests under way at a time inside one call (INFO and OPTIONS). A further order is an error.
+    /// INFO and OPTIONS that were ordered inside one call and not answered yet. A further order is an error.
     pub requests_per_call: usize,
 }
 

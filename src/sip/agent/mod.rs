@@ -214,8 +214,8 @@ impl Agent {
 
     /// A stream is closed, or could not be opened.
     pub fn on_stream_closed(&mut self, now: Instant, id: StreamId, ctx: &mut Context<'_>) {
-        if let Some(peer) = self.streams.remove(id) {
-            self.clients.on_stream_closed(now, id, peer, &mut self.out);
+        if self.streams.remove(id) {
+            self.clients.on_stream_closed(now, id, &mut self.out);
             self.drain(now, ctx);
         }
     }
@@ -238,9 +238,9 @@ impl Agent {
             }
             self.on_call_timeout(now, id, ctx);
         }
-        while let Some((id, peer)) = self.streams.pop_idle(now) {
+        while let Some(id) = self.streams.pop_idle(now) {
             ctx.effects.push(Effect::Close { stream: id });
-            self.clients.on_stream_closed(now, id, peer, &mut self.out);
+            self.clients.on_stream_closed(now, id, &mut self.out);
             self.drain(now, ctx);
         }
     }
@@ -273,9 +273,10 @@ impl Agent {
             match event {
                 Event::Send { path: Path::Datagram(to), bytes, .. } => ctx.effects.send(to, bytes),
                 Event::Send { path: Path::Stream { id, to }, bytes, client } => {
-                    let sent = self.streams.send(now, id, to, bytes, ctx.effects);
-                    if let (Err(_), Some(branch)) = (sent, client) {
-                        self.clients.on_transport_error(now, branch, &mut self.out);
+                    match (self.streams.send(now, id, to, bytes, ctx.effects), client) {
+                        (Ok(stream), Some(branch)) => self.clients.on_sent(branch, stream),
+                        (Err(_), Some(branch)) => self.clients.on_transport_error(now, branch, &mut self.out),
+                        (_, None) => {}
                     }
                 }
                 Event::TimedOut { user, .. } => self.on_no_response(now, user, Failure::Timeout, ctx),
