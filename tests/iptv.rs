@@ -1,5 +1,7 @@
 //! The policy as a whole: many machines on one virtual clock, and the laws of the tree.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::std_instead_of_core, clippy::std_instead_of_alloc)]
+
 #[path = "iptv/harness.rs"]
 mod harness;
 
@@ -132,7 +134,7 @@ fn survives(seed: u64) -> bool {
 
 #[test]
 fn whoever_lives_plays_again_soon_after_the_last_blow() {
-    for seed in 0..std::env::var("SEEDS").map_or(24, |s| s.parse().unwrap()) {
+    for seed in 0..24 {
         survives(seed);
     }
 }
@@ -384,7 +386,7 @@ fn a_parent_that_was_only_slow_is_kept_when_it_comes_back_before_another_answers
     s.hear();
     let orders = s.pass(400);
     assert!(orders.iter().any(|o| matches!(o, Order::Event(Event::Reparented { parent: 9, .. }))));
-    assert!(!orders.iter().any(|o| *o == Order::Bye { call, reason: ByeReason::Normal }));
+    assert!(!orders.contains(&Order::Bye { call, reason: ByeReason::Normal }));
 }
 
 #[test]
@@ -612,7 +614,7 @@ fn shrugs(seed: u64) -> bool {
             }
             15 => Fact::ReportFailed { call },
             16 => Fact::FirstPacket { channel, call },
-            17 => Fact::Held { call, hold: if n % 2 == 0 { Hold::Paused } else { Hold::Starved } },
+            17 => Fact::Held { call, hold: if n < 6 { Hold::Paused } else { Hold::Starved } },
             _ => Fact::RoundTrip { call, rtt: ms(1 << 50) },
         };
         s.now += ms(dice.below(300));

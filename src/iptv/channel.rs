@@ -28,7 +28,7 @@ enum Station<P> {
 #[derive(Debug)]
 struct Watching<P> {
     viewer: Viewer<P>,
-    duty: Option<Duty<P>>,
+    duty: Option<Box<Duty<P>>>,
     /// A control dialog in which no offer was accepted yet.
     control: Option<(CallId, P)>,
 }
@@ -95,7 +95,7 @@ impl<P: Copy + Ord> Channel<P> {
         let station = match &self.station {
             Station::Publisher { election, record } => earliest(election.deadline(), record.deadline()),
             Station::Viewer(w) => {
-                earliest(w.viewer.deadline(config), w.duty.as_ref().and_then(Duty::deadline))
+                earliest(w.viewer.deadline(config), w.duty.as_ref().and_then(|d| d.deadline()))
             }
         };
         let children = earliest(self.hold_at, self.sweep_at);
@@ -631,7 +631,13 @@ impl<P: Copy + Ord> Watching<P> {
         }
         let depth = self.viewer.depth().unwrap_or(u8::MAX);
         let dialog = (call, in_parent_dialog);
-        self.duty = Some(Duty::accept(channel, elector, dialog, (register, depth), turn));
+        let duty = Duty::accept(channel, elector, dialog, (register, depth), turn);
+        self.duty = Some(Box::new(duty));
         self.control.take_if(|c| c.0 == call);
     }
+}
+
+#[cfg(test)]
+pub(super) fn size_of_a_viewer<P>() -> usize {
+    size_of::<Channel<P>>() + size_of::<Watching<P>>()
 }
