@@ -10,11 +10,10 @@
 use super::ring::{Range, distance};
 use crate::env::Entropy;
 use crate::ids::NodeId;
+use crate::reload::codec::{ChordLeaveData, ChordTables, ChordUpdate};
 use crate::reload::topology::{Change, Heard, Place, Topology, UpdateScope};
-use crate::wire::DecodeError;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use bytes::Bytes;
 
 /// Predecessors, and successors, that a peer keeps (CH-5).
 pub const NEIGHBORS: usize = 3;
@@ -237,29 +236,56 @@ impl Topology for Chord {
         if self.member { self.range().parts_per_billion() } else { 0 }
     }
 
-    fn update(&self, uptime: u32, scope: UpdateScope) -> Bytes {
-        let _ = (uptime, scope);
-        Bytes::new()
+    fn update(&self, uptime: u32, scope: UpdateScope) -> ChordUpdate {
+        let (predecessors, successors) = (self.predecessors(), self.successors());
+        let tables = match scope {
+            UpdateScope::Neighbors => ChordTables::Neighbors { predecessors, successors },
+            UpdateScope::Full => {
+                let mut fingers = self.fingers();
+                fingers.sort_unstable();
+                ChordTables::Full { predecessors, successors, fingers }
+            }
+        };
+        ChordUpdate { uptime, tables }
     }
 
-    fn read_update(&self, body: &Bytes) -> Result<Heard, DecodeError> {
-        let _ = body;
-        Ok(Heard::default())
+    fn hear(&self, from: NodeId, update: &ChordUpdate) -> Heard {
+        let (predecessors, successors, fingers) = match &update.tables {
+            ChordTables::PeerReady => return Heard::default(),
+            ChordTables::Neighbors { predecessors, successors } => (predecessors, successors, &Vec::new()),
+            ChordTables::Full { predecessors, successors, fingers } => (predecessors, successors, fingers),
+        };
+        let nodes: Vec<NodeId> = predecessors.iter().chain(successors).chain(fingers).copied().collect();
+        // Between its last predecessor and its last successor the sender knows everybody.
+        let spans = |list: &[NodeId], last_first: bool| {
+            let (last, from) = (list.last().map(|n| n.to_u128()), from.to_u128());
+            last.map(|last| if last_first { (last, from) } else { (from, last) })
+        };
+        let known = [spans(predecessors, true), spans(successors, false)];
+        let (near, far) = self.neighbors();
+        let mut omitted: Vec<NodeId> = near.into_iter().chain(far).map(|d| self.at(d)).collect();
+        omitted.sort_unstable();
+        omitted.dedup();
+        omitted.retain(|n| {
+            let within = |&(after, before): &(Place, Place)| {
+                let d = distance(after, n.to_u128());
+                d != 0 && d < distance(after, before)
+            };
+            *n != from && !nodes.contains(n) && known.iter().flatten().any(within)
+        });
+        let names_me_predecessor = predecessors.first() == Some(&self.me);
+        Heard { nodes, omitted, names_me_predecessor }
     }
 
-    fn leave(&self, to: NodeId) -> Bytes {
-        let _ = to;
-        Bytes::new()
-    }
-
-    fn read_leave(&self, body: &Bytes) -> Result<Vec<NodeId>, DecodeError> {
-        let _ = body;
-        Ok(Vec::new())
-    }
-
-    fn route_query_answer(&self, place: Place) -> Bytes {
-        let _ = place;
-        Bytes::new()
+    /// The receiver learns who comes behind the leaver, on the side that faces away from it.
+    fn leave(&self, to: NodeId) -> ChordLeaveData {
+        let d = self.distance_to(to);
+        let (successors, predecessors) = (self.successors(), self.predecessors());
+        if self.peers.last() == Some(&d) || predecessors.contains(&to) && !successors.contains(&to) {
+            ChordLeaveData::FromSuccessor(successors)
+        } else {
+            ChordLeaveData::FromPredecessor(predecessors)
+        }
     }
 }
 

@@ -2,10 +2,9 @@
 //! to send, is the overlay's business; `chord` is the implementation.
 
 use crate::env::Entropy;
-use crate::ids::{NodeId, ResourceId};
-use crate::wire::DecodeError;
+use crate::ids::NodeId;
+use crate::reload::codec::{ChordLeaveData, ChordUpdate};
 use alloc::vec::Vec;
-use bytes::Bytes;
 
 /// A place in the space that Node-IDs and 16-byte Resource-IDs share.
 pub type Place = u128;
@@ -132,22 +131,11 @@ pub trait Topology {
     fn responsible_ppb(&self) -> u32;
 
     /// The body of an UpdateReq.
-    fn update(&self, uptime: u32, scope: UpdateScope) -> Bytes;
+    fn update(&self, uptime: u32, scope: UpdateScope) -> ChordUpdate;
 
-    /// Reads the body of an UpdateReq.
-    fn read_update(&self, body: &Bytes) -> Result<Heard, DecodeError>;
+    /// What an Update says to this node.
+    fn hear(&self, from: NodeId, update: &ChordUpdate) -> Heard;
 
-    /// The overlay_specific_data of a LeaveReq to this neighbour (RFC 6940 §10.9).
-    fn leave(&self, to: NodeId) -> Bytes;
-
-    /// Reads the overlay_specific_data of a LeaveReq.
-    fn read_leave(&self, body: &Bytes) -> Result<Vec<NodeId>, DecodeError>;
-
-    /// The overlay_specific_data of a RouteQueryAns (RFC 6940 §10.8).
-    fn route_query_answer(&self, place: Place) -> Bytes;
-}
-
-/// The place of a Resource-ID, when it has the length that this overlay uses.
-pub fn place_of(resource: &ResourceId) -> Option<Place> {
-    resource.to_u128()
+    /// The overlay_specific_data of a LeaveReq to this node (RFC 6940 §10.9).
+    fn leave(&self, to: NodeId) -> ChordLeaveData;
 }

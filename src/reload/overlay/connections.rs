@@ -114,13 +114,13 @@ impl Connections {
         self.links.len()
     }
 
-    /// Adds a link. At a limit the idlest link that `spare` does not protect gives way; its address is returned second.
+    /// Adds a link. At a limit the idlest link that `spare` does not protect gives way; it is returned with its address.
     pub(super) fn open(
         &mut self,
         now: Instant,
         address: SocketAddr,
         spare: impl Fn(NodeId) -> bool,
-    ) -> Result<Option<Connection>, Full> {
+    ) -> Result<Option<(SocketAddr, Connection)>, Full> {
         let half_open = self.links.values().filter(|c| !c.attached).count();
         let evicted = if half_open >= self.half_open {
             Some(self.idlest(|c| !c.attached).ok_or(Full)?)
@@ -130,7 +130,7 @@ impl Connections {
         } else {
             None
         };
-        let evicted = evicted.and_then(|at| self.close(at));
+        let evicted = evicted.and_then(|at| Some((at, self.close(at)?)));
         let link = Link::new(self.reliability, self.queue);
         let connection =
             Connection { link, node: None, dialing: None, attached: false, update_seen: false, used: now };
@@ -143,12 +143,13 @@ impl Connections {
         candidates.min_by_key(|(_, c)| c.used).map(|(at, _)| *at)
     }
 
-    /// The handshake is done: this node is at the other end. Gives the address under which it was known before.
-    pub(super) fn bind(&mut self, address: SocketAddr, node: NodeId) -> Option<SocketAddr> {
-        let connection = self.links.get_mut(&address)?;
-        connection.node = Some(node);
-        connection.dialing = None;
-        self.by_node.insert(node, address).filter(|&old| old != address)
+    /// The handshake is done: this node is at the other end.
+    pub(super) fn bind(&mut self, address: SocketAddr, node: NodeId) {
+        if let Some(connection) = self.links.get_mut(&address) {
+            connection.node = Some(node);
+            connection.dialing = None;
+            self.by_node.insert(node, address);
+        }
     }
 
     /// Forgets a link and everything that waits on it.
@@ -197,7 +198,7 @@ impl Connections {
         let Some(connection) = self.links.get_mut(&address) else { return };
         connection.used = now;
         let received = connection.link.on_data(sequence);
-        effects.send(address, Frame::Ack { ack_sequence: sequence, received }.encode());
+        send_frame(address, &Frame::Ack { ack_sequence: sequence, received }, effects);
     }
 
     /// An ACK arrived. `None` when there is no such link.
@@ -230,6 +231,13 @@ impl Connections {
 
 fn transmit<F>(to: SocketAddr, transmission: Option<Transmission>, effects: &mut Effects<F>) {
     if let Some(Transmission { sequence, message }) = transmission {
-        effects.send(to, Frame::Data { sequence, message }.encode());
+        send_frame(to, &Frame::Data { sequence, message }, effects);
+    }
+}
+
+/// A message that does not fit into a frame never gets here: max-message-size is far smaller.
+fn send_frame<F>(to: SocketAddr, frame: &Frame, effects: &mut Effects<F>) {
+    if let Ok(datagram) = frame.encode() {
+        effects.send(to, datagram);
     }
 }

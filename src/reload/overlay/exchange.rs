@@ -60,7 +60,9 @@ impl<T: Topology> Overlay<T> {
     ) -> Result<(), Failure> {
         let expected = match destination_list.last() {
             Some(Destination::Node(node)) => Expected::Node(*node),
-            Some(Destination::Resource(resource)) => resource.to_u128().map_or(Expected::Anyone, Expected::Place),
+            Some(Destination::Resource(resource)) => {
+                resource.to_u128().map_or(Expected::Anyone, Expected::Place)
+            }
             _ => Expected::Anyone,
         };
         let transaction_id = ctx.entropy.next_u64();
@@ -112,10 +114,8 @@ impl<T: Topology> Overlay<T> {
             certificate_type: CertificateType::X509,
             certificate: der.clone(),
         });
-        let security = SecurityBlock {
-            certificates: certificates.collect(),
-            signature: Signature { identity, signed },
-        };
+        let security =
+            SecurityBlock { certificates: certificates.collect(), signature: Signature { identity, signed } };
         Payload { contents, security }.encode()
     }
 
@@ -148,13 +148,7 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// Answers a request, and remembers the answer for its retransmissions.
-    pub(super) fn answer(
-        &mut self,
-        now: Instant,
-        request: &Incoming,
-        answer: Answer,
-        ctx: &mut Context<'_>,
-    ) {
+    pub(super) fn answer(&mut self, now: Instant, request: &Incoming, answer: Answer, ctx: &mut Context<'_>) {
         let id = request.header.transaction_id;
         let Ok(mut payload) = self.answer_payload(id, answer, ctx) else { return };
         let limit = request.header.max_response_length as usize;
@@ -163,7 +157,9 @@ impl<T: Topology> Overlay<T> {
         let size = |payload: &Bytes| header.encode(payload).map_or(usize::MAX, |m| m.len());
         // An error itself is always sent (FH-12).
         if size(&payload) > largest || limit != 0 && size(&payload) > limit {
-            let Ok(error) = self.answer_payload(id, refuse(ErrorCode::RESPONSE_TOO_LARGE), ctx) else { return };
+            let Ok(error) = self.answer_payload(id, refuse(ErrorCode::RESPONSE_TOO_LARGE), ctx) else {
+                return;
+            };
             payload = error;
         }
         header.max_response_length = 0;
@@ -199,9 +195,8 @@ impl<T: Topology> Overlay<T> {
     }
 
     fn answer_payload(&self, id: u64, answer: Answer, ctx: &Context<'_>) -> Result<Bytes, EncodeError> {
-        let body = answer.unwrap_or_else(|(error_code, error_info)| {
-            Body::Error(ErrorResponse { error_code, error_info })
-        });
+        let body = answer
+            .unwrap_or_else(|(error_code, error_info)| Body::Error(ErrorResponse { error_code, error_info }));
         self.sign(id, MessageContents::new(&body)?, ctx)
     }
 

@@ -10,40 +10,196 @@
 //! | --- | --- |
 //! | `api` | [`Context`], [`Fact`], [`Ticket`], [`Value`], [`Failure`], [`OrderError`] |
 //! | `config` | [`Config`], [`Timers`], [`Limits`] |
+//! | `connections` | the Connection Table: links by address, who is at their other ends |
+//! | `receive` | one message's way through: checks, forward, answer from memory, deliver |
+//! | `exchange` | requests and answers of this node's own, signed and on their way |
+//! | `methods` | one arm for each method, asked and answered |
+//! | `attach` | how links come up and go down |
+//! | `join` | the way into the overlay, and admission |
+//! | `ring` | Updates, stabilisation, leaving |
+//! | `data` | Store, Fetch, Stat, Find |
+//! | `handover` | stored values on their way to other peers |
+//!
+//! What is not here: fragments are forwarded and not reassembled, lists are not compressed and opaque ids not resolved,
+//! ConfigUpdates are neither sent nor taken, and links are plain ([`LinkSecurity::InsecurePlain`]).
 
 mod api;
+mod attach;
 mod config;
+mod connections;
+mod data;
+mod exchange;
+mod handover;
+mod join;
+mod methods;
+mod receive;
+mod ring;
 
 pub use super::storage::Slot;
 pub use api::{Address, Context, Fact, Failure, OrderError, Ticket, Value};
 pub use config::{Config, ConfigError, Limits, LinkSecurity, Timers};
 
-use super::codec::KindId;
-use super::topology::Topology;
-use crate::ids::{NodeId, ResourceId};
+use super::codec::{KindId, MessageCode};
+use super::request::{Answers, Requests, SENDS};
+use super::storage::{self, Storage};
+use super::timers::Timers as TimerSet;
+use super::topology::{Place, Topology};
+use crate::bounded::BoundedMap;
+use crate::ids::{NodeId, ResourceId, overlay_hash};
 use crate::stats::DropReason;
-use crate::time::{Instant, UnixMillis};
+use crate::time::{Instant, UnixMillis, earliest};
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::vec::Vec;
 use bytes::Bytes;
+use connections::Connections;
 use core::net::SocketAddr;
 use core::time::Duration;
+use handover::Handover;
+use join::Join;
+
+/// Where this node stands.
+#[derive(Clone, Debug)]
+enum Phase {
+    /// In no overlay.
+    Idle,
+    /// On the way in.
+    Joining(Join),
+    /// A peer of the overlay.
+    Member,
+    /// On the way out: it still routes and stores, and waits for its last answers.
+    Leaving,
+}
+
+/// Who may answer a request (SR-8, SR-9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    Anyone,
+    Node(NodeId),
+    Place(Place),
+}
+
+/// A request of this node's own.
+#[derive(Clone, Debug)]
+struct Request {
+    code: MessageCode,
+    expected: Expected,
+    purpose: Purpose,
+}
+
+/// What a request of this node's own is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Purpose {
+    Attach { target: Option<NodeId> },
+    Join,
+    Update,
+    Leave,
+    Ping { to: NodeId },
+    Finger,
+    Partition { through: NodeId },
+    Replica { to: NodeId, resource: ResourceId },
+    Adopt { resource: ResourceId },
+    Store { ticket: Ticket },
+    Fetch { ticket: Ticket, resource: ResourceId, kind: KindId },
+}
+
+/// What is done at a time of its own. Links, requests and stored values have their own timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Task {
+    Join,
+    Leave,
+    Dial(SocketAddr),
+    Update,
+    PeriodicUpdate,
+    Neighbors,
+    Fingers,
+    Partition,
+    Replicate,
+}
 
 /// One node's view of one overlay instance, and its part in it.
 #[derive(Debug)]
 pub struct Overlay<T> {
     config: Config,
+    me: NodeId,
+    /// The overlay field of every header.
+    hash: u32,
+    phase: Phase,
     topology: T,
+    connections: Connections,
+    /// Nodes with which an Attach is agreed, and since when; their links are not up yet.
+    attaches: BoundedMap<NodeId, Instant>,
+    /// Nodes that were lost, and until when nobody else's word brings them back.
+    shunned: BoundedMap<NodeId, Instant>,
+    requests: Requests<Request>,
+    answers: Answers,
+    storage: Storage,
+    handover: Handover,
+    /// The node that is being admitted.
+    admission: Option<NodeId>,
+    tasks: TimerSet<Task>,
+    /// Messages from this node to itself.
+    loopback: VecDeque<Bytes>,
+    /// Where the overlay can be found (again).
+    bootstraps: Vec<SocketAddr>,
+    /// The bootstrap node through which a partition is being looked for.
+    checking: Option<SocketAddr>,
+    fingers_begun: bool,
+    member_since: Instant,
+    /// The neighbours that the last [`Fact::RingChanged`] told.
+    told: (Vec<NodeId>, Vec<NodeId>),
+    wall_clock: Option<(Instant, UnixMillis)>,
+    last_storage_time: UnixMillis,
+    now: Instant,
 }
 
 impl<T: Topology> Overlay<T> {
-    /// A node that is in no overlay yet.
+    /// A node that is in no overlay yet. `me` is the Node-ID under which the context's identity signs.
     pub fn new(config: Config, me: NodeId) -> Result<Self, ConfigError> {
-        Ok(Overlay { config, topology: T::new(me) })
+        check(&config)?;
+        let limits = config.limits;
+        let stored = storage::Limits {
+            resources: limits.resources,
+            values: limits.values,
+            bytes: limits.value_bytes,
+            answer: limits.message_size / MIN_STORED_DATA,
+        };
+        let request = config.timers.request;
+        Ok(Overlay {
+            me,
+            hash: overlay_hash(&config.overlay_name),
+            phase: Phase::Idle,
+            topology: T::new(me),
+            connections: Connections::new(config.timers.link, &limits),
+            attaches: BoundedMap::new(limits.half_open),
+            shunned: BoundedMap::new(limits.links),
+            requests: Requests::new(request, limits.requests),
+            answers: Answers::new(request * SENDS.into(), limits.answers, limits.answer_bytes),
+            storage: Storage::new(config.kinds.iter().copied(), stored),
+            handover: Handover::new(limits.transfers),
+            admission: None,
+            tasks: TimerSet::new(),
+            loopback: VecDeque::new(),
+            bootstraps: Vec::new(),
+            checking: None,
+            fingers_begun: false,
+            member_since: Instant::ZERO,
+            told: (Vec::new(), Vec::new()),
+            wall_clock: None,
+            last_storage_time: UnixMillis(0),
+            now: Instant::ZERO,
+            config,
+        })
     }
 
     /// Founds the overlay: this node is its first peer and responsible for everything (JL-6: only by explicit order).
     /// [`Fact::Joined`] comes at once.
     pub fn create(&mut self, now: Instant, ctx: &mut Context<'_>) -> Result<(), OrderError> {
-        let _ = (now, ctx);
+        if !matches!(self.phase, Phase::Idle) {
+            return Err(OrderError::AlreadyJoined);
+        }
+        let now = self.tick(now);
+        self.become_member(now, ctx);
+        self.work_off(now, ctx);
         Ok(())
     }
 
@@ -54,19 +210,39 @@ impl<T: Topology> Overlay<T> {
         bootstrap: &[SocketAddr],
         ctx: &mut Context<'_>,
     ) -> Result<(), OrderError> {
-        let _ = (now, bootstrap, ctx);
+        if !matches!(self.phase, Phase::Idle) {
+            return Err(OrderError::AlreadyJoined);
+        }
+        let first = *bootstrap.first().ok_or(OrderError::NoBootstrap)?;
+        let now = self.tick(now);
+        bootstrap.iter().for_each(|&address| self.remember_bootstrap(address));
+        self.phase = Phase::Joining(Join::new(first, self.bootstraps.clone()));
+        self.dial_bootstrap(now, ctx);
+        self.work_off(now, ctx);
         Ok(())
     }
 
-    /// Leaves: what only this node holds goes to its successors, its neighbours get a Leave (RFC 6940 §10.9).
-    /// [`Fact::Left`] follows when they have answered, at the latest after [`Timers::leave`].
+    /// Leaves: what only this node holds goes to its successors, everybody connected gets a Leave (RFC 6940 §10.9).
+    /// [`Fact::Left`] follows when all of it is answered, at the latest after [`Timers::leave`]; orders that are still
+    /// open then have failed.
     pub fn leave(&mut self, now: Instant, ctx: &mut Context<'_>) -> Result<(), OrderError> {
-        let _ = (now, ctx);
+        let now = self.tick(now);
+        match self.phase {
+            Phase::Idle | Phase::Leaving => return Err(OrderError::NotJoined),
+            Phase::Joining(_) => {
+                self.forget_everything();
+                ctx.effects.fact(Fact::Left);
+            }
+            Phase::Member => {
+                self.say_goodbye(now, ctx);
+                self.work_off(now, ctx);
+            }
+        }
         Ok(())
     }
 
-    /// Stores a value at the responsible peer (RFC 6940 §7.4.1). [`Fact::Stored`] follows. It lives for `lifetime`; who
-    /// wants it to live longer stores it again.
+    /// Stores a value at the responsible peer (RFC 6940 §7.4.1). [`Fact::Stored`] follows. It lives for `lifetime`, in
+    /// whole seconds; who wants it to live longer stores it again.
     pub fn store(
         &mut self,
         now: Instant,
@@ -76,12 +252,15 @@ impl<T: Topology> Overlay<T> {
         lifetime: Duration,
         ctx: &mut Context<'_>,
     ) -> Result<(), OrderError> {
-        let _ = (now, ticket, address, value, lifetime, ctx);
+        self.may_store(&address)?;
+        let now = self.tick(now);
+        self.order_store(now, ticket, address, Some(value), lifetime, ctx);
+        self.work_off(now, ctx);
         Ok(())
     }
 
-    /// Removes a value: stores that it does not exist (RFC 6940 §7.4.1.3), for at least as long as the value would have
-    /// lived. [`Fact::Stored`] follows.
+    /// Removes a value: stores that it does not exist (RFC 6940 §7.4.1.3), for `lifetime`, which must be at least what
+    /// the value has left. [`Fact::Stored`] follows.
     pub fn remove(
         &mut self,
         now: Instant,
@@ -90,8 +269,24 @@ impl<T: Topology> Overlay<T> {
         lifetime: Duration,
         ctx: &mut Context<'_>,
     ) -> Result<(), OrderError> {
-        let _ = (now, ticket, address, lifetime, ctx);
+        self.may_store(&address)?;
+        let now = self.tick(now);
+        self.order_store(now, ticket, address, None, lifetime, ctx);
+        self.work_off(now, ctx);
         Ok(())
+    }
+
+    fn may_store(&self, address: &Address) -> Result<(), OrderError> {
+        let model = self.storage.kind(address.kind).map(|k| k.model);
+        if !self.is_joined() {
+            Err(OrderError::NotJoined)
+        } else if model != Some(address.slot.model()) {
+            Err(OrderError::BadKind)
+        } else if self.wall_clock.is_none() {
+            Err(OrderError::NoWallClock)
+        } else {
+            Ok(())
+        }
     }
 
     /// Asks the responsible peer for all values of a Kind (RFC 6940 §7.4.2). [`Fact::Fetched`] follows.
@@ -103,11 +298,19 @@ impl<T: Topology> Overlay<T> {
         kind: KindId,
         ctx: &mut Context<'_>,
     ) -> Result<(), OrderError> {
-        let _ = (now, ticket, resource, kind, ctx);
+        if !self.is_joined() {
+            return Err(OrderError::NotJoined);
+        }
+        if self.storage.kind(kind).is_none() {
+            return Err(OrderError::BadKind);
+        }
+        let now = self.tick(now);
+        self.order_fetch(now, ticket, resource, kind, ctx);
+        self.work_off(now, ctx);
         Ok(())
     }
 
-    /// One datagram arrived. Never fails the machine: what was not used says why, so that it can be counted.
+    /// One datagram arrived. What was not used says why, so that it can be counted.
     pub fn handle_datagram(
         &mut self,
         now: Instant,
@@ -115,53 +318,177 @@ impl<T: Topology> Overlay<T> {
         payload: Bytes,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let _ = (now, from, payload, ctx);
-        Ok(())
+        let now = self.tick(now);
+        let result = self.receive_datagram(now, from, &payload, ctx);
+        self.work_off(now, ctx);
+        result
     }
 
     /// The network says that an address cannot be reached: a hard ICMP error (LR-7).
     pub fn handle_unreachable(&mut self, now: Instant, to: SocketAddr, ctx: &mut Context<'_>) {
-        let _ = (now, to, ctx);
+        let now = self.tick(now);
+        let node = self.connections.get(to).and_then(|c| c.node);
+        if let Some(node) = node {
+            self.shun(now, node);
+        }
+        self.close(now, to, ctx);
+        self.work_off(now, ctx);
     }
 
     /// Fires everything that is due; harmless when early.
     pub fn handle_timeout(&mut self, now: Instant, ctx: &mut Context<'_>) {
-        let _ = (now, ctx);
+        let now = self.tick(now);
+        self.work_off(now, ctx);
     }
 
     /// Tells the time of day, which storage_time follows. Timers do not.
     pub fn handle_wall_clock(&mut self, now: Instant, wall: UnixMillis) {
-        let _ = (now, wall);
+        let now = self.tick(now);
+        self.wall_clock = Some((now, wall));
     }
 
     /// When [`Overlay::handle_timeout`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        if !self.loopback.is_empty() {
+            return Some(self.now);
+        }
+        let own = earliest(self.tasks.deadline(), self.storage.deadline());
+        earliest(own, earliest(self.connections.deadline(), self.requests.deadline()))
+    }
+
+    /// Time never goes back (K6).
+    fn tick(&mut self, now: Instant) -> Instant {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// Works off what this node sends to itself, and every timer that is due (K5). Each of them sets itself anew behind
+    /// `now`, so this ends; the limit is for messages to itself that bring forth others.
+    fn work_off(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        for _ in 0..self.config.limits.turns {
+            if let Some(message) = self.loopback.pop_front() {
+                self.receive_loopback(now, &message, ctx);
+            } else if self.deadline().is_some_and(|at| at <= now) {
+                self.fire(now, ctx);
+            } else {
+                break;
+            }
+        }
+        self.finish_leaving(now, false, ctx);
+    }
+
+    fn fire(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        while let Some(incident) = self.connections.fire(now, ctx.effects) {
+            if let Some(incident) = incident {
+                self.on_incident(now, incident, ctx);
+            }
+        }
+        self.fire_requests(now, ctx);
+        self.storage.expire(now);
+        while let Some(task) = self.tasks.pop_due(now) {
+            match task {
+                Task::Join => self.on_join_timer(now, ctx),
+                Task::Leave => self.finish_leaving(now, true, ctx),
+                Task::Dial(address) => self.on_dial_timeout(now, address, ctx),
+                Task::Replicate => self.replicate(now, ctx),
+                ring => self.on_ring_task(now, ring, ctx),
+            }
+        }
+    }
+
+    /// Back to the beginning; the configuration and what time it is stay.
+    fn forget_everything(&mut self) {
+        self.phase = Phase::Idle;
+        self.topology.clear();
+        self.connections.clear();
+        self.attaches.clear();
+        self.shunned.clear();
+        self.requests.take_all().for_each(drop);
+        self.storage.retain(|_| false);
+        self.handover.clear();
+        self.admission = None;
+        self.tasks = TimerSet::new();
+        self.loopback.clear();
+        self.bootstraps.clear();
+        self.checking = None;
+        self.fingers_begun = false;
+        self.told = (Vec::new(), Vec::new());
     }
 
     /// This node's Node-ID.
     pub fn node_id(&self) -> NodeId {
-        NodeId::default()
+        self.me
     }
 
     /// Whether this node is a peer of the overlay now.
     pub fn is_joined(&self) -> bool {
-        false
+        matches!(self.phase, Phase::Member)
     }
 
     /// Whether this node is responsible for a Resource-ID.
     pub fn is_responsible_for(&self, resource: &ResourceId) -> bool {
-        let _ = resource;
-        false
+        resource.to_u128().is_some_and(|place| self.topology.is_responsible(place))
     }
 
-    /// The Routing Table.
+    /// The Routing Table: neighbours, fingers, responsibility.
     pub fn topology(&self) -> &T {
         &self.topology
+    }
+
+    /// What is stored here for the overlay.
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    /// Links, half-open ones included.
+    pub fn links(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Nodes at the other ends of the links, with their addresses, in the order of their Node-IDs.
+    pub fn connected(&self) -> impl Iterator<Item = (NodeId, SocketAddr)> + '_ {
+        self.connections.nodes()
     }
 
     /// How this overlay was configured.
     pub fn config(&self) -> &Config {
         &self.config
     }
+}
+
+/// No StoredData is shorter: length, storage_time, lifetime, an empty value, no signature.
+const MIN_STORED_DATA: usize = 4 + 8 + 4 + 5 + 7;
+
+/// Refuses configurations with which nothing could work.
+fn check(config: &Config) -> Result<(), ConfigError> {
+    let Limits { links, half_open, link_queue, requests, message_size, transfers, turns, .. } = config.limits;
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
+    if config.overlay_name.len() > 253 || !config.overlay_name.split('.').all(label) {
+        return Err(ConfigError::BadName);
+    }
+    if config.timers.request < Duration::from_millis(200) {
+        return Err(ConfigError::RequestTimer);
+    }
+    if config.initial_ttl == 0 {
+        return Err(ConfigError::InitialTtl);
+    }
+    let least = [
+        ("links", links, 8),
+        ("half_open", half_open, 1),
+        ("link_queue", link_queue, 1),
+        ("requests", requests, 16),
+        ("message_size", message_size, 2048),
+        ("transfers", transfers, 1),
+        ("turns", turns, 8),
+    ];
+    if let Some((name, ..)) = least.iter().find(|(_, have, need)| have < need) {
+        return Err(ConfigError::Limit(name));
+    }
+    let ids: BTreeSet<KindId> = config.kinds.iter().map(|k| k.id).collect();
+    if ids.len() != config.kinds.len() { Err(ConfigError::DuplicateKind) } else { Ok(()) }
 }

@@ -1,12 +1,12 @@
 //! One message's way through (RFC 6940 §6.1): header checks, then forward, answer from memory, or hand to its method.
 
+use super::exchange::refuse;
 use super::{Context, Expected, Overlay, Phase, Request};
 use crate::ids::NodeId;
 use crate::reload::codec::{
-    ErrorCode, ForwardingHeader, ForwardingOption, Frame, MessageCode, MessageContents, Payload, SecurityBlock,
-    Structure, message_signature_input,
+    ErrorCode, ForwardingHeader, ForwardingOption, Frame, MessageCode, MessageContents, Payload,
+    SecurityBlock, Structure, message_signature_input,
 };
-use crate::reload::overlay::exchange::refuse;
 use crate::reload::route::{self, Verdict, has_duplicates};
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
@@ -260,7 +260,7 @@ impl<T: Topology> Overlay<T> {
     ) -> Result<(), DropReason> {
         let Delivered { header, contents, security, signer } = delivered;
         if !contents.message_code.is_request() {
-            return self.receive_answer(now, &header, &contents, signer, ctx);
+            return self.receive_answer(now, &header, &contents, &security, signer, ctx);
         }
         if let Some(answer) = self.answers.get(now, signer, header.transaction_id) {
             self.answer_again(now, &header, previous_hop, &answer, ctx);
@@ -301,6 +301,7 @@ impl<T: Topology> Overlay<T> {
         now: Instant,
         header: &ForwardingHeader,
         contents: &MessageContents,
+        security: &SecurityBlock,
         signer: NodeId,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
@@ -321,7 +322,7 @@ impl<T: Topology> Overlay<T> {
         }
         let body = contents.body().map_err(|_| DropReason::BadMessage)?;
         if let Some(pending) = self.requests.take(id) {
-            self.on_answer(now, pending.purpose, signer, body, ctx);
+            self.on_answer(now, pending.purpose, signer, body, security, ctx);
         }
         Ok(())
     }

@@ -1,17 +1,8 @@
 //! Kinds: which data there are, who may write them, how much of them (RFC 6940 §7.3, §7.4.5).
 
-use crate::reload::codec::KindId;
-
-/// How the values of a Kind are arranged (RFC 6940 §7.2). It is not on the wire: one has to know the Kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DataModel {
-    /// One value.
-    Single,
-    /// Values by index.
-    Array,
-    /// Values by key.
-    Dictionary,
-}
+use crate::reload::codec::body::Selection;
+use crate::reload::codec::{DataModel, KindId};
+use alloc::vec::Vec;
 
 /// Who may write a value of a Kind (RFC 6940 §7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +29,15 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// What selects all values of this Kind.
+    pub const fn everything(&self) -> Selection {
+        match self.model {
+            DataModel::Single => Selection::Single,
+            DataModel::Array => Selection::Array(Vec::new()),
+            DataModel::Dictionary => Selection::Dictionary(Vec::new()),
+        }
+    }
+
     /// The providers of a channel: at the channel's Resource-ID, one record for each, under its Node-ID.
     ///
     /// The counts are chosen so that an answer with every record fits into a message of 5000 bytes in practice.

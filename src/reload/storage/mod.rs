@@ -3,7 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `kind` | [`Kind`]: data model, access control, limits |
-//! | `value` | [`StoredValue`], its [`Slot`], and what is asked for ([`Selection`]) |
+//! | `value` | [`StoredValue`] and its [`Slot`] |
 //! | `store` | [`Storage`]: atomic stores, fetches, expiry |
 //!
 //! Signatures are checked before values come here; what is checked here is who may write what, in which order of time,
@@ -13,6 +13,6 @@ mod kind;
 mod store;
 mod value;
 
-pub use kind::{Access, DataModel, Kind};
-pub use store::{Limits, Origin, Refusal, Storage};
-pub use value::{Arrival, Found, Selection, Slot, StoredValue};
+pub use kind::{Access, Kind};
+pub use store::{KindValues, Limits, Origin, Refusal, Storage};
+pub use value::{Arrival, Found, Slot, StoredValue};

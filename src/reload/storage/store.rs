@@ -1,13 +1,15 @@
 //! The store itself.
 
-use super::kind::{Access, DataModel, Kind};
-use super::value::{Arrival, Found, Selection, Slot, StoredValue};
+use super::kind::{Access, Kind};
+use super::value::{Arrival, Found, Slot, StoredValue};
 use crate::ids::{NodeId, ResourceId};
-use crate::reload::codec::KindId;
+use crate::reload::codec::body::{ArrayRange, Selection};
+use crate::reload::codec::{DataModel, KindId, Signature};
 use crate::reload::timers::Timers;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::time::Duration;
 
 /// How much may be stored.
@@ -33,6 +35,17 @@ pub enum Origin {
     },
     /// Another peer that hands over what it holds: the counter comes along (ST-9).
     Replica,
+}
+
+/// The values of one Kind, on their way into the store or out of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KindValues {
+    /// The Kind.
+    pub kind: KindId,
+    /// The generation counter that the message carries.
+    pub generation: u64,
+    /// The values.
+    pub values: Vec<Arrival>,
 }
 
 /// Why a Store was refused. Nothing of it was stored (ST-11).
@@ -121,12 +134,12 @@ impl Storage {
         now: Instant,
         resource: &ResourceId,
         origin: Origin,
-        groups: Vec<(KindId, u64, Vec<Arrival>)>,
+        groups: Vec<KindValues>,
     ) -> Result<(Vec<(KindId, u64)>, bool), Refusal> {
         self.expire(now);
         let mut plans: Vec<Plan> = Vec::with_capacity(groups.len());
         let mut low = Vec::new();
-        for (kind, generation, arrivals) in groups {
+        for KindValues { kind, generation, values } in groups {
             if plans.iter().any(|p| p.kind == kind) {
                 return Err(Refusal::Invalid);
             }
@@ -138,7 +151,7 @@ impl Storage {
                 Origin::Replica if generation == 0 => return Err(Refusal::Invalid),
                 _ => {}
             }
-            plans.push(self.plan(now, resource, origin, kind, generation, arrivals)?);
+            plans.push(self.plan(now, resource, origin, kind, generation, values)?);
         }
         if !low.is_empty() {
             return Err(Refusal::GenerationCounterTooLow(low));
@@ -191,7 +204,11 @@ impl Storage {
             // A value without any lifetime would be gone before it could be fetched: it gets the least there is.
             let until = now + Duration::from_secs(lifetime.max(1).into());
             let bytes = size(&slot, &value);
-            writes.push((slot, Entry { value, until, bytes }));
+            let slot = match slot {
+                Slot::Key(key) => Slot::Key(Bytes::copy_from_slice(&key)),
+                slot => slot,
+            };
+            writes.push((slot, Entry { value: owned(value), until, bytes }));
         }
         let old = group.map_or(0, |g| g.entries.len());
         let new = writes.iter().filter(|(s, _)| group.is_none_or(|g| !g.entries.contains_key(s))).count();
@@ -275,15 +292,17 @@ impl Storage {
             let entry = group.and_then(|g| g.entries.get(&slot));
             Found { slot, value: entry.map(|e| (e.value.clone(), remaining(now, e.until))) }
         };
-        let slots: Vec<Slot> = match (selection, model) {
+        let slots: Vec<Slot> = match selection {
             _ if known != 0 && known == generation => Vec::new(),
-            (Selection::All, DataModel::Single) => alloc::vec![Slot::Single],
-            (Selection::All, _) => group.map_or_else(Vec::new, |g| g.entries.keys().cloned().collect()),
-            (Selection::Keys(keys), DataModel::Dictionary) => keys.iter().cloned().map(Slot::Key).collect(),
-            (Selection::Indices(ranges), DataModel::Array) => {
+            _ if selection_model(selection) != model => return Err(Refusal::Invalid),
+            Selection::Single => alloc::vec![Slot::Single],
+            Selection::Array(ranges) if !ranges.is_empty() => {
                 self.indices(ranges, group)?.into_iter().map(Slot::Index).collect()
             }
-            _ => return Err(Refusal::Invalid),
+            Selection::Dictionary(keys) if !keys.is_empty() => keys.iter().cloned().map(Slot::Key).collect(),
+            Selection::Array(_) | Selection::Dictionary(_) => {
+                group.map_or_else(Vec::new, |g| g.entries.keys().cloned().collect())
+            }
         };
         if slots.len() > self.limits.answer {
             return Err(Refusal::DataTooLarge);
@@ -292,17 +311,17 @@ impl Storage {
     }
 
     /// The indices of these ranges, clipped to the last stored one (FE-2).
-    fn indices(&self, ranges: &[(u32, u32)], group: Option<&Group>) -> Result<Vec<u32>, Refusal> {
+    fn indices(&self, ranges: &[ArrayRange], group: Option<&Group>) -> Result<Vec<u32>, Refusal> {
         let mut sorted = ranges.to_vec();
-        sorted.sort_unstable();
-        let ordered = sorted.iter().all(|(first, last)| first <= last);
-        let apart = sorted.windows(2).all(|w| matches!(w, [a, b] if a.1 < b.0));
+        sorted.sort_unstable_by_key(|r| r.first);
+        let ordered = sorted.iter().all(|r| r.first <= r.last);
+        let apart = sorted.windows(2).all(|w| matches!(w, [a, b] if a.last < b.first));
         if !ordered || !apart {
             return Err(Refusal::Invalid);
         }
         let Some(end) = group.and_then(last_index) else { return Ok(Vec::new()) };
         let mut indices = Vec::new();
-        for &(first, last) in ranges {
+        for &ArrayRange { first, last } in ranges {
             // "0xffffffff" alone means the last element, whatever its index is.
             let first = if first == u32::MAX { end } else { first };
             for index in first..=last.min(end) {
@@ -327,11 +346,7 @@ impl Storage {
 
     /// Everything under one Resource-ID, as it is handed over to another peer: lifetimes are reduced by the time held
     /// (ST-6). The number that comes first is the version that it is.
-    pub fn hand_over(
-        &self,
-        now: Instant,
-        resource: &ResourceId,
-    ) -> Option<(u64, Vec<(KindId, u64, Vec<Arrival>)>)> {
+    pub fn hand_over(&self, now: Instant, resource: &ResourceId) -> Option<(u64, Vec<KindValues>)> {
         let here = self.resources.get(resource)?;
         let groups = here.groups.iter().map(|(kind, group)| {
             let live = group.entries.iter().filter(|(_, e)| e.until > now);
@@ -340,7 +355,7 @@ impl Storage {
                 lifetime: remaining(now, e.until),
                 value: e.value.clone(),
             });
-            (*kind, group.generation, values.collect())
+            KindValues { kind: *kind, generation: group.generation, values: values.collect() }
         });
         Some((here.version, groups.collect()))
     }
@@ -359,10 +374,10 @@ impl Storage {
         self.resources.get(resource).is_some_and(|r| r.placed.contains(&at))
     }
 
-    /// Keeps in mind only these nodes as holders of replicas: whoever else comes back is given everything anew.
-    pub fn keep_placed(&mut self, nodes: &[NodeId]) {
+    /// A node may have lost what it held: it is given everything anew.
+    pub fn forget_placed(&mut self, at: NodeId) {
         for here in self.resources.values_mut() {
-            here.placed.retain(|n| nodes.contains(n));
+            here.placed.retain(|n| *n != at);
         }
     }
 
@@ -422,12 +437,29 @@ impl Storage {
 
 impl Access {
     /// Whether a signer may write into this slot.
-    fn allows(self, signer: NodeId, resource: &ResourceId, slot: &Slot) -> bool {
+    pub fn allows(self, signer: NodeId, resource: &ResourceId, slot: &Slot) -> bool {
         match self {
             Access::NodeIdMatch => matches!(slot, Slot::Key(key) if key.as_ref() == signer.0),
             Access::NodeMatch => ResourceId::of_name(&signer.0) == *resource,
         }
     }
+}
+
+const fn selection_model(selection: &Selection) -> DataModel {
+    match selection {
+        Selection::Single => DataModel::Single,
+        Selection::Array(_) => DataModel::Array,
+        Selection::Dictionary(_) => DataModel::Dictionary,
+    }
+}
+
+/// The same bytes in buffers of their own: a value outlives the datagram that it came in.
+fn owned(value: StoredValue) -> StoredValue {
+    let copy = |b: &Bytes| Bytes::copy_from_slice(b);
+    let Signature { mut identity, mut signed } = value.signature;
+    identity.value = copy(&identity.value);
+    signed.value = copy(&signed.value);
+    StoredValue { value: value.value.as_ref().map(copy), signature: Signature { identity, signed }, ..value }
 }
 
 /// The index behind the last one, also of those written earlier in the same request.

@@ -1,10 +1,8 @@
-//! One stored value, its slot, and what a Fetch selects.
+//! One stored value and its slot, and how both stand on the wire.
 
-use super::DataModel;
 use crate::ids::NodeId;
-use crate::reload::codec::Signature;
+use crate::reload::codec::{Arranged, DataModel, DataValue, Signature, StoredData, StoredDataValue};
 use crate::time::UnixMillis;
-use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// Where a value stands within a Resource-ID and Kind.
@@ -30,6 +28,24 @@ impl Slot {
             Slot::Key(_) => DataModel::Dictionary,
         }
     }
+
+    /// Something in this slot.
+    pub fn arrange<T>(&self, value: T) -> Arranged<T> {
+        match self {
+            Slot::Single => Arranged::Single(value),
+            Slot::Index(index) => Arranged::Array { index: *index, value },
+            Slot::Key(key) => Arranged::Dictionary { key: key.clone(), value },
+        }
+    }
+
+    /// The slot of something.
+    pub fn of<T>(arranged: &Arranged<T>) -> Self {
+        match arranged {
+            Arranged::Single(_) => Slot::Single,
+            Arranged::Array { index, .. } => Slot::Index(*index),
+            Arranged::Dictionary { key, .. } => Slot::Key(key.clone()),
+        }
+    }
 }
 
 /// A value as its writer signed it.
@@ -45,6 +61,13 @@ pub struct StoredValue {
     pub signer: NodeId,
 }
 
+impl StoredValue {
+    /// The value at its place, as the signature covers it.
+    pub fn arranged(&self, slot: &Slot) -> StoredDataValue {
+        slot.arrange(self.value.clone().map_or_else(DataValue::nonexistent, DataValue::existing))
+    }
+}
+
 /// A value that shall be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
@@ -56,15 +79,31 @@ pub struct Arrival {
     pub value: StoredValue,
 }
 
-/// What a Fetch or Stat asks for (StoredDataSpecifier, RFC 6940 §7.4.2.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selection {
-    /// Everything of the Kind.
-    All,
-    /// The indices of these ranges, both ends included; 0xffffffff is the last element.
-    Indices(Vec<(u32, u32)>),
-    /// The values under these keys.
-    Keys(Vec<Bytes>),
+impl Arrival {
+    /// What stood on the wire, and whose signature it proved to be.
+    pub fn new(data: &StoredData, signer: NodeId) -> Self {
+        let DataValue { exists, value } = data.value.value();
+        Arrival {
+            slot: Slot::of(&data.value),
+            lifetime: data.lifetime,
+            value: StoredValue {
+                storage_time: data.storage_time,
+                value: exists.then(|| value.clone()),
+                signature: data.signature.clone(),
+                signer,
+            },
+        }
+    }
+
+    /// How it stands on the wire.
+    pub fn to_wire(&self) -> StoredData {
+        StoredData {
+            storage_time: self.value.storage_time,
+            lifetime: self.lifetime,
+            value: self.value.arranged(&self.slot),
+            signature: self.value.signature.clone(),
+        }
+    }
 }
 
 /// One answer to a Fetch.
@@ -74,4 +113,21 @@ pub struct Found {
     pub slot: Slot,
     /// The value and the seconds that it will live on; `None` is a synthetic value: nothing is known here (DM-5).
     pub value: Option<(StoredValue, u32)>,
+}
+
+impl Found {
+    /// How it stands on the wire. Nobody signs what is not there.
+    pub fn to_wire(&self) -> StoredData {
+        match &self.value {
+            Some((value, lifetime)) => {
+                Arrival { slot: self.slot.clone(), lifetime: *lifetime, value: value.clone() }.to_wire()
+            }
+            None => StoredData {
+                storage_time: UnixMillis(0),
+                lifetime: 0,
+                value: self.slot.arrange(DataValue::nonexistent()),
+                signature: Signature::none(),
+            },
+        }
+    }
 }

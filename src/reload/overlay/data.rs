@@ -1,0 +1,431 @@
+//! Store, Fetch, Stat and Find (RFC 6940 §7.4): this node's own orders, and what it answers as a storing peer.
+
+use super::exchange::{Answer, refuse};
+use super::receive::Incoming;
+use super::{Address, Context, Fact, Failure, Overlay, Phase, Purpose, Ticket, Value};
+use crate::ids::{NodeId, ResourceId, sha1};
+use crate::reload::codec::body::{
+    FetchAns, FetchKindResponse, FetchReq, FindAns, FindKindData, FindReq, StatAns, StatKindResponse,
+    StoreAns, StoreKindData, StoreKindResponse, StoreReq, StoredDataSpecifier,
+};
+use crate::reload::codec::{
+    Body, Destination, ErrorCode, ErrorResponse, HashAlgorithm, KindId, MetaData, RawValues, SecurityBlock,
+    Signature, StoredData, StoredMetaData, data_signature_input,
+};
+use crate::reload::storage::{Arrival, Found, KindValues, Origin, Refusal, StoredValue};
+use crate::reload::topology::Topology;
+use crate::time::{Duration, Instant, UnixMillis};
+use crate::wire::EncodeError;
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+impl<T: Topology> Overlay<T> {
+    /// Sends a Store of one value, existing or not, signed by this node.
+    pub(super) fn order_store(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        address: Address,
+        value: Option<Bytes>,
+        lifetime: Duration,
+        ctx: &mut Context<'_>,
+    ) {
+        let sent = self.signed_store(now, &address, value, lifetime, ctx).map_err(|_| Failure::TooLarge);
+        let sent = sent.and_then(|store| {
+            let list = vec![Destination::Resource(address.resource)];
+            self.request(now, list, &Body::StoreReq(store), Purpose::Store { ticket }, ctx)
+        });
+        if let Err(failure) = sent {
+            ctx.effects.fact(Fact::Stored { ticket, result: Err(failure) });
+        }
+    }
+
+    fn signed_store(
+        &mut self,
+        now: Instant,
+        address: &Address,
+        value: Option<Bytes>,
+        lifetime: Duration,
+        ctx: &Context<'_>,
+    ) -> Result<StoreReq, EncodeError> {
+        let storage_time = self.next_storage_time(now);
+        let mut value = StoredValue { storage_time, value, signature: Signature::none(), signer: self.me };
+        let identity = ctx.crypto.signer();
+        let arranged = value.arranged(&address.slot);
+        let input =
+            data_signature_input(&address.resource, address.kind, storage_time, &arranged, &identity)?;
+        let signed = ctx.crypto.sign(&[&input]);
+        value.signature = Signature { identity, signed };
+        let lifetime = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
+        let data = Arrival { slot: address.slot.clone(), lifetime, value }.to_wire();
+        Ok(StoreReq {
+            resource: address.resource.clone(),
+            replica_number: 0,
+            kind_data: vec![StoreKindData {
+                kind: address.kind,
+                generation_counter: 0,
+                values: RawValues::encode_values(&[data])?,
+            }],
+        })
+    }
+
+    /// The time of day, later than every storage_time given out before (ST-2).
+    fn next_storage_time(&mut self, now: Instant) -> UnixMillis {
+        let time = self.time_of_day(now).max(UnixMillis(self.last_storage_time.0.saturating_add(1)));
+        self.last_storage_time = time;
+        time
+    }
+
+    /// The time of day as the host told it, moved on by the monotonic clock; zero before the host told any.
+    pub(super) fn time_of_day(&self, now: Instant) -> UnixMillis {
+        self.wall_clock.map_or(UnixMillis(0), |(at, wall)| wall + now.since(at))
+    }
+
+    /// Sends a Fetch of everything of a Kind.
+    pub(super) fn order_fetch(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        resource: ResourceId,
+        kind: KindId,
+        ctx: &mut Context<'_>,
+    ) {
+        let selection = self.storage.kind(kind).map(|k| k.everything());
+        let specifier = selection.and_then(|s| StoredDataSpecifier::new(kind, &s).ok());
+        let fetch = FetchReq { resource: resource.clone(), specifiers: specifier.into_iter().collect() };
+        let list = vec![Destination::Resource(resource.clone())];
+        let purpose = Purpose::Fetch { ticket, resource, kind };
+        if let Err(failure) = self.request(now, list, &Body::FetchReq(fetch), purpose, ctx) {
+            ctx.effects.fact(Fact::Fetched { ticket, result: Err(failure), discarded: 0 });
+        }
+    }
+
+    /// The values of a FetchAns whose signatures hold and whose signers may write there, and how many were not so
+    /// (FE-6). Synthetic values are neither.
+    fn verified(
+        &self,
+        resource: &ResourceId,
+        kind: KindId,
+        values: &RawValues,
+        certificates: &[Bytes],
+        ctx: &Context<'_>,
+    ) -> Option<(Vec<Arrival>, usize)> {
+        let definition = self.storage.kind(kind)?;
+        let values = values.decode_values(definition.model).ok()?;
+        let real: Vec<&StoredData> = values.iter().filter(|v| !v.signature.is_none()).collect();
+        let good: Vec<Arrival> = real
+            .iter()
+            .filter_map(|v| self.verify_value(resource, kind, v, certificates, ctx))
+            .filter(|a| definition.access.allows(a.value.signer, resource, &a.slot))
+            .collect();
+        let discarded = real.len() - good.len();
+        Some((good, discarded))
+    }
+
+    fn verify_value(
+        &self,
+        resource: &ResourceId,
+        kind: KindId,
+        data: &StoredData,
+        certificates: &[Bytes],
+        ctx: &Context<'_>,
+    ) -> Option<Arrival> {
+        let Signature { identity, signed } = &data.signature;
+        let input = data_signature_input(resource, kind, data.storage_time, &data.value, identity).ok()?;
+        let signer = ctx.crypto.verify(identity, certificates, &[&input], signed).ok()?;
+        Some(Arrival::new(data, signer))
+    }
+
+    /// The answer to this node's own Store.
+    pub(super) fn on_stored(
+        &mut self,
+        ticket: Ticket,
+        result: Result<Option<StoreAns>, Failure>,
+        ctx: &mut Context<'_>,
+    ) {
+        let generation = |answer: Option<StoreAns>| {
+            let first = answer.as_ref().and_then(|a| a.kind_responses.first());
+            first.map(|k| k.generation_counter).ok_or(Failure::BadAnswer)
+        };
+        ctx.effects.fact(Fact::Stored { ticket, result: result.and_then(generation) });
+    }
+
+    /// The answer to this node's own Fetch.
+    #[expect(clippy::too_many_arguments, reason = "what was asked and what was answered")]
+    pub(super) fn on_fetched(
+        &mut self,
+        ticket: Ticket,
+        resource: &ResourceId,
+        kind: KindId,
+        result: Result<Option<FetchAns>, Failure>,
+        certificates: &[Bytes],
+        ctx: &mut Context<'_>,
+    ) {
+        let values = result.and_then(|answer| {
+            let response = answer.and_then(|a| a.kind_responses.into_iter().find(|r| r.kind == kind));
+            let response = response.ok_or(Failure::BadAnswer)?;
+            self.verified(resource, kind, &response.values, certificates, ctx).ok_or(Failure::BadAnswer)
+        });
+        let fact = match values {
+            Err(failure) => Fact::Fetched { ticket, result: Err(failure), discarded: 0 },
+            Ok((good, discarded)) => {
+                let values = good.into_iter().map(|a| Value {
+                    slot: a.slot,
+                    signer: a.value.signer,
+                    storage_time: a.value.storage_time,
+                    lifetime: Duration::from_secs(a.lifetime.into()),
+                    value: a.value.value,
+                });
+                Fact::Fetched { ticket, result: Ok(values.collect()), discarded }
+            }
+        };
+        ctx.effects.fact(fact);
+    }
+
+    /// What a peer held that is newer than what is here takes its place (ST-16, ST-17).
+    pub(super) fn on_adopted(
+        &mut self,
+        now: Instant,
+        resource: &ResourceId,
+        answer: FetchAns,
+        certificates: &[Bytes],
+        ctx: &mut Context<'_>,
+    ) {
+        for response in answer.kind_responses {
+            let FetchKindResponse { kind, generation, values } = response;
+            let Some((good, _)) = self.verified(resource, kind, &values, certificates, ctx) else { continue };
+            let generation = generation.max(self.storage.generation(resource, kind)).max(1);
+            // One by one, so that a single older value does not keep the newer ones out.
+            for arrival in good {
+                let values = vec![KindValues { kind, generation, values: vec![arrival] }];
+                let _ = self.storage.store(now, resource, Origin::Replica, values);
+            }
+        }
+    }
+
+    /// Answers a Store.
+    pub(super) fn on_store(
+        &mut self,
+        now: Instant,
+        request: &Incoming,
+        store: &StoreReq,
+        security: &SecurityBlock,
+        ctx: &mut Context<'_>,
+    ) {
+        let original = store.replica_number == 0;
+        let outcome = self.admit_store(now, request, store, security, ctx);
+        let changed = matches!(outcome, Ok((_, true)));
+        let replicas = if original { self.topology.replicas() } else { Vec::new() };
+        let answer = outcome.map(|(counters, _)| Body::StoreAns(store_ans(counters, &replicas)));
+        self.answer(now, request, answer, ctx);
+        self.keep_waiting_to_enter(now);
+        let mine = store.resource.to_u128().is_some_and(|place| self.topology.is_responsible(place));
+        if changed && mine {
+            self.replicate_one(now, &store.resource, ctx);
+        }
+    }
+
+    /// Every check of a StoreReq (§7.4.1.1), then the store itself: the counters, and whether anything changed.
+    fn admit_store(
+        &mut self,
+        now: Instant,
+        request: &Incoming,
+        store: &StoreReq,
+        security: &SecurityBlock,
+        ctx: &Context<'_>,
+    ) -> Result<(Vec<(KindId, u64)>, bool), (ErrorCode, Bytes)> {
+        let error = |code| (code, Bytes::new());
+        let place = store.resource.to_u128().ok_or(error(ErrorCode::INVALID_MESSAGE))?;
+        let origin = if store.replica_number == 0 {
+            if !self.topology.is_responsible(place) {
+                return Err(error(ErrorCode::NOT_FOUND));
+            }
+            Origin::Original { sender: request.signer }
+        } else {
+            if !self.accepts_handover(request.signer, place) {
+                return Err(error(ErrorCode::FORBIDDEN));
+            }
+            Origin::Replica
+        };
+        self.check_kinds(store.kind_data.iter().map(|k| k.kind))?;
+        let certificates = security.x509();
+        let mut groups = Vec::new();
+        for StoreKindData { kind, generation_counter, values } in &store.kind_data {
+            let model = self.storage.kind(*kind).map(|k| k.model);
+            let values = model.and_then(|m| values.decode_values(m).ok());
+            let values = values.ok_or(error(ErrorCode::INVALID_MESSAGE))?;
+            let mut arrivals = Vec::new();
+            for data in &values {
+                if data.signature.is_none() {
+                    return Err(error(ErrorCode::FORBIDDEN));
+                }
+                let arrival = self.verify_value(&store.resource, *kind, data, &certificates, ctx);
+                arrivals.push(arrival.ok_or(error(ErrorCode::FORBIDDEN))?);
+            }
+            groups.push(KindValues { kind: *kind, generation: *generation_counter, values: arrivals });
+        }
+        self.storage.store(now, &store.resource, origin, groups).map_err(refusal)
+    }
+
+    /// Whether a peer may hand values at a place to this node: as the Admitting Peer while this node joins, as the one
+    /// who was responsible before, or as the one whose replica this node is (CH-7, ST-12).
+    fn accepts_handover(&self, from: NodeId, place: u128) -> bool {
+        match &self.phase {
+            Phase::Joining(join) => join.admitting == Some(from),
+            Phase::Member | Phase::Leaving => {
+                self.topology.contains(from)
+                    && (self.topology.is_responsible(place) || self.topology.accepts_replica(from, place))
+            }
+            Phase::Idle => false,
+        }
+    }
+
+    /// Error_Unknown_Kind with all Kinds that are not known here (MC-3).
+    fn check_kinds(&self, kinds: impl Iterator<Item = KindId>) -> Result<(), (ErrorCode, Bytes)> {
+        let unknown: Vec<KindId> = kinds.filter(|k| self.storage.kind(*k).is_none()).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let info = ErrorResponse::unknown_kinds(&unknown).map(|e| e.error_info).unwrap_or_default();
+        Err((ErrorCode::UNKNOWN_KIND, info))
+    }
+
+    /// What a Fetch or Stat finds, by Kind.
+    fn look_up(
+        &mut self,
+        now: Instant,
+        asked: &FetchReq,
+    ) -> Result<Vec<(KindId, u64, Vec<Found>)>, (ErrorCode, Bytes)> {
+        self.check_kinds(asked.specifiers.iter().map(|s| s.kind))?;
+        let mut found = Vec::new();
+        for specifier in &asked.specifiers {
+            let model = self.storage.kind(specifier.kind).map(|k| k.model);
+            let selection = model.and_then(|m| specifier.selection(m).ok());
+            let selection = selection.ok_or((ErrorCode::INVALID_MESSAGE, Bytes::new()))?;
+            let looked =
+                self.storage.fetch(now, &asked.resource, specifier.kind, specifier.generation, &selection);
+            let (generation, values) = looked.map_err(|refused| match refused {
+                Refusal::DataTooLarge => (ErrorCode::RESPONSE_TOO_LARGE, Bytes::new()),
+                other => refusal(other),
+            })?;
+            found.push((specifier.kind, generation, values));
+        }
+        Ok(found)
+    }
+
+    /// Answers a Fetch: one response for each Kind asked for (FE-4).
+    pub(super) fn on_fetch(
+        &mut self,
+        now: Instant,
+        request: &Incoming,
+        asked: &FetchReq,
+        ctx: &mut Context<'_>,
+    ) {
+        let answer: Answer = self.look_up(now, asked).and_then(|found| {
+            let mut kind_responses = Vec::new();
+            for (kind, generation, values) in found {
+                let values: Vec<StoredData> = values.iter().map(Found::to_wire).collect();
+                let values = RawValues::encode_values(&values).map_err(|_| too_large())?;
+                kind_responses.push(FetchKindResponse { kind, generation, values });
+            }
+            Ok(Body::FetchAns(FetchAns { kind_responses }))
+        });
+        self.answer(now, request, answer, ctx);
+    }
+
+    /// Answers a Stat: the same without the values, but with their hashes (SA-1).
+    pub(super) fn on_stat(
+        &mut self,
+        now: Instant,
+        request: &Incoming,
+        asked: &FetchReq,
+        ctx: &mut Context<'_>,
+    ) {
+        let answer: Answer = self.look_up(now, asked).and_then(|found| {
+            let mut kind_responses = Vec::new();
+            for (kind, generation, values) in found {
+                let values: Result<Vec<StoredMetaData>, EncodeError> = values.iter().map(metadata).collect();
+                let values = values.and_then(|v| RawValues::encode_metadata(&v)).map_err(|_| too_large())?;
+                kind_responses.push(StatKindResponse { kind, generation, values });
+            }
+            Ok(Body::StatAns(StatAns { kind_responses }))
+        });
+        self.answer(now, request, answer, ctx);
+    }
+
+    /// Answers a Find: for each Kind the first Resource-ID at or behind the one asked for at which this node is
+    /// responsible for a value (FI-1 to FI-3).
+    pub(super) fn on_find(
+        &mut self,
+        now: Instant,
+        request: &Incoming,
+        asked: &FindReq,
+        ctx: &mut Context<'_>,
+    ) {
+        let place = asked.resource.to_u128();
+        let mut kinds = asked.kinds.clone();
+        kinds.sort_unstable();
+        let twice = kinds.windows(2).any(|w| matches!(w, [a, b] if a == b));
+        let answer = match place {
+            None => refuse(ErrorCode::INVALID_MESSAGE),
+            Some(_) if twice => refuse(ErrorCode::INVALID_MESSAGE),
+            Some(place) if !self.topology.is_responsible(place) => refuse(ErrorCode::NOT_FOUND),
+            Some(place) => {
+                self.storage.expire(now);
+                let results = asked.kinds.iter().map(|&kind| {
+                    let places = self.storage.resources_with(kind).filter_map(ResourceId::to_u128);
+                    let mine = places.filter(|&p| self.topology.is_responsible(p));
+                    let closest = mine.min_by_key(|p| p.wrapping_sub(place)).unwrap_or(0);
+                    FindKindData { kind, closest: ResourceId::from_u128(closest) }
+                });
+                Ok(Body::FindAns(FindAns { results: results.collect() }))
+            }
+        };
+        self.answer(now, request, answer, ctx);
+    }
+}
+
+fn store_ans(counters: Vec<(KindId, u64)>, replicas: &[NodeId]) -> StoreAns {
+    let responses = counters.into_iter().map(|(kind, generation_counter)| StoreKindResponse {
+        kind,
+        generation_counter,
+        replicas: replicas.to_vec(),
+    });
+    StoreAns { kind_responses: responses.collect() }
+}
+
+fn too_large() -> (ErrorCode, Bytes) {
+    (ErrorCode::RESPONSE_TOO_LARGE, Bytes::new())
+}
+
+/// The error for a refusal of the store.
+fn refusal(refusal: Refusal) -> (ErrorCode, Bytes) {
+    match refusal {
+        Refusal::Forbidden => (ErrorCode::FORBIDDEN, Bytes::new()),
+        Refusal::DataTooOld => (ErrorCode::DATA_TOO_OLD, Bytes::new()),
+        Refusal::DataTooLarge => (ErrorCode::DATA_TOO_LARGE, Bytes::new()),
+        Refusal::Invalid => (ErrorCode::INVALID_MESSAGE, Bytes::new()),
+        Refusal::GenerationCounterTooLow(counters) => {
+            let current = store_ans(counters, &[]);
+            let info = ErrorResponse::generation_counter_too_low(&current).map(|e| e.error_info);
+            (ErrorCode::GENERATION_COUNTER_TOO_LOW, info.unwrap_or_default())
+        }
+    }
+}
+
+fn metadata(found: &Found) -> Result<StoredMetaData, EncodeError> {
+    let data = found.to_wire();
+    let value = data.value.value();
+    let metadata = MetaData {
+        exists: value.exists,
+        value_length: u32::try_from(value.value.len()).unwrap_or(u32::MAX),
+        hash_algorithm: HashAlgorithm::SHA1,
+        hash_value: Bytes::copy_from_slice(&sha1(&value.hash_input()?)),
+    };
+    Ok(StoredMetaData {
+        storage_time: data.storage_time,
+        lifetime: data.lifetime,
+        metadata: found.slot.arrange(metadata),
+    })
+}

@@ -1,0 +1,207 @@
+//! Stored values on their way to other peers: replicas (CH-6, CU10-9), what a Joining Node will own (§10.5 step 6), and
+//! what a node finds it no longer owns (JL-8). One queue, a few at a time.
+
+use super::{Context, Failure, Overlay, Phase, Purpose, Task};
+use crate::ids::{NodeId, ResourceId};
+use crate::reload::codec::body::{FetchReq, StoreKindData, StoreReq, StoredDataSpecifier};
+use crate::reload::codec::{Body, ErrorCode, KindId, RawValues, StoredData};
+use crate::reload::topology::Topology;
+use crate::time::Instant;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Bytes of a StoreReq around its values: header with a short path, signature, certificate.
+const OVERHEAD: usize = 1024;
+
+/// Messages that carry one Resource-ID to one peer.
+#[derive(Clone, Debug)]
+struct Flight {
+    version: u64,
+    open: usize,
+    failed: bool,
+}
+
+/// What waits and what is on its way. It grows with the stored Resource-IDs times the few peers that shall have them.
+#[derive(Clone, Debug)]
+pub(super) struct Handover {
+    queue: BTreeSet<(NodeId, ResourceId)>,
+    flights: BTreeMap<(NodeId, ResourceId), Flight>,
+    limit: usize,
+}
+
+impl Handover {
+    pub(super) const fn new(limit: usize) -> Self {
+        Handover { queue: BTreeSet::new(), flights: BTreeMap::new(), limit }
+    }
+
+    /// Wants the present version of a Resource-ID to be at a peer.
+    pub(super) fn add(&mut self, to: NodeId, resource: ResourceId) {
+        self.queue.insert((to, resource));
+    }
+
+    /// Whether anything is still to go to a peer.
+    pub(super) fn concerns(&self, to: NodeId) -> bool {
+        self.queue.iter().chain(self.flights.keys()).any(|(n, _)| *n == to)
+    }
+
+    /// Whether anything is still to go to anybody.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.flights.is_empty()
+    }
+
+    /// A peer is gone; nothing goes there any more.
+    pub(super) fn forget(&mut self, to: NodeId) {
+        self.queue.retain(|(n, _)| *n != to);
+        self.flights.retain(|(n, _), _| *n != to);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.queue.clear();
+        self.flights.clear();
+    }
+
+    fn next(&mut self) -> Option<(NodeId, ResourceId)> {
+        if self.flights.len() >= self.limit {
+            return None;
+        }
+        let next = self.queue.iter().find(|key| !self.flights.contains_key(key)).cloned()?;
+        self.queue.take(&next)
+    }
+}
+
+impl<T: Topology> Overlay<T> {
+    /// Sends as much of the queue as may be under way at one time.
+    pub(super) fn hand_over(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        while let Some((to, resource)) = self.handover.next() {
+            let Some((version, messages)) = self.hand_over_messages(now, &resource) else { continue };
+            let mut flight = Flight { version, open: 0, failed: false };
+            for kind_data in messages {
+                let store = StoreReq { resource: resource.clone(), replica_number: 1, kind_data };
+                let purpose = Purpose::Replica { to, resource: resource.clone() };
+                match self.request(now, vec![to.into()], &Body::StoreReq(store), purpose, ctx) {
+                    Ok(()) => flight.open += 1,
+                    Err(_) => flight.failed = true,
+                }
+            }
+            if flight.failed {
+                self.tasks.hasten(Task::Replicate, now + self.config.timers.hold_down);
+            }
+            if flight.open > 0 {
+                self.handover.flights.insert((to, resource), flight);
+            }
+        }
+        self.continue_admission(now, ctx);
+    }
+
+    /// Everything under a Resource-ID, cut into messages that are small enough.
+    fn hand_over_messages(
+        &self,
+        now: Instant,
+        resource: &ResourceId,
+    ) -> Option<(u64, Vec<Vec<StoreKindData>>)> {
+        let (version, groups) = self.storage.hand_over(now, resource)?;
+        let room = self.config.limits.message_size.saturating_sub(OVERHEAD);
+        let mut messages = Vec::new();
+        for group in groups {
+            let mut batch: Vec<StoredData> = Vec::new();
+            let mut bytes = 0;
+            for value in group.values.iter().map(|v| v.to_wire()) {
+                let size = RawValues::encode_values(core::slice::from_ref(&value)).ok()?.0.len();
+                if bytes + size > room && !batch.is_empty() {
+                    messages.extend(message_of(group.kind, group.generation, &batch));
+                    batch.clear();
+                    bytes = 0;
+                }
+                bytes += size;
+                batch.push(value);
+            }
+            messages.extend(message_of(group.kind, group.generation, &batch));
+        }
+        Some((version, messages))
+    }
+
+    /// A peer has taken a replica, or has not.
+    pub(super) fn on_handed_over(
+        &mut self,
+        now: Instant,
+        to: NodeId,
+        resource: ResourceId,
+        result: Result<(), Failure>,
+        ctx: &mut Context<'_>,
+    ) {
+        let key = (to, resource);
+        let Some(flight) = self.handover.flights.get_mut(&key) else { return };
+        flight.open = flight.open.saturating_sub(1);
+        flight.failed |= result.is_err();
+        let newer_there = matches!(
+            result,
+            Err(Failure::Refused(ErrorCode::DATA_TOO_OLD | ErrorCode::GENERATION_COUNTER_TOO_LOW))
+        );
+        if flight.open == 0 {
+            let Flight { version, failed, .. } = flight.clone();
+            self.handover.flights.remove(&key);
+            if failed {
+                self.tasks.hasten(Task::Replicate, now + self.config.timers.hold_down);
+            } else {
+                self.storage.mark_placed(&key.1, version, to);
+            }
+        }
+        if newer_there {
+            self.adopt(now, to, key.1, ctx);
+        }
+        self.hand_over(now, ctx);
+    }
+
+    /// A peer holds something newer: fetches it, to take its place here (ST-16).
+    fn adopt(&mut self, now: Instant, from: NodeId, resource: ResourceId, ctx: &mut Context<'_>) {
+        let kinds = self.config.kinds.clone();
+        let specifiers: Vec<StoredDataSpecifier> =
+            kinds.iter().filter_map(|k| StoredDataSpecifier::new(k.id, &k.everything()).ok()).collect();
+        let fetch = Body::FetchReq(FetchReq { resource: resource.clone(), specifiers });
+        // Tried again with the next round of replicas.
+        let _ = self.request(now, vec![from.into()], &fetch, Purpose::Adopt { resource }, ctx);
+    }
+
+    /// Sees to it that this node's replicas are where they belong, and drops what does not belong here (CU10-9).
+    pub(super) fn replicate(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        if !self.is_joined() {
+            return;
+        }
+        let replicas = self.topology.replicas();
+        let resources: Vec<ResourceId> = self.storage.resources().cloned().collect();
+        for resource in resources {
+            let mine = resource.to_u128().is_some_and(|place| self.topology.is_responsible(place));
+            for &to in replicas.iter().filter(|_| mine) {
+                if !self.storage.is_placed(&resource, to) {
+                    self.handover.add(to, resource.clone());
+                }
+            }
+        }
+        let (topology, handover) = (&self.topology, &self.handover);
+        self.storage.retain(|resource| {
+            let leaving = handover.queue.iter().chain(handover.flights.keys()).any(|(_, r)| r == resource);
+            leaving || resource.to_u128().is_some_and(|place| topology.holds(place))
+        });
+        self.hand_over(now, ctx);
+    }
+
+    /// A value changed here: its replicas follow at once.
+    pub(super) fn replicate_one(&mut self, now: Instant, resource: &ResourceId, ctx: &mut Context<'_>) {
+        if !matches!(self.phase, Phase::Member | Phase::Leaving) {
+            return;
+        }
+        for to in self.topology.replicas() {
+            self.handover.add(to, resource.clone());
+        }
+        self.hand_over(now, ctx);
+    }
+}
+
+fn message_of(kind: KindId, generation_counter: u64, values: &[StoredData]) -> Option<Vec<StoreKindData>> {
+    if values.is_empty() {
+        return None;
+    }
+    let values = RawValues::encode_values(values).ok()?;
+    Some(vec![StoreKindData { kind, generation_counter, values }])
+}
