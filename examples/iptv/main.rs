@@ -18,7 +18,8 @@
 
 mod args;
 mod clip;
-
+mod demo;
+mod director;
 mod entry;
 mod fanout;
 mod feed;
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
             print!("{text}");
             Ok(())
         }
-        Command::Demo(_) => Ok(()),
+        Command::Demo(asked) => demo::run(asked),
         Command::Bootstrap(asked) => role::bootstrap(asked),
         Command::Source(asked) => role::source(asked),
         Command::Watch(asked) => role::watch(asked),

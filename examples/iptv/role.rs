@@ -111,7 +111,11 @@ pub fn watch(asked: &Watch) -> Result<()> {
         media = received;
     }
     match process.inbox.sink.take() {
-        Some(sink) => sink.finish(),
+        Some(sink) => {
+            let ((played, refused), missing) = (sink.counts(), sink.skipped());
+            eprintln!("played {played} bytes, {refused} of them in vain; {missing} packets never came");
+            sink.finish()
+        }
         None => Ok(()),
     }
 }
