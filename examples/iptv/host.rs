@@ -5,7 +5,7 @@
 //! what a user of the host wants to see goes to an [`Observer`].
 
 use crate::fanout::{Fanout, Receiver, Sent};
-use crate::sockets::{Addresses, Sockets};
+use crate::sockets::Sockets;
 use crate::streams::{Streams, Told};
 use crate::timer::{Clock, Timer};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use mio::event::Event as Ready;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Registry, Token};
 use p2piptv::ids::{ChannelId, StreamId};
-use p2piptv::node::{Datagram, Event, Output, StreamInput};
+use p2piptv::node::{Addresses, Datagram, Event, Output, StreamInput};
 use p2piptv::sim::Machine;
 use p2piptv::stats::Plane;
 use p2piptv::time::{Instant, earliest};
@@ -88,7 +88,7 @@ fn token(seat: Seat, slot: usize) -> Token {
 }
 
 /// The token of something of the caller's own, to be registered with [`Host::registry`]; `n` begins at 0.
-pub fn foreign_token(n: usize) -> Token {
+pub const fn foreign_token(n: usize) -> Token {
     Token(n + 1)
 }
 
@@ -503,7 +503,7 @@ mod tests {
         }
 
         fn seat(&mut self) -> (Seat, Addresses) {
-            let any = Addresses::any(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let any = crate::sockets::any(IpAddr::V4(Ipv4Addr::LOCALHOST));
             let seat =
                 self.host.seat(any, |addresses| Ok(Toy { addresses: Some(addresses), ..Toy::default() }));
             let seat = seat.expect("sockets");
