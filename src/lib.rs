@@ -89,6 +89,7 @@
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
 
 extern crate alloc;
 

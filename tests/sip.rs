@@ -676,7 +676,7 @@ fn law_what_a_builder_writes_is_read_back_and_is_canonical() {
         let Message::Request(r) = &message else { panic!() };
         assert_eq!(r.fault(), None);
         assert_eq!(
-            judge(r, &Capabilities { methods: std::slice::from_ref(r.method()), ..ABLE }),
+            judge(r, &Capabilities { methods: core::slice::from_ref(r.method()), ..ABLE }),
             Ok(()),
             "{r:?}"
         );
@@ -757,7 +757,7 @@ fn the_canonical_form_of_every_torture_message_means_the_same_and_is_its_own() {
 
 #[test]
 fn nothing_breaks_out_of_its_line() {
-    let address: std::net::SocketAddr = "127.0.0.1:5060".parse().unwrap();
+    let address: core::net::SocketAddr = "127.0.0.1:5060".parse().unwrap();
     let uri = SipUri::of_address(address);
     let plain = || {
         RequestBuilder::new(Method::OPTIONS, &uri)

@@ -107,11 +107,6 @@ impl Clip {
         self.due.len()
     }
 
-    /// What one round lasts.
-    pub fn span(&self) -> Duration {
-        ticks(self.span)
-    }
-
     /// Bits a second of the transport stream, on the average.
     pub fn bitrate(&self) -> u64 {
         (self.bytes.len() as u64 * 8).saturating_mul(CLOCK) / self.span.max(1)
@@ -320,7 +315,7 @@ mod tests {
     fn the_test_card_is_small_and_says_its_bitrate() {
         let clip = card();
         assert!(TEST_CARD.len() < 1_500_000);
-        assert_eq!(clip.span(), Duration::from_millis(12_160));
+        assert_eq!(ticks(clip.span), Duration::from_millis(12_160));
         assert!((790_000..810_000).contains(&clip.bitrate()), "{}", clip.bitrate());
     }
 

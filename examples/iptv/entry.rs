@@ -85,11 +85,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether the stream has begun.
-    pub fn has_joined(&self) -> bool {
-        self.joined
-    }
-
     /// Takes whole transport packets; appends to `out` what is to be played of them.
     pub fn push(&mut self, packets: &[u8], out: &mut Vec<u8>) {
         if self.joined {
@@ -177,7 +172,7 @@ mod tests {
         assert!(joined_at(&stream, 0).is_empty());
         let (mut entry, mut out) = (Entry::default(), Vec::new());
         (0..3).for_each(|_| entry.push(&stream, &mut out));
-        assert!(entry.has_joined());
+        assert!(entry.joined);
         assert!(matches!(
             ts::pes_header(&ts::packets(&out).nth(2).expect("a picture").1.expect("in step")),
             Ok(Some(_))

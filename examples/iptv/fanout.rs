@@ -40,14 +40,6 @@ impl Sent {
             _ => self.failed += packets as u64,
         }
     }
-
-    /// Adds another count.
-    pub fn add(&mut self, other: Sent) {
-        self.packets += other.packets;
-        self.bytes += other.bytes;
-        self.dropped += other.dropped;
-        self.failed += other.failed;
-    }
 }
 
 /// How many packets at the front of `run` can go as one message: equal sizes, only the last may be shorter.
@@ -96,11 +88,6 @@ impl Fanout {
             #[cfg(target_os = "linux")]
             batch: linux::Batch::new(),
         }
-    }
-
-    /// What is in use now.
-    pub fn technique(&self) -> Technique {
-        self.technique
     }
 
     /// Sends each packet of the run to each child, in order for each child.
@@ -358,11 +345,11 @@ mod tests {
         let (sender, _) = socket();
         let (child, address) = socket();
         let mut fanout = Fanout::default();
-        let before = fanout.technique();
+        let before = fanout.technique;
         let sent = fanout.send(&sender, &packets(&[500, 500]), &[impossible(), address]);
         assert_eq!((sent.packets, sent.failed), (2, 2));
         assert_eq!(received(&child).len(), 2);
-        assert_eq!(fanout.technique(), before);
+        assert_eq!(fanout.technique, before);
     }
 
     #[test]
@@ -375,7 +362,7 @@ mod tests {
         let (mut fanout, mut sent) = (Fanout::default(), Sent::default());
         fanout.send_train(&sender, &train, &[address, address], &mut sent);
         assert_eq!((sent.packets, sent.dropped, sent.failed), (4, 0, 0));
-        assert_eq!(fanout.technique(), Technique::Batched);
+        assert_eq!(fanout.technique, Technique::Batched);
         let mut receiver = Receiver::new(1 << 18, 65_507);
         let count = core::iter::from_fn(|| receiver.recv(&child).expect("recv")).count();
         assert_eq!(count, 4);

@@ -1,11 +1,11 @@
 //! The loop of the host: many nodes with their own sockets, one poll, one timer.
 //!
 //! A turn is: wait, give every ready socket's input to its node, let the timers fire, do what the nodes want done, set
-//! the alarm to the earliest deadline. A node is whatever has the calls of [`Machine`]; what a user of the host wants
-//! to see goes to an [`Observer`].
+//! the alarm to the earliest deadline. A node is whatever has the calls of [`Machine`], as in the simulated network;
+//! what a user of the host wants to see goes to an [`Observer`].
 
 use crate::fanout::{Fanout, Receiver, Sent};
-use crate::sockets::{Addresses, Sockets};
+use crate::sockets::Sockets;
 use crate::streams::{Streams, Told};
 use crate::timer::{Clock, Timer};
 use bytes::Bytes;
@@ -13,38 +13,21 @@ use mio::event::Event as Ready;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Registry, Token};
 use p2piptv::ids::{ChannelId, StreamId};
-use p2piptv::node::{Datagram, Event, Output, Receipt, StreamInput};
+use p2piptv::node::{Addresses, Datagram, Event, Output, StreamInput};
+use p2piptv::sim::Machine;
 use p2piptv::stats::Plane;
 use p2piptv::time::{Instant, earliest};
 use std::io;
 use std::net::SocketAddr;
 
-/// What the host asks of a node; `p2piptv::node::Node` has exactly these calls.
-pub trait Machine {
-    /// A datagram arrived.
-    fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Receipt;
-    /// Something happened on a stream.
-    fn handle_stream(&mut self, now: Instant, stream: StreamId, input: StreamInput) -> Receipt;
-    /// Time has passed.
-    fn handle_timeout(&mut self, now: Instant);
-    /// The network refused to carry a datagram to this address.
-    fn handle_unreachable(&mut self, now: Instant, plane: Plane, to: SocketAddr);
-    /// What the node wants done next.
-    fn poll_output(&mut self) -> Option<Output>;
-    /// When the node wants to be called.
-    fn deadline(&self) -> Option<Instant>;
-    /// Who gets the packets of `Output::Media`.
-    fn children(&self, channel: ChannelId) -> &[SocketAddr];
-}
-
 /// One node of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seat(usize);
 
-/// A datagram or a piece of a stream on its way, for whoever draws or records the traffic.
+/// Something on its way, for whoever draws or records the traffic.
 #[derive(Clone, Copy, Debug)]
 pub struct Passing<'a> {
-    /// When.
+    /// When it left.
     pub at: Instant,
     /// Sender.
     pub from: SocketAddr,
@@ -52,10 +35,21 @@ pub struct Passing<'a> {
     pub to: SocketAddr,
     /// What for.
     pub plane: Plane,
-    /// Over TCP, not UDP.
-    pub is_stream: bool,
-    /// The payload.
-    pub bytes: &'a [u8],
+    /// What it is.
+    pub what: Carried<'a>,
+}
+
+/// What is on its way.
+#[derive(Clone, Copy, Debug)]
+pub enum Carried<'a> {
+    /// A datagram.
+    Datagram(&'a [u8]),
+    /// Bytes of a stream.
+    Bytes(&'a [u8]),
+    /// A stream that `from` opened.
+    Opened,
+    /// A stream that `from` closed.
+    Closed,
 }
 
 /// Who wants to know what happens. Every method does nothing unless it is overridden.
@@ -66,11 +60,11 @@ pub trait Observer {
     fn media(&mut self, _seat: Seat, _now: Instant, _channel: ChannelId, _packets: &[Bytes]) {}
     /// Bytes left this node.
     fn sent(&mut self, _seat: Seat, _now: Instant, _plane: Plane, _sent: Sent) {}
-    /// Whether [`Observer::passing`] is to be called: it costs a call for each packet and child.
-    fn wants_packets(&self) -> bool {
+    /// Whether [`Observer::passing`] is to be called for media: it costs a call for each packet and child.
+    fn wants_media(&self) -> bool {
         false
     }
-    /// Something was sent.
+    /// Something was sent, or a stream was opened or closed.
     fn passing(&mut self, _passing: Passing<'_>) {}
     /// A source that was registered with [`Host::registry`] is ready.
     fn ready(&mut self, _token: Token) {}
@@ -94,7 +88,7 @@ fn token(seat: Seat, slot: usize) -> Token {
 }
 
 /// The token of something of the caller's own, to be registered with [`Host::registry`]; `n` begins at 0.
-pub fn foreign_token(n: usize) -> Token {
+pub const fn foreign_token(n: usize) -> Token {
     Token(n + 1)
 }
 
@@ -151,7 +145,11 @@ impl<M: Machine> Host<M> {
     }
 
     /// Opens sockets and gives them to a new node. `make` is told which addresses they really have.
-    pub fn seat(&mut self, addresses: Addresses, make: impl FnOnce(Addresses) -> M) -> io::Result<Seat> {
+    pub fn seat(
+        &mut self,
+        addresses: Addresses,
+        make: impl FnOnce(Addresses) -> io::Result<M>,
+    ) -> io::Result<Seat> {
         let seat = Seat(self.places.len());
         let mut sockets = Sockets::open(addresses)?;
         let registry = self.poll.registry();
@@ -160,7 +158,7 @@ impl<M: Machine> Host<M> {
         registry.register(&mut sockets.media, token(seat, MEDIA), Interest::READABLE)?;
         registry.register(&mut sockets.listener, token(seat, LISTENER), Interest::READABLE)?;
         self.places.push(Some(Place {
-            machine: make(sockets.addresses),
+            machine: make(sockets.addresses)?,
             sockets,
             streams: Streams::new(FIRST_STREAM, 1 << SLOT_BITS),
             fanout: Fanout::default(),
@@ -286,9 +284,17 @@ impl<M: Machine> Host<M> {
         let (seat, slot) = (Seat((token.0 >> SLOT_BITS) - 1), token.0 & ((1 << SLOT_BITS) - 1));
         let Some(Some(place)) = self.places.get_mut(seat.0) else { return };
         let now = self.clock.now();
+        let mut opened = None;
         place.streams.writable(slot, self.poll.registry(), |stream, input| {
+            if matches!(input, StreamInput::Opened { .. }) {
+                opened = Some(stream);
+            }
             place.machine.handle_stream(now, stream, input);
         });
+        if let Some((from, to)) = opened.and_then(|stream| place.streams.ends(stream)) {
+            let (plane, what) = (Plane::Signalling, Carried::Opened);
+            observer.passing(Passing { at: now, from, to, plane, what });
+        }
         place.perform(seat, now, self.poll.registry(), observer);
     }
 }
@@ -317,26 +323,22 @@ impl<M: Machine> Place<M> {
                     self.tell(now, stream, told);
                 }
                 Output::Write { stream, bytes } => {
-                    if let Some(to) = self.streams.peer(stream) {
+                    if let Some((from, to)) = self.streams.ends(stream) {
                         let sent = Sent { packets: 1, bytes: bytes.len() as u64, ..Sent::default() };
                         observer.sent(seat, now, Plane::Signalling, sent);
-                        if observer.wants_packets() {
-                            let from = self.sockets.addresses.signalling;
-                            let plane = Plane::Signalling;
-                            observer.passing(Passing {
-                                at: now,
-                                from,
-                                to,
-                                plane,
-                                is_stream: true,
-                                bytes: &bytes,
-                            });
-                        }
+                        let (plane, what) = (Plane::Signalling, Carried::Bytes(&bytes));
+                        observer.passing(Passing { at: now, from, to, plane, what });
                     }
                     let told = self.streams.write(stream, bytes, registry);
                     self.tell(now, stream, told);
                 }
-                Output::Close { stream } => self.streams.close(stream, registry),
+                Output::Close { stream } => {
+                    if let Some((from, to)) = self.streams.ends(stream) {
+                        let (plane, what) = (Plane::Signalling, Carried::Closed);
+                        observer.passing(Passing { at: now, from, to, plane, what });
+                    }
+                    self.streams.close(stream, registry);
+                }
                 Output::Event(event) => observer.event(seat, now, event),
             }
         }
@@ -369,8 +371,8 @@ impl<M: Machine> Place<M> {
             }
         }
         observer.sent(seat, now, plane, sent);
-        if observer.wants_packets() && sent.packets > 0 {
-            observer.passing(Passing { at: now, from, to, plane, is_stream: false, bytes: payload });
+        if sent.packets > 0 {
+            observer.passing(Passing { at: now, from, to, plane, what: Carried::Datagram(payload) });
         }
     }
 
@@ -385,11 +387,11 @@ impl<M: Machine> Place<M> {
         let children = self.machine.children(channel);
         let sent = self.fanout.send(&self.sockets.media, packets, children);
         observer.sent(seat, now, Plane::Media, sent);
-        if observer.wants_packets() {
+        if observer.wants_media() {
             let from = self.sockets.addresses.media;
             for (bytes, &to) in packets.iter().flat_map(|p| children.iter().map(move |to| (p, to))) {
-                let plane = Plane::Media;
-                observer.passing(Passing { at: now, from, to, plane, is_stream: false, bytes });
+                let (plane, what) = (Plane::Media, Carried::Datagram(bytes));
+                observer.passing(Passing { at: now, from, to, plane, what });
             }
         }
         observer.media(seat, now, channel, packets);
@@ -412,6 +414,7 @@ fn is_hard(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use core::time::Duration;
+    use p2piptv::node::Receipt;
     use std::collections::VecDeque;
     use std::net::{IpAddr, Ipv4Addr};
 
@@ -437,12 +440,11 @@ mod tests {
             self.datagrams.push(datagram);
             Receipt::Accepted
         }
-        fn handle_stream(&mut self, _: Instant, stream: StreamId, input: StreamInput) -> Receipt {
+        fn handle_stream(&mut self, _: Instant, stream: StreamId, input: StreamInput) {
             if let (StreamInput::Bytes(bytes), false) = (&input, stream.is_requested()) {
                 self.outputs.push_back(Output::Write { stream, bytes: bytes.clone() }); // an echo
             }
             self.streams.push((stream, input));
-            Receipt::Accepted
         }
         fn handle_timeout(&mut self, now: Instant) {
             if self.alarm.is_some_and(|at| at <= now) {
@@ -479,7 +481,7 @@ mod tests {
         fn sent(&mut self, seat: Seat, _: Instant, plane: Plane, sent: Sent) {
             self.sent.push((seat, plane, sent));
         }
-        fn wants_packets(&self) -> bool {
+        fn wants_media(&self) -> bool {
             true
         }
         fn passing(&mut self, _: Passing<'_>) {
@@ -501,8 +503,9 @@ mod tests {
         }
 
         fn seat(&mut self) -> (Seat, Addresses) {
-            let any = Addresses::any(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            let seat = self.host.seat(any, |addresses| Toy { addresses: Some(addresses), ..Toy::default() });
+            let any = crate::sockets::any(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let seat =
+                self.host.seat(any, |addresses| Ok(Toy { addresses: Some(addresses), ..Toy::default() }));
             let seat = seat.expect("sockets");
             let addresses = self.toy(seat).addresses.expect("told");
             (seat, addresses)

@@ -85,7 +85,7 @@ fn draw(children: &mut BTreeMap<&str, Vec<&Branch>>, parent: &str, indent: &str,
 }
 
 /// How often a terminal is redrawn.
-pub const REDRAW: Duration = Duration::from_millis(200);
+const REDRAW: Duration = Duration::from_millis(200);
 /// How often the tree is printed where nothing can be redrawn.
 const REPRINT: Duration = Duration::from_secs(5);
 
@@ -109,11 +109,6 @@ impl<W: Write> Screen<W> {
     /// A terminal, which can be redrawn, or something else.
     pub fn new(out: W, is_terminal: bool) -> Self {
         Screen { out, is_terminal, drawn: 0, next: Instant::ZERO }
-    }
-
-    /// When the next picture is wanted.
-    pub fn deadline(&self) -> Instant {
-        self.next
     }
 
     /// Shows a picture, if it is time.

@@ -1,28 +1,25 @@
 //! The sockets of one node: overlay, signalling (UDP and TCP on one port), media.
 
 use mio::net::{TcpListener, UdpSocket};
+use p2piptv::node::Addresses;
 use p2piptv::stats::Plane;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Where a node can be reached. Port 0 asks for any free port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// RELOAD over UDP.
-    pub overlay: SocketAddr,
-    /// SIP over UDP and TCP.
-    pub signalling: SocketAddr,
-    /// RTP and RTCP over UDP.
-    pub media: SocketAddr,
+/// Any free ports of one address.
+pub fn any(host: IpAddr) -> Addresses {
+    let any = SocketAddr::new(host, 0);
+    Addresses { overlay: any, signalling: any, media: any }
 }
 
-impl Addresses {
-    /// Any free ports of one address.
-    pub fn any(host: std::net::IpAddr) -> Self {
-        let any = SocketAddr::new(host, 0);
-        Addresses { overlay: any, signalling: any, media: any }
-    }
+/// The address of this machine from which `peer` is reached. Nothing is sent.
+pub fn towards(peer: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr =
+        if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = std::net::UdpSocket::bind((any, 0))?;
+    socket.connect(peer)?;
+    Ok(socket.local_addr()?.ip())
 }
 
 /// Open sockets, not blocking.
@@ -48,7 +45,7 @@ const CONTROL_BUFFER: usize = 1 << 20;
 const PORT_ATTEMPTS: usize = 32;
 
 impl Sockets {
-    /// Opens all of them. The error names the address.
+    /// Opens all of them; port 0 takes any that is free. An error names the address.
     pub fn open(wanted: Addresses) -> io::Result<Self> {
         let overlay = udp(wanted.overlay, CONTROL_BUFFER).map_err(|e| at(wanted.overlay, e))?;
         let media = udp(wanted.media, MEDIA_BUFFER).map_err(|e| at(wanted.media, e))?;
@@ -107,29 +104,33 @@ fn pair(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{IpAddr, Ipv4Addr};
 
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[test]
     fn signalling_has_one_port_for_datagrams_and_streams() {
-        let sockets = Sockets::open(Addresses::any(LOOPBACK)).expect("sockets");
+        let sockets = Sockets::open(any(LOOPBACK)).expect("sockets");
         assert_eq!(sockets.listener.local_addr().ok(), Some(sockets.addresses.signalling));
         let ports = [Plane::Overlay, Plane::Signalling, Plane::Media].map(|p| sockets.of(p).1.port());
         assert!(ports.iter().all(|&p| p != 0), "{ports:?}");
     }
 
     #[test]
+    fn loopback_is_reached_from_loopback() {
+        assert_eq!(towards(SocketAddr::from((LOOPBACK, 9))).ok(), Some(LOOPBACK));
+    }
+
+    #[test]
     fn an_address_that_is_taken_or_not_ours_is_named_with_advice() {
-        let taken = Sockets::open(Addresses::any(LOOPBACK)).expect("sockets");
-        let again = Addresses { overlay: taken.addresses.overlay, ..Addresses::any(LOOPBACK) };
+        let taken = Sockets::open(any(LOOPBACK)).expect("sockets");
+        let again = Addresses { overlay: taken.addresses.overlay, ..any(LOOPBACK) };
         let error = Sockets::open(again).expect_err("taken").to_string();
         assert!(
             error.contains(&taken.addresses.overlay.to_string()) && error.contains("another one"),
             "{error}"
         );
 
-        let foreign = Addresses::any(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
+        let foreign = any(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
         let error = Sockets::open(foreign).expect_err("not ours").to_string();
         assert_eq!(error, "cannot open 192.0.2.1:0: this machine has no such address");
     }

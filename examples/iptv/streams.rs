@@ -64,9 +64,10 @@ impl Streams {
         }
     }
 
-    /// The other end of a stream.
-    pub fn peer(&self, id: StreamId) -> Option<SocketAddr> {
-        Some(self.by_slot.get(self.slots.get(&id)?)?.peer)
+    /// This end of a stream and the other.
+    pub fn ends(&self, id: StreamId) -> Option<(SocketAddr, SocketAddr)> {
+        let stream = self.by_slot.get(self.slots.get(&id)?)?;
+        Some((stream.socket.local_addr().ok()?, stream.peer))
     }
 
     /// Slots go round, so that a late readiness of an old stream does not meet a new one.

@@ -1,6 +1,7 @@
 //! What can go wrong while a role runs: one line each, what is wrong and how to mend it.
 
 use crate::clip::ClipError;
+use crate::director::Stuck;
 use crate::ts::NotTs;
 use p2piptv::ids::ChannelName;
 use p2piptv::node::CommandError;
@@ -54,6 +55,9 @@ pub enum Trouble {
         "nobody offers channel {0} (offer it: iptv source --bootstrap ADDR --channel {0}; or check the name)"
     )]
     NotOffered(ChannelName),
+    /// The demonstration does not come on.
+    #[error("{0} (a machine that is very busy may need fewer viewers: --viewers N)")]
+    Stuck(#[from] Stuck),
     /// A command that the node refused.
     #[error("this cannot be done now: {0}")]
     Refused(#[from] CommandError),

@@ -28,7 +28,7 @@ enum Station<P> {
 #[derive(Debug)]
 struct Watching<P> {
     viewer: Viewer<P>,
-    duty: Option<Duty<P>>,
+    duty: Option<Box<Duty<P>>>,
     /// A control dialog in which no offer was accepted yet.
     control: Option<(CallId, P)>,
 }
@@ -95,7 +95,7 @@ impl<P: Copy + Ord> Channel<P> {
         let station = match &self.station {
             Station::Publisher { election, record } => earliest(election.deadline(), record.deadline()),
             Station::Viewer(w) => {
-                earliest(w.viewer.deadline(config), w.duty.as_ref().and_then(Duty::deadline))
+                earliest(w.viewer.deadline(config), w.duty.as_ref().and_then(|d| d.deadline()))
             }
         };
         let children = earliest(self.hold_at, self.sweep_at);
@@ -396,7 +396,9 @@ impl<P: Copy + Ord> Channel<P> {
                 Report::TreePosition { path, rescue, backups, .. } => {
                     w.viewer.on_place(call, path, rescue, backups, &self.seats, turn);
                 }
-                Report::SelectedRelayer { register } => w.on_selected(self.id, call, register, turn),
+                Report::SelectedRelayer { register } => {
+                    w.on_selected(self.id, (call, register), &self.seats, turn);
+                }
                 _ => {}
             },
         }
@@ -605,8 +607,15 @@ fn is_silent<P>(seat: &super::seats::Seat<P>, turn: &Turn<'_, P>) -> bool {
 }
 
 impl<P: Copy + Ord> Watching<P> {
-    /// An offer to relay. It is taken when there is a slot to give; the media may still be on its way.
-    fn on_selected(&mut self, channel: ChannelId, call: CallId, register: bool, turn: &mut Turn<'_, P>) {
+    /// An offer to relay. It is taken when there is a slot to give, or when this node serves children from an earlier
+    /// office, whom the elector would otherwise not know. The media may still be on its way.
+    fn on_selected(
+        &mut self,
+        channel: ChannelId,
+        (call, register): (CallId, bool),
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
         let in_parent_dialog = self.viewer.is_parent(call);
         if let Some(duty) = &mut self.duty {
             if in_parent_dialog || duty.owns(call) {
@@ -617,12 +626,18 @@ impl<P: Copy + Ord> Watching<P> {
         let control = self.control.filter(|c| c.0 == call).map(|c| c.1);
         let parent = self.viewer.parent().filter(|_| in_parent_dialog).map(|p| p.peer);
         let Some(elector) = control.or(parent) else { return };
-        if turn.uplink.free() == 0 || !self.viewer.has_joined() {
+        if turn.uplink.free() == 0 && seats.is_empty() || !self.viewer.has_joined() {
             return turn.inform(call, Report::RelayerDeclined);
         }
         let depth = self.viewer.depth().unwrap_or(u8::MAX);
         let dialog = (call, in_parent_dialog);
-        self.duty = Some(Duty::accept(channel, elector, dialog, (register, depth), turn));
+        let duty = Duty::accept(channel, elector, dialog, (register, depth), turn);
+        self.duty = Some(Box::new(duty));
         self.control.take_if(|c| c.0 == call);
     }
+}
+
+#[cfg(test)]
+pub(super) fn size_of_a_viewer<P>() -> usize {
+    size_of::<Channel<P>>() + size_of::<Watching<P>>()
 }

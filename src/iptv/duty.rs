@@ -16,6 +16,9 @@ use crate::time::{Duration, Instant, earliest};
 /// The longest pause between two attempts to reach the elector.
 const REDIAL_LIMIT: Duration = Duration::from_secs(32);
 
+/// Every so many alive messages one names the children again, so that whatever the elector missed is put right (P17).
+const REFRESH: u32 = 10;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dialog {
     /// With the parent, who is the elector.
@@ -179,7 +182,12 @@ impl<P: Copy + Ord> Duty<P> {
         let Some(call) = self.call() else { return };
         self.report(call, seats, turn);
         if self.alive_at <= turn.now {
-            turn.inform(call, Report::Alive);
+            let refreshed = self.reported_at + turn.config.alive_interval.saturating_mul(REFRESH);
+            if turn.now >= refreshed && !turn.config.is_paper() {
+                self.update(call, seats, turn);
+            } else {
+                turn.inform(call, Report::Alive);
+            }
             self.alive_at = turn.now + turn.about(turn.config.alive_interval);
         }
     }
@@ -208,6 +216,13 @@ impl<P: Copy + Ord> Duty<P> {
         }
     }
 
+    fn update(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        let free = turn.uplink.free();
+        turn.inform(call, Report::ChildUpdate { children: seats.report(), free: Some(free) });
+        self.reported = Some((seats.version(), free));
+        self.reported_at = turn.now;
+    }
+
     fn report(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let (version, free) = (seats.version(), turn.uplink.free());
         if self.reported == Some((version, free)) {
@@ -223,7 +238,7 @@ impl<P: Copy + Ord> Duty<P> {
                 self.report_at = Some(allowed);
                 return;
             }
-            turn.inform(call, Report::ChildUpdate { children: seats.report(), free: Some(free) });
+            return self.update(call, seats, turn);
         }
         self.reported = Some((version, free));
         self.reported_at = turn.now;

@@ -89,7 +89,14 @@ impl<P: Copy + Ord> Election<P> {
             && (turned_away.is_some() || !self.table.is_open())
         {
             let paper = turn.config.is_paper();
-            let Some(peer) = self.table.candidate(turn.now, paper, turned_away) else { return };
+            let rested = self.table.candidate(turn.now, paper, turned_away);
+            // For somebody who waits, and if there is nobody else, a sixth of the rest has to do.
+            let most_of_it = turn.config.candidate_backoff / 6 * 5;
+            let candidate = rested.or_else(|| match turned_away {
+                Some(_) => self.table.candidate(turn.now + most_of_it, paper, turned_away),
+                None => None,
+            });
+            let Some(peer) = candidate else { return };
             self.make_offer(peer, turn);
         }
     }
@@ -161,10 +168,10 @@ impl<P: Copy + Ord> Election<P> {
         turn.event(Event::RelayerLost { channel: self.channel, relayer });
     }
 
-    /// A relayer, or somebody of the table who was one, opens a control dialog.
-    pub(super) fn admits_control(&self, peer: P, turn: &Turn<'_, P>) -> bool {
+    /// A relayer that has lost its dialog, and whom the table may have forgotten, opens a new one.
+    pub(super) fn admits_control(&mut self, peer: P, turn: &Turn<'_, P>) -> bool {
         let room = self.controls.len() < usize::try_from(turn.config.limits.controls).unwrap_or(usize::MAX);
-        room && self.table.contains(peer) && !self.table.rests(peer, turn.now)
+        room && !self.table.rests(peer, turn.now) && self.table.introduce(peer, turn.now)
     }
 
     /// A control dialog is there: placed by me, or admitted.

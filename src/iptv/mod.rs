@@ -392,3 +392,15 @@ fn hand_over<P: Copy + Ord>(channel: &mut Channel<P>, fact: Fact<P>, turn: &mut 
         Fact::RoundTrip { call, rtt } => channel.on_round_trip(call, rtt),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_viewer_without_an_office_is_small() {
+        // A million of them live in one simulation.
+        let size = size_of::<Iptv<u32>>() + channel::size_of_a_viewer::<u32>();
+        assert!(size <= 512, "{size} bytes");
+    }
+}

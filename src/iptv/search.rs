@@ -205,8 +205,12 @@ impl<P: Copy + Ord> Search<P> {
 
     fn pause(&mut self, channel: ChannelId, turn: &mut Turn<'_, P>) {
         let config = turn.config;
-        let doubled = config.retry_after.saturating_mul(1 << self.rounds.min(16)).min(config.retry_limit);
-        let wait = turn.at_least(doubled.max(self.wanted_wait).min(config.retry_limit));
+        let mut wait = config.retry_after.saturating_mul(1 << self.rounds.min(16));
+        if !self.wanted_wait.is_zero() {
+            // Who says when to come again is believed, within reason (Q14).
+            wait = wait.clamp(self.wanted_wait, self.wanted_wait.saturating_mul(4));
+        }
+        let wait = turn.at_least(wait.min(config.retry_limit));
         self.rounds = self.rounds.saturating_add(1);
         self.wanted_wait = Duration::ZERO;
         self.phase = Phase::Waiting { until: turn.now + wait };
@@ -259,7 +263,14 @@ impl<P: Copy + Ord> Search<P> {
                 }
                 self.queue.truncate(usize::from(config.limits.asked));
             }
-            Refusal::Busy { retry_after: Some(wait) } => self.wanted_wait = self.wanted_wait.max(wait),
+            Refusal::Busy { retry_after } => {
+                self.wanted_wait = self.wanted_wait.max(retry_after.unwrap_or_default());
+                let knows_all = scope.source == Some(asked.peer) && !config.is_paper();
+                if knows_all && self.purpose != Purpose::Repair {
+                    // It elects already. An orphan goes on all the same: rescue slots are in no table.
+                    self.queue.clear();
+                }
+            }
             _ => {}
         }
     }

@@ -54,6 +54,9 @@ struct Row<P> {
     call: Option<CallId>,
     rtt: Duration,
     adrift_since: Instant,
+    /// Another relayer that named this peer as its child. News of a move come in any order: when the present parent lets
+    /// go, that one is believed.
+    claimed: Option<P>,
     children: Vec<P>,
 }
 
@@ -125,6 +128,7 @@ impl<P: Copy + Ord> Table<P> {
         self.update(peer, |r| {
             r.call = Some(call);
             r.slots = slots.or(r.slots);
+            r.claimed = None;
         });
     }
 
@@ -138,9 +142,26 @@ impl<P: Copy + Ord> Table<P> {
             return;
         }
         if row.standing == Standing::Viewer && row.children.is_empty() {
-            self.remove(peer, now);
+            match self.claimant(peer) {
+                Some(parent) => _ = self.attach(peer, parent, now),
+                None => self.remove(peer, now),
+            }
         } else {
-            self.set_adrift(peer, now);
+            self.let_go(peer, now);
+        }
+    }
+
+    /// Another relayer that would have this peer.
+    fn claimant(&self, peer: P) -> Option<P> {
+        let row = self.rows.get(&peer)?;
+        row.claimed.filter(|&c| row.parent != Some(c) && self.contains(c))
+    }
+
+    /// Its parent has this peer no longer.
+    fn let_go(&mut self, peer: P, now: Instant) {
+        match self.claimant(peer) {
+            Some(parent) if self.attach(peer, parent, now) => {}
+            _ => self.set_adrift(peer, now),
         }
     }
 
@@ -153,15 +174,15 @@ impl<P: Copy + Ord> Table<P> {
         named.sort_unstable();
         let before = self.rows.get(&parent).map(|r| r.children.clone()).unwrap_or_default();
         for gone in before.into_iter().filter(|c| named.binary_search(c).is_err()) {
-            self.set_adrift(gone, now);
+            self.let_go(gone, now);
         }
         for child in children {
             // What I serve myself, I know better.
-            if child.peer == self.me || self.rows.get(&child.peer).is_some_and(|r| r.parent == Some(self.me))
-            {
-                continue;
+            let mine = self.rows.get(&child.peer).is_some_and(|r| r.parent == Some(self.me));
+            if let Some(row) = self.rows.get_mut(&child.peer).filter(|r| r.parent != Some(parent)) {
+                row.claimed = if mine { Some(parent) } else { row.parent };
             }
-            if self.attach(child.peer, parent, now) {
+            if !mine && self.attach(child.peer, parent, now) {
                 self.update(child.peer, |r| r.slots = child.slots.or(r.slots));
             }
         }
@@ -178,30 +199,13 @@ impl<P: Copy + Ord> Table<P> {
             Some(r) => r.depth.saturating_add(1).min(DEEPEST),
             None => return false,
         };
-        match self.rows.get(&peer) {
-            Some(r) if r.parent == Some(parent) => return true,
-            Some(_) => self.detach(peer),
-            None if self.rows.len() >= self.limit => return false,
-            None => {
-                let arrival = self.arrivals;
-                self.arrivals = self.arrivals.wrapping_add(1);
-                let row = Row {
-                    parent: None,
-                    depth: ADRIFT,
-                    arrival,
-                    slots: None,
-                    standing: Standing::Viewer,
-                    pledged: (0, now),
-                    registers: false,
-                    rests_until: Instant::ZERO,
-                    call: None,
-                    rtt: Duration::ZERO,
-                    adrift_since: now,
-                    children: Vec::new(),
-                };
-                self.rows.insert(peer, row);
-            }
+        if self.rows.get(&peer).is_some_and(|r| r.parent == Some(parent)) {
+            return true;
         }
+        if !self.contains(peer) && !self.add(peer, now) {
+            return false;
+        }
+        self.detach(peer);
         if let Some(r) = self.rows.get_mut(&peer) {
             r.parent = Some(parent);
         }
@@ -210,6 +214,41 @@ impl<P: Copy + Ord> Table<P> {
         }
         self.sink(peer, depth);
         self.changed = true;
+        true
+    }
+
+    /// Adds a row that hangs nowhere yet.
+    fn add(&mut self, peer: P, now: Instant) -> bool {
+        if self.rows.len() >= self.limit {
+            return false;
+        }
+        let arrival = self.arrivals;
+        self.arrivals = self.arrivals.wrapping_add(1);
+        let row = Row {
+            parent: None,
+            depth: ADRIFT,
+            arrival,
+            slots: None,
+            standing: Standing::Viewer,
+            pledged: (0, now),
+            registers: false,
+            rests_until: Instant::ZERO,
+            call: None,
+            rtt: Duration::ZERO,
+            adrift_since: now,
+            claimed: None,
+            children: Vec::new(),
+        };
+        self.rows.insert(peer, row);
+        true
+    }
+
+    /// A relayer that nobody has named, or no longer, shows itself. False when there is no room for it.
+    pub(super) fn introduce(&mut self, peer: P, now: Instant) -> bool {
+        if peer == self.me || !self.contains(peer) && !self.add(peer, now) {
+            return false;
+        }
+        self.seen(peer, now);
         true
     }
 
@@ -399,7 +438,7 @@ impl<P: Copy + Ord> Table<P> {
 
     /// The next candidate (P11): of the lowest layer that has one. Which of the layer is the policy's choice (Q10): the
     /// first of the table, or else the one with most slots, then the nearest, then the oldest. Nobody who hangs below
-    /// `caller`, for whom the slots are wanted.
+    /// `caller`, for whom the slots are wanted, and nobody who rests at `now`.
     pub(super) fn candidate(&self, now: Instant, paper: bool, caller: Option<P>) -> Option<P> {
         let able = |&(_, _, p): &(u8, u32, P)| {
             !self.rests(p, now) && caller.is_none_or(|c| p != c && !self.is_below(p, c))
@@ -466,5 +505,123 @@ fn set<T: Ord>(into: &mut BTreeSet<T>, value: T, present: bool) {
         into.insert(value);
     } else {
         into.remove(&value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: char = 's';
+    const T: Instant = Instant::from_millis(1000);
+
+    fn call(n: u32) -> CallId {
+        CallId::received(n)
+    }
+
+    fn kids(peers: &str) -> Vec<Child<char>> {
+        peers.chars().map(|peer| Child { peer, slots: Some(2), rescue: false }).collect()
+    }
+
+    /// s ← a, b; a ← c, d; c ← e.
+    fn table() -> Table<char> {
+        let mut t = Table::new(ME, 100);
+        t.seat('a', call(0), Some(2), T);
+        t.seat('b', call(1), Some(2), T);
+        for (parent, children) in [('a', "cd"), ('c', "e")] {
+            t.relays(parent, Some(0), T);
+            t.report(parent, &kids(children), T);
+        }
+        t
+    }
+
+    fn row(t: &Table<char>, peer: char) -> (Option<u8>, Option<char>) {
+        let rows = t.rows();
+        let row = rows.iter().find(|r| r.peer == peer).unwrap();
+        (row.depth, row.parent)
+    }
+
+    #[test]
+    fn p16_a_child_named_by_another_relayer_moves_there_with_all_below_it() {
+        let mut t = table();
+        assert_eq!(row(&t, 'e'), (Some(3), Some('c')));
+        t.relays('b', Some(1), T);
+        t.report('b', &kids("d"), T);
+        t.report('d', &kids("c"), T);
+        assert_eq!(row(&t, 'e'), (Some(4), Some('c')));
+        assert_eq!(row(&t, 'c'), (Some(3), Some('d')));
+    }
+
+    #[test]
+    fn p16_a_child_that_moved_is_found_whichever_news_comes_first() {
+        // The new parent names it before I know that it left me, and before its old parent does.
+        let mut t = table();
+        t.report('b', &kids("a"), T);
+        assert_eq!(row(&t, 'a'), (Some(1), Some(ME)));
+        t.unseat('a', call(0), T);
+        assert_eq!(row(&t, 'a'), (Some(2), Some('b')));
+        // The old parent's list was under way while the new one's came.
+        t.report('b', &kids("ad"), T);
+        t.report('a', &kids("cd"), T);
+        t.report('a', &kids("c"), T);
+        assert_eq!(row(&t, 'd'), (Some(2), Some('b')));
+    }
+
+    #[test]
+    fn a_lost_parent_leaves_its_subtree_adrift_and_time_forgets_it() {
+        let mut t = table();
+        t.rest('a', T);
+        t.unseat('a', call(0), T);
+        assert_eq!((row(&t, 'a'), row(&t, 'e')), ((None, None), (None, Some('c'))));
+        // c still reports; the others are not heard of again.
+        for later in 1..=3 {
+            t.sweep(T + Duration::from_secs(30 * later), Duration::from_secs(30));
+        }
+        let left: Vec<char> = t.rows().iter().map(|r| r.peer).collect();
+        assert_eq!(left, ['b', 'c', 'e']);
+    }
+
+    #[test]
+    fn k8_hostile_lists_make_neither_cycles_nor_endless_tables() {
+        let mut t = table();
+        t.report('c', &kids("acs"), T);
+        assert_eq!((row(&t, 'a').1, row(&t, 'c').1), (Some(ME), Some('a')));
+        let many: Vec<_> =
+            ('\u{100}'..'\u{400}').map(|peer| Child { peer, slots: None, rescue: false }).collect();
+        t.report('c', &many, T);
+        assert_eq!(t.rows().len(), 100);
+        t.report('x', &kids("b"), T);
+        assert_eq!(row(&t, 'b').1, Some(ME));
+    }
+
+    #[test]
+    fn p11_the_candidate_is_of_the_lowest_layer_and_q10_the_best_of_it() {
+        let mut t = table();
+        assert_eq!(t.candidate(T, false, None), Some('b'));
+        t.offer('b', true);
+        assert_eq!((t.candidate(T, false, None), t.registered()), (Some('d'), 1));
+        t.rest('b', T + Duration::from_secs(30));
+        assert_eq!((t.candidate(T, false, None), t.registered()), (Some('d'), 0));
+        assert_eq!(t.candidate(T + Duration::from_secs(30), false, None), Some('b'));
+        // Nobody below the one for whom it is.
+        assert_eq!(t.candidate(T, false, Some('a')), None);
+        t.report('a', &kids("cdf"), T);
+        t.set_rtt('d', Duration::from_millis(200));
+        assert_eq!((t.candidate(T, false, None), t.candidate(T, true, None)), (Some('f'), Some('d')));
+    }
+
+    #[test]
+    fn q5_a_slot_is_promised_once_until_the_relayer_reports_or_the_promise_is_stale() {
+        let mut t = table();
+        t.relays('b', Some(1), T);
+        let ask = |t: &mut Table<char>, now| t.redirect('z', 8, now, |_| 0).len();
+        assert_eq!((ask(&mut t, T), ask(&mut t, T)), (1, 0));
+        assert_eq!(ask(&mut t, T + PLEDGE), 1);
+        t.relays('b', Some(1), T + PLEDGE);
+        assert_eq!(ask(&mut t, T + PLEDGE), 1);
+        // Not to somebody below the caller.
+        t.relays('e', Some(5), T);
+        t.relays('b', Some(0), T);
+        assert!(t.redirect('a', 8, T, |_| 0).is_empty());
     }
 }

@@ -185,3 +185,118 @@ fn route_set(headers: &Headers, reversed: bool) -> Option<Vec<NameAddr<'static>>
     }
     Some(routes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::msg::Message;
+    use super::*;
+    use alloc::format;
+    use bytes::Bytes;
+
+    fn read(text: &str) -> Message {
+        let text: String = text.lines().map(|l| format!("{}\r\n", l.trim())).collect();
+        Message::parse(Bytes::from(text + "\r\n")).unwrap()
+    }
+
+    fn request(method: &str, cseq: u32, to_tag: &str, rows: &str) -> Request {
+        let text = format!(
+            "{method} sip:100@127.0.0.1 SIP/2.0
+            Via: SIP/2.0/UDP 127.0.0.1:5062;branch=z9hG4bKx
+            From: <sip:bob@example.org>;tag=b
+            To: <sip:source@example.org>{to_tag}
+            Call-ID: c1
+            CSeq: {cseq} {method}
+            {rows}"
+        );
+        match read(text.trim_end()) {
+            Message::Request(request) => request,
+            Message::Response(_) => panic!("a response"),
+        }
+    }
+
+    fn response(rows: &str) -> Response {
+        let text = format!(
+            "SIP/2.0 200 OK
+            Via: SIP/2.0/UDP 127.0.0.1:5062;branch=z9hG4bKx
+            From: <sip:bob@example.org>;tag=b
+            To: <sip:source@example.org>;tag=s
+            Call-ID: c1
+            CSeq: 7 INVITE
+            {rows}"
+        );
+        match read(text.trim_end()) {
+            Message::Response(response) => response,
+            Message::Request(_) => panic!("a request"),
+        }
+    }
+
+    const CONTACT: &str = "Contact: <sip:bob@127.0.0.1:5062>";
+
+    #[test]
+    fn both_ends_of_a_dialog_name_it_alike() {
+        let invite = request("INVITE", 7, "", CONTACT);
+        let callee = Dialog::of_request(&invite, "s").unwrap();
+        let caller = Dialog::of_response(&invite, &response(CONTACT)).unwrap();
+        let (ours, theirs) = (callee.id(), caller.id());
+        assert_eq!((&ours.local_tag, &ours.remote_tag), (&theirs.remote_tag, &theirs.local_tag));
+        assert_eq!(ours.call_id, theirs.call_id);
+        let bye = request("BYE", 8, ";tag=s", "");
+        assert_eq!(DialogId::of_request(&bye.headers), Some(ours));
+        assert_eq!(DialogId::of_request(&invite.headers), None);
+    }
+
+    #[test]
+    fn cseq_numbers_rise_on_both_sides() {
+        let invite = request("INVITE", 7, "", CONTACT);
+        let mut callee = Dialog::of_request(&invite, "s").unwrap();
+        for (number, taken) in [(7, false), (6, false), (9, true), (8, false), (9, false), (10, true)] {
+            assert_eq!(callee.note_cseq(number).is_ok(), taken, "{number}");
+        }
+        let mut caller = Dialog::of_response(&invite, &response(CONTACT)).unwrap();
+        assert_eq!(caller.local_cseq(), 7);
+        assert_eq!(caller.next_cseq(Method::INFO).number, 8);
+        assert_eq!(caller.next_cseq(Method::BYE).number, 9);
+        assert_eq!(caller.note_cseq(0), Ok(()), "the first request of the callee has any number");
+    }
+
+    #[test]
+    fn the_route_set_is_in_order_at_the_callee_and_reversed_at_the_caller() {
+        let rows = format!("{CONTACT}\nRecord-Route: <sip:p2;lr>\nRecord-Route: <sip:p1;lr>");
+        let invite = request("INVITE", 7, "", &rows);
+        let uris = |d: Dialog| d.route().routes.iter().map(|r| r.to_string()).collect::<Vec<_>>();
+        assert_eq!(uris(Dialog::of_request(&invite, "s").unwrap()), ["<sip:p2;lr>", "<sip:p1;lr>"]);
+        let caller = Dialog::of_response(&invite, &response(&rows)).unwrap();
+        assert_eq!(caller.route().next_hop().to_string(), "sip:p1;lr");
+        assert_eq!(uris(caller), ["<sip:p1;lr>", "<sip:p2;lr>"]);
+    }
+
+    #[test]
+    fn k8_a_route_set_has_a_limit_and_holds_sip_uris_only() {
+        let rows = |n| format!("{CONTACT}\n") + &"Record-Route: <sip:p;lr>\n".repeat(n);
+        assert!(Dialog::of_request(&request("INVITE", 7, "", &rows(MAX_ROUTES)), "s").is_ok());
+        let too_many = Dialog::of_request(&request("INVITE", 7, "", &rows(MAX_ROUTES + 1)), "s");
+        assert_eq!(too_many.map(drop), Err(Status::BAD_REQUEST));
+        let rows = format!("{CONTACT}\nRecord-Route: <tel:12>");
+        assert!(Dialog::of_request(&request("INVITE", 7, "", &rows), "s").is_err());
+    }
+
+    #[test]
+    fn without_a_sip_contact_there_is_no_dialog() {
+        for rows in ["", "Contact: <tel:12>"] {
+            let invite = request("INVITE", 7, "", rows);
+            assert_eq!(Dialog::of_request(&invite, "s").map(drop), Err(Status::BAD_REQUEST));
+            assert!(Dialog::of_response(&invite, &response(rows)).is_none());
+        }
+    }
+
+    #[test]
+    fn a_target_refresh_moves_the_target_and_keeps_the_route_set() {
+        let rows = format!("{CONTACT}\nRecord-Route: <sip:p1;lr>");
+        let mut d = Dialog::of_request(&request("INVITE", 7, "", &rows), "s").unwrap();
+        d.refresh_target(&request("INVITE", 8, ";tag=s", "Contact: <sip:bob@127.0.0.1:5079>").headers);
+        assert_eq!(d.target.to_string(), "sip:bob@127.0.0.1:5079");
+        assert_eq!(d.route().routes.len(), 1);
+        d.refresh_target(&request("INVITE", 9, ";tag=s", "").headers);
+        assert_eq!(d.target.to_string(), "sip:bob@127.0.0.1:5079");
+    }
+}

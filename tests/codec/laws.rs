@@ -2,12 +2,12 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
+use core::fmt::Debug;
 use p2piptv::env::{Entropy, Seeded};
 use p2piptv::reload::codec::body::*;
 use p2piptv::reload::codec::generate::{stored_data, stored_metadata};
 use p2piptv::reload::codec::*;
 use quickcheck::{TestResult, quickcheck};
-use std::fmt::Debug;
 
 const MODELS: [DataModel; 3] = [DataModel::Single, DataModel::Array, DataModel::Dictionary];
 

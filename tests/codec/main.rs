@@ -1,13 +1,15 @@
 //! RELOAD's binary formats: hand-made vectors both ways, the rules of RFC 6940, laws over arbitrary messages.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper that fails is a test that fails")]
+
 mod laws;
 mod rules;
 mod vectors;
 
 use bytes::Bytes;
+use core::fmt::Debug;
 use p2piptv::ids::bytes_from_hex;
 use p2piptv::reload::codec::Structure;
-use std::fmt::Debug;
 
 fn hex(text: &str) -> Bytes {
     bytes_from_hex(text).unwrap().into()

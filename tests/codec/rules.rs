@@ -340,7 +340,7 @@ fn dm1_dm2_dm4_one_value_in_each_data_model() {
             signature: Signature::none(),
         };
         let bytes = hex(&format!("{length} 0000000000000001 00000002 {place} {tail}"));
-        let raw = RawValues::encode_values(std::slice::from_ref(&data)).unwrap();
+        let raw = RawValues::encode_values(core::slice::from_ref(&data)).unwrap();
         assert_eq!(raw.0, bytes);
         assert_eq!(raw.decode_values(model), Ok(vec![data]));
         for n in 1..bytes.len() {
@@ -421,4 +421,28 @@ fn a_fragment_is_no_message() {
     let mut bytes = header_bytes("", NODE, "").to_vec();
     bytes[12] = 0x80;
     assert_eq!(Message::decode(&bytes.into()), Err(error(InvalidValue, "fragment", 12)));
+}
+
+#[test]
+fn k8_decoding_takes_at_most_a_fixed_multiple_of_the_input() {
+    // The smallest elements there are, as many as fit: compressed ids, keys, descriptions of Kinds.
+    let ids = [0x81].repeat(0xfffe);
+    let mut header = header_bytes("", "", "").to_vec();
+    header[32..34].copy_from_slice(&[0xff, 0xfe]);
+    header[16..20].copy_from_slice(&(38 + 0xfffe_u32).to_be_bytes());
+    let message = Bytes::from([header, ids].concat());
+    let keys = StoredDataSpecifier {
+        kind: KindId(1),
+        generation: 0,
+        model_specifier: [vec![0xff, 0xfc], vec![0; 0xfffc]].concat().into(),
+    };
+    let kinds: Bytes = [hex("02 0000ffff 00fffc"), vec![0; 0xfffc].into()].concat().into();
+    let measured = [
+        allocation_counter::measure(|| assert_eq!(decode_header(&message).unwrap().via_list.len(), 0x7fff)),
+        allocation_counter::measure(|| assert!(keys.selection(DataModel::Dictionary).is_ok())),
+        allocation_counter::measure(|| assert!(ConfigUpdateReq::decode(&kinds).is_ok())),
+    ];
+    for info in measured {
+        assert!(info.bytes_max <= 64 * 0x1_0000, "{} bytes for 65536", info.bytes_max);
+    }
 }

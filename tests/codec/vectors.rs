@@ -397,7 +397,7 @@ fn answers_to_store_fetch_stat_and_find() {
             },
         },
     };
-    let values = RawValues::encode_metadata(std::slice::from_ref(&metadata)).unwrap();
+    let values = RawValues::encode_metadata(core::slice::from_ref(&metadata)).unwrap();
     assert_eq!(values.decode_metadata(DataModel::Array), Ok(vec![metadata]));
     let response = StatKindResponse { kind: KindId(3), generation: 1, values };
     body_both_ways(

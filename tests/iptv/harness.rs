@@ -224,6 +224,11 @@ impl World {
         rows.iter().map(|r| (r.depth.unwrap_or(u8::MAX), r.peer, r.parent.unwrap_or(u32::MAX))).collect()
     }
 
+    /// Everybody alive but the source.
+    pub(crate) fn viewers(&self) -> impl Iterator<Item = u32> + '_ {
+        (1..self.peers.len() as u32).filter(|&id| self.peers[id as usize].alive)
+    }
+
     /// Live viewers that have had no media for `time`.
     pub(crate) fn starving(&self, time: Duration) -> Vec<u32> {
         let starves = |&id: &u32| {

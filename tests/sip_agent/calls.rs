@@ -109,7 +109,7 @@ fn a_round_trip_is_measured_once_and_never_over_a_retransmission() {
     // 10 ms each way, and 5 ms of thought.
     assert_eq!(rtts(&w), [Duration::from_millis(25)]);
     let first = Cell::new(true);
-    w.lose = Box::new(move |_, m| m.starts_with(b"OPTIONS") && first.replace(false));
+    w.lose = Box::new(move |m| m.starts_with(b"OPTIONS") && first.replace(false));
     w.with(0, |agent, now, ctx| agent.options(now, placed, ctx)).unwrap();
     w.run_until(5000);
     assert_eq!(rtts(&w).len(), 1);
@@ -136,7 +136,7 @@ fn k11_an_info_to_a_dead_peer_follows_timers_e_and_f_and_ends_the_call() {
     let mut w = World::pair(Transport::Udp);
     let (placed, _) = w.confirmed_call();
     let start = w.now.as_millis();
-    w.lose = Box::new(|_, _| true);
+    w.lose = Box::new(|_| true);
     w.info(0, placed, "IPTV INFO : Alive\r\n").unwrap();
     w.run_until(start + 32_000);
     let times: Vec<u64> = w.times(0, "INFO").iter().map(|t| t - start).collect();
@@ -149,7 +149,7 @@ fn k11_an_info_to_a_dead_peer_follows_timers_e_and_f_and_ends_the_call() {
 #[test]
 fn k11_a_200_is_sent_again_until_its_ack_comes() {
     let mut w = World::pair(Transport::Udp);
-    w.lose = Box::new(|_, m| m.starts_with(b"ACK"));
+    w.lose = Box::new(|m| m.starts_with(b"ACK"));
     w.invite(0, CallId::placed(1), addr(1)).unwrap();
     w.run_until(10);
     let received = w.invited(1);
@@ -162,7 +162,7 @@ fn k11_a_200_is_sent_again_until_its_ack_comes() {
     acks.dedup();
     assert_eq!(acks.len(), 1);
     assert_eq!(w.facts_left(0).len(), 1, "answered once");
-    w.lose = Box::new(|_, _| false);
+    w.lose = Box::new(|_| false);
     w.run_until(12_000);
     assert_eq!(w.fact(1), Some(Fact::Confirmed { call: received }));
     assert_eq!(w.times(1, "200").len(), 6);
@@ -176,7 +176,7 @@ fn k11_a_200_that_is_never_acked_ends_in_a_bye() {
         w.run_until(50);
         let received = w.invited(1);
         w.listening = false;
-        w.lose = Box::new(|_, m| m.starts_with(b"ACK"));
+        w.lose = Box::new(|m| m.starts_with(b"ACK"));
         if transport == Transport::Tcp {
             w.cut(0, StreamId::requested(0));
         }
@@ -193,7 +193,7 @@ fn a_bye_waits_for_the_ack() {
     let mut w = World::pair(Transport::Udp);
     let (lost, counter) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let (l, c) = (lost.clone(), counter.clone());
-    w.lose = Box::new(move |_, m| {
+    w.lose = Box::new(move |m| {
         let drop = m.starts_with(b"ACK") && c.replace(c.get() + 1) == 0;
         l.set(l.get() + u32::from(drop));
         drop
@@ -292,7 +292,7 @@ fn k11_a_refusal_is_sent_again_until_its_ack_comes() {
     w.invite(0, CallId::placed(1), addr(1)).unwrap();
     w.run_until(10);
     let received = w.invited(1);
-    w.lose = Box::new(|_, m| m.starts_with(b"ACK"));
+    w.lose = Box::new(|m| m.starts_with(b"ACK"));
     w.reject(1, received, Refusal::status(Status::BUSY_HERE)).unwrap();
     w.run_until(8000);
     assert_eq!(w.times(1, "486"), [10, 510, 1510, 3510, 7510]);
@@ -377,6 +377,43 @@ fn without_a_common_package_info_is_legacy() {
 }
 
 #[test]
+fn infos_arrive_in_order_whatever_gets_lost() {
+    let mut w = World::pair(Transport::Udp);
+    let (placed, received) = w.confirmed_call();
+    let first = Cell::new(true);
+    w.lose = Box::new(move |m| m.starts_with(b"INFO") && first.replace(false));
+    for body in ["one", "two", "three"] {
+        w.info(0, placed, body).unwrap();
+    }
+    w.run_until(5000);
+    for body in ["one", "two", "three"] {
+        let body = Bytes::from_static(body.as_bytes());
+        assert_eq!(w.fact(1), Some(Fact::Informed { call: received, body, package: true }));
+        assert_eq!(w.fact(0), Some(Fact::InfoAnswered { call: placed, status: Some(Status::OK) }));
+    }
+}
+
+#[test]
+fn an_info_whose_connection_breaks_is_sent_again_on_another() {
+    let mut w = World::pair(Transport::Tcp);
+    let (placed, received) = w.confirmed_call();
+    w.info(0, placed, "IPTV INFO : Alive\r\n").unwrap();
+    // Before it arrives.
+    w.cut(0, StreamId::requested(0));
+    w.with(0, |agent, now, ctx| agent.on_stream_closed(now, StreamId::requested(0), ctx));
+    w.run_until(1000);
+    assert_eq!(w.fact(0), Some(Fact::InfoAnswered { call: placed, status: Some(Status::OK) }));
+    assert!(w.facts_left(1).iter().any(|f| matches!(f, Fact::Informed { call, .. } if *call == received)));
+    w.listening = false;
+    w.cut(0, StreamId::requested(1));
+    w.with(0, |agent, now, ctx| agent.on_stream_closed(now, StreamId::requested(1), ctx));
+    w.info(0, placed, "IPTV INFO : Alive\r\n").unwrap();
+    w.run_until(2000);
+    assert_eq!(w.fact(0), Some(Fact::InfoAnswered { call: placed, status: None }));
+    assert_eq!(w.fact(0), Some(Fact::Ended { call: placed, cause: EndCause::Lost }));
+}
+
+#[test]
 fn orders_that_make_no_sense_are_refused_and_change_nothing() {
     let mut w = World::pair(Transport::Udp);
     let (none, placed) = (CallId::placed(99), CallId::placed(1));
@@ -444,4 +481,43 @@ fn the_peers_bye_and_ours_may_cross() {
     w.run_until(100_000);
     assert!(w.is_quiet());
     assert!(w.facts_left(0).is_empty() && w.facts_left(1).is_empty());
+}
+
+#[test]
+fn k8_streams_have_a_limit() {
+    let limits = Limits { streams: 1, ..Limits::default() };
+    let mut w = World::new(vec![Config { limits, transport: Transport::Tcp, ..Config::new("0", addr(0)) }]);
+    w.invite(0, CallId::placed(1), addr(8)).unwrap();
+    w.invite(0, CallId::placed(2), addr(9)).unwrap();
+    assert_eq!(w.fact(0), Some(Fact::Failed { call: CallId::placed(2), cause: Failure::Unreachable }));
+    let (id, peer) = (StreamId::accepted(0), addr(7));
+    w.with(0, |agent, now, ctx| agent.on_stream_opened(now, id, peer, ctx));
+    assert_eq!(w.sides[0].agent.streams(), 1, "a further accepted one is closed");
+}
+
+#[test]
+fn k8_bytes_that_wait_for_a_stream_have_a_limit() {
+    let limits = Limits { unwritten: 1000, ..Limits::default() };
+    let mut w = World::new(vec![Config { limits, transport: Transport::Tcp, ..Config::new("0", addr(0)) }]);
+    w.invite(0, CallId::placed(1), addr(9)).unwrap();
+    w.invite(0, CallId::placed(2), addr(9)).unwrap();
+    assert_eq!(w.fact(0), Some(Fact::Failed { call: CallId::placed(2), cause: Failure::Unreachable }));
+    assert_eq!(w.fact(0), None);
+}
+
+#[test]
+fn a_stream_that_opens_after_it_was_given_up_is_closed() {
+    let config = Config {
+        stream_idle: Duration::from_secs(1),
+        transport: Transport::Tcp,
+        ..Config::new("0", addr(0))
+    };
+    let mut w = World::new(vec![config, Config::new("1", addr(1))]);
+    w.listening = false;
+    w.invite(0, CallId::placed(1), addr(1)).unwrap();
+    w.cancel(0, CallId::placed(1)).unwrap();
+    w.run_until(5000);
+    assert_eq!(w.sides[0].agent.streams(), 0);
+    w.with(0, |agent, now, ctx| agent.on_stream_opened(now, StreamId::requested(0), addr(1), ctx));
+    assert_eq!(w.sides[0].agent.streams(), 0);
 }

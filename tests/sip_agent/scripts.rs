@@ -255,6 +255,22 @@ fn wrong_requests_get_the_status_that_the_rfc_names() {
 }
 
 #[test]
+fn an_ack_confirms_the_invite_whose_number_it_repeats() {
+    let mut w = alone();
+    say(&mut w, &with_sdp(INVITE), "v=0\r\n");
+    let call = w.invited(0);
+    w.accept(0, call).unwrap();
+    let ok = w.sides[0].messages.last().unwrap().clone();
+    let tag = row(&ok, "To").and_then(|to| to.split("tag=").nth(1)).unwrap().to_string();
+    say(&mut w, &inside("ACK", 9, &tag), "");
+    assert_eq!(w.fact(0), None);
+    w.run_until(500);
+    assert_eq!(w.times(0, "200"), [0, 500]);
+    say(&mut w, &inside("ACK", 10, &tag), "");
+    assert_eq!(w.fact(0), Some(Fact::Confirmed { call }));
+}
+
+#[test]
 fn a_lower_cseq_gets_500_and_a_gap_is_taken() {
     let mut w = alone();
     let (tag, _) = bobs_call(&mut w);
@@ -265,11 +281,31 @@ fn a_lower_cseq_gets_500_and_a_gap_is_taken() {
 }
 
 #[test]
-fn a_re_invite_leaves_the_session_as_it_is() {
+fn a_re_invite_that_changes_nothing_refreshes_the_target() {
+    let mut w = alone();
+    let (tag, call) = bobs_call(&mut w);
+    let moved = with_sdp(&(inside("INVITE", 11, &tag) + "\nContact: <sip:bob@127.0.0.1:5079>"));
+    let answers = say(&mut w, &moved, "v=0\r\n");
+    assert_eq!(status(&answers), "200");
+    assert!(answers[0].ends_with(core::str::from_utf8(ANSWER).unwrap()));
+    w.run_until(600);
+    assert_eq!(w.times(0, "200"), [0, 0, 500], "until its ACK comes");
+    let other = with_sdp(&(inside("INVITE", 12, &tag) + "\nContact: <sip:bob@127.0.0.1:5069>"));
+    let answers = say(&mut w, &other, "v=0\r\n");
+    assert_eq!(status(&answers), "500", "one at a time");
+    assert!(row(&answers[0], "Retry-After").unwrap().parse::<u8>().unwrap() <= 10);
+    say(&mut w, &inside("ACK", 11, &tag), "");
+    assert_eq!(w.fact(0), None, "the policy knows it as confirmed already");
+    w.info(0, call, "IPTV INFO : Alive\r\n").unwrap();
+    assert!(w.sides[0].messages.last().unwrap().starts_with("INFO sip:bob@127.0.0.1:5079 SIP/2.0\r\n"));
+}
+
+#[test]
+fn a_re_invite_for_another_session_leaves_it_as_it_is() {
     let mut w = alone();
     let (tag, call) = bobs_call(&mut w);
     let again = with_sdp(&(inside("INVITE", 11, &tag) + "\nContact: <sip:bob@127.0.0.1:5069>"));
-    assert_eq!(status(&say(&mut w, &again, "v=0\r\n")), "488");
+    assert_eq!(status(&say(&mut w, &again, "v=0\r\nm=audio\r\n")), "488");
     assert_eq!(w.fact(0), None);
     w.info(0, call, "IPTV INFO : Alive\r\n").unwrap();
     assert!(w.sides[0].messages.last().unwrap().starts_with("INFO sip:bob@127.0.0.1:5069 SIP/2.0\r\n"));
@@ -530,8 +566,11 @@ fn a_469_to_our_info_leaves_the_call_alone() {
 fn requests_of_one_call_have_branches_and_numbers_of_their_own() {
     let mut w = alone();
     let (_, call) = bobs_call(&mut w);
-    for _ in 0..3 {
+    for n in 0..3 {
         w.info(0, call, "IPTV INFO : Alive\r\n").unwrap();
+        let info = w.sides[0].messages.last().unwrap().clone();
+        assert_eq!(row(&info, "CSeq"), Some(format!("{} INFO", n + 1).as_str()));
+        say(&mut w, &response_to(&info, "200 OK", "b0b"), "");
     }
     let infos: Vec<&String> = w.sides[0].messages.iter().filter(|m| m.starts_with("INFO")).collect();
     let mut vias: Vec<&str> = infos.iter().filter_map(|m| row(m, "Via")).collect();

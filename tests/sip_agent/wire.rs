@@ -42,6 +42,9 @@ enum Event {
     Closed { side: usize, id: StreamId },
 }
 
+/// Whether a datagram gets lost.
+pub(crate) type Luck = Box<dyn FnMut(&[u8]) -> bool>;
+
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) sides: Vec<Side>,
@@ -49,9 +52,8 @@ pub(crate) struct World {
     seq: u64,
     /// Both ends of each stream.
     streams: BTreeMap<(usize, StreamId), (usize, StreamId)>,
-    /// Whether to lose the n-th datagram.
-    pub(crate) lose: Box<dyn FnMut(u64, &[u8]) -> bool>,
-    datagrams: u64,
+    /// Whether to lose this datagram.
+    pub(crate) lose: Luck,
     /// Whether anybody listens for streams.
     pub(crate) listening: bool,
 }
@@ -78,8 +80,7 @@ impl World {
             events: BTreeMap::new(),
             seq: 0,
             streams: BTreeMap::new(),
-            lose: Box::new(|_, _| false),
-            datagrams: 0,
+            lose: Box::new(|_| false),
             listening: true,
         }
     }
@@ -126,8 +127,7 @@ impl World {
             Effect::Fact(fact) => self.sides[side].facts.push_back(fact),
             Effect::Send { to, payload } => {
                 self.note(side, &payload);
-                self.datagrams += 1;
-                if !(self.lose)(self.datagrams, &payload) {
+                if !(self.lose)(&payload) {
                     let from = self.sides[side].addr;
                     self.schedule(Event::Datagram { from, to, payload });
                 }

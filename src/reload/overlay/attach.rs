@@ -16,10 +16,12 @@ use super::exchange::{Answer, refuse, refuse_because};
 use super::receive::Incoming;
 use super::ring::Cause;
 use super::{Context, Failure, Overlay, Phase, Purpose, Task};
+use crate::bounded::Full;
 use crate::ids::NodeId;
 use crate::reload::codec::body::{AttachReqAns, CandidateType, IceCandidate, PingReq};
 use crate::reload::codec::{Body, Destination, ErrorCode, OverlayLinkType};
 use crate::reload::link::LinkEvent;
+use crate::reload::request::SENDS;
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -155,8 +157,8 @@ impl<T: Topology> Overlay<T> {
         learned_from: NodeId,
         ctx: &mut Context<'_>,
     ) {
-        let linked = self.connections.of(node).is_some_and(|c| c.attached);
-        if node == self.me || linked || self.is_attaching(node) || self.is_shunned(now, node) {
+        let known = node == self.me || self.topology.contains(node);
+        if known || self.is_attaching(now, node) || self.is_shunned(now, node) {
             return;
         }
         let mut list = vec![Destination::Node(node)];
@@ -167,9 +169,11 @@ impl<T: Topology> Overlay<T> {
         let _ = self.attach(now, list, ctx);
     }
 
-    /// Whether an Attach with this node is under way.
-    pub(super) fn is_attaching(&self, node: NodeId) -> bool {
-        self.attaches.contains_key(&node) || self.attach_request(node).is_some()
+    /// Whether an Attach with this node is under way, or its link has had no time yet to come up.
+    fn is_attaching(&self, now: Instant, node: NodeId) -> bool {
+        let patience = self.config.timers.request * SENDS.into();
+        self.attaches.get(&node).is_some_and(|since| now.since(*since) < patience)
+            || self.attach_request(node).is_some()
     }
 
     fn attach_request(&self, node: NodeId) -> Option<u64> {
@@ -238,7 +242,7 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// Remembers that a link to this node will come up. At the limit the oldest expectation goes.
-    fn expect_attach(&mut self, now: Instant, peer: NodeId) -> Result<(), crate::bounded::Full> {
+    fn expect_attach(&mut self, now: Instant, peer: NodeId) -> Result<(), Full> {
         if self.attaches.is_full() {
             let oldest = self.attaches.iter().min_by_key(|(_, since)| **since).map(|(n, _)| *n);
             oldest.and_then(|n| self.attaches.remove(&n));
@@ -250,6 +254,10 @@ impl<T: Topology> Overlay<T> {
     fn complete_attach(&mut self, now: Instant, peer: NodeId, ctx: &mut Context<'_>) {
         let Some(connection) = self.connections.of_mut(peer) else { return };
         connection.attached = true;
+        // Its Update may have overtaken the answer to the Attach.
+        if connection.update_seen && !connection.is_degraded() {
+            self.on_peer(now, peer, ctx);
+        }
         if self.is_joined() {
             self.send_update(now, peer, ctx);
         }

@@ -143,7 +143,7 @@ impl<T: Topology> Overlay<T> {
             self.handover.flights.remove(&key);
             if failed {
                 self.tasks.hasten(Task::Replicate, now + self.config.timers.hold_down);
-            } else {
+            } else if self.admission == Some(to) || self.is_replica_of(to, &key.1) {
                 self.storage.mark_placed(&key.1, version, to);
             }
         }
@@ -151,6 +151,11 @@ impl<T: Topology> Overlay<T> {
             self.adopt(now, to, key.1, ctx);
         }
         self.hand_over(now, ctx);
+    }
+
+    /// Whether a peer is to hold a replica of something that this node is responsible for.
+    fn is_replica_of(&self, peer: NodeId, resource: &ResourceId) -> bool {
+        self.is_responsible_for(resource) && self.topology.replicas().contains(&peer)
     }
 
     /// A peer holds something newer: fetches it, to take its place here (ST-16).

@@ -78,7 +78,7 @@ impl<T: Topology> Overlay<T> {
             self.admission = None;
         }
         self.handover.forget(peer);
-        self.storage.forget_placed(peer);
+        self.storage.keep_placed(|_, at| at != peer);
         self.on_admitting_peer_lost(now, peer, ctx);
         if !was_known || !self.is_joined() {
             return;
@@ -97,10 +97,17 @@ impl<T: Topology> Overlay<T> {
 
     /// Lets Updates and replicas follow from a change (CU10-3, CU10-8, CU10-9).
     fn note(&mut self, now: Instant, change: Change, replicas_after: Duration) {
+        if change.any() {
+            // Whoever is no replica of a value now may drop it, and become one again without it.
+            let (topology, replicas) = (&self.topology, self.topology.replicas());
+            let mine = |r: &ResourceId| r.to_u128().is_some_and(|place| topology.is_responsible(place));
+            self.storage.keep_placed(|resource, at| replicas.contains(&at) && mine(resource));
+        }
         if change.neighbors || change.range {
             self.tasks.hasten(Task::Update, now + self.config.timers.settle);
         }
-        if change.replicas || change.range {
+        // A predecessor farther away decides which replicas belong here no longer.
+        if change.any() {
             self.tasks.hasten(Task::Replicate, now + replicas_after);
         }
     }
@@ -205,6 +212,7 @@ impl<T: Topology> Overlay<T> {
                 for node in self.neighbors() {
                     self.send_update(now, node, ctx);
                 }
+                self.tasks.hasten(Task::Replicate, now + timers.settle);
                 self.again(now, Task::PeriodicUpdate, timers.update_interval, ctx);
             }
             Task::Neighbors => {
@@ -373,7 +381,8 @@ impl<T: Topology> Overlay<T> {
         self.on_lost(now, leaver, Cause::Left, ctx);
         if matches!(self.phase, Phase::Member) {
             let (ChordLeaveData::FromSuccessor(nodes) | ChordLeaveData::FromPredecessor(nodes)) = data;
-            self.consider(now, &nodes, leaver, ctx);
+            // The leaver told of them, but will not pass an Attach on any more.
+            self.consider(now, &nodes, self.me, ctx);
         }
     }
 }

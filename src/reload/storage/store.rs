@@ -374,10 +374,10 @@ impl Storage {
         self.resources.get(resource).is_some_and(|r| r.placed.contains(&at))
     }
 
-    /// A node may have lost what it held: it is given everything anew.
-    pub fn forget_placed(&mut self, at: NodeId) {
-        for here in self.resources.values_mut() {
-            here.placed.retain(|n| *n != at);
+    /// Forgets of which nodes it is known that they hold the present version, unless `keep` says so.
+    pub fn keep_placed(&mut self, keep: impl Fn(&ResourceId, NodeId) -> bool) {
+        for (resource, here) in &mut self.resources {
+            here.placed.retain(|at| keep(resource, *at));
         }
     }
 

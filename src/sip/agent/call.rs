@@ -1,10 +1,13 @@
 //! One call: an INVITE usage from its INVITE to its end.
 
+use super::fact::ContactParams;
 use crate::ids::StreamId;
 use crate::sip::dialog::Dialog;
-use crate::sip::msg::Request;
+use crate::sip::msg::{Method, Request};
 use crate::sip::transaction::{Branch, Key, Path};
 use crate::time::{Duration, Instant};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
 
@@ -47,7 +50,7 @@ pub(super) enum State {
     /// Placed; no final answer yet.
     Calling(Calling),
     /// Received; the policy has not answered yet.
-    Ringing(Ringing),
+    Ringing(Box<Ringing>),
     /// Received and accepted; the 200 waits for its ACK (RFC 3261 §13.3.1.4).
     Accepted(Accepted),
     /// Both sides know.
@@ -75,11 +78,30 @@ pub(super) struct Accepted {
     pub(super) key: Key,
     /// The CSeq number that the ACK repeats.
     pub(super) cseq: u32,
+    /// Whether this is a re-INVITE, which the policy knows nothing of.
+    pub(super) renewal: bool,
     pub(super) repeat_at: Instant,
     pub(super) interval: Duration,
     pub(super) give_up_at: Instant,
     /// A BYE that was ordered and must wait for the ACK (§15), with its body. From then on nothing is told any more.
     pub(super) bye: Option<Option<Bytes>>,
+}
+
+/// A request that the policy ordered inside a call.
+#[derive(Clone, Debug)]
+pub(super) struct Ordered {
+    pub(super) method: Method,
+    pub(super) body: Option<Bytes>,
+    /// It was sent again because its connection broke. That happens once.
+    pub(super) again: bool,
+}
+
+/// What both sides said about the media, for a re-INVITE that says it again.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) ours: Bytes,
+    pub(super) theirs: Bytes,
+    pub(super) params: ContactParams,
 }
 
 #[derive(Debug)]
@@ -91,15 +113,19 @@ pub(super) struct Call {
     pub(super) fallback: Path,
     /// Whether the peer named our Info-Package in Recv-Info.
     pub(super) package: bool,
-    /// INFO and OPTIONS under way.
-    pub(super) requests: usize,
+    /// What was offered and answered so far.
+    pub(super) session: Session,
+    /// INFO and OPTIONS: the first is under way, the others wait for its answer. Side by side a retransmitted one could
+    /// be overtaken, and would be answered 500 for its lower CSeq (§12.2.2).
+    pub(super) requests: VecDeque<Ordered>,
     /// Under which time it stands in the order of deadlines.
     pub(super) filed: Option<Instant>,
 }
 
 impl Call {
-    pub(super) fn new(state: State, fallback: Path) -> Self {
-        Call { state, dialog: None, fallback, package: false, requests: 0, filed: None }
+    pub(super) fn new(state: State, fallback: Path, session: Session) -> Self {
+        let requests = VecDeque::new();
+        Call { state, dialog: None, fallback, package: false, session, requests, filed: None }
     }
 
     /// Whether the policy has ended it already and is told nothing more.

@@ -1,6 +1,6 @@
 //! The called side (RFC 3261 §8.2, §9.2, §12.2.2, §13.3, §15.1.2; RFC 6086): what a request means, and what it is answered.
 
-use super::call::{Accepted, Call, Origin, Ringing, State};
+use super::call::{Accepted, Call, Origin, Ringing, Session, State};
 use super::caller::names_our_package;
 use super::compose::{ABLE, Built, Composer, TEXT, user_of};
 use super::{
@@ -14,6 +14,7 @@ use crate::sip::transaction::server::Verdict;
 use crate::sip::transaction::{Event, Key};
 use crate::stats::DropReason;
 use crate::time::Instant;
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use bytes::Bytes;
 
@@ -42,14 +43,22 @@ impl Agent {
             .accepted(&ringing.invite, source, tag, &sdp, &params)
             .map_err(|e| OrderError::BadValue(e.field))?;
         let key = ringing.key;
-        let (interval, timers) = (self.config.timers.t1, &self.config.timers);
-        let (repeat_at, give_up_at) = (now + interval, now + timers.t1_64());
-        let cseq = dialog.remote_cseq().unwrap_or_default();
-        c.state = State::Accepted(Accepted { key, cseq, repeat_at, interval, give_up_at, bye: None });
-        self.file(call, Some(repeat_at.min(give_up_at)));
+        (c.session.ours, c.session.params) = (sdp, params);
+        self.wait_for_ack(now, call, key, false);
         self.servers.respond(now, &key, Status::OK, response, &mut self.out);
         self.drain(now, ctx);
         Ok(())
+    }
+
+    /// The call's INVITE is answered with 200 now (§13.3.1.4).
+    fn wait_for_ack(&mut self, now: Instant, id: CallId, key: Key, renewal: bool) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let timers = &self.config.timers;
+        let (interval, repeat_at, give_up_at) = (timers.t1, now + timers.t1, now + timers.t1_64());
+        let cseq = call.dialog.as_ref().and_then(Dialog::remote_cseq).unwrap_or_default();
+        call.state =
+            State::Accepted(Accepted { key, cseq, renewal, repeat_at, interval, give_up_at, bye: None });
+        self.file(id, Some(repeat_at.min(give_up_at)));
     }
 
     /// Refuses a received call.
@@ -130,9 +139,9 @@ impl Agent {
             return self.refuse_unfit(now, origin, &request, key, &refusal);
         }
         let key = key.ok_or(DropReason::UnanswerableRequest)?;
-        match request.method() {
-            &Method::ACK => self.on_ack(now, &request, ctx),
-            &Method::CANCEL => self.on_cancel(now, origin, &request, key, ctx),
+        match *request.method() {
+            Method::ACK => self.on_ack(now, &request, ctx),
+            Method::CANCEL => self.on_cancel(now, origin, &request, key, ctx),
             _ => match DialogId::of_request(&request.headers) {
                 Some(id) => self.on_inside(now, origin, request, key, &id, ctx),
                 None => self.on_outside(now, origin, request, key, ctx),
@@ -231,7 +240,7 @@ impl Agent {
         if number != Some(accepted.cseq) {
             return Err(DropReason::StrayMessage);
         }
-        let bye = accepted.bye.take();
+        let (bye, renewal) = (accepted.bye.take(), accepted.renewal);
         call.state = State::Confirmed;
         if request.headers.recv_info().is_some() {
             call.package = ours && names_our_package(&request.headers);
@@ -239,6 +248,7 @@ impl Agent {
         self.file(id, None);
         match bye {
             Some(body) => self.hang_up(now, id, body.as_ref(), ctx),
+            None if renewal => {}
             None => ctx.effects.fact(Fact::Confirmed { call: id }),
         }
         Ok(())
@@ -286,9 +296,9 @@ impl Agent {
         key: Key,
         ctx: &mut Context<'_>,
     ) -> Done {
-        match request.method() {
-            &Method::INVITE => self.on_invite(now, origin, request, key, ctx),
-            &Method::OPTIONS => {
+        match *request.method() {
+            Method::INVITE => self.on_invite(now, origin, request, key, ctx),
+            Method::OPTIONS => {
                 let response = self.composer.capabilities(&request, origin.addr, &key.to_tag());
                 self.answer(now, origin, &request, key, Status::OK, response)
             }
@@ -332,9 +342,12 @@ impl Agent {
         }
         self.received = self.received.wrapping_add(1);
         let package = self.config.info_package && names_our_package(&request.headers);
-        let state = State::Ringing(Ringing { key, invite: request, origin });
+        let theirs = Bytes::copy_from_slice(request.body());
+        let session = Session { ours: Bytes::new(), theirs, params: ContactParams::default() };
+        let state = State::Ringing(Box::new(Ringing { key, invite: request, origin }));
         self.dialogs.insert(dialog.id(), id);
-        self.calls.insert(id, Call { dialog: Some(dialog), package, ..Call::new(state, origin.path()) });
+        let call = Call::new(state, origin.path(), session);
+        self.calls.insert(id, Call { dialog: Some(dialog), package, ..call });
         self.file(id, Some(now + self.config.ring));
         ctx.effects.fact(Fact::Invited { call: id, invitation });
         Ok(())
@@ -380,24 +393,54 @@ impl Agent {
         }
         // A peer that has connected anew is answered there from now on.
         call.fallback = origin.path();
-        match request.method() {
-            &Method::BYE => self.on_bye(now, origin, &request, key, id, ctx),
-            &Method::INFO => self.on_info(now, origin, &request, key, id, ctx),
-            &Method::INVITE => {
-                let status = match &call.state {
+        match *request.method() {
+            Method::BYE => self.on_bye(now, origin, &request, key, id, ctx),
+            Method::INFO => self.on_info(now, origin, &request, key, id, ctx),
+            Method::INVITE => {
+                let unchanged = call.session.theirs == *request.body();
+                match &call.state {
                     // Glare: each waits for the other (§14.2).
-                    State::Calling(_) => Status::REQUEST_PENDING,
-                    State::Ringing(_) => Status::SERVER_INTERNAL_ERROR,
-                    // Sessions are not changed: who wants another one calls anew. The old one goes on.
-                    State::Accepted(_) | State::Confirmed => Status::NOT_ACCEPTABLE_HERE,
-                };
-                self.answer_status(now, origin, &request, key, status)
+                    State::Calling(_) => {
+                        self.answer_status(now, origin, &request, key, Status::REQUEST_PENDING)
+                    }
+                    State::Ringing(_) | State::Accepted(_) => {
+                        let status = Status::SERVER_INTERNAL_ERROR;
+                        let response = Composer::response(&request, origin.addr, status, &dialog.local_tag)
+                            .header(Name::RETRY_AFTER, ctx.entropy.below(11));
+                        self.answer(now, origin, &request, key, status, response.finish())
+                    }
+                    State::Confirmed if unchanged => self.on_renewal(now, origin, &request, key, id),
+                    // Who wants another session calls anew. The one that is there goes on.
+                    State::Confirmed => {
+                        self.answer_status(now, origin, &request, key, Status::NOT_ACCEPTABLE_HERE)
+                    }
+                }
             }
             _ => {
                 let response = self.composer.capabilities(&request, origin.addr, &dialog.local_tag);
                 self.answer(now, origin, &request, key, Status::OK, response)
             }
         }
+    }
+
+    /// A re-INVITE that offers what was agreed already (§14.2): a target refresh, or a sign of life.
+    fn on_renewal(&mut self, now: Instant, origin: Origin, request: &Request, key: Key, id: CallId) -> Done {
+        let path = origin.reply_path(request).ok_or(DropReason::UnanswerableRequest)?;
+        let call = self.calls.get_mut(&id).ok_or(DropReason::StrayMessage)?;
+        let (tag, Session { ours, params, .. }) = (key.to_tag(), &call.session);
+        let response = self
+            .composer
+            .accepted(request, origin.addr, &tag, ours, params)
+            .map_err(|_| DropReason::UnanswerableRequest)?;
+        if self.servers.open(now, key, path, Some(Bytes::new()), None).is_err() {
+            return self.answer_statelessly(origin, request, key);
+        }
+        if let Some(dialog) = &mut call.dialog {
+            dialog.refresh_target(&request.headers);
+        }
+        self.wait_for_ack(now, id, key, true);
+        self.servers.respond(now, &key, Status::OK, response, &mut self.out);
+        Ok(())
     }
 
     /// §15.1.2

@@ -1,7 +1,7 @@
 //! The calling side (RFC 3261 §8.1, §9.1, §12.2.1, §13.2, §15.1.1): placed calls, requests inside dialogs, and what their
 //! responses mean.
 
-use super::call::{Call, Calling, Origin, State};
+use super::call::{Call, Calling, Ordered, Origin, Session, State};
 use super::compose::{Built, Composer, Content, Opening};
 use super::{
     Agent, Context, EndCause, Fact, Failure, INFO_PACKAGE, Offer, OrderError, Peer, Refusal, Target,
@@ -52,7 +52,8 @@ impl Agent {
             .request(now, request, Use::Invite(call), &mut self.out)
             .map_err(|_| OrderError::Limit("client transactions"))?;
         let state = State::Calling(Calling { branch, proceeding: false, cancelled: false });
-        self.calls.insert(call, Call::new(state, path));
+        let session = Session { ours: offer.sdp, theirs: Bytes::new(), params: offer.params };
+        self.calls.insert(call, Call::new(state, path, session));
         self.file(call, Some(now + self.config.ring));
         self.drain(now, ctx);
         Ok(())
@@ -73,7 +74,9 @@ impl Agent {
         }
     }
 
-    /// Sends an INFO in an answered call: in the package when both sides offered it, as a legacy INFO otherwise.
+    /// Sends an INFO in an answered call: in the package when both sides offered it, as a legacy INFO otherwise. The
+    /// INFOs of a call are sent in order, each after the answer to the one before. One whose connection broke is sent
+    /// again, and so may arrive twice.
     pub fn info(
         &mut self,
         now: Instant,
@@ -81,14 +84,13 @@ impl Agent {
         body: Bytes,
         ctx: &mut Context<'_>,
     ) -> Result<(), OrderError> {
-        let package = self.calls.get(&call).is_some_and(|c| c.package);
-        self.request(now, call, Method::INFO, Some(&body), package, ctx)
+        self.order(now, call, Ordered { method: Method::INFO, body: Some(body), again: false }, ctx)
     }
 
     /// Asks the peer of an answered call for a sign of life (OPTIONS). The answer is a [`Fact::RoundTrip`], or
     /// [`Fact::Ended`] when there is none.
     pub fn options(&mut self, now: Instant, call: CallId, ctx: &mut Context<'_>) -> Result<(), OrderError> {
-        self.request(now, call, Method::OPTIONS, None, false, ctx)
+        self.order(now, call, Ordered { method: Method::OPTIONS, body: None, again: false }, ctx)
     }
 
     /// Ends an answered call. A BYE that must wait for the ACK of our 200 (RFC 3261 §15) is sent when that arrives.
@@ -114,29 +116,62 @@ impl Agent {
     }
 
     /// A request of an answered call that the policy wants the answer of.
-    fn request(
+    fn order(
         &mut self,
         now: Instant,
         id: CallId,
-        method: Method,
-        body: Option<&Bytes>,
-        package: bool,
+        request: Ordered,
         ctx: &mut Context<'_>,
     ) -> Result<(), OrderError> {
-        let call = self.calls.get(&id).filter(|c| !c.is_silent()).ok_or(OrderError::UnknownCall)?;
+        let call = self.calls.get_mut(&id).filter(|c| !c.is_silent()).ok_or(OrderError::UnknownCall)?;
         if !call.is_answered() {
             return Err(OrderError::WrongState);
         }
-        if call.requests >= self.config.limits.requests_per_call {
+        if call.requests.len() >= self.config.limits.requests_per_call {
             return Err(OrderError::Limit("requests in this call"));
         }
-        let reminder = if method == Method::INFO { Use::Info(id) } else { Use::Options(id) };
-        self.send_inside(now, id, method, &Content { body, package }, reminder, ctx)?;
-        if let Some(call) = self.calls.get_mut(&id) {
-            call.requests += 1;
+        call.requests.push_back(request);
+        if call.requests.len() == 1
+            && let Err(error) = self.send_first(now, id, ctx)
+        {
+            self.calls.get_mut(&id).and_then(|c| c.requests.pop_back());
+            return Err(error);
         }
         self.drain(now, ctx);
         Ok(())
+    }
+
+    /// Sends the request whose turn it is.
+    fn send_first(&mut self, now: Instant, id: CallId, ctx: &mut Context<'_>) -> Result<(), OrderError> {
+        let call = self.calls.get(&id).ok_or(OrderError::UnknownCall)?;
+        let Some(request) = call.requests.front().cloned() else { return Ok(()) };
+        let is_info = request.method == Method::INFO;
+        let reminder = if is_info { Use::Info(id) } else { Use::Options(id) };
+        let content = Content { body: request.body.as_ref(), package: call.package && is_info };
+        self.send_inside(now, id, request.method, &content, reminder, ctx)
+    }
+
+    /// The request under way is done with: the next one's turn. One that cannot be sent counts as unanswered.
+    fn send_next(&mut self, now: Instant, id: CallId, ctx: &mut Context<'_>) {
+        let next = |call: &mut Call| {
+            call.requests.pop_front();
+            call.requests.front().map(|r| r.method == Method::INFO)
+        };
+        while let Some(is_info) = self.calls.get_mut(&id).and_then(next) {
+            if self.send_first(now, id, ctx).is_ok() {
+                break;
+            }
+            if is_info {
+                self.tell(id, Fact::InfoAnswered { call: id, status: None }, ctx);
+            }
+        }
+    }
+
+    /// Sends the request under way once more, when its connection broke for the first time.
+    fn send_again(&mut self, now: Instant, id: CallId, ctx: &mut Context<'_>) -> bool {
+        let first = self.calls.get_mut(&id).and_then(|c| c.requests.front_mut());
+        let fresh = first.is_some_and(|r| !core::mem::replace(&mut r.again, true));
+        fresh && self.send_first(now, id, ctx).is_ok()
     }
 
     /// Begins a transaction inside a call's dialog.
@@ -234,11 +269,15 @@ impl Agent {
                     self.remove(id);
                 }
             }
-            Use::Info(id) => {
-                self.tell(id, Fact::InfoAnswered { call: id, status: None }, ctx);
+            Use::Info(id) | Use::Options(id) => {
+                if cause == Failure::Unreachable && self.send_again(now, id, ctx) {
+                    return;
+                }
+                if user == Use::Info(id) {
+                    self.tell(id, Fact::InfoAnswered { call: id, status: None }, ctx);
+                }
                 self.lose(now, id, ctx);
             }
-            Use::Options(id) => self.lose(now, id, ctx),
         }
     }
 
@@ -284,13 +323,13 @@ impl Agent {
         status: Status,
         ctx: &mut Context<'_>,
     ) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        call.requests = call.requests.saturating_sub(1);
         if user == Use::Info(id) {
             self.tell(id, Fact::InfoAnswered { call: id, status: Some(status) }, ctx);
         }
         if matches!(status, Status::NO_SUCH_CALL | Status::REQUEST_TIMEOUT) {
             self.lose(now, id, ctx);
+        } else {
+            self.send_next(now, id, ctx);
         }
     }
 
@@ -376,6 +415,7 @@ impl Agent {
                 }
                 self.dialogs.insert(dialog.id(), id);
                 call.state = State::Confirmed;
+                call.session.theirs = Bytes::copy_from_slice(response.body());
                 call.fallback = origin.path();
                 call.package = self.config.info_package && names_our_package(&response.headers);
                 self.file(id, None);

@@ -232,7 +232,8 @@ impl Composer {
             response = response.contact(&peer.to_contact());
         }
         if let Some(after) = refusal.retry_after {
-            response = response.header(Name::RETRY_AFTER, after.as_secs().max(1));
+            // Whole seconds, and never sooner than it was meant.
+            response = response.header(Name::RETRY_AFTER, after.as_millis().div_ceil(1000).max(1));
         }
         response.finish()
     }

@@ -19,7 +19,8 @@ pub enum Transport {
 /// What an agent is told once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The SIP socket as peers reach it: it stands in Via and Contact. UDP and TCP share the port.
+    /// The SIP socket as peers reach it, never the unspecified address: it stands in Via and Contact, and a response
+    /// whose Via says something else is not ours. UDP and TCP share the port.
     pub local: SocketAddr,
     /// The user part of this node's SIP URI: "1", "source".
     pub name: String,
@@ -83,7 +84,7 @@ pub struct Limits {
     pub unwritten: usize,
     /// The largest request that goes by UDP when both are possible (RFC 3261 §18.1.1).
     pub datagram: usize,
-    /// Requests under way at a time inside one call (INFO and OPTIONS). A further order is an error.
+    /// INFO and OPTIONS that were ordered inside one call and not answered yet. A further order is an error.
     pub requests_per_call: usize,
 }
 

@@ -105,6 +105,30 @@ enum Use {
 }
 
 /// A SIP user agent.
+///
+/// ```
+/// use p2piptv::effect::{Effect, Effects};
+/// use p2piptv::env::Seeded;
+/// use p2piptv::ids::CallId;
+/// use p2piptv::sip::agent::{Agent, Config, ContactParams, Context, Offer, Target};
+/// use p2piptv::time::Instant;
+///
+/// # fn main() -> Result<(), Box<dyn core::error::Error>> {
+/// let mut agent = Agent::new(Config::new("1", "127.0.0.1:5062".parse()?))?;
+/// let (mut entropy, mut effects) = (Seeded::new(1), Effects::new());
+/// let mut ctx = Context { entropy: &mut entropy, effects: &mut effects };
+/// let target = Target { addr: "127.0.0.1:5060".parse()?, transport: None, user: "100".into(), to: None };
+/// let offer = Offer { sdp: "v=0\r\n".into(), urgent: false, params: ContactParams::default() };
+/// agent.invite(Instant::ZERO, CallId::placed(1), target, offer, &mut ctx)?;
+/// assert!(matches!(ctx.effects.pop(), Some(Effect::Send { .. })));
+/// // Nobody answers: sent at 0, 500, 1500, 3500 ms ..., given up after 64 * T1.
+/// while let Some(deadline) = agent.deadline() {
+///     agent.handle_timeout(deadline, &mut ctx);
+/// }
+/// let sends = ctx.effects.drain().filter(|e| matches!(e, Effect::Send { .. })).count();
+/// assert_eq!(sends, 6);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Agent {
     config: Config,
@@ -175,7 +199,8 @@ impl Agent {
         self.on_message(now, Origin { addr: from, stream: None }, message, ctx)
     }
 
-    /// A stream is open: accepted by the host, or asked for with `Effect::Connect`.
+    /// A stream is open: accepted by the host, or asked for with `Effect::Connect`. The agent numbers those that it asks
+    /// for from [`StreamId::requested`]`(0)` on.
     pub fn on_stream_opened(&mut self, now: Instant, id: StreamId, peer: SocketAddr, ctx: &mut Context<'_>) {
         self.streams.on_opened(now, id, peer, ctx.effects);
     }
@@ -214,8 +239,8 @@ impl Agent {
 
     /// A stream is closed, or could not be opened.
     pub fn on_stream_closed(&mut self, now: Instant, id: StreamId, ctx: &mut Context<'_>) {
-        if let Some(peer) = self.streams.remove(id) {
-            self.clients.on_stream_closed(now, id, peer, &mut self.out);
+        if self.streams.remove(id) {
+            self.clients.on_stream_closed(now, id, &mut self.out);
             self.drain(now, ctx);
         }
     }
@@ -238,9 +263,9 @@ impl Agent {
             }
             self.on_call_timeout(now, id, ctx);
         }
-        while let Some((id, peer)) = self.streams.pop_idle(now) {
+        while let Some(id) = self.streams.pop_idle(now) {
             ctx.effects.push(Effect::Close { stream: id });
-            self.clients.on_stream_closed(now, id, peer, &mut self.out);
+            self.clients.on_stream_closed(now, id, &mut self.out);
             self.drain(now, ctx);
         }
     }
@@ -273,9 +298,10 @@ impl Agent {
             match event {
                 Event::Send { path: Path::Datagram(to), bytes, .. } => ctx.effects.send(to, bytes),
                 Event::Send { path: Path::Stream { id, to }, bytes, client } => {
-                    let sent = self.streams.send(now, id, to, bytes, ctx.effects);
-                    if let (Err(_), Some(branch)) = (sent, client) {
-                        self.clients.on_transport_error(now, branch, &mut self.out);
+                    match (self.streams.send(now, id, to, bytes, ctx.effects), client) {
+                        (Ok(stream), Some(branch)) => self.clients.on_sent(branch, stream),
+                        (Err(_), Some(branch)) => self.clients.on_transport_error(now, branch, &mut self.out),
+                        (_, None) => {}
                     }
                 }
                 Event::TimedOut { user, .. } => self.on_no_response(now, user, Failure::Timeout, ctx),

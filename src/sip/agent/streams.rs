@@ -155,24 +155,25 @@ impl Streams {
         Some(&mut stream.framer)
     }
 
-    /// Forgets a stream; tells its other end.
-    pub(super) fn remove(&mut self, id: StreamId) -> Option<SocketAddr> {
-        let stream = self.streams.remove(&id)?;
+    /// Forgets a stream; tells whether there was one.
+    pub(super) fn remove(&mut self, id: StreamId) -> bool {
+        let Some(stream) = self.streams.remove(&id) else { return false };
         if self.by_peer.get(&stream.peer) == Some(&id) {
             self.by_peer.remove(&stream.peer);
         }
         self.looks.retain(|&(_, looked)| looked != id);
-        Some(stream.peer)
+        true
     }
 
     /// Takes the next stream that nobody has used for the idle time out of the table.
-    pub(super) fn pop_idle(&mut self, now: Instant) -> Option<(StreamId, SocketAddr)> {
+    pub(super) fn pop_idle(&mut self, now: Instant) -> Option<StreamId> {
         while let Some(&(at, id)) = self.looks.first().filter(|(at, _)| *at <= now) {
             self.looks.remove(&(at, id));
             let Some(stream) = self.streams.get(&id) else { continue };
             let due = stream.used + self.idle;
             if due <= now {
-                return self.remove(id).map(|peer| (id, peer));
+                self.remove(id);
+                return Some(id);
             }
             self.looks.insert((due, id));
         }

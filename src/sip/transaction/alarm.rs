@@ -67,3 +67,30 @@ impl Alarm {
         Some(Ring::Repeat)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_configuration_makes_an_alarm_spin() {
+        let exit = Instant::from_millis(10);
+        let mut a = Alarm::doubling(Instant::ZERO, Duration::ZERO, Duration::ZERO, exit);
+        let mut rings = 0;
+        while let Some(at) = a.deadline() {
+            a.ring(at);
+            assert!(a.deadline().is_none_or(|next| next > at));
+            rings += 1;
+        }
+        assert_eq!(rings, 10, "every millisecond, and the exit");
+        assert_eq!(a.ring(Instant::FAR_FUTURE), None);
+    }
+
+    #[test]
+    fn an_exit_goes_before_a_repetition() {
+        let at = Instant::from_millis(500);
+        let mut a = Alarm::doubling(Instant::ZERO, Duration::from_millis(500), Duration::MAX, at);
+        assert_eq!(a.ring(at), Some(Ring::Exit));
+        assert_eq!(a.deadline(), None);
+    }
+}

@@ -350,14 +350,16 @@ impl<U: Copy> Clients<U> {
         self.file(branch);
     }
 
-    /// A stream to `peer` is gone, and with it whatever was not answered.
-    pub fn on_stream_closed(&mut self, now: Instant, id: StreamId, peer: SocketAddr, out: &mut Outbox<U>) {
-        let uses = |path: Path| match path {
-            Path::Datagram(_) => false,
-            Path::Stream { id: Some(used), .. } => used == id,
-            Path::Stream { id: None, to } => to == peer,
-        };
-        self.fail_all(now, uses, out);
+    /// The request went out on this stream.
+    pub fn on_sent(&mut self, branch: Branch, stream: StreamId) {
+        if let Some(Entry { path: Path::Stream { id, .. }, .. }) = self.entries.get_mut(&branch) {
+            *id = Some(stream);
+        }
+    }
+
+    /// A stream is gone, and with it whatever was not answered.
+    pub fn on_stream_closed(&mut self, now: Instant, stream: StreamId, out: &mut Outbox<U>) {
+        self.fail_all(now, |path| matches!(path, Path::Stream { id: Some(id), .. } if id == stream), out);
     }
 
     /// Datagrams to this address do not arrive.

@@ -62,3 +62,73 @@ impl fmt::Debug for Key {
         self.0.iter().take(4).try_for_each(|b| write!(f, "{b:02x}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::msg::Message;
+    use super::*;
+    use bytes::Bytes;
+
+    fn key(text: &str, from: &str) -> Option<Key> {
+        let text: String = text.lines().map(|l| format!("{}\r\n", l.trim())).collect();
+        let message = Message::parse(Bytes::from(text + "\r\n")).unwrap();
+        let Message::Request(request) = message else { panic!("a response") };
+        Key::of(&request, from.parse().unwrap())
+    }
+
+    const INVITE: &str = "INVITE sip:a@b SIP/2.0
+        Via: SIP/2.0/UDP Host.example.org:5062;branch=z9hG4bKx
+        From: <sip:bob@example.org>;tag=b
+        To: <sip:source@example.org>
+        Call-ID: c1
+        CSeq: 7 INVITE";
+
+    fn of(text: &str) -> Option<Key> {
+        key(text, "10.0.0.1")
+    }
+
+    #[test]
+    fn branch_sent_by_method_and_source_make_the_key() {
+        let first = of(INVITE);
+        assert!(first.is_some());
+        for (from, to) in [("Host.ex", "hOST.ex"), ("c1", "other"), ("tag=b", "tag=c"), ("INVITE", "ACK")] {
+            assert_eq!(of(&INVITE.replace(from, to)), first, "{to}");
+        }
+        for (from, to) in [("bKx", "bKy"), (":5062", ":5063"), ("INVITE", "CANCEL"), ("INVITE", "INFO")] {
+            assert_ne!(of(&INVITE.replace(from, to)), first, "{to}");
+        }
+        assert_ne!(key(INVITE, "10.0.0.2"), first);
+    }
+
+    #[test]
+    fn without_the_cookie_the_rules_of_rfc_2543_hold() {
+        for branch in ["", ";branch=1", ";branch=z9hG4bK"] {
+            let old = INVITE.replace(";branch=z9hG4bKx", branch);
+            let first = of(&old);
+            assert!(first.is_some());
+            let ack =
+                old.replace("INVITE", "ACK").replace("source@example.org>", "source@example.org>;tag=s");
+            assert_eq!(of(&ack), first, "the ACK finds its INVITE");
+            for (from, to) in
+                [("c1", "c2"), ("tag=b", "tag=c"), ("a@b", "a@c"), ("7 INV", "8 INV"), (":5062", ":1")]
+            {
+                assert_ne!(of(&old.replace(from, to)), first, "{to}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_what_it_is_made_of_there_is_no_key() {
+        let without = |name: &str| -> String {
+            INVITE.lines().filter(|l| !l.trim().starts_with(name)).map(|l| format!("{l}\n")).collect()
+        };
+        assert_eq!(of(&without("Via")), None);
+        assert_eq!(of(&without("Call-ID").replace("z9hG4bK", "")), None);
+    }
+
+    #[test]
+    fn the_tag_of_a_refusal_is_a_token_of_64_bits() {
+        let tag = of(INVITE).unwrap().to_tag();
+        assert!(tag.len() == 16 && tag.bytes().all(|b| b.is_ascii_hexdigit()));
+    }
+}

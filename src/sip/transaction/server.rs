@@ -269,3 +269,14 @@ impl<U: Copy> Servers<U> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn k8_a_transaction_is_small() {
+        // Beside its response, which is one allocation of the response's size.
+        assert!(size_of::<(Key, Entry<Option<crate::ids::CallId>>)>() <= 256);
+    }
+}
