@@ -5,8 +5,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a broken law has to stop the fuzzer")]
 
-use crate::ids::StreamId;
-use crate::node::{Datagram, Output, StreamInput};
+use crate::env::{InsecureIdentity, Seeded};
+use crate::ids::{ChannelName, NodeId, StreamId};
+use crate::node::{Addresses, Config, Datagram, Node, Output, StreamInput};
 use crate::reload::codec::{ForwardingHeader, Frame, Message as ReloadMessage};
 use crate::rtp::{header, mp2t, rtcp};
 use crate::sim::{Checked, Machine};
@@ -17,7 +18,8 @@ use crate::sip::msg::{
 use crate::sip::sdp::SessionDescription;
 use crate::sip::stream::Framer;
 use crate::stats::Plane;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, UnixMillis};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
@@ -156,6 +158,27 @@ pub fn rtp(data: &[u8]) {
     if let Ok(compound) = rtcp::parse(&bytes) {
         let _ = alloc::format!("{compound:?}");
     }
+}
+
+/// A whole node under any calls. The first byte says whether it founds an overlay and publishes a channel, or joins one
+/// and watches.
+pub fn node_ops(data: &[u8]) {
+    let Some((&role, script)) = data.split_first() else { return };
+    let addresses =
+        Addresses { overlay: address(9, 6084), signalling: address(9, 5060), media: address(9, 5004) };
+    let identity = InsecureIdentity::new(NodeId([9; NodeId::LEN]));
+    let config = Config::new("nine", "overlay.example.org", addresses);
+    let mut node = Node::new(config, Box::new(Seeded::new(9)), Box::new(identity)).unwrap();
+    node.handle_wall_clock(Instant::ZERO, UnixMillis(1_767_225_600_000));
+    let channel = ChannelName::new("100").unwrap();
+    if role.is_multiple_of(2) {
+        node.create(Instant::ZERO).unwrap();
+        let _ = node.publish(Instant::ZERO, &channel, &[]);
+    } else {
+        node.join(Instant::ZERO, &[address(0, 5060)]).unwrap();
+        let _ = node.tune(Instant::ZERO, &channel);
+    }
+    operate(node, script);
 }
 
 /// One thing that a host may do to a machine.

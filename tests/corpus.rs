@@ -64,4 +64,5 @@ targets! {
     sdp;
     iptv_body;
     rtp;
+    node_ops;
 }
