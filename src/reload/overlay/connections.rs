@@ -156,10 +156,8 @@ impl Connections {
     pub(super) fn close(&mut self, address: SocketAddr) -> Option<Connection> {
         let connection = self.links.remove(&address)?;
         self.timers.clear(&address);
-        if let Some(node) = connection.node {
-            if self.by_node.get(&node) == Some(&address) {
-                self.by_node.remove(&node);
-            }
+        if let Some(node) = connection.node.filter(|n| self.by_node.get(n) == Some(&address)) {
+            self.by_node.remove(&node);
         }
         Some(connection)
     }

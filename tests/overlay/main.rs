@@ -1,0 +1,4 @@
+//! The overlay from outside: many of them on a small network, and one of them byte by byte.
+
+mod network;
+mod wire;
