@@ -19,7 +19,7 @@ pub trait Entropy: Send {
 
     /// A number in `0..n`; 0 when `n` is 0. The bias is below 2^-32 for any `n` that fits into 32 bits.
     fn below(&mut self, n: u64) -> u64 {
-        if n == 0 { 0 } else { (u128::from(self.next_u64()) * u128::from(n) >> 64) as u64 }
+        if n == 0 { 0 } else { ((u128::from(self.next_u64()) * u128::from(n)) >> 64) as u64 }
     }
 }
 

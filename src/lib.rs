@@ -1,6 +1,95 @@
 //! Peer-to-peer live television as pure protocol state machines.
+//!
+//! A source registers a channel in a [RELOAD](reload) overlay (RFC 6940). A viewer looks it up there and asks the
+//! provider for it with a [SIP](sip) INVITE. When the source is full it elects viewers as **relayers** by SIP INFO, which
+//! register themselves too and serve the next viewers, so that the media flows as [RTP](rtp) down a tree. When a
+//! relayer vanishes, the [policy](iptv) of its children finds them another parent.
+//!
+//! This crate does no input or output: no sockets, no clock, no threads, no `async`, no `unsafe`; it needs `alloc` and
+//! nothing of `std`. A [`Node`](node::Node) is a value that turns packets and time into packets and time.
+//!
+//! # The map of the house
+//!
+//! ```text
+//! your host          sockets, clocks, files, players
+//! ────────────────────────────────────────────────────────────────────────────────────────
+//! node               wires the three planes and the policy; owns the output queue
+//! iptv               who feeds whom: election, keep-alive, repair. No bytes, no addresses
+//! reload::overlay    sip::agent           rtp::relay        one machine for each plane
+//! link request       transaction dialog   window reception  the small machines, each one figure of an RFC
+//! storage · chord
+//! reload::codec      sip::msg sdp body    rtp::header rtcp  bytes ↔ values; no state, no time
+//! wire time bounded env ids effect stats                    the ground floor
+//! ```
+//!
+//! Facts go up, orders go down, once for each input: a packet becomes a fact of its plane, the policy answers it with
+//! orders, orders become packets. No layer calls upwards, and the planes do not know each other.
+//!
+//! # The loop, in six steps
+//!
+//! 1. Wait for a datagram, for a stream, or for [`deadline`](node::Node::deadline).
+//! 2. Read your clock once: that is `now`.
+//! 3. Hand in what has come: [`handle_datagram`](node::Node::handle_datagram),
+//!    [`handle_stream`](node::Node::handle_stream).
+//! 4. If the deadline has come, call [`handle_timeout`](node::Node::handle_timeout). Too early does no harm.
+//! 5. Drain [`poll_output`](node::Node::poll_output) and do what it says, in that order.
+//! 6. Ask for the next `deadline`, and go to 1.
+//!
+//! ```
+//! use p2piptv::env::{InsecureIdentity, Seeded};
+//! use p2piptv::ids::{ChannelName, NodeId};
+//! use p2piptv::node::{Addresses, Config, Event, Node, Output};
+//! use p2piptv::time::{Instant, UnixMillis};
+//!
+//! let addresses = Addresses {
+//!     overlay: "192.0.2.1:6084".parse()?,
+//!     signalling: "192.0.2.1:5060".parse()?,
+//!     media: "192.0.2.1:5004".parse()?,
+//! };
+//! let config = Config::new("alice", "tv.example", addresses);
+//! // A real host lends the system's randomness, and an identity that is not called insecure.
+//! let (entropy, identity) = (Seeded::new(1), InsecureIdentity::new(NodeId([7; 16])));
+//! let mut node = Node::new(config, Box::new(entropy), Box::new(identity))?;
+//!
+//! let mut now = Instant::ZERO;
+//! node.handle_wall_clock(now, UnixMillis(1_700_000_000_000));
+//! node.create(now)?; // the first node of its overlay; all others `join`
+//!
+//! let mut published = false;
+//! while !published {
+//!     while let Some(output) = node.poll_output() {
+//!         match output {
+//!             Output::Event(Event::Joined) => {
+//!                 node.publish(now, &ChannelName::new("100").expect("a legal name"), &[])?;
+//!             }
+//!             Output::Event(Event::Published { .. }) => published = true,
+//!             _ => {} // Transmit, Connect, Write, Close, Media: your sockets' work
+//!         }
+//!     }
+//!     // Nothing has come in, so the next thing that happens is a timer.
+//!     now = node.deadline().unwrap_or(now);
+//!     node.handle_timeout(now);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `examples/two_nodes.rs` goes on from here with a second node that watches; `examples/iptv` is a complete host.
+//!
+//! # What you can rely on
+//!
+//! Checked after every step of every simulation, property test and fuzz run:
+//!
+//! * Inputs never fail and never panic: a packet is used, or dropped and counted with its
+//!   [reason](stats::DropReason).
+//! * Any call in any order is legal. An older `now` counts as the last one; a late call catches up.
+//! * While output waits, `deadline()` is the last `now`; once drained it is later, or `None`. Waking exactly at the
+//!   deadline makes progress, waking earlier does nothing.
+//! * Whatever a peer can make grow has a limit with a name, in the `Limits` of each configuration.
+//! * The same configuration, seed and calls give the same outputs, byte for byte.
 
 #![cfg_attr(not(feature = "std"), no_std)]
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub)]
 
 extern crate alloc;
 
@@ -8,6 +97,9 @@ pub mod bounded;
 pub mod chord;
 pub mod effect;
 pub mod env;
+#[cfg(feature = "arbitrary")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod ids;
 pub mod iptv;
 pub mod node;

@@ -81,8 +81,12 @@ drop_reasons! {
     Duplicate => "duplicate packet",
     /// Media: older than the duplicate window reaches.
     TooOld => "packet older than the window",
+    /// Media: a jump in the sequence that no second packet has confirmed yet (RFC 3550 §A.1).
+    SequenceJump => "unconfirmed jump in the sequence",
     /// Any: a plane or stream that is not in use.
     NotInUse => "nothing listens here",
+    /// Any: more output waits for the host than may.
+    Overloaded => "the host does not drain its output",
     /// Any: larger than this plane's limit.
     TooLarge => "too large",
 }

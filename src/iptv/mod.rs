@@ -1,1 +1,406 @@
-//! iptv
+//! The policy: who feeds whom. Channels, admission, election, keep-alive and repair, without bytes or addresses.
+//!
+//! | file | |
+//! | --- | --- |
+//! | `config` | what the host decides: capacity, profile, timers, limits |
+//! | `fact`, `report`, `order` | what goes in, what peers tell each other, what comes out |
+//! | `channel` | one channel: admission, children, and either an `election` or a `viewer` |
+//! | `seats` | the slots of the uplink and who sits in them |
+//! | `viewer`, `search` | the parent: tuning, listening, repair; whom to ask for media, and when |
+//! | `backups` | what a parent tells its children about their places |
+//! | `election`, `table` | who relays; the peer table |
+//! | `duty`, `record` | what a relayer owes its elector; when a record is stored anew |
+//! | `turn` | what the handling of one input may touch |
+//!
+//! An input goes to its channel, which changes and gives orders; then the channel *settles*: slots that became free are
+//! given away, the election goes on, reports and positions that are due are sent, deadlines are read anew.
+
+mod backups;
+mod channel;
+mod config;
+mod duty;
+mod election;
+mod fact;
+mod order;
+mod record;
+mod report;
+mod search;
+mod seats;
+mod table;
+mod turn;
+mod viewer;
+
+pub use config::{Config, Limits, Profile};
+pub use fact::{ByeReason, Fact, Hold, Progress, Refusal};
+pub use order::{Denial, EndReason, Event, InviteKind, Order, Role};
+pub use report::{Child, Provider, Report};
+
+use self::channel::Channel;
+use self::seats::Uplink;
+use self::turn::Turn;
+use crate::env::Entropy;
+use crate::ids::ChannelId;
+use crate::time::{Duration, Instant};
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt::Debug;
+
+/// What every call is lent: randomness, a look at the media plane, and the queue for what it decides.
+pub struct Context<'a, P> {
+    /// Randomness.
+    pub entropy: &'a mut dyn Entropy,
+    /// A look at the media plane.
+    pub progress: &'a dyn Progress,
+    /// Where orders go, oldest first.
+    pub orders: &'a mut VecDeque<Order<P>>,
+}
+
+/// The caller's mistake. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// Neither published nor watched here.
+    #[error("no such channel here")]
+    UnknownChannel,
+    /// Published or watched here already.
+    #[error("the channel is in use here already")]
+    ChannelInUse,
+    /// Only the publisher can end a channel.
+    #[error("this node does not publish the channel")]
+    NotPublisher,
+    /// [`Limits::channels`] is reached.
+    #[error("too many channels")]
+    TooManyChannels,
+}
+
+/// One row of the table of a channel (table 1 of the paper).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableRow<P> {
+    /// Hops from the source; `None` while nobody knows where the peer hangs.
+    pub depth: Option<u8>,
+    /// The peer.
+    pub peer: P,
+    /// Its parent (possibly this node), where known.
+    pub parent: Option<P>,
+    /// Whether it is an elected relayer.
+    pub relayer: bool,
+}
+
+/// How a channel stands at this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelStatus<P> {
+    /// Whether this node publishes it.
+    pub publisher: bool,
+    /// Hops from the source; 0 for the publisher, `None` while nothing plays.
+    pub depth: Option<u8>,
+    /// From the source (first) to the parent (last), as the parent told.
+    pub path: Vec<P>,
+    /// The parent whose media plays.
+    pub parent: Option<P>,
+    /// Whether this node sits in its parent's rescue slot.
+    pub rescue: bool,
+    /// Whether media comes from the parent, as far as the last timer saw.
+    pub playing: bool,
+    /// Whether this node is an elected relayer of the channel.
+    pub relayer: bool,
+    /// Children in ordinary slots and in rescue slots.
+    pub children: (usize, usize),
+}
+
+/// All channels of one node, sharing one uplink. `P` names a peer; the order of `P` means nothing.
+pub struct Iptv<P> {
+    config: Arc<Config>,
+    me: P,
+    uplink: Uplink,
+    /// In the order of their numbers; there are few.
+    channels: Vec<Channel<P>>,
+    placed_calls: u32,
+    now: Instant,
+    awake_since: Instant,
+    deadline: Option<Instant>,
+    /// Free slots when the channels settled last.
+    free_told: u16,
+}
+
+/// A timer that fires this much too late shows that this node itself was asleep, so that it cannot know who was silent.
+const OVERSLEPT: Duration = Duration::from_millis(150);
+
+impl<P: Copy + Ord + Debug> Iptv<P> {
+    /// A node without channels. Many nodes may share one configuration.
+    pub fn new(config: impl Into<Arc<Config>>, me: P) -> Self {
+        let config = Config::sane(config.into());
+        let uplink = Uplink::new(config.capacity, config.rescue_slots);
+        let free = uplink.free();
+        Iptv {
+            uplink,
+            config,
+            me,
+            channels: Vec::new(),
+            placed_calls: 0,
+            now: Instant::ZERO,
+            awake_since: Instant::ZERO,
+            deadline: None,
+            free_told: free,
+        }
+    }
+
+    // ---- commands
+
+    /// Starts to publish a channel: registers it, and admits viewers.
+    pub fn publish(
+        &mut self,
+        now: Instant,
+        channel: ChannelId,
+        ctx: &mut Context<'_, P>,
+    ) -> Result<(), CommandError> {
+        self.open(now, channel, ctx, Channel::publish)
+    }
+
+    /// Starts to watch a channel: looks it up and joins its tree. Other channels go on.
+    pub fn tune(
+        &mut self,
+        now: Instant,
+        channel: ChannelId,
+        ctx: &mut Context<'_, P>,
+    ) -> Result<(), CommandError> {
+        self.open(now, channel, ctx, Channel::tune)
+    }
+
+    fn open(
+        &mut self,
+        now: Instant,
+        id: ChannelId,
+        ctx: &mut Context<'_, P>,
+        open: impl FnOnce(ChannelId, &mut Turn<'_, P>) -> Channel<P>,
+    ) -> Result<(), CommandError> {
+        let Err(place) = self.channels.binary_search_by_key(&id, Channel::id) else {
+            return Err(CommandError::ChannelInUse);
+        };
+        if self.channels.len() >= usize::from(self.config.limits.channels) {
+            return Err(CommandError::TooManyChannels);
+        }
+        self.handle_timeout(now, ctx);
+        let channel = open(id, &mut self.turn(ctx).1);
+        // Most nodes watch one channel: no room is taken for more.
+        self.channels.reserve_exact(1);
+        self.channels.insert(place, channel);
+        self.settle(Some(id), ctx);
+        Ok(())
+    }
+
+    /// Stops watching: leaves the parent, tells the children that they have to look for another one. A publisher that
+    /// stops ends the channel.
+    pub fn stop(
+        &mut self,
+        now: Instant,
+        channel: ChannelId,
+        ctx: &mut Context<'_, P>,
+    ) -> Result<(), CommandError> {
+        if self.find(channel).is_none() {
+            return Err(CommandError::UnknownChannel);
+        }
+        self.handle_timeout(now, ctx);
+        self.close(channel, ctx);
+        Ok(())
+    }
+
+    /// Ends a channel that this node publishes; every viewer is told, hop by hop.
+    pub fn end(
+        &mut self,
+        now: Instant,
+        channel: ChannelId,
+        ctx: &mut Context<'_, P>,
+    ) -> Result<(), CommandError> {
+        match self.find(channel) {
+            None => Err(CommandError::UnknownChannel),
+            Some(c) if !c.is_publisher() => Err(CommandError::NotPublisher),
+            Some(_) => self.stop(now, channel, ctx),
+        }
+    }
+
+    /// Ends or stops every channel.
+    pub fn leave(&mut self, now: Instant, ctx: &mut Context<'_, P>) {
+        self.handle_timeout(now, ctx);
+        while let Some(id) = self.channels.first().map(Channel::id) {
+            self.close(id, ctx);
+        }
+    }
+
+    /// How many children this node's uplink can serve from now on. Those that it serves already stay.
+    pub fn set_capacity(&mut self, now: Instant, capacity: u16, ctx: &mut Context<'_, P>) {
+        self.handle_timeout(now, ctx);
+        self.uplink.resize(capacity, self.config.rescue_slots);
+        self.settle(None, ctx);
+    }
+
+    fn close(&mut self, id: ChannelId, ctx: &mut Context<'_, P>) {
+        let (channels, mut turn) = self.turn(ctx);
+        if let Some(channel) = channels.iter_mut().find(|c| c.id() == id) {
+            let to_children =
+                if channel.is_publisher() { ByeReason::EndOfChannel } else { ByeReason::Leaving };
+            channel.close(to_children, EndReason::Stopped, &mut turn);
+        }
+        self.settle(None, ctx);
+    }
+
+    // ---- inputs
+
+    /// Takes a fact. Timers that are due at `now` fire first.
+    pub fn on_fact(&mut self, now: Instant, fact: Fact<P>, ctx: &mut Context<'_, P>) {
+        self.handle_timeout(now, ctx);
+        let id = match &fact {
+            Fact::Fetched { channel, .. }
+            | Fact::FetchFailed { channel }
+            | Fact::Registered { channel, .. }
+            | Fact::Invited { channel, .. }
+            | Fact::ControlInvited { channel, .. }
+            | Fact::FirstPacket { channel, .. } => Some(*channel),
+            Fact::Answered { call, .. }
+            | Fact::Refused { call, .. }
+            | Fact::Cancelled { call }
+            | Fact::Ended { call, .. }
+            | Fact::Reported { call, .. }
+            | Fact::ReportFailed { call }
+            | Fact::Held { call, .. }
+            | Fact::RoundTrip { call, .. } => self.channels.iter().find(|c| c.owns(*call)).map(Channel::id),
+        };
+        let (channels, mut turn) = self.turn(ctx);
+        let channel = id.and_then(|id| channels.iter_mut().find(|c| c.id() == id));
+        match (channel, fact) {
+            (Some(channel), fact) => hand_over(channel, fact, &mut turn),
+            (None, Fact::Invited { call, .. } | Fact::ControlInvited { call, .. }) => {
+                turn.order(Order::Refuse { call, denial: Denial::NotFound });
+            }
+            // The answer came after we had given up.
+            (None, Fact::Answered { call, .. }) => turn.bye(call, ByeReason::Normal),
+            (None, _) => {}
+        }
+        self.settle(id, ctx);
+    }
+
+    /// Fires every timer that is due. Before [`Iptv::deadline`] it does nothing.
+    pub fn handle_timeout(&mut self, now: Instant, ctx: &mut Context<'_, P>) {
+        self.now = self.now.max(now);
+        let Some(due) = self.deadline.filter(|&d| d <= self.now) else { return };
+        if self.now.since(due) > OVERSLEPT {
+            self.awake_since = self.now;
+        }
+        let now = self.now;
+        let config = Arc::clone(&self.config);
+        let (channels, mut turn) = self.turn(ctx);
+        for channel in channels.iter_mut().filter(|c| c.deadline(&config).is_some_and(|d| d <= now)) {
+            channel.handle_timeout(&mut turn);
+            channel.settle(&mut turn);
+        }
+        self.settle(None, ctx);
+    }
+
+    /// When [`Iptv::handle_timeout`] has to be called.
+    pub const fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    // ---- looks
+
+    /// The table of a channel: all peers below this node that it knows, by depth and then by age. A publisher knows
+    /// everybody, others their own children.
+    pub fn table(&self, channel: ChannelId) -> Vec<TableRow<P>> {
+        self.find(channel).map(|c| c.table(self.me)).unwrap_or_default()
+    }
+
+    /// How a channel stands here; `None` when it is not in use.
+    pub fn status(&self, channel: ChannelId) -> Option<ChannelStatus<P>> {
+        self.find(channel).map(Channel::status)
+    }
+
+    /// The channels in use, in order.
+    pub fn channels(&self) -> impl Iterator<Item = ChannelId> + '_ {
+        self.channels.iter().map(Channel::id)
+    }
+
+    /// Ordinary slots that are free now.
+    pub const fn free_slots(&self) -> u16 {
+        self.uplink.free()
+    }
+
+    // ---- inside
+
+    fn find(&self, id: ChannelId) -> Option<&Channel<P>> {
+        let at = self.channels.binary_search_by_key(&id, Channel::id).ok()?;
+        self.channels.get(at)
+    }
+
+    /// Everything but the channels as one turn, and the channels beside it.
+    fn turn<'a>(&'a mut self, ctx: &'a mut Context<'_, P>) -> (&'a mut Vec<Channel<P>>, Turn<'a, P>) {
+        let turn = Turn {
+            now: self.now,
+            awake_since: self.awake_since,
+            config: &self.config,
+            me: self.me,
+            uplink: &mut self.uplink,
+            placed_calls: &mut self.placed_calls,
+            entropy: ctx.entropy,
+            progress: ctx.progress,
+            orders: ctx.orders,
+        };
+        (&mut self.channels, turn)
+    }
+
+    /// Gives freed slots to rescued children, lets the touched channel settle (all of them when the free slots, which they
+    /// share, changed), and reads the deadlines anew.
+    fn settle(&mut self, touched: Option<ChannelId>, ctx: &mut Context<'_, P>) {
+        let config = Arc::clone(&self.config);
+        let free_before = self.free_told;
+        let mut all = false;
+        let (channels, mut turn) = self.turn(ctx);
+        while turn.uplink.free() > 0 && turn.uplink.is_rescuing() {
+            let rescuers = channels.iter_mut().filter(|c| c.serves(&turn));
+            let oldest = rescuers.filter_map(|c| c.oldest_rescued().map(|t| (t, c))).min_by_key(|r| r.0);
+            let Some((_, channel)) = oldest else { break };
+            channel.promote(&mut turn);
+            all = true;
+        }
+        let free = turn.uplink.free();
+        all |= free != free_before;
+        for channel in channels.iter_mut().filter(|c| all || Some(c.id()) == touched) {
+            channel.settle(&mut turn);
+        }
+        channels.retain(|c| !c.is_over());
+        self.free_told = free;
+        let deadlines = self.channels.iter().filter_map(|c| c.deadline(&config));
+        self.deadline = deadlines.min();
+    }
+}
+
+fn hand_over<P: Copy + Ord>(channel: &mut Channel<P>, fact: Fact<P>, turn: &mut Turn<'_, P>) {
+    match fact {
+        Fact::Fetched { providers, .. } => channel.on_fetched(providers, turn),
+        Fact::FetchFailed { .. } => channel.on_fetched(Vec::new(), turn),
+        Fact::Registered { ok, .. } => channel.on_registered(ok, turn),
+        Fact::Invited { call, peer, urgent, slots, .. } => {
+            channel.on_invited((call, peer), urgent, slots, turn);
+        }
+        Fact::ControlInvited { call, peer, .. } => channel.on_control_invited(call, peer, turn),
+        Fact::Answered { call, depth, rescue } => channel.on_answered(call, depth, rescue, turn),
+        Fact::Refused { call, refusal } => channel.on_refused(call, refusal, turn),
+        Fact::Cancelled { call } => channel.on_ended(call, ByeReason::Normal, turn),
+        Fact::Ended { call, reason } => channel.on_ended(call, reason, turn),
+        Fact::Reported { call, report } => channel.on_reported(call, report, turn),
+        Fact::ReportFailed { call } => channel.on_report_failed(call, turn),
+        Fact::FirstPacket { call, .. } => channel.on_first_packet(call, turn),
+        Fact::Held { call, hold } => channel.on_held(call, hold, turn),
+        Fact::RoundTrip { call, rtt } => channel.on_round_trip(call, rtt),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_viewer_without_an_office_is_small() {
+        // A million of them live in one simulation.
+        let size = size_of::<Iptv<u32>>() + channel::size_of_a_viewer::<u32>();
+        assert!(size <= 512, "{size} bytes");
+    }
+}

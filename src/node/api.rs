@@ -247,11 +247,32 @@ pub struct ProviderInfo {
     pub contact: String,
 }
 
+/// How a channel stands at a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelStatus {
+    /// Whether this node publishes it.
+    pub publisher: bool,
+    /// Hops from the source; 0 for the publisher, `None` while nothing plays.
+    pub depth: Option<u8>,
+    /// Who sends it here.
+    pub parent: Option<PeerName>,
+    /// Whether this node sits in its parent's rescue slot.
+    pub rescue: bool,
+    /// Whether media comes.
+    pub playing: bool,
+    /// Whether this node is an elected relayer of the channel.
+    pub relayer: bool,
+    /// Children in ordinary slots.
+    pub children: usize,
+    /// Children in rescue slots.
+    pub rescued: usize,
+}
+
 /// One row of the peer table (table 1 of the paper).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableRow {
-    /// Hops from the source.
-    pub depth: u8,
+    /// Hops from the source; `None` while nobody knows where the peer hangs.
+    pub depth: Option<u8>,
     /// The peer.
     pub peer: PeerName,
     /// Its parent; `None` is this node itself.
@@ -285,6 +306,12 @@ pub enum CommandError {
     /// These bytes are not an RTP packet that may be sent.
     #[error("not an RTP packet")]
     NotRtp,
+    /// An ordinary node cannot join without the address of a bootstrap node.
+    #[error("no bootstrap node is given")]
+    NoBootstrap,
+    /// `handle_wall_clock` has to be called first: records carry the time of day.
+    #[error("the time of day is not known")]
+    NoWallClock,
     /// A limit of the configuration.
     #[error("too many {0}")]
     Limit(&'static str),

@@ -1,8 +1,424 @@
 //! The node: three planes and one policy, wired.
 //!
-//! Inputs go in at `handle_*`, commands at their own names, and everything the node wants done comes out of
-//! [`Node::poll_output`](Node), in the order it was caused.
+//! Inputs go in at `handle_*`, commands under their own names, and everything the node wants done comes out of
+//! [`Node::poll_output`], in the order it was caused.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `api` | inputs, outputs, events: the vocabulary of the host |
+//! | `config` | [`Config`], [`Addresses`], [`Limits`] |
+//! | `commands` | publish, tune, leave: what the host asks for |
+//! | `overlay`, `signalling`, `media` | one plane each: its facts told to the policy, in the policy's words |
+//! | `orders` | the policy's orders carried out on the planes |
+//! | `reports` | IPTV bodies and the policy's reports, each from the other |
+//! | `records` | this node's own entries in the overlay, kept fresh |
+//! | `channels`, `directory`, `queue` | what the node remembers: names, contacts, outputs |
+//!
+//! A node translates and never decides: who is fed by whom is the policy's business ([`crate::iptv`]), what a message
+//! looks like the planes'.
 
 mod api;
+mod channels;
+mod commands;
+mod config;
+mod directory;
+mod media;
+mod orders;
+mod overlay;
+mod queue;
+mod records;
+mod reports;
+mod signalling;
 
 pub use api::*;
+pub use config::{Addresses, Config, ConfigError, Limits, Security};
+pub use directory::PeerKey;
+
+use crate::chord::Chord;
+use crate::effect::Effects;
+use crate::env::{Crypto, Entropy};
+use crate::ids::{CallId, ChannelId, ChannelName, NodeId, StreamId};
+use crate::iptv::{self, Iptv, Order};
+use crate::reload::overlay::{Fact as OverlayFact, Overlay};
+use crate::rtp::relay::{self, Fact as MediaFact, Relay};
+use crate::sip::agent::{Agent, Fact as SipFact};
+use crate::stats::{DropReason, Plane, Stats};
+use crate::time::{Instant, UnixMillis, earliest};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use channels::Channels;
+use core::net::SocketAddr;
+use directory::Directory;
+use overlay::Lookups;
+use queue::Queue;
+use records::Records;
+use signalling::Call;
+
+/// Where the node stands towards the overlay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Membership {
+    Outside,
+    Joining,
+    Joined,
+    /// BYEs and removals are under way, at most until then.
+    TakingLeave(Instant),
+    /// The overlay itself is being left.
+    Leaving,
+}
+
+/// One peer of the system: source, viewer and relayer, of any number of channels.
+pub struct Node {
+    config: Config,
+    entropy: Box<dyn Entropy>,
+    crypto: Box<dyn Crypto>,
+
+    overlay: Overlay<Chord>,
+    agent: Agent,
+    relay: Relay,
+    policy: Iptv<PeerKey>,
+
+    overlay_effects: Effects<OverlayFact>,
+    sip_effects: Effects<SipFact>,
+    media_effects: Effects<MediaFact>,
+    orders: VecDeque<Order<PeerKey>>,
+
+    membership: Membership,
+    channels: Channels,
+    calls: BTreeMap<CallId, Call>,
+    directory: Directory,
+    lookups: Lookups,
+    records: Records,
+    /// When children without RTCP are asked for a sign of life again.
+    next_refresh: Option<Instant>,
+
+    queue: Queue,
+    stats: Stats,
+    /// The last `now`; an older one counts as this.
+    now: Instant,
+}
+
+impl core::fmt::Debug for Node {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Node")
+            .field("name", &self.config.name)
+            .field("node_id", &self.node_id())
+            .field("membership", &self.membership)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// A node that does nothing yet. Its Node-ID is the one that `crypto` speaks for.
+    pub fn new(
+        mut config: Config,
+        mut entropy: Box<dyn Entropy>,
+        crypto: Box<dyn Crypto>,
+    ) -> Result<Self, ConfigError> {
+        if ChannelName::new(&config.name).is_none() {
+            return Err(ConfigError::BadName);
+        }
+        let node_id = crypto.node_id();
+        config.agent.node_id = Some(node_id);
+        let me = PeerKey::of_node(node_id);
+        let relay_config = relay::Config {
+            ssrc: entropy.next_u64() as u32,
+            cname: alloc::format!("{}@{}", config.name, config.addresses.media),
+            limits: config.media,
+        };
+        Ok(Node {
+            overlay: Overlay::new(config.overlay.clone(), node_id)?,
+            agent: Agent::new(config.agent.clone())?,
+            relay: Relay::new(relay_config),
+            policy: Iptv::new(config.policy.clone(), me),
+            overlay_effects: Effects::new(),
+            sip_effects: Effects::new(),
+            media_effects: Effects::new(),
+            orders: VecDeque::new(),
+            membership: Membership::Outside,
+            channels: Channels::new(config.policy.limits.channels, config.limits.keywords),
+            calls: BTreeMap::new(),
+            directory: Directory::new(config.limits.peers),
+            lookups: Lookups::new(config.limits.queries),
+            records: Records::new(config.record_lifetime, config.record_retry),
+            next_refresh: None,
+            queue: Queue::default(),
+            stats: Stats::default(),
+            now: Instant::ZERO,
+            config,
+            entropy,
+            crypto,
+        })
+    }
+
+    /// A datagram arrived.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Receipt {
+        self.begin(now);
+        let Datagram { plane, from, payload } = datagram;
+        self.stats.count_received(plane, payload.len());
+        let result = match plane {
+            Plane::Overlay => {
+                self.with_overlay(|overlay, now, ctx| overlay.handle_datagram(now, from, payload, ctx))
+            }
+            Plane::Signalling => {
+                self.with_agent(|agent, now, ctx| agent.handle_datagram(now, from, payload, ctx))
+            }
+            Plane::Media if self.queue.len() >= self.config.limits.outputs => Err(DropReason::Overloaded),
+            Plane::Media => self.relay.handle_datagram(self.now, from, payload, &mut self.media_effects),
+        };
+        self.finish();
+        self.receipt(result)
+    }
+
+    /// Something happened on a stream.
+    pub fn handle_stream(&mut self, now: Instant, stream: StreamId, input: StreamInput) -> Receipt {
+        self.begin(now);
+        let result = match input {
+            StreamInput::Opened { peer, plane: Plane::Signalling } => {
+                self.with_agent(|agent, now, ctx| agent.on_stream_opened(now, stream, peer, ctx));
+                Ok(())
+            }
+            StreamInput::Opened { .. } => {
+                self.queue.push(Output::Close { stream }, &mut self.stats);
+                Err(DropReason::NotInUse)
+            }
+            StreamInput::Bytes(bytes) => {
+                self.stats.count_received(Plane::Signalling, bytes.len());
+                self.with_agent(|agent, now, ctx| agent.on_stream_bytes(now, stream, bytes, ctx))
+            }
+            // The host holds back what a stream cannot take yet, and closes a stream that holds back too much.
+            StreamInput::Writable => Ok(()),
+            StreamInput::Closed => {
+                self.with_agent(|agent, now, ctx| agent.on_stream_closed(now, stream, ctx));
+                Ok(())
+            }
+        };
+        self.finish();
+        self.receipt(result)
+    }
+
+    /// The network says that datagrams to this address cannot arrive (a hard ICMP error).
+    pub fn handle_unreachable(&mut self, now: Instant, plane: Plane, to: SocketAddr) {
+        self.begin(now);
+        match plane {
+            Plane::Overlay => self.with_overlay(|overlay, now, ctx| overlay.handle_unreachable(now, to, ctx)),
+            Plane::Signalling => self.with_agent(|agent, now, ctx| agent.on_unreachable(now, to, ctx)),
+            // A silent child is noticed by its missing reports, a silent parent by its missing media.
+            Plane::Media => {}
+        }
+        self.finish();
+    }
+
+    /// Tells the time of day. What is stored in the overlay carries it; no timer follows it.
+    pub fn handle_wall_clock(&mut self, now: Instant, wall: UnixMillis) {
+        self.begin(now);
+        self.overlay.handle_wall_clock(self.now, wall);
+        self.finish();
+    }
+
+    /// Fires what is due. Before [`Node::deadline`] it does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.begin(now);
+        self.finish();
+    }
+
+    /// The next thing to do, oldest first.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.queue.pop()
+    }
+
+    /// Gives the buffer of an [`Output::Media`] back, so that the next run needs no new one.
+    pub fn recycle(&mut self, packets: Vec<Bytes>) {
+        self.queue.recycle(packets);
+    }
+
+    /// When [`Node::handle_timeout`] must be called: the last `now` while output waits, `None` when only an input can
+    /// bring the node on.
+    pub fn deadline(&self) -> Option<Instant> {
+        if !self.queue.is_empty() || self.has_work() {
+            return Some(self.now);
+        }
+        let planes =
+            earliest(earliest(self.overlay.deadline(), self.agent.deadline()), self.relay.deadline());
+        let leave = match self.membership {
+            Membership::TakingLeave(at) => Some(at),
+            _ => None,
+        };
+        let own = earliest(earliest(self.records.deadline(), self.next_refresh), leave);
+        earliest(earliest(planes, self.policy.deadline()), own)
+    }
+
+    /// What was counted.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// This node's Node-ID.
+    pub fn node_id(&self) -> NodeId {
+        self.crypto.node_id()
+    }
+
+    /// How it was configured.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The overlay as this node sees it: its ring, what it stores.
+    pub fn overlay(&self) -> &Overlay<Chord> {
+        &self.overlay
+    }
+
+    /// Where the packets of a channel have to be sent.
+    pub fn children(&self, channel: ChannelId) -> &[SocketAddr] {
+        self.relay.children(channel)
+    }
+
+    /// What was counted on a channel: received, lost, duplicates, the longest silence.
+    pub fn media_counters(&self, channel: ChannelId) -> Option<crate::rtp::reception::Counters> {
+        self.relay.counters(channel)
+    }
+
+    /// How a channel stands here.
+    pub fn status(&self, channel: ChannelId) -> Option<ChannelStatus> {
+        let status = self.policy.status(channel)?;
+        Some(ChannelStatus {
+            publisher: status.publisher,
+            depth: status.depth,
+            parent: status.parent.map(|key| self.name_of(key)),
+            rescue: status.rescue,
+            playing: status.playing,
+            relayer: status.relayer,
+            children: status.children.0,
+            rescued: status.children.1,
+        })
+    }
+
+    /// The peer table of a channel (table 1 of the paper), by depth: a publisher's holds everybody that it knows, a
+    /// relayer's its own children.
+    pub fn table(&self, channel: ChannelId) -> Vec<TableRow> {
+        let me = PeerKey::of_node(self.node_id());
+        let row = |row: iptv::TableRow<PeerKey>| TableRow {
+            depth: row.depth,
+            peer: self.name_of(row.peer),
+            parent: row.parent.filter(|&parent| parent != me).map(|parent| self.name_of(parent)),
+            relayer: row.relayer,
+        };
+        self.policy.table(channel).into_iter().map(row).collect()
+    }
+}
+
+/// One input: what is due fires, the input goes in, what it caused is worked off.
+impl Node {
+    fn begin(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.fire();
+    }
+
+    fn finish(&mut self) {
+        self.work_off();
+        self.fire();
+    }
+
+    fn receipt(&mut self, result: Result<(), DropReason>) -> Receipt {
+        match result {
+            Ok(()) => Receipt::Accepted,
+            Err(reason) => {
+                self.stats.count_drop(reason);
+                Receipt::Dropped(reason)
+            }
+        }
+    }
+
+    /// Fires every timer that is due, the planes' first, so that the policy sees what they know.
+    fn fire(&mut self) {
+        let now = self.now;
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
+        if due(self.overlay.deadline()) {
+            self.with_overlay(|overlay, now, ctx| overlay.handle_timeout(now, ctx));
+        }
+        if due(self.agent.deadline()) {
+            self.with_agent(|agent, now, ctx| agent.handle_timeout(now, ctx));
+        }
+        if due(self.relay.deadline()) {
+            self.relay.handle_timeout(now, &mut *self.entropy, &mut self.media_effects);
+        }
+        if due(self.policy.deadline()) {
+            self.with_policy(|policy, now, ctx| policy.handle_timeout(now, ctx));
+        }
+        if due(self.records.deadline()) {
+            self.refresh_records();
+        }
+        if due(self.next_refresh) {
+            self.refresh_children();
+        }
+        self.go_on_leaving();
+        self.work_off();
+    }
+
+    fn has_work(&self) -> bool {
+        !(self.overlay_effects.is_empty()
+            && self.sip_effects.is_empty()
+            && self.media_effects.is_empty()
+            && self.orders.is_empty())
+    }
+
+    /// Facts up, orders down, until nothing is left or this input has had its share.
+    fn work_off(&mut self) {
+        for _ in 0..self.config.limits.turns {
+            if let Some(effect) = self.overlay_effects.pop() {
+                self.on_overlay(effect);
+            } else if let Some(effect) = self.sip_effects.pop() {
+                self.on_signalling(effect);
+            } else if let Some(effect) = self.media_effects.pop() {
+                self.on_media(effect);
+            } else if let Some(order) = self.orders.pop_front() {
+                self.obey(order);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Tells the policy a fact.
+    fn tell(&mut self, fact: iptv::Fact<PeerKey>) {
+        self.with_policy(|policy, now, ctx| policy.on_fact(now, fact, ctx));
+    }
+}
+
+/// Each machine with what it is lent.
+impl Node {
+    fn with_overlay<R>(
+        &mut self,
+        call: impl FnOnce(&mut Overlay<Chord>, Instant, &mut crate::reload::overlay::Context<'_>) -> R,
+    ) -> R {
+        let mut ctx = crate::reload::overlay::Context {
+            entropy: &mut *self.entropy,
+            crypto: &*self.crypto,
+            effects: &mut self.overlay_effects,
+        };
+        call(&mut self.overlay, self.now, &mut ctx)
+    }
+
+    fn with_agent<R>(
+        &mut self,
+        call: impl FnOnce(&mut Agent, Instant, &mut crate::sip::agent::Context<'_>) -> R,
+    ) -> R {
+        let mut ctx =
+            crate::sip::agent::Context { entropy: &mut *self.entropy, effects: &mut self.sip_effects };
+        call(&mut self.agent, self.now, &mut ctx)
+    }
+
+    fn with_policy<R>(
+        &mut self,
+        call: impl FnOnce(&mut Iptv<PeerKey>, Instant, &mut iptv::Context<'_, PeerKey>) -> R,
+    ) -> R {
+        let mut ctx = iptv::Context {
+            entropy: &mut *self.entropy,
+            progress: &media::Progress(&self.relay),
+            orders: &mut self.orders,
+        };
+        call(&mut self.policy, self.now, &mut ctx)
+    }
+}

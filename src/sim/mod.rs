@@ -1,1 +1,35 @@
-//! sim
+//! The simulated network: many machines on one virtual clock, with the trouble that real networks make.
+//!
+//! Nothing here reads a clock or opens a socket, and everything random comes from one seed, so that a run can be
+//! repeated byte for byte. After every step the promises K1, K2, K5 and K12 are checked; a machine that breaks one
+//! stops the run with the last lines of its trace.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `machine` | [`Machine`]: what a node looks like from outside, and the sockets it has |
+//! | `checked` | [`Checked`]: a machine whose promises are checked at every call |
+//! | `underlay` | [`Conditions`]: latency, jitter, loss, duplication and reordering of one path |
+//! | `queue` | [`Queue`]: what happens next; also useful to simulations that do without datagrams |
+//! | `network` | [`Network`]: the machines, their datagrams, and what can befall them |
+//! | `streams` | TCP as far as a machine can see it |
+//! | `trace` | [`Record`]: one line for everything that travels |
+//! | `summary` | what a datagram is, in a few words |
+//! | `pcapng` | a capture file of what travelled, for Wireshark |
+
+mod checked;
+mod machine;
+mod network;
+pub mod pcapng;
+mod queue;
+mod streams;
+mod summary;
+mod trace;
+mod underlay;
+
+pub use checked::{Checked, Fnv, Promise, Violation};
+pub use machine::{Addresses, Family, Machine, NodeIndex};
+pub use network::{Config, Death, Network, Played};
+pub use queue::{Queue, Ticket};
+pub use summary::summarise;
+pub use trace::{Fate, Record, What};
+pub use underlay::{Conditions, Latency};

@@ -19,6 +19,7 @@
 //! | [`provider`] | the record that a provider of a channel stores |
 //! | [`address`] | IP addresses with ports (§6.3.1.1) |
 //! | [`numbers`] | code points |
+//! | `generate` | generators of all of this, with the feature `arbitrary` |
 //!
 //! A node decodes as little as it can: [`ForwardingHeader::decode`] stops behind the lists, so what travels through is
 //! rewritten without a look at its payload; a body is decoded when its message is for this node; values are decoded
@@ -35,6 +36,8 @@ pub mod chord;
 pub mod destination;
 pub mod error;
 pub mod framing;
+#[cfg(feature = "arbitrary")]
+pub mod generate;
 pub mod header;
 pub mod message;
 pub mod numbers;

@@ -1,0 +1,660 @@
+//! What the user asks for: subcommands, options, and one clear line for every mistake.
+
+use crate::help;
+use lexopt::{Arg, Parser, ValueExt};
+use p2piptv::ids::ChannelName;
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Play the demonstration.
+    Demo(Demo),
+    /// Run a bootstrap node.
+    Bootstrap(Role),
+    /// Publish a channel.
+    Source(Source),
+    /// Watch a channel.
+    Watch(Watch),
+    /// Say who offers a channel.
+    Channel(Lookup),
+    /// Print this text.
+    Help(&'static str),
+}
+
+/// Which behaviour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProfileName {
+    /// This project's answers to what the paper leaves open.
+    #[default]
+    Default,
+    /// The paper, and nothing more.
+    Paper,
+}
+
+/// The demonstration in one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demo {
+    /// How many viewers.
+    pub viewers: usize,
+    /// Children that every node can serve.
+    pub capacity: u16,
+    /// Which behaviour.
+    pub profile: ProfileName,
+    /// Where to draw figure 16.
+    pub figure16: Option<PathBuf>,
+    /// Where to record every packet.
+    pub pcap: Option<PathBuf>,
+    /// Where to report.
+    pub json: Option<PathBuf>,
+}
+
+impl Default for Demo {
+    fn default() -> Self {
+        Demo {
+            viewers: 6,
+            capacity: 2,
+            profile: ProfileName::Default,
+            figure16: None,
+            pcap: None,
+            json: None,
+        }
+    }
+}
+
+/// What every role of its own process has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Role {
+    /// The user part of its SIP URI.
+    pub name: Option<String>,
+    /// Overlay address.
+    pub listen: Option<SocketAddr>,
+    /// SIP address.
+    pub sip: Option<SocketAddr>,
+    /// Media address.
+    pub media: Option<SocketAddr>,
+    /// Which behaviour.
+    pub profile: ProfileName,
+}
+
+/// How many children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capacity {
+    /// So many.
+    Slots(u16),
+    /// As many as this many bits a second carry.
+    Uplink(u64),
+}
+
+impl Capacity {
+    /// Children that can be served when each costs `bitrate` bits a second.
+    pub fn slots(self, bitrate: u64) -> u16 {
+        match self {
+            Capacity::Slots(n) => n,
+            Capacity::Uplink(bits) => u16::try_from(bits / bitrate.max(1)).unwrap_or(u16::MAX),
+        }
+    }
+}
+
+/// Where media comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The test card that ships with the example, for ever.
+    TestCard,
+    /// A file, for ever.
+    File(PathBuf),
+    /// Standard input, as it comes.
+    Pipe,
+    /// RTP packets that are sent to this address.
+    Rtp(SocketAddr),
+}
+
+/// Where media goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A file.
+    File(PathBuf),
+    /// Standard output.
+    Pipe,
+    /// RTP packets to this address.
+    Rtp(SocketAddr),
+}
+
+/// A process that publishes a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Addresses and behaviour.
+    pub role: Role,
+    /// A node of the overlay.
+    pub bootstrap: SocketAddr,
+    /// The channel's name.
+    pub channel: ChannelName,
+    /// Further names under which it can be found.
+    pub keywords: Vec<ChannelName>,
+    /// What is sent.
+    pub input: Input,
+    /// How many children.
+    pub capacity: Capacity,
+}
+
+/// A process that watches a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Addresses and behaviour.
+    pub role: Role,
+    /// A node of the overlay.
+    pub bootstrap: SocketAddr,
+    /// The channel's name.
+    pub channel: ChannelName,
+    /// Where the picture goes; nowhere means to relay only.
+    pub output: Option<Output>,
+    /// How many children.
+    pub capacity: Capacity,
+}
+
+/// A process that asks who offers a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// Addresses and behaviour.
+    pub role: Role,
+    /// A node of the overlay.
+    pub bootstrap: SocketAddr,
+    /// The channel's name, or a keyword.
+    pub channel: ChannelName,
+}
+
+/// What is wrong with a command line, and how to mend it: one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<lexopt::Error> for UsageError {
+    fn from(error: lexopt::Error) -> Self {
+        use lexopt::Error::*;
+        UsageError(match error {
+            MissingValue { option: Some(option) } => format!("{option} needs a value"),
+            UnexpectedOption(option) => format!("there is no option {option} here; --help lists them"),
+            UnexpectedArgument(word) => {
+                format!("{word:?} is one word too many; --help shows what is expected")
+            }
+            UnexpectedValue { option, .. } => format!("{option} takes no value"),
+            other => other.to_string(),
+        })
+    }
+}
+
+type Result<T> = std::result::Result<T, UsageError>;
+
+/// Reads a command line, without the name of the program.
+pub fn parse(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Command> {
+    let mut words = words.into_iter().map(Into::into).peekable();
+    let named = words.next_if(|w: &OsString| !w.to_string_lossy().starts_with('-'));
+    let name = named.as_ref().map_or("demo".into(), |w| w.to_string_lossy());
+    let mut parser = Parser::from_args(words);
+    match &*name {
+        "demo" => demo(&mut parser),
+        "bootstrap" => bootstrap(&mut parser),
+        "source" => source(&mut parser),
+        "watch" => watch(&mut parser),
+        "channel" => channel(&mut parser),
+        "help" => Ok(Command::Help(help::OVERVIEW)),
+        other => Err(UsageError(format!(
+            "there is no command {other:?}; there are demo, bootstrap, source, watch, channel and help"
+        ))),
+    }
+}
+
+fn demo(parser: &mut Parser) -> Result<Command> {
+    let mut demo = Demo::default();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("viewers") => demo.viewers = number(parser, "--viewers", 1, 200)?,
+            Arg::Long("capacity") => demo.capacity = number(parser, "--capacity", 1, 64)?,
+            Arg::Long("profile") => demo.profile = profile(parser)?,
+            Arg::Long("figure16") => demo.figure16 = Some(parser.value()?.into()),
+            Arg::Long("pcap") => demo.pcap = Some(parser.value()?.into()),
+            Arg::Long("json") => demo.json = Some(parser.value()?.into()),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::OVERVIEW)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Command::Demo(demo))
+}
+
+fn bootstrap(parser: &mut Parser) -> Result<Command> {
+    let mut role = Role::default();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::BOOTSTRAP)),
+            other => role_option(&mut role, other.into(), parser)?,
+        }
+    }
+    Ok(Command::Bootstrap(role))
+}
+
+fn source(parser: &mut Parser) -> Result<Command> {
+    let (mut role, mut bootstrap, mut name) = (Role::default(), None, None);
+    let (mut keywords, mut input, mut capacity) = (Vec::new(), Input::TestCard, Capacity::Slots(2));
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("bootstrap") => bootstrap = Some(address(parser, "--bootstrap")?),
+            Arg::Long("channel") => name = Some(channel_name(parser, "--channel")?),
+            Arg::Long("keyword") => keywords.push(channel_name(parser, "--keyword")?),
+            Arg::Long("input") => {
+                input = match place(parser, "--input")? {
+                    Place::File(path) => Input::File(path),
+                    Place::Pipe => Input::Pipe,
+                    Place::Rtp(address) => Input::Rtp(address),
+                }
+            }
+            Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
+            Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::SOURCE)),
+            other => role_option(&mut role, other.into(), parser)?,
+        }
+    }
+    Ok(Command::Source(Source {
+        role,
+        bootstrap: needed(bootstrap, NO_BOOTSTRAP)?,
+        channel: needed(name, NO_CHANNEL)?,
+        keywords,
+        input,
+        capacity,
+    }))
+}
+
+fn watch(parser: &mut Parser) -> Result<Command> {
+    let (mut role, mut bootstrap, mut name) = (Role::default(), None, None);
+    let (mut output, mut capacity) = (None, Capacity::Slots(2));
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("bootstrap") => bootstrap = Some(address(parser, "--bootstrap")?),
+            Arg::Long("channel") => name = Some(channel_name(parser, "--channel")?),
+            Arg::Long("output") => {
+                output = Some(match place(parser, "--output")? {
+                    Place::File(path) => Output::File(path),
+                    Place::Pipe => Output::Pipe,
+                    Place::Rtp(address) => Output::Rtp(address),
+                })
+            }
+            Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
+            Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::WATCH)),
+            other => role_option(&mut role, other.into(), parser)?,
+        }
+    }
+    Ok(Command::Watch(Watch {
+        role,
+        bootstrap: needed(bootstrap, NO_BOOTSTRAP)?,
+        channel: needed(name, NO_CHANNEL)?,
+        output,
+        capacity,
+    }))
+}
+
+fn channel(parser: &mut Parser) -> Result<Command> {
+    let (mut role, mut bootstrap, mut name) = (Role::default(), None, None);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("bootstrap") => bootstrap = Some(address(parser, "--bootstrap")?),
+            Arg::Value(word) if name.is_none() => name = Some(channel_from(&word, "the channel")?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::CHANNEL)),
+            other => role_option(&mut role, other.into(), parser)?,
+        }
+    }
+    Ok(Command::Channel(Lookup {
+        role,
+        bootstrap: needed(bootstrap, NO_BOOTSTRAP)?,
+        channel: needed(name, "say which channel: iptv channel 100 --bootstrap ADDR")?,
+    }))
+}
+
+const NO_BOOTSTRAP: &str = "--bootstrap is missing: give the address that a bootstrap node printed, as in --bootstrap 127.0.0.1:6084";
+const NO_CHANNEL: &str = "--channel is missing: give the channel's name, as in --channel 100";
+
+fn needed<T>(value: Option<T>, otherwise: &str) -> Result<T> {
+    value.ok_or_else(|| UsageError(otherwise.into()))
+}
+
+/// An argument that no longer borrows the parser.
+enum Word {
+    Long(String),
+    Other(lexopt::Error),
+}
+
+impl From<Arg<'_>> for Word {
+    fn from(arg: Arg<'_>) -> Self {
+        match arg {
+            Arg::Long(name) => Word::Long(name.into()),
+            other => Word::Other(other.unexpected()),
+        }
+    }
+}
+
+fn role_option(role: &mut Role, word: Word, parser: &mut Parser) -> Result<()> {
+    let name = match word {
+        Word::Long(name) => name,
+        Word::Other(error) => return Err(error.into()),
+    };
+    match name.as_str() {
+        "name" => role.name = Some(channel_name(parser, "--name")?.as_str().into()),
+        "listen" => role.listen = Some(own_address(parser, "--listen")?),
+        "sip" => role.sip = Some(own_address(parser, "--sip")?),
+        "media" => role.media = Some(own_address(parser, "--media")?),
+        "profile" => role.profile = profile(parser)?,
+        _ => return Err(Arg::Long(&name).unexpected().into()),
+    }
+    Ok(())
+}
+
+fn text(parser: &mut Parser, option: &str) -> Result<String> {
+    let value = parser.value()?;
+    value.string().map_err(|_| UsageError(format!("{option}: the value is not readable text")))
+}
+
+fn number<N: TryFrom<u64>>(parser: &mut Parser, option: &str, least: u64, most: u64) -> Result<N> {
+    let word = text(parser, option)?;
+    let in_range = word.parse().ok().filter(|n| (least..=most).contains(n));
+    in_range
+        .and_then(|n| N::try_from(n).ok())
+        .ok_or_else(|| UsageError(format!("{option}: {word:?} is no number from {least} to {most}")))
+}
+
+fn profile(parser: &mut Parser) -> Result<ProfileName> {
+    match text(parser, "--profile")?.as_str() {
+        "default" => Ok(ProfileName::Default),
+        "paper" => Ok(ProfileName::Paper),
+        other => Err(UsageError(format!("--profile: there is no {other:?}; there are default and paper"))),
+    }
+}
+
+fn channel_name(parser: &mut Parser, option: &str) -> Result<ChannelName> {
+    channel_from(&parser.value()?, option)
+}
+
+fn channel_from(word: &OsString, option: &str) -> Result<ChannelName> {
+    let word = word.to_string_lossy();
+    ChannelName::new(&word).ok_or_else(|| {
+        let most = ChannelName::MAX_LEN;
+        UsageError(format!("{option}: {word:?} is no name; use 1 to {most} letters, digits and -_.!~*'&=+$"))
+    })
+}
+
+/// Somebody else's address.
+fn address(parser: &mut Parser, option: &str) -> Result<SocketAddr> {
+    address_from(&text(parser, option)?, option)
+}
+
+fn address_from(word: &str, option: &str) -> Result<SocketAddr> {
+    let wrong = |advice: &str| UsageError(format!("{option}: {word:?} is no address; {advice}"));
+    let address: SocketAddr = match word.parse() {
+        Ok(address) => address,
+        Err(_) if word.parse::<std::net::IpAddr>().is_ok() => {
+            return Err(wrong("the port is missing, as in 192.0.2.7:6084 or [2001:db8::7]:6084"));
+        }
+        Err(_) => return Err(wrong("write IP:PORT, as in 192.0.2.7:6084 or [2001:db8::7]:6084")),
+    };
+    match address.port() {
+        0 => Err(wrong("nothing can be sent to port 0")),
+        _ => Ok(address),
+    }
+}
+
+/// An address to listen at, which others are told.
+fn own_address(parser: &mut Parser, option: &str) -> Result<SocketAddr> {
+    let word = text(parser, option)?;
+    let wrong = |advice: &str| UsageError(format!("{option}: {word:?} {advice}"));
+    let address: SocketAddr = word.parse().map_err(|_| {
+        wrong("is no address; write IP:PORT, as in 192.0.2.7:6084 (port 0 takes any that is free)")
+    })?;
+    if address.ip().is_unspecified() {
+        return Err(wrong("cannot be told to others; give the address by which they reach this machine"));
+    }
+    Ok(address)
+}
+
+enum Place {
+    File(PathBuf),
+    Pipe,
+    Rtp(SocketAddr),
+}
+
+/// A file, `-`, or `rtp://IP:PORT`.
+fn place(parser: &mut Parser, option: &str) -> Result<Place> {
+    let value = parser.value()?;
+    let word = value.to_string_lossy();
+    if let Some(address) = word.strip_prefix("rtp://") {
+        return address_from(address, option).map(Place::Rtp);
+    }
+    if let Some((scheme, _)) = word.split_once("://") {
+        let advice = "give a file, rtp://IP:PORT, or - for a pipe";
+        return Err(UsageError(format!("{option}: {scheme}:// is not supported; {advice}")));
+    }
+    Ok(if word == "-" { Place::Pipe } else { Place::File(value.into()) })
+}
+
+/// Bits a second: a number with `k`, `M` or `G` behind it.
+fn bitrate(parser: &mut Parser, option: &str) -> Result<u64> {
+    let word = text(parser, option)?;
+    let (digits, factor) = match word.char_indices().last() {
+        Some((end, 'k' | 'K')) => (&word[..end], 1e3),
+        Some((end, 'M' | 'm')) => (&word[..end], 1e6),
+        Some((end, 'G' | 'g')) => (&word[..end], 1e9),
+        _ => (&word[..], 1.0),
+    };
+    let bits = digits.parse::<f64>().ok().map(|n| n * factor).filter(|n| (1.0..1e12).contains(n));
+    bits.map(|n| n as u64).ok_or_else(|| {
+        UsageError(format!("{option}: {word:?} is no bitrate; write bits a second, as in 20M or 800k"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Command> {
+        parse(line.split_whitespace())
+    }
+
+    fn error(line: &str) -> String {
+        match read(line) {
+            Err(error) => error.to_string(),
+            Ok(command) => panic!("{line:?} was read as {command:?}"),
+        }
+    }
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn without_words_the_demonstration_plays() {
+        assert_eq!(read(""), Ok(Command::Demo(Demo::default())));
+        assert_eq!(
+            read("--viewers 9 --capacity 3 --profile paper --figure16 out --pcap a.pcapng --json r.json"),
+            Ok(Command::Demo(Demo {
+                viewers: 9,
+                capacity: 3,
+                profile: ProfileName::Paper,
+                figure16: Some("out".into()),
+                pcap: Some("a.pcapng".into()),
+                json: Some("r.json".into()),
+            }))
+        );
+    }
+
+    #[test]
+    fn a_source_needs_only_an_overlay_and_a_name() {
+        let source = Source {
+            role: Role::default(),
+            bootstrap: at("127.0.0.1:6084"),
+            channel: ChannelName::new("100").expect("a name"),
+            keywords: Vec::new(),
+            input: Input::TestCard,
+            capacity: Capacity::Slots(2),
+        };
+        assert_eq!(
+            read("source --bootstrap 127.0.0.1:6084 --channel 100"),
+            Ok(Command::Source(source.clone()))
+        );
+        let full = Source {
+            role: Role {
+                name: Some("alice".into()),
+                listen: Some(at("127.0.0.2:1")),
+                sip: Some(at("127.0.0.2:2")),
+                media: Some(at("[::1]:0")),
+                profile: ProfileName::Paper,
+            },
+            keywords: ["news", "live"].iter().filter_map(|k| ChannelName::new(k)).collect(),
+            input: Input::Rtp(at("127.0.0.1:5004")),
+            capacity: Capacity::Uplink(20_000_000),
+            ..source
+        };
+        let line = "source --bootstrap=127.0.0.1:6084 --channel 100 --keyword news --keyword live --uplink 20M \
+                    --input rtp://127.0.0.1:5004 --name alice --listen 127.0.0.2:1 --sip 127.0.0.2:2 \
+                    --media [::1]:0 --profile paper";
+        assert_eq!(read(line), Ok(Command::Source(full)));
+    }
+
+    #[test]
+    fn media_comes_from_and_goes_to_files_pipes_and_rtp() {
+        let input =
+            |word: &str| match read(&format!("source --bootstrap 1.2.3.4:5 --channel 1 --input {word}")) {
+                Ok(Command::Source(source)) => source.input,
+                other => panic!("{other:?}"),
+            };
+        assert_eq!(input("clip.ts"), Input::File("clip.ts".into()));
+        assert_eq!(input("-"), Input::Pipe);
+        let output =
+            |word: &str| match read(&format!("watch --bootstrap 1.2.3.4:5 --channel 1 --output {word}")) {
+                Ok(Command::Watch(watch)) => watch.output,
+                other => panic!("{other:?}"),
+            };
+        assert_eq!(output("out.ts"), Some(Output::File("out.ts".into())));
+        assert_eq!(output("-"), Some(Output::Pipe));
+        assert_eq!(output("rtp://[::1]:5004"), Some(Output::Rtp(at("[::1]:5004"))));
+    }
+
+    #[test]
+    fn an_uplink_is_counted_in_children() {
+        assert_eq!(Capacity::Uplink(20_000_000).slots(8_000_000), 2);
+        assert_eq!(Capacity::Uplink(800_000).slots(820_000), 0);
+        assert_eq!(Capacity::Uplink(1_000_000_000_000).slots(0), u16::MAX);
+        assert_eq!(Capacity::Slots(5).slots(8_000_000), 5);
+        let uplink = |word: &str| read(&format!("watch --bootstrap 1.2.3.4:5 --channel 1 --uplink {word}"));
+        for (word, bits) in [("20M", 20_000_000), ("1.5m", 1_500_000), ("800k", 800_000), ("64000", 64_000)] {
+            let Ok(Command::Watch(watch)) = uplink(word) else { panic!("{word}") };
+            assert_eq!(watch.capacity, Capacity::Uplink(bits));
+        }
+    }
+
+    #[test]
+    fn every_command_has_a_help_text() {
+        for (line, text) in [
+            ("--help", help::OVERVIEW),
+            ("help", help::OVERVIEW),
+            ("demo -h", help::OVERVIEW),
+            ("bootstrap --help", help::BOOTSTRAP),
+            ("source --help", help::SOURCE),
+            ("watch --help", help::WATCH),
+            ("channel -h", help::CHANNEL),
+        ] {
+            assert_eq!(read(line), Ok(Command::Help(text)), "{line}");
+            assert!(
+                text.lines().all(|l| l.chars().count() <= 100),
+                "{line}: a line is too long for a terminal"
+            );
+        }
+    }
+
+    #[test]
+    fn help_texts_name_every_option_and_no_other() {
+        let common = ["--name", "--listen", "--sip", "--media", "--profile", "--help"];
+        let demo = ["--viewers", "--capacity", "--profile", "--figure16", "--pcap", "--json", "--help"];
+        let source = ["--bootstrap", "--channel", "--keyword", "--input", "--capacity", "--uplink"];
+        let watch = ["--bootstrap", "--channel", "--output", "--capacity", "--uplink"];
+        for (text, own, shared) in [
+            (help::OVERVIEW, &demo[..], &[][..]),
+            (help::BOOTSTRAP, &[], &common),
+            (help::SOURCE, &source, &common),
+            (help::WATCH, &watch, &common),
+            (help::CHANNEL, &["--bootstrap"], &common),
+        ] {
+            let mut expected: Vec<_> = own.iter().chain(shared).copied().collect();
+            let words = text.lines().filter_map(|l| l.strip_prefix("  --"));
+            let mut named: Vec<_> =
+                words.filter_map(|l| l.split_whitespace().next()).map(|w| format!("--{w}")).collect();
+            named.sort();
+            expected.sort();
+            assert_eq!(named, expected);
+        }
+    }
+
+    #[test]
+    fn every_mistake_has_one_line_that_says_how_to_mend_it() {
+        let source = "source --bootstrap 1.2.3.4:5 --channel 1";
+        for (line, expected) in [
+            (
+                "play",
+                r#"there is no command "play"; there are demo, bootstrap, source, watch, channel and help"#,
+            ),
+            ("--viewers", "--viewers needs a value"),
+            ("--viewers six", r#"--viewers: "six" is no number from 1 to 200"#),
+            ("--viewers 0", r#"--viewers: "0" is no number from 1 to 200"#),
+            ("--capacity -1", r#"--capacity: "-1" is no number from 1 to 64"#),
+            ("--profile fast", r#"--profile: there is no "fast"; there are default and paper"#),
+            ("--colour", "there is no option --colour here; --help lists them"),
+            ("bootstrap -x", "there is no option -x here; --help lists them"),
+            ("bootstrap here", r#""here" is one word too many; --help shows what is expected"#),
+            ("source --channel 100", NO_BOOTSTRAP),
+            ("watch --bootstrap 1.2.3.4:5", NO_CHANNEL),
+            ("channel --bootstrap 1.2.3.4:5", "say which channel: iptv channel 100 --bootstrap ADDR"),
+            (
+                "watch --bootstrap tv.example",
+                r#"--bootstrap: "tv.example" is no address; write IP:PORT, as in 192.0.2.7:6084 or [2001:db8::7]:6084"#,
+            ),
+            (
+                "watch --bootstrap 192.0.2.7",
+                r#"--bootstrap: "192.0.2.7" is no address; the port is missing, as in 192.0.2.7:6084 or [2001:db8::7]:6084"#,
+            ),
+            (
+                "watch --bootstrap 192.0.2.7:0",
+                r#"--bootstrap: "192.0.2.7:0" is no address; nothing can be sent to port 0"#,
+            ),
+            (
+                "bootstrap --listen 0.0.0.0:6084",
+                r#"--listen: "0.0.0.0:6084" cannot be told to others; give the address by which they reach this machine"#,
+            ),
+            (
+                "bootstrap --sip 5060",
+                r#"--sip: "5060" is no address; write IP:PORT, as in 192.0.2.7:6084 (port 0 takes any that is free)"#,
+            ),
+            (
+                "watch --bootstrap 1.2.3.4:5 --channel a@b",
+                r#"--channel: "a@b" is no name; use 1 to 64 letters, digits and -_.!~*'&=+$"#,
+            ),
+            (
+                &format!("{source} --uplink fast"),
+                r#"--uplink: "fast" is no bitrate; write bits a second, as in 20M or 800k"#,
+            ),
+            (
+                &format!("{source} --input http://x/y.ts"),
+                "--input: http:// is not supported; give a file, rtp://IP:PORT, or - for a pipe",
+            ),
+            (
+                &format!("{source} --input rtp://5004"),
+                r#"--input: "5004" is no address; write IP:PORT, as in 192.0.2.7:6084 or [2001:db8::7]:6084"#,
+            ),
+        ] {
+            assert_eq!(error(line), expected, "{line}");
+        }
+    }
+}

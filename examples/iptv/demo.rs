@@ -1,0 +1,461 @@
+//! The demonstration: a bootstrap node, a source and some viewers, each a full node with its own sockets on 127.0.0.1.
+//! They share one poll and nothing else.
+
+use crate::args::{Demo as Asked, Input, ProfileName};
+use crate::director::{Act, Director, Parent, Scene, Seen};
+use crate::feed::Feed;
+use crate::figure16::{Figure16, Second};
+use crate::host::{Host, Seat, foreign_token};
+use crate::inbox::{Inbox, Outgoing};
+use crate::member::{self, Setup};
+use crate::news;
+use crate::report::{Happening, Report, Row, Source, Viewer};
+use crate::screen::{Branch, Picture, Screen};
+use crate::sockets;
+use crate::stop::Stop;
+use crate::trouble::Trouble;
+use p2piptv::ids::{ChannelId, ChannelName};
+use p2piptv::node::{Event, Node};
+use p2piptv::sim::pcapng::Capture;
+use p2piptv::time::{Duration, Instant, earliest};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+/// The channel of the paper's example.
+const CHANNEL: &str = "100";
+/// How often the director looks.
+const GLANCE: Duration = Duration::from_millis(50);
+/// Lines of news on the screen.
+const NEWS: usize = 8;
+/// How long one step of the script may take. In the paper's profile an orphan notices after 15 s.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Result<T> = std::result::Result<T, Trouble>;
+
+/// Plays the demonstration, and what belongs to figure 16 if it is asked for.
+pub fn run(asked: &Asked) -> Result<()> {
+    let mut screen = Screen::stdout();
+    let mut figure = Figure16::default();
+    if asked.figure16.is_some() {
+        // Server-based delivery is a source that has room for everybody.
+        let everybody = Asked { capacity: asked.viewers as u16, pcap: None, ..asked.clone() };
+        let mut stage = Stage::open(&everybody, "server-based: every viewer at the source")?;
+        if !stage.play(false, &mut screen)? {
+            return Ok(());
+        }
+        figure.server = stage.seconds;
+    }
+    let mut stage = Stage::open(asked, "P2P-based: viewers relay")?;
+    let finished = stage.play(true, &mut screen)?;
+    let report = stage.report();
+    screen.close(&report.text())?;
+    if let Some(path) = &asked.json {
+        std::fs::write(path, report.json()).map_err(|e| Trouble::cannot_write(path, &e))?;
+    }
+    if let (Some(directory), true) = (&asked.figure16, finished) {
+        (figure.p2p, figure.elections) = (stage.seconds, stage.elections);
+        figure.write(directory).map_err(|e| Trouble::cannot_write(directory, &e))?;
+    }
+    Ok(())
+}
+
+/// One viewer of the stage.
+#[derive(Default)]
+struct Guest {
+    seat: Option<Seat>,
+    channel: Option<ChannelId>,
+    alive: bool,
+    /// What it saw, kept when it goes.
+    seen: Viewer,
+    rescued: bool,
+    relays: bool,
+    playing: bool,
+}
+
+/// The stage of one run.
+struct Stage {
+    asked: Asked,
+    title: &'static str,
+    host: Host<Node>,
+    inbox: Inbox,
+    stop: Stop,
+    feed: Feed,
+    name: ChannelName,
+    names: BTreeMap<Seat, String>,
+    bootstrap: Seat,
+    entry: SocketAddr,
+    source: Option<Seat>,
+    channel: Option<ChannelId>,
+    guests: Vec<Guest>,
+    scene: Scene,
+    left: usize,
+    /// The source's traffic, second by second from the first viewer on, until somebody is killed.
+    seconds: Vec<Second>,
+    measured: Option<(Instant, Outgoing)>,
+    elections: Vec<f64>,
+    rate: u64,
+    news: VecDeque<String>,
+    report: Report,
+}
+
+impl Stage {
+    /// Everything but the actors.
+    fn open(asked: &Asked, title: &'static str) -> Result<Self> {
+        let mut host = Host::new()?;
+        let mut inbox = Inbox::default();
+        if let Some(path) = &asked.pcap {
+            inbox.recorder = Some(recorder(path, host.now())?);
+        }
+        let stop = Stop::new(host.registry(), foreign_token(0))?;
+        let feed = Feed::open(&Input::TestCard, host.registry(), foreign_token(1), member::random())?;
+        // The bootstrap node is a peer of the overlay and no more.
+        let setup = Setup { name: "bootstrap".into(), profile: asked.profile, capacity: 0 };
+        let mut names = BTreeMap::new();
+        let bootstrap = enter(&mut host, &mut inbox, &mut names, &setup)?;
+        let entry = host.node(bootstrap).map(|node| node.config().addresses.overlay);
+        let entry = entry.ok_or_else(|| Trouble::Address("the bootstrap node is gone".into()))?;
+        let policy = Setup { capacity: asked.capacity, ..setup }.policy();
+        let report = Report {
+            channel: CHANNEL.into(),
+            capacity: asked.capacity,
+            rescue_slots: u16::from(policy.rescue_slots),
+            ..Report::default()
+        };
+        let mut stage = Stage {
+            asked: asked.clone(),
+            title,
+            host,
+            inbox,
+            stop,
+            feed,
+            name: ChannelName::new(CHANNEL).ok_or_else(|| Trouble::Address("no such channel".into()))?,
+            names,
+            bootstrap,
+            entry,
+            source: None,
+            channel: None,
+            guests: (0..asked.viewers).map(|_| Guest::default()).collect(),
+            scene: Scene { viewers: vec![Seen::default(); asked.viewers], ..Scene::default() },
+            left: 0,
+            seconds: Vec::new(),
+            measured: None,
+            elections: Vec::new(),
+            rate: 0,
+            news: VecDeque::new(),
+            report,
+        };
+        stage.host.command(bootstrap, &mut stage.inbox, |node, now| node.create(now)).transpose()?;
+        Ok(stage)
+    }
+
+    /// Plays until the end; false when the user stopped it.
+    fn play(&mut self, kill: bool, screen: &mut Screen<std::io::Stdout>) -> Result<bool> {
+        let mut director = Director::new(self.host.now(), kill, PATIENCE);
+        let mut stopped = false;
+        let mut glance = self.host.now();
+        loop {
+            let feed = self.channel.and_then(|_| self.feed.deadline());
+            self.host.wake_at(earliest(feed, Some(glance)));
+            self.host.turn(&mut self.inbox)?;
+            let now = self.host.now();
+            self.feed_source()?;
+            self.work_through_events(screen)?;
+            self.inbox.ready.clear();
+
+            let mut act = None;
+            if self.stop.take() > 0 {
+                stopped = true;
+                act = Some(director.stop(now));
+            } else if now >= glance {
+                glance = now + GLANCE;
+                self.look(now);
+                act = director.direct(now, &self.scene).map_err(|stuck| Trouble::Stuck(stuck))?;
+                screen.show(now, &self.picture(now))?;
+            }
+            match act {
+                Some(Act::End) => break,
+                Some(act) => self.perform(act, now, screen)?,
+                None => {}
+            }
+        }
+        Ok(!stopped)
+    }
+
+    fn perform(&mut self, act: Act, now: Instant, screen: &mut Screen<std::io::Stdout>) -> Result<()> {
+        match act {
+            Act::StartSource => {
+                let seat = self.enter("source")?;
+                self.source = Some(seat);
+                self.join(seat)?;
+            }
+            Act::StartViewer(n) => {
+                if n == 0 {
+                    self.measured = Some((now, self.outgoing()));
+                }
+                let seat = self.enter(&(n + 1).to_string())?;
+                let seen = Viewer { name: (n + 1).to_string(), ..Viewer::default() };
+                self.guests[n] = Guest { seat: Some(seat), alive: true, seen, ..Guest::default() };
+                self.join(seat)?;
+            }
+            Act::Kill(n) => {
+                self.report.table_before_kill = self.table();
+                self.measured = None;
+                let guest = &mut self.guests[n];
+                guest.alive = false;
+                if let Some(seat) = guest.seat {
+                    self.host.kill(seat);
+                }
+                let name = guest.seen.name.clone();
+                self.happened(now, "Killed", name.clone(), Some("is killed"), screen)?;
+                self.report.killed = Some(name);
+            }
+            Act::Mended => {
+                let table = self.table();
+                if self.report.killed.is_none() {
+                    self.report.table_before_kill.clone_from(&table);
+                }
+                self.report.table_after_repair = table;
+            }
+            Act::Leave => {
+                self.look(now);
+                // What comes from here on is the end of the channel, not a loss.
+                self.channel = None;
+                self.measured = None;
+                let alive = self.guests.iter().filter(|g| g.alive).filter_map(|g| g.seat);
+                let all: Vec<_> = alive.chain(self.source).chain([self.bootstrap]).collect();
+                for seat in all {
+                    self.host.command(seat, &mut self.inbox, |node, now| node.leave(now));
+                }
+            }
+            Act::End => {}
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, name: &str) -> Result<Seat> {
+        let setup = Setup { name: name.into(), profile: self.asked.profile, capacity: self.asked.capacity };
+        enter(&mut self.host, &mut self.inbox, &mut self.names, &setup)
+    }
+
+    fn join(&mut self, seat: Seat) -> Result<()> {
+        let entry = self.entry;
+        self.host.command(seat, &mut self.inbox, |node, now| node.join(now, &[entry])).transpose()?;
+        Ok(())
+    }
+
+    fn feed_source(&mut self) -> Result<()> {
+        let (Some(source), Some(channel)) = (self.source, self.channel) else { return Ok(()) };
+        let feed = &mut self.feed;
+        let fed = self.host.command(source, &mut self.inbox, |node, now| {
+            feed.take(now, |packet| {
+                // A full queue drops live media; the node counts it.
+                let _ = node.push_media(now, channel, packet);
+            })
+        });
+        fed.transpose()?;
+        if let Some(node) = self.host.node(source) {
+            let most = &mut self.report.source.most_children;
+            *most = node.children(channel).len().max(*most);
+        }
+        Ok(())
+    }
+
+    fn work_through_events(&mut self, screen: &mut Screen<std::io::Stdout>) -> Result<()> {
+        while let Some((seat, now, event)) = self.inbox.events.pop_front() {
+            let name = self.name.clone();
+            let guest = self.guests.iter().position(|g| g.seat == Some(seat));
+            match (&event, guest) {
+                (Event::Joined, Some(n)) => {
+                    let tuned = self.host.command(seat, &mut self.inbox, |node, now| node.tune(now, &name));
+                    self.guests[n].channel = tuned.transpose()?;
+                }
+                (Event::Joined, None) if self.source == Some(seat) => {
+                    let opened =
+                        self.host.command(seat, &mut self.inbox, |node, now| node.publish(now, &name, &[]));
+                    self.channel = opened.transpose()?;
+                }
+                (Event::Joined, None) => self.scene.founded = true,
+                (Event::JoinFailed, _) => return Err(Trouble::NoBootstrap(self.entry)),
+                (Event::Published { .. }, _) => self.scene.published = true,
+                (Event::Elected { .. }, Some(_)) => {
+                    if let Some((begin, _)) = self.measured {
+                        let begin = begin - Duration::from_secs(self.seconds.len() as u64);
+                        self.elections.push(now.since(begin).as_secs_f64());
+                    }
+                }
+                (Event::Left, _) => {
+                    self.left += 1;
+                    let staying = self.guests.iter().filter(|g| g.alive).count() + 2;
+                    self.scene.empty = self.left >= staying;
+                }
+                _ => {}
+            }
+            let peer = self.names.get(&seat).cloned().unwrap_or_default();
+            self.happened(now, &word(&event), peer, news::line(&event).as_deref(), screen)?;
+        }
+        Ok(())
+    }
+
+    /// Notes a happening, and tells it if it has words.
+    fn happened(
+        &mut self,
+        now: Instant,
+        event: &str,
+        peer: String,
+        words: Option<&str>,
+        screen: &mut Screen<std::io::Stdout>,
+    ) -> Result<()> {
+        if let Some(words) = words {
+            let line =
+                format!("{:>4}.{} s  {peer} {words}", now.as_millis() / 1000, now.as_millis() / 100 % 10);
+            screen.tell(&line)?;
+            self.news.push_back(line);
+            while self.news.len() > NEWS {
+                self.news.pop_front();
+            }
+        }
+        self.report.events.push(Happening { at_ms: now.as_millis(), event: event.into(), peer });
+        Ok(())
+    }
+
+    /// Looks at every node, and measures what the source sends.
+    fn look(&mut self, now: Instant) {
+        let index = |name: &str| match name {
+            "source" => Some(Parent::Source),
+            name => name.parse::<usize>().ok().and_then(|n| n.checked_sub(1)).map(Parent::Viewer),
+        };
+        for (guest, seen) in self.guests.iter_mut().zip(&mut self.scene.viewers) {
+            let node = guest.seat.and_then(|seat| self.host.node(seat));
+            if let (Some(node), Some(channel)) = (node, guest.channel)
+                && let (Some(status), Some(counters)) = (node.status(channel), node.media_counters(channel))
+            {
+                let parent = status.parent.map(|peer| peer.name);
+                guest.seen = Viewer {
+                    name: guest.seen.name.clone(),
+                    depth: status.depth,
+                    parent,
+                    received: counters.sequence.received,
+                    lost: counters.sequence.lost,
+                    duplicates: counters.sequence.duplicates,
+                    longest_gap_ms: counters.sequence.longest_gap.as_millis() as u64,
+                };
+                guest.rescued = status.rescue;
+                guest.relays = status.relayer;
+                guest.playing = status.playing;
+            }
+            let parent = guest.seen.parent.as_deref().and_then(index);
+            *seen = match guest.alive {
+                true => Seen { alive: true, playing: guest.playing, parent, rescued: guest.rescued },
+                false => Seen::default(),
+            };
+        }
+
+        let outgoing = self.outgoing();
+        let Some((begin, before)) = &mut self.measured else { return };
+        while now.since(*begin) >= Duration::from_secs(1) {
+            let second = Second {
+                media: outgoing.media - before.media,
+                sip: outgoing.sip - before.sip,
+                reload: outgoing.reload - before.reload,
+            };
+            self.rate = second.total();
+            self.seconds.push(second);
+            *begin += Duration::from_secs(1);
+            *before = outgoing;
+        }
+    }
+
+    fn outgoing(&self) -> Outgoing {
+        self.source.and_then(|seat| self.inbox.outgoing.get(&seat)).copied().unwrap_or_default()
+    }
+
+    /// The source's peer table.
+    fn table(&self) -> Vec<Row> {
+        let node = self.source.and_then(|seat| self.host.node(seat));
+        let (Some(node), Some(channel)) = (node, self.channel) else { return Vec::new() };
+        let row = |row: p2piptv::node::TableRow| Row {
+            depth: row.depth,
+            peer: row.peer.name,
+            parent: row.parent.map_or_else(|| "source".into(), |parent| parent.name),
+        };
+        node.table(channel).into_iter().map(row).collect()
+    }
+
+    fn picture(&self, now: Instant) -> Picture {
+        let profile = match self.asked.profile {
+            ProfileName::Default => "default",
+            ProfileName::Paper => "paper",
+        };
+        let note = |g: &Guest| match (g.relays, g.rescued) {
+            (_, true) => "in a rescue slot",
+            (true, false) => "relayer",
+            (false, false) => "",
+        };
+        let branch = |g: &Guest| Branch {
+            name: g.seen.name.clone(),
+            parent: g.seen.parent.clone().filter(|_| g.playing),
+            depth: g.seen.depth,
+            received: g.seen.received,
+            lost: g.seen.lost,
+            note: note(g).into(),
+        };
+        Picture {
+            title: format!(
+                "Channel {CHANNEL}, {}; capacity {}, profile {profile}, {} s",
+                self.title,
+                self.asked.capacity,
+                now.as_millis() / 1000
+            ),
+            root: "source".into(),
+            root_bytes_per_second: self.rate,
+            branches: self.guests.iter().filter(|g| g.alive).map(branch).collect(),
+            news: self.news.iter().cloned().collect(),
+        }
+    }
+
+    /// What was shown.
+    fn report(&self) -> Report {
+        let Outgoing { media, sip, reload } = self.outgoing();
+        let viewers = self.guests.iter().filter(|g| g.seat.is_some()).map(|g| g.seen.clone());
+        let most_children = self.report.source.most_children;
+        Report {
+            viewers: viewers.collect(),
+            source: Source { media_bytes: media, control_bytes: sip + reload, most_children },
+            ..self.report.clone()
+        }
+    }
+}
+
+/// A new node with sockets of its own.
+fn enter(
+    host: &mut Host<Node>,
+    inbox: &mut Inbox,
+    names: &mut BTreeMap<Seat, String>,
+    setup: &Setup,
+) -> Result<Seat> {
+    let own = sockets::any(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let seat = host.seat(own, |addresses| setup.node(addresses));
+    let seat = seat.map_err(|error| Trouble::Address(error.to_string()))?;
+    names.insert(seat, setup.name.clone());
+    host.command(seat, inbox, |node, now| node.handle_wall_clock(now, member::wall_clock()));
+    Ok(seat)
+}
+
+/// The name of an event, for machines.
+fn word(event: &Event) -> String {
+    let text = format!("{event:?}");
+    text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().into()
+}
+
+fn recorder(path: &Path, now: Instant) -> Result<crate::inbox::Recorder> {
+    let mut file = BufWriter::new(File::create(path).map_err(|e| Trouble::cannot_write(path, &e))?);
+    let zero = p2piptv::time::UnixMillis(member::wall_clock().0.saturating_sub(now.as_millis()));
+    // A disk that is full ends the record, not the demonstration.
+    let write: Box<dyn FnMut(&[u8])> = Box::new(move |bytes| {
+        let _ = file.write_all(bytes);
+    });
+    Ok(Capture::new(zero, write))
+}

@@ -1,0 +1,121 @@
+//! The help texts.
+
+/// `iptv --help`.
+pub const OVERVIEW: &str = "\
+Television without a broadcaster: every viewer may pass the picture on to others.
+
+Without a command a demonstration plays in this terminal: a bootstrap node, the source of a
+channel and some viewers, each a full node with its own sockets on 127.0.0.1. You see the tree of
+viewers grow, a relaying viewer is killed, and you see the tree mend itself.
+
+  cargo run --release --example iptv -- [COMMAND] [OPTIONS]
+
+Commands (each has its own --help):
+  demo         the demonstration (what plays without a command)
+  bootstrap    a node that others join the overlay through
+  source       publishes a channel
+  watch        watches a channel, and relays it when it is elected to
+  channel      tells who offers a channel
+
+Options of the demonstration:
+  --viewers N          how many viewers (6)
+  --capacity N         how many children each node can serve (2)
+  --profile NAME       'default', or 'paper': what the 2010 paper says, its slow repair included
+  --figure16 DIR       draw the source's traffic, server-based against P2P, into DIR (CSV and SVG)
+  --pcap FILE          record every packet (pcapng, for Wireshark)
+  --json FILE          write what happened to FILE
+  --help               this text
+
+Three terminals show the same with separate processes:
+  iptv bootstrap --listen 127.0.0.1:6084
+  iptv source --bootstrap 127.0.0.1:6084 --channel 100
+  iptv watch --bootstrap 127.0.0.1:6084 --channel 100 --output - | ffplay -
+";
+
+/// `iptv bootstrap --help`.
+pub const BOOTSTRAP: &str = "\
+A node that others join the overlay through. It prints its address; it neither watches nor
+publishes.
+
+  iptv bootstrap [OPTIONS]
+
+Options:
+  --listen IP:PORT     address of the overlay (127.0.0.1:6084)
+  --sip IP:PORT        address of SIP, UDP and TCP (the same IP, any port)
+  --media IP:PORT      address of RTP (the same IP, any port)
+  --name NAME          its name in SIP addresses (made from its port)
+  --profile NAME       'default' or 'paper'
+  --help               this text
+
+Ctrl-C leaves the overlay properly.
+";
+
+/// `iptv source --help`.
+pub const SOURCE: &str = "\
+Publishes a channel: stores its name in the overlay, sends the picture to its first viewers, and
+elects viewers that pass it on when there are more.
+
+  iptv source --bootstrap IP:PORT --channel NAME [OPTIONS]
+
+Options:
+  --bootstrap IP:PORT  any node of the overlay; the bootstrap node prints its address
+  --channel NAME       the channel's name, for example 100
+  --keyword NAME       a further name to find it under; may be repeated
+  --input WHAT         an MPEG transport stream: a file (played again and again), rtp://IP:PORT (RTP
+                       packets sent to that address), or - for a pipe (the test card)
+  --capacity N         how many children this node serves itself (2)
+  --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
+  --listen IP:PORT     address of the overlay (an address of this machine, any port)
+  --sip IP:PORT        address of SIP, UDP and TCP (the same IP, any port)
+  --media IP:PORT      address of RTP (the same IP, any port)
+  --name NAME          its name in SIP addresses (source)
+  --profile NAME       'default' or 'paper'
+  --help               this text
+
+A live encoder:
+  ffmpeg -re -i FILE -c copy -f mpegts - | iptv source --bootstrap IP:PORT --channel 100 --input -
+
+Ctrl-C ends the channel and tells every viewer.
+";
+
+/// `iptv watch --help`.
+pub const WATCH: &str = "\
+Watches a channel. When it is elected, this node passes the picture on to other viewers.
+
+  iptv watch --bootstrap IP:PORT --channel NAME [OPTIONS]
+
+Options:
+  --bootstrap IP:PORT  any node of the overlay; the bootstrap node prints its address
+  --channel NAME       the channel's name or one of its keywords
+  --output WHAT        where the MPEG transport stream goes: a file, rtp://IP:PORT, or - for a pipe;
+                       it begins where a decoder can begin (without it: relay only)
+  --capacity N         how many children this node can serve (2)
+  --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
+  --listen IP:PORT     address of the overlay (an address of this machine, any port)
+  --sip IP:PORT        address of SIP, UDP and TCP (the same IP, any port)
+  --media IP:PORT      address of RTP (the same IP, any port)
+  --name NAME          its name in SIP addresses (made from its port)
+  --profile NAME       'default' or 'paper'
+  --help               this text
+
+On the screen:
+  iptv watch --bootstrap IP:PORT --channel 100 --output - | ffplay -
+
+Ctrl-C leaves the channel; the children of this node are told to find another parent.
+";
+
+/// `iptv channel --help`.
+pub const CHANNEL: &str = "\
+Tells who offers a channel, with their depth in the tree and their free slots.
+
+  iptv channel NAME --bootstrap IP:PORT [OPTIONS]
+
+Options:
+  --bootstrap IP:PORT  any node of the overlay; the bootstrap node prints its address
+  --listen IP:PORT     address of the overlay (an address of this machine, any port)
+  --sip IP:PORT        address of SIP, UDP and TCP (the same IP, any port)
+  --media IP:PORT      address of RTP (the same IP, any port)
+  --name NAME          its name in SIP addresses (made from its port)
+  --profile NAME       'default' or 'paper'
+  --help               this text
+";

@@ -1,0 +1,87 @@
+//! What a turn of the host brought, for the program to work through after it.
+
+use crate::fanout::Sent;
+use crate::host::{Carried, Observer, Passing, Seat};
+use crate::sink::Sink;
+use crate::trouble::Trouble;
+use bytes::Bytes;
+use mio::Token;
+use p2piptv::ids::ChannelId;
+use p2piptv::node::Event;
+use p2piptv::sim::pcapng::Capture;
+use p2piptv::stats::Plane;
+use p2piptv::time::Instant;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Datagrams and stream bytes that a node sent, by plane, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outgoing {
+    /// RTP and RTCP.
+    pub media: u64,
+    /// SIP.
+    pub sip: u64,
+    /// RELOAD.
+    pub reload: u64,
+}
+
+/// A writer of captured packets.
+pub type Recorder = Capture<Box<dyn FnMut(&[u8])>>;
+
+/// What the turn brought.
+#[derive(Default)]
+pub struct Inbox {
+    /// Events, oldest first.
+    pub events: VecDeque<(Seat, Instant, Event)>,
+    /// Foreign sources that are ready.
+    pub ready: Vec<Token>,
+    /// What each node sent, from its beginning.
+    pub outgoing: BTreeMap<Seat, Outgoing>,
+    /// Where the media of a process goes that has one viewer.
+    pub sink: Option<Sink>,
+    /// What went wrong at the sink.
+    pub trouble: Option<Trouble>,
+    /// Where packets are recorded.
+    pub recorder: Option<Recorder>,
+}
+
+impl Observer for Inbox {
+    fn event(&mut self, seat: Seat, now: Instant, event: Event) {
+        self.events.push_back((seat, now, event));
+    }
+
+    fn media(&mut self, _: Seat, now: Instant, _: ChannelId, packets: &[Bytes]) {
+        if let Some(sink) = &mut self.sink
+            && let Err(trouble) = sink.push(now, packets)
+        {
+            (self.sink, self.trouble) = (None, Some(trouble));
+        }
+    }
+
+    fn sent(&mut self, seat: Seat, _: Instant, plane: Plane, sent: Sent) {
+        let outgoing = self.outgoing.entry(seat).or_default();
+        match plane {
+            Plane::Media => outgoing.media += sent.bytes,
+            Plane::Signalling => outgoing.sip += sent.bytes,
+            Plane::Overlay => outgoing.reload += sent.bytes,
+        }
+    }
+
+    fn wants_media(&self) -> bool {
+        self.recorder.is_some()
+    }
+
+    fn passing(&mut self, passing: Passing<'_>) {
+        let Some(recorder) = &mut self.recorder else { return };
+        let Passing { at, from, to, plane, what } = passing;
+        match what {
+            Carried::Datagram(bytes) => recorder.datagram(at, plane, from, to, bytes),
+            Carried::Bytes(bytes) => recorder.bytes(at, plane, from, to, bytes),
+            Carried::Opened => recorder.opened(at, plane, from, to),
+            Carried::Closed => recorder.closed(at, plane, from, to),
+        }
+    }
+
+    fn ready(&mut self, token: Token) {
+        self.ready.push(token);
+    }
+}

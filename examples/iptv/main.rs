@@ -1,0 +1,74 @@
+//! Peer-to-peer television on this machine: a demonstration in one process, and every role as a process of its own.
+//!
+//! The library does no input and no output; everything that touches a socket, a clock, a file or the screen is here.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | `args`, `help`, `trouble` | the command line, and everything that can be wrong with it or go wrong later |
+//! | `host`, `sockets`, `streams`, `timer`, `stop` | many nodes on one poll |
+//! | `fanout` | sending runs of packets to many children, receiving without a buffer per packet |
+//! | `ts`, `clip`, `feed` | where a source's picture comes from |
+//! | `reorder`, `entry`, `sink` | where a viewer's picture goes |
+//! | `member`, `inbox`, `news` | a node of this host, what it brings, what that means in words |
+//! | `role` | bootstrap, source, watch, channel |
+//! | `demo`, `director`, `screen`, `report`, `figure16` | the demonstration |
+
+// A program has no callers outside; and it has the standard library.
+#![allow(unreachable_pub, clippy::std_instead_of_core, clippy::std_instead_of_alloc)]
+
+mod args;
+mod clip;
+mod demo;
+mod director;
+mod entry;
+mod fanout;
+mod feed;
+#[path = "../common/figure16.rs"]
+mod figure16;
+mod help;
+mod host;
+mod inbox;
+mod member;
+mod news;
+mod reorder;
+mod report;
+mod role;
+mod screen;
+mod sink;
+mod sockets;
+mod stop;
+mod streams;
+mod timer;
+mod trouble;
+mod ts;
+
+use args::Command;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let command = match args::parse(std::env::args_os().skip(1)) {
+        Ok(command) => command,
+        Err(error) => {
+            eprintln!("iptv: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let done = match &command {
+        Command::Help(text) => {
+            print!("{text}");
+            Ok(())
+        }
+        Command::Demo(asked) => demo::run(asked),
+        Command::Bootstrap(asked) => role::bootstrap(asked),
+        Command::Source(asked) => role::source(asked),
+        Command::Watch(asked) => role::watch(asked),
+        Command::Channel(asked) => role::channel(asked),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => {
+            eprintln!("iptv: {trouble}");
+            ExitCode::FAILURE
+        }
+    }
+}

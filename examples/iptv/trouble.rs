@@ -1,0 +1,128 @@
+//! What can go wrong while a role runs: one line each, what is wrong and how to mend it.
+
+use crate::clip::ClipError;
+use crate::director::Stuck;
+use crate::ts::NotTs;
+use p2piptv::ids::ChannelName;
+use p2piptv::node::CommandError;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Something that ends the program.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// A file cannot be read.
+    #[error("cannot read {}: {reason}", .path.display())]
+    CannotRead {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {reason}", .path.display())]
+    CannotWrite {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file that cannot be played.
+    #[error("cannot play {}: {reason}", .path.display())]
+    BadClip {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: ClipError,
+    },
+    /// A pipe that brings something else.
+    #[error("cannot play what comes through the pipe: {0}")]
+    BadPipe(NotTs),
+    /// A socket; the text names the address.
+    #[error("{0}")]
+    Address(String),
+    /// Whoever read the output went away.
+    #[error("the output is closed: {0}")]
+    PlayerGone(String),
+    /// The overlay cannot be joined.
+    #[error(
+        "no answer from {0}: is a bootstrap node running there? (start one: iptv bootstrap --listen {0})"
+    )]
+    NoBootstrap(SocketAddr),
+    /// Nobody offers the channel.
+    #[error(
+        "nobody offers channel {0} (offer it: iptv source --bootstrap ADDR --channel {0}; or check the name)"
+    )]
+    NotOffered(ChannelName),
+    /// The demonstration does not come on.
+    #[error("{0} (a machine that is very busy may need fewer viewers: --viewers N)")]
+    Stuck(#[from] Stuck),
+    /// A command that the node refused.
+    #[error("this cannot be done now: {0}")]
+    Refused(#[from] CommandError),
+    /// The poll or the timer failed.
+    #[error("the system refuses: {0}")]
+    System(#[from] io::Error),
+}
+
+impl Trouble {
+    /// A file cannot be read.
+    pub fn cannot_read(path: &Path, error: &io::Error) -> Self {
+        let reason = match error.kind() {
+            io::ErrorKind::NotFound => "there is no such file; check the path".into(),
+            io::ErrorKind::PermissionDenied => "it may not be read; check its permissions".into(),
+            io::ErrorKind::IsADirectory => "it is a directory; give a file".into(),
+            _ => error.to_string(),
+        };
+        Trouble::CannotRead { path: path.into(), reason }
+    }
+
+    /// A file cannot be written.
+    pub fn cannot_write(path: &Path, error: &io::Error) -> Self {
+        let reason = match error.kind() {
+            io::ErrorKind::NotFound => "there is no such directory; make it first (mkdir -p)".into(),
+            io::ErrorKind::PermissionDenied => "it may not be written; choose another place".into(),
+            io::ErrorKind::IsADirectory => "it is a directory; give a file".into(),
+            _ => error.to_string(),
+        };
+        Trouble::CannotWrite { path: path.into(), reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_trouble_is_one_line_with_advice() {
+        let channel = ChannelName::new("100").expect("a name");
+        for (trouble, expected) in [
+            (
+                Trouble::cannot_read(Path::new("clip.ts"), &io::ErrorKind::NotFound.into()),
+                "cannot read clip.ts: there is no such file; check the path",
+            ),
+            (
+                Trouble::BadClip { path: "film.mp4".into(), reason: NotTs::NoSync.into() },
+                "cannot play film.mp4: it is no MPEG transport stream \
+                 (make one: ffmpeg -i FILE -c copy -f mpegts clip.ts)",
+            ),
+            (
+                Trouble::NoBootstrap(SocketAddr::from(([127, 0, 0, 1], 6084))),
+                "no answer from 127.0.0.1:6084: is a bootstrap node running there? \
+                 (start one: iptv bootstrap --listen 127.0.0.1:6084)",
+            ),
+            (
+                Trouble::NotOffered(channel),
+                "nobody offers channel 100 \
+                 (offer it: iptv source --bootstrap ADDR --channel 100; or check the name)",
+            ),
+            (
+                Trouble::cannot_write(Path::new("out"), &io::ErrorKind::PermissionDenied.into()),
+                "cannot write out: it may not be written; choose another place",
+            ),
+        ] {
+            assert_eq!(trouble.to_string(), expected);
+        }
+    }
+}

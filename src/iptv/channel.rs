@@ -1,0 +1,643 @@
+//! One channel at one node: its children, and either the publisher's office or the viewer's parent.
+
+use super::backups::{Standpoint, place};
+use super::duty::Duty;
+use super::election::Election;
+use super::fact::{ByeReason, Hold, Refusal};
+use super::order::{Denial, EndReason, Event, Order, Role};
+use super::record::Record;
+use super::report::{Provider, Report};
+use super::seats::{Place, Seats};
+use super::table::Table;
+use super::turn::Turn;
+use super::viewer::{News, Viewer};
+use super::{ChannelStatus, Config, TableRow};
+use crate::ids::{CallId, ChannelId};
+use crate::time::{Duration, Instant, earliest};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// What this node is to the channel.
+#[derive(Debug)]
+enum Station<P> {
+    Publisher { election: Box<Election<P>>, record: Record },
+    Viewer(Box<Watching<P>>),
+}
+
+/// A viewer, with what it may be beyond that.
+#[derive(Debug)]
+struct Watching<P> {
+    viewer: Viewer<P>,
+    duty: Option<Box<Duty<P>>>,
+    /// A control dialog in which no offer was accepted yet.
+    control: Option<(CallId, P)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Channel<P> {
+    id: ChannelId,
+    seats: Seats<P>,
+    station: Station<P>,
+    /// The children that positions were last derived from.
+    placed: u32,
+    place_at: Option<Instant>,
+    placed_at: Instant,
+    hold_at: Option<Instant>,
+    sweep_at: Option<Instant>,
+    over: Option<EndReason>,
+}
+
+impl<P: Copy + Ord> Channel<P> {
+    pub(super) fn publish(id: ChannelId, turn: &mut Turn<'_, P>) -> Self {
+        let table = Table::new(turn.me, usize::try_from(turn.config.limits.rows).unwrap_or(usize::MAX));
+        let election = Box::new(Election::new(id, table));
+        let record = Record::store(id, Role::Source, 0, turn);
+        Channel::new(id, Station::Publisher { election, record }, turn.now)
+    }
+
+    pub(super) fn tune(id: ChannelId, turn: &mut Turn<'_, P>) -> Self {
+        let watching = Watching { viewer: Viewer::new(id), duty: None, control: None };
+        let mut channel = Channel::new(id, Station::Viewer(Box::new(watching)), turn.now);
+        if let Station::Viewer(w) = &mut channel.station {
+            w.viewer.tune(&channel.seats, turn);
+        }
+        channel
+    }
+
+    fn new(id: ChannelId, station: Station<P>, now: Instant) -> Self {
+        Channel {
+            id,
+            seats: Seats::new(),
+            station,
+            placed: 0,
+            place_at: None,
+            placed_at: now,
+            hold_at: None,
+            sweep_at: None,
+            over: None,
+        }
+    }
+
+    pub(super) const fn id(&self) -> ChannelId {
+        self.id
+    }
+
+    pub(super) const fn is_publisher(&self) -> bool {
+        matches!(self.station, Station::Publisher { .. })
+    }
+
+    /// Whether it has come to its end and may be forgotten.
+    pub(super) const fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
+    pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
+        let station = match &self.station {
+            Station::Publisher { election, record } => earliest(election.deadline(), record.deadline()),
+            Station::Viewer(w) => {
+                earliest(w.viewer.deadline(config), w.duty.as_ref().and_then(|d| d.deadline()))
+            }
+        };
+        let children = earliest(self.hold_at, self.sweep_at);
+        earliest(station, earliest(children, self.place_at))
+    }
+
+    pub(super) fn owns(&self, call: CallId) -> bool {
+        self.seats.by_call(call).is_some()
+            || match &self.station {
+                Station::Publisher { election, .. } => election.owns(call),
+                Station::Viewer(w) => {
+                    w.viewer.owns(call)
+                        || w.control.is_some_and(|c| c.0 == call)
+                        || w.duty.as_ref().is_some_and(|d| d.owns(call))
+                }
+            }
+    }
+
+    /// This node's own hops from the source.
+    fn depth(&self) -> u8 {
+        match &self.station {
+            Station::Publisher { .. } => 0,
+            Station::Viewer(w) => w.viewer.depth().unwrap_or(u8::MAX),
+        }
+    }
+
+    pub(super) fn table(&self, me: P) -> Vec<TableRow<P>> {
+        match &self.station {
+            Station::Publisher { election, .. } => election.table.rows(),
+            Station::Viewer(w) => {
+                let depth = w.viewer.depth().map(|d| d.saturating_add(1));
+                let row = |peer| TableRow { depth, peer, parent: Some(me), relayer: false };
+                self.seats.iter().map(|s| row(s.peer)).collect()
+            }
+        }
+    }
+
+    pub(super) fn status(&self) -> ChannelStatus<P> {
+        let rescued = self.seats.iter().filter(|s| s.rescue).count();
+        let children = (self.seats.len().saturating_sub(rescued), rescued);
+        match &self.station {
+            Station::Publisher { .. } => ChannelStatus {
+                publisher: true,
+                depth: Some(0),
+                path: Vec::new(),
+                parent: None,
+                rescue: false,
+                playing: true,
+                relayer: false,
+                children,
+            },
+            Station::Viewer(w) => {
+                let parent = w.viewer.parent();
+                ChannelStatus {
+                    publisher: false,
+                    depth: w.viewer.depth(),
+                    path: w.viewer.path(),
+                    parent: parent.map(|p| p.peer),
+                    rescue: parent.is_some_and(|p| p.rescue),
+                    playing: parent.is_some_and(|p| p.is_playing()),
+                    relayer: w.duty.is_some(),
+                    children,
+                }
+            }
+        }
+    }
+
+    // ---- the end
+
+    /// Leaves the channel: children are told `to_children`, everybody else just goodbye.
+    pub(super) fn close(&mut self, to_children: ByeReason, why: EndReason, turn: &mut Turn<'_, P>) {
+        while let Some(seat) = self.seats.unseat_last(turn.uplink) {
+            turn.bye(seat.call, to_children);
+        }
+        match &mut self.station {
+            Station::Publisher { election, .. } => {
+                election.stop(to_children, turn);
+                turn.order(Order::Unregister { channel: self.id });
+            }
+            Station::Viewer(w) => {
+                w.viewer.stop(turn);
+                if let Some(duty) = w.duty.take() {
+                    duty.resign(turn);
+                }
+                if let Some((call, _)) = w.control.take() {
+                    turn.bye(call, ByeReason::Normal);
+                }
+            }
+        }
+        turn.event(Event::Ended { channel: self.id, reason: why });
+        self.over = Some(why);
+    }
+
+    // ---- admission
+
+    /// Whether ordinary slots are given here: the publisher's are, and an elected relayer's while it is fed.
+    pub(super) fn serves(&self, turn: &Turn<'_, P>) -> bool {
+        match &self.station {
+            Station::Publisher { .. } => true,
+            Station::Viewer(w) => w.duty.is_some() && w.viewer.is_fed(turn),
+        }
+    }
+
+    pub(super) fn on_invited(
+        &mut self,
+        (call, peer): (CallId, P),
+        urgent: bool,
+        slots: Option<u16>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        if let Some(denial) = self.denial(peer, urgent, turn) {
+            return turn.order(Order::Refuse { call, denial });
+        }
+        let serves = self.serves(turn);
+        let old = self.seats.by_peer(peer).map(|s| (s.call, s.rescue));
+        let ordinary = serves && (turn.uplink.free() > 0 || old.is_some_and(|o| !o.1));
+        let rescue = urgent && (turn.uplink.can_rescue() || old.is_some_and(|o| o.1));
+        if !ordinary && !rescue {
+            return self.send_on(call, peer, urgent, turn);
+        }
+        if let Some((old, _)) = old {
+            // The same peer calls again: it has lost the dialog that we know.
+            turn.bye(old, ByeReason::Normal);
+            self.unseat(old, turn);
+        }
+        let rescue = !(serves && turn.uplink.free() > 0);
+        self.seats.seat((call, peer), slots, rescue, turn.now, turn.uplink);
+        let (depth, free) = (self.depth(), turn.uplink.free());
+        turn.order(Order::Accept { call, depth, rescue, free });
+        if let Station::Publisher { election, .. } = &mut self.station {
+            election.table.seat(peer, call, slots, turn.now);
+        }
+        turn.event(Event::ChildJoined { channel: self.id, child: peer });
+        self.tell_places(Some(call), turn);
+    }
+
+    /// Why a caller is refused whatever the room.
+    fn denial(&self, peer: P, urgent: bool, turn: &Turn<'_, P>) -> Option<Denial> {
+        if peer == turn.me {
+            return Some(Denial::Loop);
+        }
+        let Station::Viewer(w) = &self.station else { return None };
+        if w.viewer.is_above(peer) {
+            return Some(Denial::Loop);
+        }
+        if w.duty.is_none() && (turn.config.is_paper() || !urgent) {
+            return Some(Denial::NotFound);
+        }
+        let unfit = !w.viewer.is_fed(turn) || self.depth() >= turn.config.limits.depth;
+        unfit.then_some(Denial::Busy { retry_after: turn.config.busy_retry_after })
+    }
+
+    /// There is no room: the caller is sent to somebody who has, or told to wait (Q1).
+    fn send_on(&mut self, call: CallId, peer: P, urgent: bool, turn: &mut Turn<'_, P>) {
+        let providers = match &mut self.station {
+            _ if turn.config.is_paper() => Vec::new(),
+            Station::Publisher { election, .. } => election.redirect(peer, turn),
+            // An orphan has better addresses than the source; a newcomer does not.
+            Station::Viewer(w) => {
+                let source = w.viewer.source().filter(|&s| s != peer && !urgent);
+                source.map(|peer| Provider { peer, depth: Some(0), free: None }).into_iter().collect()
+            }
+        };
+        if providers.is_empty() {
+            let retry_after = turn.at_least(turn.config.busy_retry_after);
+            turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
+        } else {
+            turn.order(Order::Redirect { call, providers });
+        }
+    }
+
+    pub(super) fn on_control_invited(&mut self, call: CallId, peer: P, turn: &mut Turn<'_, P>) {
+        let admitted = match &mut self.station {
+            Station::Publisher { election, .. } => election.admits_control(peer, turn),
+            Station::Viewer(w) => match &w.duty {
+                Some(duty) => duty.elector() == peer,
+                None => w.viewer.source().is_none_or(|s| s == peer),
+            },
+        };
+        if !admitted || peer == turn.me {
+            return turn.order(Order::Refuse { call, denial: Denial::ControlUnwanted });
+        }
+        let (depth, free) = (self.depth(), turn.uplink.free());
+        turn.order(Order::Accept { call, depth, rescue: false, free });
+        match &mut self.station {
+            Station::Publisher { election, .. } => election.on_control(call, peer, turn),
+            Station::Viewer(w) => match &mut w.duty {
+                Some(duty) => duty.renew(call, turn),
+                None => {
+                    if let Some((old, _)) = w.control.replace((call, peer)) {
+                        turn.bye(old, ByeReason::Normal);
+                    }
+                }
+            },
+        }
+    }
+
+    /// A freed ordinary slot goes to the orphan that has waited longest.
+    pub(super) fn promote(&mut self, turn: &mut Turn<'_, P>) {
+        if let Some(call) = self.seats.promote(turn.uplink) {
+            self.tell_places(Some(call), turn);
+        }
+    }
+
+    /// When the oldest child of a rescue slot came.
+    pub(super) fn oldest_rescued(&self) -> Option<Instant> {
+        self.seats.oldest_rescued()
+    }
+
+    /// Takes a child out whose dialog is over.
+    fn unseat(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        let Some(seat) = self.seats.unseat(call, turn.uplink) else { return };
+        if let Station::Publisher { election, .. } = &mut self.station {
+            election.table.unseat(seat.peer, call, turn.now);
+            election.on_unreachable(seat.peer, turn);
+        }
+        turn.event(Event::ChildLeft { channel: self.id, child: seat.peer });
+    }
+
+    // ---- facts
+
+    pub(super) fn on_fetched(&mut self, providers: Vec<Provider<P>>, turn: &mut Turn<'_, P>) {
+        if let Station::Viewer(w) = &mut self.station {
+            w.viewer.on_fetched(providers, &self.seats, turn);
+        }
+    }
+
+    pub(super) fn on_registered(&mut self, ok: bool, turn: &mut Turn<'_, P>) {
+        let channel = self.id;
+        match (&self.station, ok) {
+            (Station::Publisher { .. }, true) => turn.event(Event::Published { channel }),
+            (Station::Publisher { .. }, false) => turn.event(Event::PublishFailed { channel }),
+            (Station::Viewer(w), true) if w.duty.is_some() => turn.event(Event::Registered { channel }),
+            (Station::Viewer(_), _) => {}
+        }
+    }
+
+    pub(super) fn on_answered(
+        &mut self,
+        call: CallId,
+        depth: Option<u8>,
+        rescue: bool,
+        turn: &mut Turn<'_, P>,
+    ) {
+        match &mut self.station {
+            Station::Publisher { election, .. } => election.on_answered(call, turn),
+            Station::Viewer(w) => match &mut w.duty {
+                Some(duty) if duty.owns(call) => duty.on_answered(call, turn),
+                _ => w.viewer.on_answered(call, depth, rescue, turn),
+            },
+        }
+    }
+
+    pub(super) fn on_refused(&mut self, call: CallId, refusal: Refusal<P>, turn: &mut Turn<'_, P>) {
+        match &mut self.station {
+            Station::Publisher { election, .. } => election.on_refused(call, turn),
+            Station::Viewer(w) => match &mut w.duty {
+                Some(duty) if duty.owns(call) => duty.on_broken(call, turn),
+                _ => w.viewer.on_refused(call, refusal, &self.seats, turn),
+            },
+        }
+    }
+
+    pub(super) fn on_ended(&mut self, call: CallId, reason: ByeReason, turn: &mut Turn<'_, P>) {
+        if self.seats.by_call(call).is_some() {
+            return self.unseat(call, turn);
+        }
+        match &mut self.station {
+            Station::Publisher { election, .. } => election.on_ended(call, turn),
+            Station::Viewer(w) if w.viewer.is_parent(call) && reason == ByeReason::EndOfChannel => {
+                w.viewer.forget_parent();
+                self.close(ByeReason::EndOfChannel, EndReason::EndOfChannel, turn);
+            }
+            Station::Viewer(w) => {
+                w.control.take_if(|c| c.0 == call);
+                match w.duty.take_if(|d| d.owns(call)) {
+                    // The elector has let this relayer go; its children stay.
+                    Some(duty) if reason != ByeReason::Lost => duty.retire(turn),
+                    Some(mut duty) => {
+                        duty.on_broken(call, turn);
+                        w.duty = Some(duty);
+                    }
+                    None => w.viewer.on_ended(call, &self.seats, turn),
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_reported(&mut self, call: CallId, report: Report<P>, turn: &mut Turn<'_, P>) {
+        match &mut self.station {
+            Station::Publisher { election, .. } => {
+                let child = self.seats.by_call(call).map(|s| s.peer);
+                if let Some(peer) = child.or_else(|| election.control_peer(call)) {
+                    election.on_reported(peer, report, turn);
+                }
+            }
+            Station::Viewer(w) => match report {
+                Report::TreePosition { path, rescue, backups, .. } => {
+                    w.viewer.on_place(call, path, rescue, backups, &self.seats, turn);
+                }
+                Report::SelectedRelayer { register } => {
+                    w.on_selected(self.id, (call, register), &self.seats, turn);
+                }
+                _ => {}
+            },
+        }
+    }
+
+    pub(super) fn on_report_failed(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        if let Some(seat) = self.seats.by_call_mut(call) {
+            // Told again with the next positions.
+            seat.told = None;
+            self.place_at = earliest(self.place_at, Some(turn.now + turn.config.update_interval));
+        }
+        match &mut self.station {
+            Station::Publisher { election, .. } => {
+                let child = self.seats.by_call(call).map(|s| s.peer);
+                if let Some(peer) = child.or_else(|| election.control_peer(call)) {
+                    election.on_report_failed(call, peer, turn);
+                }
+            }
+            Station::Viewer(w) => {
+                if let Some(duty) = &mut w.duty {
+                    duty.on_report_failed(call, turn);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_first_packet(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        if let Station::Viewer(w) = &mut self.station {
+            w.viewer.on_first_packet(call, turn);
+        }
+    }
+
+    pub(super) fn on_held(&mut self, call: CallId, hold: Hold, turn: &mut Turn<'_, P>) {
+        if let Station::Viewer(w) = &mut self.station {
+            w.viewer.on_held(call, hold, turn);
+        }
+    }
+
+    pub(super) fn on_round_trip(&mut self, call: CallId, rtt: Duration) {
+        match &mut self.station {
+            Station::Publisher { election, .. } => {
+                let child = self.seats.by_call(call).map(|s| s.peer);
+                if let Some(peer) = child.or_else(|| election.control_peer(call)) {
+                    election.table.set_rtt(peer, rtt);
+                }
+            }
+            Station::Viewer(w) => w.viewer.on_round_trip(rtt),
+        }
+    }
+
+    // ---- time
+
+    pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_, P>) {
+        match &mut self.station {
+            Station::Publisher { election, .. } => {
+                for relayer in election.handle_timeout(turn) {
+                    self.put_out_if_silent(relayer, turn);
+                }
+            }
+            Station::Viewer(w) => w.viewer.handle_timeout(&self.seats, turn),
+        }
+        if self.hold_at.is_some_and(|t| t <= turn.now) {
+            self.hold_children(turn);
+        }
+        if self.sweep_at.is_some_and(|t| t <= turn.now) {
+            self.sweep_at = None;
+            self.sweep_children(turn);
+        }
+    }
+
+    /// Says HOLD, or PAUSED, while no new media comes (Q6, Q11).
+    fn hold_children(&mut self, turn: &mut Turn<'_, P>) {
+        let pause = turn.config.hold_after;
+        let last = turn.progress.last_media(self.id).unwrap_or(Instant::ZERO).max(turn.awake_since);
+        if turn.now.since(last) < pause {
+            self.hold_at = Some(last + pause);
+            return;
+        }
+        let hold = match &self.station {
+            Station::Publisher { .. } => Hold::Paused,
+            Station::Viewer(w) => w.viewer.hold(turn).unwrap_or(Hold::Starved),
+        };
+        turn.order(Order::Hold { channel: self.id, hold });
+        self.hold_at = Some(turn.now + pause);
+    }
+
+    /// Puts out children that have stopped to report. Plain agents, which never did, are not judged.
+    fn sweep_children(&mut self, turn: &mut Turn<'_, P>) {
+        let silent: Vec<CallId> = self.seats.iter().filter(|s| is_silent(s, turn)).map(|s| s.call).collect();
+        for call in silent {
+            turn.bye(call, ByeReason::Normal);
+            self.unseat(call, turn);
+        }
+    }
+
+    /// A relayer that sends no alive messages any more loses its slot, unless its reception reports still come.
+    fn put_out_if_silent(&mut self, relayer: P, turn: &mut Turn<'_, P>) {
+        let Some(seat) = self.seats.by_peer(relayer) else { return };
+        let heard = turn.progress.last_report(seat.call);
+        if heard.is_none_or(|t| turn.now.since(t) >= turn.config.child_silence) {
+            let call = seat.call;
+            turn.bye(call, ByeReason::Normal);
+            self.unseat(call, turn);
+        }
+    }
+
+    /// Brings everything in line after an input: timers of children, the election or the duty, positions.
+    pub(super) fn settle(&mut self, turn: &mut Turn<'_, P>) {
+        if self.is_over() {
+            return;
+        }
+        if self.seats.is_empty() {
+            self.hold_at = None;
+            self.sweep_at = None;
+        } else {
+            let hold = (!turn.config.is_paper()).then_some(turn.now + turn.config.hold_after);
+            self.hold_at = self.hold_at.or(hold);
+            self.sweep_at = self.sweep_at.or(Some(turn.now + turn.config.child_silence / 4));
+        }
+        let depth = self.depth();
+        let news = match &mut self.station {
+            Station::Publisher { election, record } => {
+                election.settle(turn);
+                record.settle(self.id, depth, turn);
+                if election.table.take_changed() {
+                    turn.event(Event::TableChanged { channel: self.id });
+                }
+                News::None
+            }
+            Station::Viewer(w) => {
+                if let Some(duty) = &mut w.duty {
+                    let parent = w.viewer.parent().map(|p| (p.call, p.peer));
+                    duty.settle(parent, depth, &self.seats, turn);
+                }
+                w.viewer.take_news()
+            }
+        };
+        self.settle_places(news, turn);
+    }
+
+    /// Tells children their places: changes of the path soon, new backups at leisure, both coalesced.
+    fn settle_places(&mut self, news: News, turn: &mut Turn<'_, P>) {
+        if turn.config.is_paper() {
+            return;
+        }
+        let interval = turn.config.update_interval;
+        let due = match news {
+            News::Now => Some((self.placed_at + interval / 10).max(turn.now)),
+            News::Later => Some(turn.now + interval),
+            News::None if self.placed != self.seats.version() => Some(turn.now + interval),
+            News::None => None,
+        };
+        self.placed = self.seats.version();
+        self.place_at = earliest(self.place_at, due);
+        if self.seats.is_empty() {
+            self.place_at = None;
+        }
+        if self.place_at.is_some_and(|t| t <= turn.now) {
+            self.place_at = None;
+            self.placed_at = turn.now;
+            self.tell_places(None, turn);
+        }
+    }
+
+    /// Tells one child, or all, what they do not know yet about their places.
+    fn tell_places(&mut self, only: Option<CallId>, turn: &mut Turn<'_, P>) {
+        if turn.config.is_paper() {
+            return;
+        }
+        let (path, backups): (Vec<P>, &[Provider<P>]) = match &self.station {
+            Station::Publisher { .. } => (Vec::new(), &[]),
+            // Who has no parent has no place to tell.
+            Station::Viewer(w) if w.viewer.parent().is_none() => return,
+            Station::Viewer(w) => (w.viewer.path(), w.viewer.backups()),
+        };
+        let limit = usize::from(turn.config.limits.backups);
+        let at = Standpoint { me: turn.me, path: &path, backups, limit };
+        let told: Vec<Option<Place<P>>> = self
+            .seats
+            .iter()
+            .enumerate()
+            .map(|(n, seat)| {
+                let wanted = only.is_none_or(|c| c == seat.call);
+                let place = wanted.then(|| place(&at, &self.seats, (n, seat)))?;
+                (seat.told.as_ref() != Some(&place)).then_some(place)
+            })
+            .collect();
+        for (seat, place) in self.seats.iter_mut().zip(told) {
+            let Some(place) = place else { continue };
+            seat.told = Some(place.clone());
+            let Place { path, rescue, backups } = place;
+            let depth = u8::try_from(path.len()).unwrap_or(u8::MAX);
+            turn.inform(seat.call, Report::TreePosition { depth, path, rescue, backups });
+        }
+    }
+}
+
+fn is_silent<P>(seat: &super::seats::Seat<P>, turn: &Turn<'_, P>) -> bool {
+    let since = seat.since.max(turn.awake_since);
+    let heard = match turn.progress.last_report(seat.call) {
+        Some(t) => t.max(since),
+        None if seat.slots.is_some() => since,
+        None => return false,
+    };
+    turn.now.since(heard) >= turn.config.child_silence
+}
+
+impl<P: Copy + Ord> Watching<P> {
+    /// An offer to relay. It is taken when there is a slot to give, or when this node serves children from an earlier
+    /// office, whom the elector would otherwise not know. The media may still be on its way.
+    fn on_selected(
+        &mut self,
+        channel: ChannelId,
+        (call, register): (CallId, bool),
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        let in_parent_dialog = self.viewer.is_parent(call);
+        if let Some(duty) = &mut self.duty {
+            if in_parent_dialog || duty.owns(call) {
+                duty.renew(call, turn);
+            }
+            return;
+        }
+        let control = self.control.filter(|c| c.0 == call).map(|c| c.1);
+        let parent = self.viewer.parent().filter(|_| in_parent_dialog).map(|p| p.peer);
+        let Some(elector) = control.or(parent) else { return };
+        if turn.uplink.free() == 0 && seats.is_empty() || !self.viewer.has_joined() {
+            return turn.inform(call, Report::RelayerDeclined);
+        }
+        let depth = self.viewer.depth().unwrap_or(u8::MAX);
+        let dialog = (call, in_parent_dialog);
+        let duty = Duty::accept(channel, elector, dialog, (register, depth), turn);
+        self.duty = Some(Box::new(duty));
+        self.control.take_if(|c| c.0 == call);
+    }
+}
+
+#[cfg(test)]
+pub(super) fn size_of_a_viewer<P>() -> usize {
+    size_of::<Channel<P>>() + size_of::<Watching<P>>()
+}

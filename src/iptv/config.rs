@@ -1,0 +1,197 @@
+//! What the host decides: how much this node uploads, the timers of the profile, and the limits.
+
+use crate::time::Duration;
+use alloc::sync::Arc;
+
+/// The shortest timer.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// Which behaviour a node shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// The published design as it stands: table order, five-second keep-alives, an orphan waits for three of them and
+    /// looks the channel up again. No redirects, backups, rescue slots, HOLD or hedged requests.
+    Paper,
+    /// The same protocol with an answer to everything that the paper leaves open.
+    Default,
+}
+
+/// Timers and sizes of the policy. Every duration is at least a millisecond once it is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Which behaviour.
+    pub profile: Profile,
+    /// Ordinary slots, shared by all channels: how many children this node's uplink can serve.
+    pub capacity: u16,
+    /// Slots on top of `capacity`, for orphans only and never advertised. A node with no capacity has none.
+    pub rescue_slots: u8,
+
+    /// A node without new media for this long tells its children so (HOLD), and again after each such time.
+    pub hold_after: Duration,
+    /// A parent that said nothing for this long, neither media nor HOLD, is dead.
+    pub repair_after: Duration,
+    /// A parent that says HOLD for this long is left, although it is alive.
+    pub hold_limit: Duration,
+    /// The next provider is asked when one has not answered for this long, or for three round trips if that is more.
+    pub hedge_after: Duration,
+    /// An INVITE without a final answer is given up after this long.
+    pub answer_limit: Duration,
+    /// A lookup without an answer is given up after this long.
+    pub fetch_limit: Duration,
+    /// The first pause after everybody refused; doubled each time up to `retry_limit`, and jittered.
+    pub retry_after: Duration,
+    /// The longest pause between two attempts.
+    pub retry_limit: Duration,
+    /// What a provider without room tells a caller to wait (Retry-After).
+    pub busy_retry_after: Duration,
+
+    /// Time between two alive messages of a relayer (± 10 %).
+    pub alive_interval: Duration,
+    /// A relayer is lost when this many alive messages did not come.
+    pub alive_misses: u8,
+    /// A child that used to send reception reports and has stopped for this long is gone.
+    pub child_silence: Duration,
+    /// An offer to relay is void when it was not answered for this long.
+    pub offer_limit: Duration,
+    /// Who declined or failed as a relayer is not asked again for this long.
+    pub candidate_backoff: Duration,
+    /// Relayers that are told to put themselves into the overlay, per channel.
+    pub registered_relayers: u8,
+    /// Least time between two Child updates, and between two updates of children's tree positions.
+    pub update_interval: Duration,
+    /// Least time between two stores of this node's record because its free slots reached or left zero.
+    pub register_interval: Duration,
+    /// A row of the table whose parent nobody knows any more is forgotten after this long.
+    pub adrift_limit: Duration,
+
+    /// What peers can make grow.
+    pub limits: Limits,
+}
+
+/// Everything that a peer could make grow, with its limit and what happens at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Channels in use at once; a command beyond is refused.
+    pub channels: u16,
+    /// Rows of the table of a channel; peers beyond are served but not listed, hence never elected.
+    pub rows: u32,
+    /// Children that one report may name; the rest of the list is ignored.
+    pub report_children: u16,
+    /// Providers kept from one answer of the overlay or one redirect; the rest of the list is ignored.
+    pub providers: u8,
+    /// Alternatives named in one redirect.
+    pub redirect_contacts: u8,
+    /// Redirects followed one after the other.
+    pub redirects: u8,
+    /// Peers asked in one search; then it pauses and starts anew.
+    pub asked: u8,
+    /// INVITEs under way at once in one search.
+    pub hedges: u8,
+    /// Backup parents that a child is told, and that a node remembers.
+    pub backups: u8,
+    /// Hops from the source. A node this deep accepts no children; a longer path counts as a cycle.
+    pub depth: u8,
+    /// Control dialogs of one elector; candidates beyond are not asked.
+    pub controls: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            channels: 64,
+            rows: 65_536,
+            report_children: 256,
+            providers: 16,
+            redirect_contacts: 8,
+            redirects: 2,
+            asked: 24,
+            hedges: 3,
+            backups: 4,
+            depth: 64,
+            controls: 32_768,
+        }
+    }
+}
+
+impl Config {
+    /// A profile with its timers, for a node that can serve `capacity` children.
+    pub fn new(profile: Profile, capacity: u16) -> Self {
+        let ms = Duration::from_millis;
+        let common = Config {
+            profile,
+            capacity,
+            rescue_slots: 1,
+            hold_after: ms(200),
+            repair_after: ms(400),
+            hold_limit: ms(2_000),
+            hedge_after: ms(200),
+            answer_limit: ms(4_000),
+            fetch_limit: ms(20_000),
+            retry_after: ms(500),
+            retry_limit: ms(8_000),
+            busy_retry_after: ms(1_000),
+            alive_interval: ms(1_000),
+            alive_misses: 3,
+            child_silence: ms(3_500),
+            offer_limit: ms(3_000),
+            candidate_backoff: ms(30_000),
+            registered_relayers: 8,
+            update_interval: ms(1_000),
+            register_interval: ms(5_000),
+            adrift_limit: ms(30_000),
+            limits: Limits::default(),
+        };
+        match profile {
+            Profile::Default => common,
+            Profile::Paper => Config {
+                rescue_slots: 0,
+                repair_after: ms(15_000),
+                alive_interval: ms(5_000),
+                child_silence: ms(17_500),
+                answer_limit: ms(32_000),
+                ..common
+            },
+        }
+    }
+
+    pub(super) fn is_paper(&self) -> bool {
+        self.profile == Profile::Paper
+    }
+
+    /// The same, with every timer long enough that one which fires is due later the next time, and no rescue slots where
+    /// there is nothing to rescue with. A configuration that is in order stays shared.
+    pub(super) fn sane(shared: Arc<Self>) -> Arc<Self> {
+        let mut config = Config::clone(&shared);
+        for timer in [
+            &mut config.hold_after,
+            &mut config.repair_after,
+            &mut config.hold_limit,
+            &mut config.hedge_after,
+            &mut config.answer_limit,
+            &mut config.fetch_limit,
+            &mut config.retry_after,
+            &mut config.retry_limit,
+            &mut config.busy_retry_after,
+            &mut config.alive_interval,
+            &mut config.child_silence,
+            &mut config.offer_limit,
+            &mut config.candidate_backoff,
+            &mut config.update_interval,
+            &mut config.register_interval,
+            &mut config.adrift_limit,
+        ] {
+            *timer = (*timer).max(LEAST);
+        }
+        if config.capacity == 0 || config.is_paper() {
+            config.rescue_slots = 0;
+        }
+        if config == *shared { shared } else { Arc::new(config) }
+    }
+}
+
+impl Default for Config {
+    /// [`Profile::Default`] with room for two children.
+    fn default() -> Self {
+        Config::new(Profile::Default, 2)
+    }
+}

@@ -1,0 +1,246 @@
+//! What an elected relayer owes its elector: an answer, alive messages, and news of its children (P13, P15, P16, Q18,
+//! Q20, Q21).
+//!
+//! The reports travel in the dialog with the parent when the parent is the elector, in a control dialog otherwise. The
+//! elector opens the first control dialog; a relayer whose parent changes opens the next one itself.
+
+use super::fact::ByeReason;
+use super::order::{Event, InviteKind, Order, Role};
+use super::record::Record;
+use super::report::Report;
+use super::seats::Seats;
+use super::turn::Turn;
+use crate::ids::{CallId, ChannelId};
+use crate::time::{Duration, Instant, earliest};
+
+/// The longest pause between two attempts to reach the elector.
+const REDIAL_LIMIT: Duration = Duration::from_secs(32);
+
+/// Every so many alive messages one names the children again, so that whatever the elector missed is put right (P17).
+const REFRESH: u32 = 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialog {
+    /// With the parent, who is the elector.
+    Parent(CallId),
+    Control(CallId),
+    Dialling(CallId),
+    Broken {
+        redial: Instant,
+    },
+}
+
+/// The office of a relayer.
+#[derive(Debug)]
+pub(super) struct Duty<P> {
+    channel: ChannelId,
+    elector: P,
+    dialog: Dialog,
+    redial_after: Duration,
+    record: Option<Record>,
+    alive_at: Instant,
+    /// Children and free slots as reported last.
+    reported: Option<(u32, u16)>,
+    reported_at: Instant,
+    report_at: Option<Instant>,
+}
+
+impl<P: Copy + Ord> Duty<P> {
+    /// Takes an offer that came in `call`.
+    pub(super) fn accept(
+        channel: ChannelId,
+        elector: P,
+        (call, in_parent_dialog): (CallId, bool),
+        (register, depth): (bool, u8),
+        turn: &mut Turn<'_, P>,
+    ) -> Self {
+        let dialog = if in_parent_dialog { Dialog::Parent(call) } else { Dialog::Control(call) };
+        let mut duty = Duty {
+            channel,
+            elector,
+            dialog,
+            redial_after: turn.config.retry_after,
+            record: None,
+            alive_at: turn.now,
+            reported: None,
+            reported_at: turn.now,
+            report_at: None,
+        };
+        duty.announce(turn);
+        turn.event(Event::Elected { channel });
+        duty.record = register.then(|| Record::store(channel, Role::Relayer, depth, turn));
+        duty
+    }
+
+    pub(super) const fn elector(&self) -> P {
+        self.elector
+    }
+
+    pub(super) fn owns(&self, call: CallId) -> bool {
+        matches!(self.dialog, Dialog::Control(c) | Dialog::Dialling(c) if c == call)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let dialog = match self.dialog {
+            Dialog::Parent(_) | Dialog::Control(_) => Some(self.alive_at),
+            Dialog::Broken { redial } => Some(redial),
+            Dialog::Dialling(_) => None,
+        };
+        let record = self.record.as_ref().and_then(Record::deadline);
+        earliest(dialog, earliest(self.report_at, record))
+    }
+
+    fn call(&self) -> Option<CallId> {
+        match self.dialog {
+            Dialog::Parent(call) | Dialog::Control(call) => Some(call),
+            Dialog::Dialling(_) | Dialog::Broken { .. } => None,
+        }
+    }
+
+    /// Says in a new dialog what this node is; the children follow.
+    fn announce(&mut self, turn: &mut Turn<'_, P>) {
+        if let Some(call) = self.call() {
+            turn.inform(call, Report::RelayerAccepted { free: turn.uplink.free() });
+            self.alive_at = turn.now + turn.about(turn.config.alive_interval);
+            self.reported = None;
+        }
+    }
+
+    /// The elector asks once more, or opened a new dialog.
+    pub(super) fn renew(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        let old = self.dialog;
+        if old == Dialog::Parent(call) || old == Dialog::Control(call) {
+            return self.announce(turn);
+        }
+        match old {
+            Dialog::Control(old) => turn.bye(old, ByeReason::Normal),
+            Dialog::Dialling(old) => turn.order(Order::Cancel { call: old }),
+            Dialog::Parent(_) | Dialog::Broken { .. } => {}
+        }
+        self.dialog = Dialog::Control(call);
+        self.announce(turn);
+    }
+
+    pub(super) fn on_answered(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        if self.dialog == Dialog::Dialling(call) {
+            self.dialog = Dialog::Control(call);
+            self.redial_after = turn.config.retry_after;
+            self.announce(turn);
+        }
+    }
+
+    /// The control dialog broke or did not come to be.
+    pub(super) fn on_broken(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        if self.owns(call) {
+            self.redial_later(turn);
+        }
+    }
+
+    fn redial_later(&mut self, turn: &mut Turn<'_, P>) {
+        self.dialog = Dialog::Broken { redial: turn.now + turn.at_least(self.redial_after) };
+        self.redial_after = self.redial_after.saturating_mul(2).min(REDIAL_LIMIT);
+    }
+
+    /// A report did not get through. The parent is judged by its media; a control dialog is replaced.
+    pub(super) fn on_report_failed(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        if self.dialog == Dialog::Control(call) {
+            turn.bye(call, ByeReason::Normal);
+            self.redial_later(turn);
+        }
+    }
+
+    /// Ends the office after the elector ended the dialog.
+    pub(super) fn retire(self, turn: &mut Turn<'_, P>) {
+        if self.record.is_some() {
+            turn.order(Order::Unregister { channel: self.channel });
+        }
+    }
+
+    /// Ends the office and its dialog.
+    pub(super) fn resign(self, turn: &mut Turn<'_, P>) {
+        match self.dialog {
+            Dialog::Control(call) => turn.bye(call, ByeReason::Normal),
+            Dialog::Dialling(call) => turn.order(Order::Cancel { call }),
+            Dialog::Parent(_) | Dialog::Broken { .. } => {}
+        }
+        self.retire(turn);
+    }
+
+    /// Does what is due: the right dialog, alive messages, reports, the record.
+    pub(super) fn settle(
+        &mut self,
+        parent: Option<(CallId, P)>,
+        depth: u8,
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        self.settle_dialog(parent, turn);
+        if let Some(record) = &mut self.record {
+            record.settle(self.channel, depth, turn);
+        }
+        self.report_at = None;
+        let Some(call) = self.call() else { return };
+        self.report(call, seats, turn);
+        if self.alive_at <= turn.now {
+            let refreshed = self.reported_at + turn.config.alive_interval.saturating_mul(REFRESH);
+            if turn.now >= refreshed && !turn.config.is_paper() {
+                self.update(call, seats, turn);
+            } else {
+                turn.inform(call, Report::Alive);
+            }
+            self.alive_at = turn.now + turn.about(turn.config.alive_interval);
+        }
+    }
+
+    fn settle_dialog(&mut self, parent: Option<(CallId, P)>, turn: &mut Turn<'_, P>) {
+        let elector_is_parent = parent.filter(|p| p.1 == self.elector).map(|p| p.0);
+        match (self.dialog, elector_is_parent) {
+            (Dialog::Parent(old), Some(call)) if old == call => {}
+            (old, Some(call)) => {
+                match old {
+                    Dialog::Control(old) => turn.bye(old, ByeReason::Normal),
+                    Dialog::Dialling(old) => turn.order(Order::Cancel { call: old }),
+                    Dialog::Parent(_) | Dialog::Broken { .. } => {}
+                }
+                self.dialog = Dialog::Parent(call);
+                self.announce(turn);
+            }
+            (Dialog::Parent(_), None) => self.dialog = Dialog::Broken { redial: turn.now },
+            (Dialog::Control(_) | Dialog::Dialling(_) | Dialog::Broken { .. }, None) => {}
+        }
+        if let Dialog::Broken { redial } = self.dialog
+            && redial <= turn.now
+        {
+            let call = turn.invite(self.channel, self.elector, InviteKind::Control, turn.uplink.free());
+            self.dialog = Dialog::Dialling(call);
+        }
+    }
+
+    fn update(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        let free = turn.uplink.free();
+        turn.inform(call, Report::ChildUpdate { children: seats.report(), free: Some(free) });
+        self.reported = Some((seats.version(), free));
+        self.reported_at = turn.now;
+    }
+
+    fn report(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        let (version, free) = (seats.version(), turn.uplink.free());
+        if self.reported == Some((version, free)) {
+            return;
+        }
+        let became_full = free == 0 && self.reported.is_none_or(|r| r.1 > 0);
+        if became_full {
+            turn.inform(call, Report::FullCapacity { children: seats.report() });
+            turn.event(Event::FullCapacityReported { channel: self.channel });
+        } else if !turn.config.is_paper() {
+            let allowed = self.reported_at + turn.config.update_interval;
+            if self.reported.is_some() && turn.now < allowed {
+                self.report_at = Some(allowed);
+                return;
+            }
+            return self.update(call, seats, turn);
+        }
+        self.reported = Some((version, free));
+        self.reported_at = turn.now;
+    }
+}

@@ -1,0 +1,272 @@
+//! The elector's side: who relays (P10 to P17, Q8 to Q10, Q18). The publisher is everybody's elector.
+//!
+//! ```text
+//!   candidate ──(control dialog)── offer ──accepted──► relayer ──three alive messages missed──► viewer that rests
+//!                                    └─ declined, failed, timed out ──► viewer that rests
+//! ```
+
+use super::fact::ByeReason;
+use super::order::{Event, InviteKind, Order};
+use super::report::{Child, Provider, Report};
+use super::table::{Standing, Table};
+use super::turn::Turn;
+use crate::ids::{CallId, ChannelId};
+use crate::time::{Instant, earliest};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+#[derive(Debug)]
+struct Offer<P> {
+    peer: P,
+    /// The control dialog that has to be there first.
+    dialling: Option<CallId>,
+    until: Instant,
+}
+
+/// The publisher's side of a channel.
+#[derive(Debug)]
+pub(super) struct Election<P> {
+    channel: ChannelId,
+    pub(super) table: Table<P>,
+    offer: Option<Offer<P>>,
+    controls: BTreeMap<CallId, P>,
+    sweep_at: Option<Instant>,
+    /// Somebody for whom no relayer was open: all free slots are promised, or hang below the caller itself.
+    turned_away: Option<P>,
+}
+
+impl<P: Copy + Ord> Election<P> {
+    pub(super) const fn new(channel: ChannelId, table: Table<P>) -> Self {
+        Election { channel, table, offer: None, controls: BTreeMap::new(), sweep_at: None, turned_away: None }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        earliest(self.sweep_at, self.offer.as_ref().map(|o| o.until))
+    }
+
+    pub(super) fn owns(&self, call: CallId) -> bool {
+        self.controls.contains_key(&call) || self.is_dialling(call)
+    }
+
+    fn is_dialling(&self, call: CallId) -> bool {
+        self.offer.as_ref().is_some_and(|o| o.dialling == Some(call))
+    }
+
+    /// Who is at the other end of a control dialog.
+    pub(super) fn control_peer(&self, call: CallId) -> Option<P> {
+        self.controls.get(&call).copied()
+    }
+
+    /// Ends every control dialog.
+    pub(super) fn stop(&mut self, reason: ByeReason, turn: &mut Turn<'_, P>) {
+        for (call, _) in core::mem::take(&mut self.controls) {
+            turn.bye(call, reason);
+        }
+        if let Some(call) = self.offer.take().and_then(|o| o.dialling) {
+            turn.order(Order::Cancel { call });
+        }
+    }
+
+    /// Where a caller may be sent. If nowhere, one more relayer is wanted.
+    pub(super) fn redirect(&mut self, caller: P, turn: &mut Turn<'_, P>) -> Vec<Provider<P>> {
+        self.table.seen(caller, turn.now);
+        let most = usize::from(turn.config.limits.redirect_contacts);
+        let providers = self.table.redirect(caller, most, turn.now, |n| turn.entropy.below(n));
+        if providers.is_empty() {
+            self.turned_away = Some(caller);
+        }
+        providers
+    }
+
+    /// Elects when no slot is left, or none for somebody who asked, and nobody is being asked.
+    pub(super) fn settle(&mut self, turn: &mut Turn<'_, P>) {
+        if self.sweep_at.is_none() && !self.table.is_empty() {
+            self.sweep_at = Some(turn.now + turn.config.alive_interval);
+        }
+        let turned_away = self.turned_away.take();
+        while self.offer.is_none()
+            && turn.uplink.free() == 0
+            && (turned_away.is_some() || !self.table.is_open())
+        {
+            let paper = turn.config.is_paper();
+            let rested = self.table.candidate(turn.now, paper, turned_away);
+            // For somebody who waits, and if there is nobody else, a sixth of the rest has to do.
+            let most_of_it = turn.config.candidate_backoff / 6 * 5;
+            let candidate = rested.or_else(|| match turned_away {
+                Some(_) => self.table.candidate(turn.now + most_of_it, paper, turned_away),
+                None => None,
+            });
+            let Some(peer) = candidate else { return };
+            self.make_offer(peer, turn);
+        }
+    }
+
+    fn make_offer(&mut self, peer: P, turn: &mut Turn<'_, P>) {
+        let register = self.table.registered() < usize::from(turn.config.registered_relayers);
+        let until = turn.now + turn.config.offer_limit;
+        let dialling = match self.table.call(peer) {
+            Some(call) => {
+                turn.inform(call, Report::SelectedRelayer { register });
+                None
+            }
+            None if self.controls.len()
+                >= usize::try_from(turn.config.limits.controls).unwrap_or(usize::MAX) =>
+            {
+                self.table.rest(peer, turn.now + turn.config.candidate_backoff);
+                return;
+            }
+            None => Some(turn.invite(self.channel, peer, InviteKind::Control, turn.uplink.free())),
+        };
+        self.table.offer(peer, register);
+        self.offer = Some(Offer { peer, dialling, until });
+    }
+
+    /// The candidate will not relay: it rests, and a control dialog that was opened for it ends.
+    fn withdraw(&mut self, turn: &mut Turn<'_, P>) {
+        let Some(offer) = self.offer.take() else { return };
+        if let Some(call) = offer.dialling {
+            turn.order(Order::Cancel { call });
+        }
+        self.rest(offer.peer, turn);
+    }
+
+    fn rest(&mut self, peer: P, turn: &mut Turn<'_, P>) {
+        self.table.rest(peer, turn.now + turn.config.candidate_backoff);
+        if let Some(call) = self.table.call(peer)
+            && self.controls.remove(&call).is_some()
+        {
+            turn.bye(call, ByeReason::Normal);
+            self.table.set_call(peer, None);
+        }
+    }
+
+    /// Fires what is due. The answer names relayers that were lost: whoever of them sits in a slot of this node and is
+    /// silent there as well may be put out.
+    pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_, P>) -> Vec<P> {
+        if self.offer.as_ref().is_some_and(|o| o.until <= turn.now) {
+            self.withdraw(turn);
+        }
+        if self.sweep_at.is_none_or(|t| turn.now < t) {
+            return Vec::new();
+        }
+        self.sweep_at = None;
+        // The jitter of the last message, and its way.
+        let window = turn.config.alive_interval.saturating_mul(u32::from(turn.config.alive_misses))
+            + turn.config.alive_interval / 4;
+        let limit = turn.now - window;
+        let lost = if turn.awake_since > limit { Vec::new() } else { self.table.silent(limit) };
+        for &relayer in &lost {
+            self.lose(relayer, turn);
+        }
+        self.table.sweep(turn.now, turn.config.adrift_limit);
+        lost
+    }
+
+    fn lose(&mut self, relayer: P, turn: &mut Turn<'_, P>) {
+        self.rest(relayer, turn);
+        self.table.cut(relayer, turn.now);
+        turn.event(Event::RelayerLost { channel: self.channel, relayer });
+    }
+
+    /// A relayer that has lost its dialog, and whom the table may have forgotten, opens a new one.
+    pub(super) fn admits_control(&mut self, peer: P, turn: &Turn<'_, P>) -> bool {
+        let room = self.controls.len() < usize::try_from(turn.config.limits.controls).unwrap_or(usize::MAX);
+        room && !self.table.rests(peer, turn.now) && self.table.introduce(peer, turn.now)
+    }
+
+    /// A control dialog is there: placed by me, or admitted.
+    pub(super) fn on_control(&mut self, call: CallId, peer: P, turn: &mut Turn<'_, P>) {
+        if let Some(old) = self.table.call(peer)
+            && self.controls.remove(&old).is_some()
+        {
+            turn.bye(old, ByeReason::Normal);
+        }
+        self.controls.insert(call, peer);
+        self.table.set_call(peer, Some(call));
+    }
+
+    pub(super) fn on_answered(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        let Some(offer) = self.offer.as_mut().filter(|o| o.dialling == Some(call)) else { return };
+        let peer = offer.peer;
+        offer.dialling = None;
+        offer.until = turn.now + turn.config.offer_limit;
+        self.on_control(call, peer, turn);
+        let register = self.table.is_to_register(peer);
+        turn.inform(call, Report::SelectedRelayer { register });
+    }
+
+    pub(super) fn on_refused(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        if self.is_dialling(call) {
+            if let Some(offer) = &mut self.offer {
+                offer.dialling = None;
+            }
+            self.withdraw(turn);
+        }
+    }
+
+    /// A control dialog is over.
+    pub(super) fn on_ended(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        let Some(peer) = self.controls.remove(&call) else { return };
+        if self.table.call(peer) == Some(call) {
+            self.table.set_call(peer, None);
+            self.on_unreachable(peer, turn);
+        }
+    }
+
+    /// The dialog with a peer is gone; an offer that was made in it is void.
+    pub(super) fn on_unreachable(&mut self, peer: P, turn: &mut Turn<'_, P>) {
+        if self.offer.as_ref().is_some_and(|o| o.peer == peer) {
+            self.withdraw(turn);
+        }
+    }
+
+    /// A report to this peer did not get through.
+    pub(super) fn on_report_failed(&mut self, call: CallId, peer: P, turn: &mut Turn<'_, P>) {
+        if self.controls.remove(&call).is_some() {
+            turn.bye(call, ByeReason::Normal);
+            if self.table.call(peer) == Some(call) {
+                self.table.set_call(peer, None);
+            }
+        }
+        self.on_unreachable(peer, turn);
+    }
+
+    /// A report from a peer of the table. Anything from a peer that was never asked is ignored, but for a relayer that
+    /// announces itself again after its dialog broke.
+    pub(super) fn on_reported(&mut self, peer: P, report: Report<P>, turn: &mut Turn<'_, P>) {
+        let Some(standing) = self.table.standing(peer) else { return };
+        let asked = standing != Standing::Viewer;
+        match report {
+            Report::RelayerAccepted { free } if asked || !self.table.rests(peer, turn.now) => {
+                self.on_heard(peer, Some(free), turn);
+            }
+            Report::RelayerDeclined if standing == Standing::Offered => self.withdraw(turn),
+            Report::RelayerDeclined if asked => {
+                self.rest(peer, turn);
+                turn.event(Event::RelayerLost { channel: self.channel, relayer: peer });
+            }
+            Report::FullCapacity { children } if asked => {
+                self.on_heard(peer, Some(0), turn);
+                self.on_children(peer, &children, turn);
+            }
+            Report::ChildUpdate { children, free } if asked => {
+                self.on_heard(peer, free, turn);
+                self.on_children(peer, &children, turn);
+            }
+            Report::Alive if asked => self.on_heard(peer, None, turn),
+            _ => {}
+        }
+    }
+
+    fn on_heard(&mut self, peer: P, free: Option<u16>, turn: &mut Turn<'_, P>) {
+        self.offer.take_if(|o| o.peer == peer);
+        if self.table.relays(peer, free, turn.now) {
+            turn.event(Event::RelayerReady { channel: self.channel, relayer: peer });
+        }
+    }
+
+    fn on_children(&mut self, peer: P, children: &[Child<P>], turn: &mut Turn<'_, P>) {
+        let most = usize::from(turn.config.limits.report_children).min(children.len());
+        self.table.report(peer, children.get(..most).unwrap_or(children), turn.now);
+    }
+}

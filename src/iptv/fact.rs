@@ -1,0 +1,165 @@
+//! What the policy is told, and what it may ask.
+
+use super::report::{Provider, Report};
+use crate::ids::{CallId, ChannelId};
+use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
+
+/// How far media and reports have come. Read when a timer fires, never pushed for each packet.
+pub trait Progress {
+    /// When the last *new* packet of the channel arrived here, or was pushed by the publisher.
+    fn last_media(&self, channel: ChannelId) -> Option<Instant>;
+    /// When this parent was last heard on the media plane: media, HOLD, PAUSED or any RTCP.
+    fn last_from(&self, call: CallId) -> Option<Instant>;
+    /// When this child last sent a reception report.
+    fn last_report(&self, call: CallId) -> Option<Instant>;
+}
+
+/// Something that happened. About calls and channels that the policy does not know, any fact is harmless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact<P> {
+    /// The lookup of a channel ended; the list may be empty.
+    Fetched {
+        /// The channel.
+        channel: ChannelId,
+        /// Live records, in the order in which the overlay gave them.
+        providers: Vec<Provider<P>>,
+    },
+    /// The lookup failed.
+    FetchFailed {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// A record of this node was stored for the first time, or could not be.
+    Registered {
+        /// The channel.
+        channel: ChannelId,
+        /// Whether it is stored.
+        ok: bool,
+    },
+    /// Somebody asks for media.
+    Invited {
+        /// The channel.
+        channel: ChannelId,
+        /// The call to answer.
+        call: CallId,
+        /// Who asks.
+        peer: P,
+        /// Whether it is an orphan (`Priority: urgent`).
+        urgent: bool,
+        /// How many children the caller could serve itself; `None` from a plain SIP agent.
+        slots: Option<u16>,
+    },
+    /// Somebody asks for a dialog without media (a control dialog).
+    ControlInvited {
+        /// The channel.
+        channel: ChannelId,
+        /// The call to answer.
+        call: CallId,
+        /// Who asks.
+        peer: P,
+    },
+    /// A call that this node placed was accepted.
+    Answered {
+        /// The call.
+        call: CallId,
+        /// The provider's hops from the source, where it told.
+        depth: Option<u8>,
+        /// Whether this node sits in its rescue slot.
+        rescue: bool,
+    },
+    /// A call that this node placed was refused, or nobody answered it.
+    Refused {
+        /// The call.
+        call: CallId,
+        /// Why.
+        refusal: Refusal<P>,
+    },
+    /// The caller gave up before it saw an answer.
+    Cancelled {
+        /// The call.
+        call: CallId,
+    },
+    /// The other side ended the call, or it broke.
+    Ended {
+        /// The call.
+        call: CallId,
+        /// Why.
+        reason: ByeReason,
+    },
+    /// A report arrived in the call's dialog.
+    Reported {
+        /// The call.
+        call: CallId,
+        /// What it says.
+        report: Report<P>,
+    },
+    /// A report of this node did not get through.
+    ReportFailed {
+        /// The call.
+        call: CallId,
+    },
+    /// The first packet from this parent arrived.
+    FirstPacket {
+        /// The channel.
+        channel: ChannelId,
+        /// The call to that parent.
+        call: CallId,
+    },
+    /// A parent says that it has nothing to send.
+    Held {
+        /// The call to that parent.
+        call: CallId,
+        /// Why it has nothing.
+        hold: Hold,
+    },
+    /// How long a request and its answer took.
+    RoundTrip {
+        /// The call.
+        call: CallId,
+        /// The time.
+        rtt: Duration,
+    },
+}
+
+/// Why a placed call was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal<P> {
+    /// 302: ask one of these, best first.
+    Redirected(Vec<Provider<P>>),
+    /// 503: no room now.
+    Busy {
+        /// When to ask again, where told.
+        retry_after: Option<Duration>,
+    },
+    /// 482: this node stands in the provider's own path to the source.
+    Loop,
+    /// 404: the channel is not offered there.
+    NotFound,
+    /// No final answer came, or the provider cannot be reached.
+    NoAnswer,
+    /// Anything else.
+    Other,
+}
+
+/// Why a call ends (the body of the BYE).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByeReason {
+    /// The channel is over.
+    EndOfChannel,
+    /// The parent goes away by plan; the child repairs at once.
+    Leaving,
+    /// Nothing special: a viewer stops, or a newer call took the place of this one.
+    Normal,
+    /// Facts only: the dialog broke without a BYE.
+    Lost,
+}
+
+/// Why a parent has nothing to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It gets nothing itself (HOLD).
+    Starved,
+    /// The source has nothing to send (PAUSED).
+    Paused,
+}

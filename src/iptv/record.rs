@@ -1,0 +1,43 @@
+//! When this node's record in the overlay is stored anew: when its free slots reach or leave zero, at a bounded rate (Q3).
+
+use super::order::{Order, Role};
+use super::turn::Turn;
+use crate::ids::ChannelId;
+use crate::time::Instant;
+
+/// What the overlay was told.
+#[derive(Debug)]
+pub(super) struct Record {
+    role: Role,
+    full: bool,
+    stored: Instant,
+    /// When the truth may be stored that differs from what was told.
+    due: Option<Instant>,
+}
+
+impl Record {
+    /// Stores the record for the first time.
+    pub(super) fn store<P>(channel: ChannelId, role: Role, depth: u8, turn: &mut Turn<'_, P>) -> Self {
+        let free = turn.uplink.free();
+        turn.order(Order::Register { channel, role, depth, free });
+        Record { role, full: free == 0, stored: turn.now, due: None }
+    }
+
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Stores it again, now or when the rate allows, if it is no longer true.
+    pub(super) fn settle<P>(&mut self, channel: ChannelId, depth: u8, turn: &mut Turn<'_, P>) {
+        self.due = None;
+        if turn.config.is_paper() || self.full == (turn.uplink.free() == 0) {
+            return;
+        }
+        let allowed = self.stored + turn.config.register_interval;
+        if turn.now >= allowed {
+            *self = Record::store(channel, self.role, depth, turn);
+        } else {
+            self.due = Some(allowed);
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! The search for a parent: whom to ask, in which order, how many at once, and when to try again (P6, P7, Q1, Q2, Q5,
+//! Q13, Q14).
+//!
+//! ```text
+//!   Known ── nobody left ──► Fetching ── Fetched ──► Fetched ── nobody left ──► Waiting ── back-off ──► Known
+//! ```
+//! In Known and Fetched the candidates are asked one after the other; hedged, the next one is asked already when the
+//! last has not answered for a few round trips.
+
+use super::config::Config;
+use super::fact::Refusal;
+use super::order::{Event, InviteKind, Order};
+use super::report::Provider;
+use super::turn::Turn;
+use crate::env::Entropy;
+use crate::ids::{CallId, ChannelId};
+use crate::time::{Duration, Instant, earliest};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+/// Why a parent is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Nothing has played yet.
+    Join,
+    /// The parent is lost.
+    Repair,
+    /// From a rescue slot into an ordinary one, in the background.
+    Move,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Known,
+    Fetching { until: Instant },
+    Fetched,
+    Waiting { until: Instant },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Candidate<P> {
+    peer: P,
+    /// Redirects that led here.
+    redirects: u8,
+}
+
+#[derive(Debug)]
+struct Asked<P> {
+    call: CallId,
+    candidate: Candidate<P>,
+    until: Instant,
+}
+
+/// Who may be asked, as the viewer sees it at this moment.
+pub(super) struct Scope<'a, P> {
+    pub(super) channel: ChannelId,
+    pub(super) source: Option<P>,
+    /// What a round begins with: the backups, or what is known from the last lookup.
+    pub(super) known: &'a [P],
+    /// Never asked: this node's children and the parent that is to be left.
+    pub(super) excluded: &'a [P],
+    /// How many children of this channel this node could serve.
+    pub(super) slots: u16,
+    /// The longest round trip seen.
+    pub(super) rtt: Duration,
+}
+
+/// One search, from its cause to its success; it never gives up by itself.
+#[derive(Debug)]
+pub(super) struct Search<P> {
+    pub(super) purpose: Purpose,
+    phase: Phase,
+    queue: VecDeque<Candidate<P>>,
+    /// Whom this round has asked, bounded by `Limits::asked`.
+    asked: Vec<P>,
+    calls: Vec<Asked<P>>,
+    hedge_at: Instant,
+    /// The longest Retry-After of this round.
+    wanted_wait: Duration,
+    rounds: u8,
+    found_nobody: bool,
+}
+
+impl<P: Copy + Ord> Search<P> {
+    /// A search that begins at once.
+    pub(super) fn new(purpose: Purpose, known: &[P]) -> Self {
+        Search {
+            purpose,
+            phase: Phase::Known,
+            queue: known.iter().map(|&peer| Candidate { peer, redirects: 0 }).collect(),
+            asked: Vec::new(),
+            calls: Vec::new(),
+            hedge_at: Instant::ZERO,
+            wanted_wait: Duration::ZERO,
+            rounds: 0,
+            found_nobody: false,
+        }
+    }
+
+    /// The same, without asking this one in the first round.
+    pub(super) fn avoiding(mut self, peer: P) -> Self {
+        self.asked.push(peer);
+        self
+    }
+
+    /// A search that begins after a pause.
+    pub(super) fn later(purpose: Purpose, until: Instant) -> Self {
+        Search { phase: Phase::Waiting { until }, ..Search::new(purpose, &[]) }
+    }
+
+    pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
+        let phase = match self.phase {
+            Phase::Fetching { until } | Phase::Waiting { until } => Some(until),
+            Phase::Known | Phase::Fetched => None,
+        };
+        let hedge = (!self.queue.is_empty() && self.may_hedge(config)).then_some(self.hedge_at);
+        earliest(phase, self.calls.iter().map(|c| c.until).chain(hedge).min())
+    }
+
+    pub(super) fn owns(&self, call: CallId) -> bool {
+        self.calls.iter().any(|c| c.call == call)
+    }
+
+    /// Whether a whole round has failed.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.phase, Phase::Waiting { .. })
+    }
+
+    /// Asks whoever is to be asked now.
+    pub(super) fn advance(&mut self, scope: &Scope<'_, P>, turn: &mut Turn<'_, P>) {
+        let now = turn.now;
+        let late: Vec<CallId> = self.calls.iter().filter(|c| c.until <= now).map(|c| c.call).collect();
+        for call in late {
+            self.forget(call);
+            turn.order(Order::Cancel { call });
+        }
+        loop {
+            if self.may_ask(turn.config, now)
+                && let Some(candidate) = self.next_candidate(scope, turn)
+            {
+                self.ask(candidate, scope, turn);
+                continue;
+            }
+            if !self.calls.is_empty() {
+                return;
+            }
+            match self.phase {
+                Phase::Known => {
+                    turn.order(Order::Fetch { channel: scope.channel });
+                    self.phase = Phase::Fetching { until: now + turn.config.fetch_limit };
+                    return;
+                }
+                Phase::Fetching { until } if until <= now => self.phase = Phase::Fetched,
+                Phase::Fetched => {
+                    self.pause(scope.channel, turn);
+                    return;
+                }
+                Phase::Waiting { until } if until <= now => {
+                    self.phase = Phase::Known;
+                    self.asked.clear();
+                    self.queue = scope.known.iter().map(|&peer| Candidate { peer, redirects: 0 }).collect();
+                }
+                Phase::Fetching { .. } | Phase::Waiting { .. } => return,
+            }
+        }
+    }
+
+    fn may_ask(&self, config: &Config, now: Instant) -> bool {
+        if self.queue.is_empty() || !matches!(self.phase, Phase::Known | Phase::Fetched) {
+            return false;
+        }
+        self.calls.is_empty() || self.may_hedge(config) && now >= self.hedge_at
+    }
+
+    fn may_hedge(&self, config: &Config) -> bool {
+        !config.is_paper() && self.calls.len() < usize::from(config.limits.hedges)
+    }
+
+    /// The next candidate that may be asked. The source may be asked twice: first, and again after redirects led nowhere.
+    fn next_candidate(&mut self, scope: &Scope<'_, P>, turn: &Turn<'_, P>) -> Option<Candidate<P>> {
+        while let Some(candidate) = self.queue.pop_front() {
+            let peer = candidate.peer;
+            let before = self.asked.iter().filter(|&&p| p == peer).count();
+            let most = if scope.source == Some(peer) && candidate.redirects > 0 { 2 } else { 1 };
+            let busy = self.calls.iter().any(|c| c.candidate.peer == peer);
+            if peer != turn.me && !scope.excluded.contains(&peer) && before < most && !busy {
+                return Some(candidate);
+            }
+        }
+        None
+    }
+
+    fn ask(&mut self, candidate: Candidate<P>, scope: &Scope<'_, P>, turn: &mut Turn<'_, P>) {
+        if self.asked.len() >= usize::from(turn.config.limits.asked) {
+            self.queue.clear();
+            return;
+        }
+        let urgent = self.purpose == Purpose::Repair && !turn.config.is_paper();
+        let kind = if urgent { InviteKind::Urgent } else { InviteKind::Media };
+        let call = turn.invite(scope.channel, candidate.peer, kind, scope.slots);
+        self.asked.push(candidate.peer);
+        self.calls.push(Asked { call, candidate, until: turn.now + turn.config.answer_limit });
+        self.hedge_at = turn.now + turn.config.hedge_after.max(scope.rtt.saturating_mul(3));
+    }
+
+    fn pause(&mut self, channel: ChannelId, turn: &mut Turn<'_, P>) {
+        let config = turn.config;
+        let mut wait = config.retry_after.saturating_mul(1 << self.rounds.min(16));
+        if !self.wanted_wait.is_zero() {
+            // Who says when to come again is believed, within reason (Q14).
+            wait = wait.clamp(self.wanted_wait, self.wanted_wait.saturating_mul(4));
+        }
+        let wait = turn.at_least(wait.min(config.retry_limit));
+        self.rounds = self.rounds.saturating_add(1);
+        self.wanted_wait = Duration::ZERO;
+        self.phase = Phase::Waiting { until: turn.now + wait };
+        match self.purpose {
+            Purpose::Move => {}
+            _ if self.found_nobody => turn.event(Event::NotFound { channel }),
+            _ => turn.event(Event::Unavailable { channel, retry_after: wait }),
+        }
+    }
+
+    /// The lookup ended. The source stays the last resort (Q3).
+    pub(super) fn on_fetched(
+        &mut self,
+        providers: &[Provider<P>],
+        source: Option<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        if !matches!(self.phase, Phase::Fetching { .. }) {
+            return;
+        }
+        self.phase = Phase::Fetched;
+        self.found_nobody = providers.is_empty();
+        // Who is served already has no need to ask those that are full.
+        let idle = |p: &&Provider<P>| self.purpose != Purpose::Move || p.free != Some(0);
+        let providers: Vec<_> = providers.iter().filter(idle).copied().collect();
+        let ranked = rank(&providers, turn.config, turn.entropy);
+        let redirects = 0;
+        self.queue.extend(ranked.into_iter().chain(source).map(|peer| Candidate { peer, redirects }));
+    }
+
+    /// A call was refused.
+    pub(super) fn on_refused(
+        &mut self,
+        call: CallId,
+        refusal: Refusal<P>,
+        scope: &Scope<'_, P>,
+        config: &Config,
+    ) {
+        let Some(asked) = self.forget(call) else { return };
+        match refusal {
+            Refusal::Redirected(providers) if asked.redirects < config.limits.redirects => {
+                let redirects = asked.redirects + 1;
+                let most = usize::from(config.limits.redirect_contacts);
+                for p in providers.iter().take(most).rev() {
+                    self.queue.push_front(Candidate { peer: p.peer, redirects });
+                }
+                // When they lead nowhere, the source decides.
+                if let Some(peer) = scope.source {
+                    self.queue.push_back(Candidate { peer, redirects });
+                }
+                self.queue.truncate(usize::from(config.limits.asked));
+            }
+            Refusal::Busy { retry_after } => {
+                self.wanted_wait = self.wanted_wait.max(retry_after.unwrap_or_default());
+                let knows_all = scope.source == Some(asked.peer) && !config.is_paper();
+                if knows_all && self.purpose != Purpose::Repair {
+                    // It elects already. An orphan goes on all the same: rescue slots are in no table.
+                    self.queue.clear();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A call was answered: the others are given up.
+    pub(super) fn on_answered(&mut self, call: CallId, turn: &mut Turn<'_, P>) -> Option<P> {
+        let peer = self.forget(call)?.peer;
+        self.cancel(turn);
+        Some(peer)
+    }
+
+    /// Gives up every call that is under way.
+    pub(super) fn cancel(&mut self, turn: &mut Turn<'_, P>) {
+        for asked in self.calls.drain(..) {
+            turn.orders.push_back(Order::Cancel { call: asked.call });
+        }
+    }
+
+    fn forget(&mut self, call: CallId) -> Option<Candidate<P>> {
+        let at = self.calls.iter().position(|c| c.call == call)?;
+        Some(self.calls.remove(at).candidate)
+    }
+}
+
+/// The order in which providers from the overlay are asked (Q5): those with free slots at random, weighted by them; then
+/// the source; then those that were full. In the paper's profile: as they stand.
+pub(super) fn rank<P: Copy + Ord>(
+    providers: &[Provider<P>],
+    config: &Config,
+    entropy: &mut dyn Entropy,
+) -> Vec<P> {
+    let providers = providers.iter().take(usize::from(config.limits.providers));
+    if config.is_paper() {
+        return providers.map(|p| p.peer).collect();
+    }
+    let mut keyed: Vec<(u8, u64, P)> = providers
+        .map(|p| {
+            let free = u64::from(p.free.unwrap_or(1));
+            let class = if p.is_source() { 1 } else { 2 * u8::from(free == 0) };
+            // The least of `free` draws wins about `free` times as often as a single draw.
+            let draw = (0..free.clamp(1, 16)).map(|_| entropy.next_u64()).min().unwrap_or(0);
+            (class, draw, p.peer)
+        })
+        .collect();
+    keyed.sort_unstable();
+    keyed.into_iter().map(|k| k.2).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Seeded;
+
+    #[test]
+    fn q5_providers_are_drawn_by_their_free_slots_and_the_source_is_the_last_resort() {
+        let p = |peer, depth, free| Provider { peer, depth: Some(depth), free: Some(free) };
+        let providers = [p('s', 0, 5), p('f', 1, 0), p('a', 1, 1), p('b', 2, 3)];
+        let config = Config::default();
+        let mut entropy = Seeded::new(1);
+        let mut first = [0; 2];
+        for _ in 0..4000 {
+            let order = rank(&providers, &config, &mut entropy);
+            assert_eq!(&order[2..], ['s', 'f']);
+            first[usize::from(order[0] == 'b')] += 1;
+        }
+        // Three of four, give or take five standard deviations.
+        assert!((2860..3140).contains(&first[1]), "{first:?}");
+    }
+
+    #[test]
+    fn the_paper_asks_in_the_order_of_the_answer() {
+        let p = |peer| Provider { peer, depth: None, free: None };
+        let config = Config::new(super::super::Profile::Paper, 2);
+        assert_eq!(rank(&[p(3), p(1), p(2)], &config, &mut Seeded::new(1)), [3, 1, 2]);
+    }
+}

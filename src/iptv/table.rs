@@ -1,0 +1,627 @@
+//! The peer table (P8): the subtree below me, as my own dialogs and my relayers' reports show it.
+//!
+//! A row moves with everything below it. A row whose parent nobody knows any more is *adrift*: it keeps its subtree for
+//! a while, because a moved peer soon turns up under another parent.
+
+use super::TableRow;
+use super::report::{Child, Provider};
+use crate::ids::CallId;
+use crate::time::{Duration, Instant};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+/// The depth of a row that is adrift; sorts behind every layer.
+const ADRIFT: u8 = u8::MAX;
+/// The deepest layer that is told apart.
+const DEEPEST: u8 = u8::MAX - 1;
+/// Candidates of one layer that are compared; the rest of the layer has its turn later.
+const COMPARED: usize = 16;
+/// Relayers among which a redirect chooses.
+const CONSIDERED: usize = 32;
+/// A slot promised by a redirect is not promised again for this long, unless the relayer reports earlier.
+const PLEDGE: Duration = Duration::from_secs(2);
+
+/// How far a peer is with relaying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It only watches.
+    Viewer,
+    /// It has an offer.
+    Offered,
+    /// It relays and reports.
+    Relayer {
+        /// Free ordinary slots by its last report.
+        free: u16,
+        /// When it was heard last.
+        heard: Instant,
+    },
+}
+
+#[derive(Debug)]
+struct Row<P> {
+    parent: Option<P>,
+    depth: u8,
+    /// The order of arrival, which is the order of the paper's table.
+    arrival: u32,
+    slots: Option<u16>,
+    standing: Standing,
+    /// Slots promised to redirected callers, and when the last one was.
+    pledged: (u16, Instant),
+    /// Whether it was told to put a record into the overlay.
+    registers: bool,
+    /// Not a candidate before this.
+    rests_until: Instant,
+    call: Option<CallId>,
+    rtt: Duration,
+    adrift_since: Instant,
+    /// Another relayer that named this peer as its child. News of a move come in any order: when the present parent lets
+    /// go, that one is believed.
+    claimed: Option<P>,
+    children: Vec<P>,
+}
+
+/// The table of one channel.
+#[derive(Debug)]
+pub(super) struct Table<P> {
+    me: P,
+    limit: usize,
+    rows: BTreeMap<P, Row<P>>,
+    /// Viewers that could relay, by layer and arrival.
+    electable: BTreeSet<(u8, u32, P)>,
+    /// Relayers with free slots, by layer and arrival.
+    open: BTreeSet<(u8, u32, P)>,
+    /// All relayers.
+    relayers: BTreeSet<P>,
+    adrift: BTreeSet<(Instant, P)>,
+    arrivals: u32,
+    registered: usize,
+    changed: bool,
+}
+
+impl<P: Copy + Ord> Table<P> {
+    pub(super) const fn new(me: P, limit: usize) -> Self {
+        Table {
+            me,
+            limit,
+            rows: BTreeMap::new(),
+            electable: BTreeSet::new(),
+            open: BTreeSet::new(),
+            relayers: BTreeSet::new(),
+            adrift: BTreeSet::new(),
+            arrivals: 0,
+            registered: 0,
+            changed: false,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(super) fn contains(&self, peer: P) -> bool {
+        self.rows.contains_key(&peer)
+    }
+
+    /// Whether rows changed since the last call.
+    pub(super) fn take_changed(&mut self) -> bool {
+        core::mem::take(&mut self.changed)
+    }
+
+    /// The rows by depth, then by arrival.
+    pub(super) fn rows(&self) -> Vec<TableRow<P>> {
+        let mut rows: Vec<_> = self.rows.iter().collect();
+        rows.sort_by_key(|(_, r)| (r.depth, r.arrival));
+        let row = |(&peer, r): (&P, &Row<P>)| TableRow {
+            depth: (r.depth != ADRIFT).then_some(r.depth),
+            peer,
+            parent: r.parent,
+            relayer: matches!(r.standing, Standing::Relayer { .. }),
+        };
+        rows.into_iter().map(row).collect()
+    }
+
+    /// A peer became my own child.
+    pub(super) fn seat(&mut self, peer: P, call: CallId, slots: Option<u16>, now: Instant) {
+        if !self.attach(peer, self.me, now) {
+            return;
+        }
+        self.update(peer, |r| {
+            r.call = Some(call);
+            r.slots = slots.or(r.slots);
+            r.claimed = None;
+        });
+    }
+
+    /// A peer is my child no longer. It stays, adrift, while there is reason to expect it elsewhere.
+    pub(super) fn unseat(&mut self, peer: P, call: CallId, now: Instant) {
+        let Some(row) = self.rows.get_mut(&peer) else { return };
+        if row.call == Some(call) {
+            row.call = None;
+        }
+        if row.parent != Some(self.me) {
+            return;
+        }
+        if row.standing == Standing::Viewer && row.children.is_empty() {
+            match self.claimant(peer) {
+                Some(parent) => _ = self.attach(peer, parent, now),
+                None => self.remove(peer, now),
+            }
+        } else {
+            self.let_go(peer, now);
+        }
+    }
+
+    /// Another relayer that would have this peer.
+    fn claimant(&self, peer: P) -> Option<P> {
+        let row = self.rows.get(&peer)?;
+        row.claimed.filter(|&c| row.parent != Some(c) && self.contains(c))
+    }
+
+    /// Its parent has this peer no longer.
+    fn let_go(&mut self, peer: P, now: Instant) {
+        match self.claimant(peer) {
+            Some(parent) if self.attach(peer, parent, now) => {}
+            _ => self.set_adrift(peer, now),
+        }
+    }
+
+    /// A relayer named its children: all of them.
+    pub(super) fn report(&mut self, parent: P, children: &[Child<P>], now: Instant) {
+        if parent == self.me || !self.contains(parent) {
+            return;
+        }
+        let mut named: Vec<P> = children.iter().map(|c| c.peer).collect();
+        named.sort_unstable();
+        let before = self.rows.get(&parent).map(|r| r.children.clone()).unwrap_or_default();
+        for gone in before.into_iter().filter(|c| named.binary_search(c).is_err()) {
+            self.let_go(gone, now);
+        }
+        for child in children {
+            // What I serve myself, I know better.
+            let mine = self.rows.get(&child.peer).is_some_and(|r| r.parent == Some(self.me));
+            if let Some(row) = self.rows.get_mut(&child.peer).filter(|r| r.parent != Some(parent)) {
+                row.claimed = if mine { Some(parent) } else { row.parent };
+            }
+            if !mine && self.attach(child.peer, parent, now) {
+                self.update(child.peer, |r| r.slots = child.slots.or(r.slots));
+            }
+        }
+    }
+
+    /// Puts a row under a parent, new or with all that hangs below it. False when that cannot be.
+    fn attach(&mut self, peer: P, parent: P, now: Instant) -> bool {
+        if peer == self.me || peer == parent || self.is_below(parent, peer) {
+            return false;
+        }
+        let depth = match self.rows.get(&parent) {
+            _ if parent == self.me => 1,
+            Some(r) if r.depth == ADRIFT => ADRIFT,
+            Some(r) => r.depth.saturating_add(1).min(DEEPEST),
+            None => return false,
+        };
+        if self.rows.get(&peer).is_some_and(|r| r.parent == Some(parent)) {
+            return true;
+        }
+        if !self.contains(peer) && !self.add(peer, now) {
+            return false;
+        }
+        self.detach(peer);
+        if let Some(r) = self.rows.get_mut(&peer) {
+            r.parent = Some(parent);
+        }
+        if let Some(p) = self.rows.get_mut(&parent) {
+            p.children.push(peer);
+        }
+        self.sink(peer, depth);
+        self.changed = true;
+        true
+    }
+
+    /// Adds a row that hangs nowhere yet.
+    fn add(&mut self, peer: P, now: Instant) -> bool {
+        if self.rows.len() >= self.limit {
+            return false;
+        }
+        let arrival = self.arrivals;
+        self.arrivals = self.arrivals.wrapping_add(1);
+        let row = Row {
+            parent: None,
+            depth: ADRIFT,
+            arrival,
+            slots: None,
+            standing: Standing::Viewer,
+            pledged: (0, now),
+            registers: false,
+            rests_until: Instant::ZERO,
+            call: None,
+            rtt: Duration::ZERO,
+            adrift_since: now,
+            claimed: None,
+            children: Vec::new(),
+        };
+        self.rows.insert(peer, row);
+        true
+    }
+
+    /// A relayer that nobody has named, or no longer, shows itself. False when there is no room for it.
+    pub(super) fn introduce(&mut self, peer: P, now: Instant) -> bool {
+        if peer == self.me || !self.contains(peer) && !self.add(peer, now) {
+            return false;
+        }
+        self.seen(peer, now);
+        true
+    }
+
+    /// Whether `peer` hangs somewhere below `ancestor`. A chain too long to be believed counts as such.
+    fn is_below(&self, peer: P, ancestor: P) -> bool {
+        let mut at = peer;
+        for _ in 0..=usize::from(u8::MAX) {
+            match self.rows.get(&at).and_then(|r| r.parent) {
+                Some(p) if p == ancestor => return true,
+                Some(p) => at = p,
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Takes a row from its parent.
+    fn detach(&mut self, peer: P) {
+        let Some(row) = self.rows.get_mut(&peer) else { return };
+        self.adrift.remove(&(row.adrift_since, peer));
+        if let Some(parent) = row.parent.take()
+            && let Some(p) = self.rows.get_mut(&parent)
+        {
+            p.children.retain(|&c| c != peer);
+        }
+    }
+
+    fn set_adrift(&mut self, peer: P, now: Instant) {
+        self.detach(peer);
+        let Some(row) = self.rows.get_mut(&peer) else { return };
+        row.adrift_since = now;
+        self.adrift.insert((now, peer));
+        self.sink(peer, ADRIFT);
+        self.changed = true;
+    }
+
+    /// Gives a row its depth, and everything below it theirs.
+    fn sink(&mut self, peer: P, depth: u8) {
+        let mut work = Vec::from([(peer, depth)]);
+        while let Some((peer, depth)) = work.pop() {
+            self.update(peer, |r| r.depth = depth);
+            let below = if depth == ADRIFT { ADRIFT } else { depth.saturating_add(1).min(DEEPEST) };
+            if let Some(r) = self.rows.get(&peer) {
+                work.extend(r.children.iter().map(|&c| (c, below)));
+            }
+        }
+    }
+
+    /// Changes a row and keeps the indexes true.
+    fn update(&mut self, peer: P, change: impl FnOnce(&mut Row<P>)) {
+        let Some(row) = self.rows.get_mut(&peer) else { return };
+        let old = (row.depth, row.arrival, peer);
+        let old_standing = row.standing;
+        self.registered -= usize::from(row.registers);
+        change(row);
+        self.registered += usize::from(row.registers);
+        let new = (row.depth, row.arrival, peer);
+        let (electable, relays, open) = match row.standing {
+            Standing::Viewer => (row.slots != Some(0), false, false),
+            Standing::Offered => (false, false, false),
+            Standing::Relayer { free, .. } => (false, true, free > 0),
+        };
+        if old != new {
+            self.electable.remove(&old);
+            self.open.remove(&old);
+        }
+        set(&mut self.electable, new, electable);
+        set(&mut self.open, new, open);
+        set(&mut self.relayers, peer, relays);
+        self.changed |= relays != matches!(old_standing, Standing::Relayer { .. });
+    }
+
+    fn remove(&mut self, peer: P, now: Instant) {
+        self.update(peer, |r| {
+            r.standing = Standing::Offered;
+            r.registers = false;
+        });
+        self.detach(peer);
+        if let Some(row) = self.rows.remove(&peer) {
+            row.children.into_iter().for_each(|c| self.set_adrift(c, now));
+            self.changed = true;
+        }
+    }
+
+    /// Forgets what has been adrift for too long.
+    pub(super) fn sweep(&mut self, now: Instant, limit: Duration) {
+        while let Some(&(since, peer)) = self.adrift.first() {
+            if now.since(since) < limit {
+                break;
+            }
+            self.adrift.remove(&(since, peer));
+            match self.standing(peer) {
+                // A relayer that still reports is somewhere.
+                Some(Standing::Relayer { .. }) => self.set_adrift(peer, now),
+                _ => self.remove(peer, now),
+            }
+        }
+    }
+
+    /// A relayer is lost: unless it is my own child nobody knows where it is, nor what hangs below it.
+    pub(super) fn cut(&mut self, peer: P, now: Instant) {
+        if self.rows.get(&peer).is_some_and(|r| r.parent.is_some() && r.parent != Some(self.me)) {
+            self.set_adrift(peer, now);
+        }
+    }
+
+    /// A peer that is adrift shows that it is alive.
+    pub(super) fn seen(&mut self, peer: P, now: Instant) {
+        if self.rows.get(&peer).is_some_and(|r| r.parent.is_none()) {
+            self.set_adrift(peer, now);
+        }
+    }
+
+    pub(super) fn standing(&self, peer: P) -> Option<Standing> {
+        self.rows.get(&peer).map(|r| r.standing)
+    }
+
+    /// The dialog in which a peer can be reached.
+    pub(super) fn call(&self, peer: P) -> Option<CallId> {
+        self.rows.get(&peer)?.call
+    }
+
+    pub(super) fn set_call(&mut self, peer: P, call: Option<CallId>) {
+        self.update(peer, |r| r.call = call);
+    }
+
+    pub(super) fn set_rtt(&mut self, peer: P, rtt: Duration) {
+        self.update(peer, |r| r.rtt = rtt);
+    }
+
+    /// Relayers that were told to register.
+    pub(super) const fn registered(&self) -> usize {
+        self.registered
+    }
+
+    pub(super) fn is_to_register(&self, peer: P) -> bool {
+        self.rows.get(&peer).is_some_and(|r| r.registers)
+    }
+
+    pub(super) fn offer(&mut self, peer: P, registers: bool) {
+        self.update(peer, |r| {
+            r.standing = Standing::Offered;
+            r.registers = registers;
+        });
+    }
+
+    /// A relayer was heard; `free` where it told. True when it was none before.
+    pub(super) fn relays(&mut self, peer: P, free: Option<u16>, now: Instant) -> bool {
+        let was = self.standing(peer);
+        self.update(peer, |r| {
+            let known = match r.standing {
+                Standing::Relayer { free, .. } => free,
+                _ => r.slots.unwrap_or(1),
+            };
+            if free.is_some() {
+                r.pledged.0 = 0;
+            }
+            r.standing = Standing::Relayer { free: free.unwrap_or(known), heard: now };
+        });
+        was.is_some_and(|s| !matches!(s, Standing::Relayer { .. }))
+    }
+
+    /// A relayer, or a candidate, is a viewer again and rests.
+    pub(super) fn rest(&mut self, peer: P, until: Instant) {
+        self.update(peer, |r| {
+            r.standing = Standing::Viewer;
+            r.registers = false;
+            r.rests_until = until;
+        });
+    }
+
+    pub(super) fn rests(&self, peer: P, now: Instant) -> bool {
+        self.rows.get(&peer).is_some_and(|r| now < r.rests_until)
+    }
+
+    /// Relayers that were not heard since `limit`.
+    pub(super) fn silent(&self, limit: Instant) -> Vec<P> {
+        let silent =
+            |p: &P| matches!(self.standing(*p), Some(Standing::Relayer { heard, .. }) if heard < limit);
+        self.relayers.iter().copied().filter(silent).collect()
+    }
+
+    /// Whether some relayer has a free slot, and media to fill it as far as anybody knows.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.first().is_some_and(|o| o.0 != ADRIFT)
+    }
+
+    /// The next candidate (P11): of the lowest layer that has one. Which of the layer is the policy's choice (Q10): the
+    /// first of the table, or else the one with most slots, then the nearest, then the oldest. Nobody who hangs below
+    /// `caller`, for whom the slots are wanted, and nobody who rests at `now`.
+    pub(super) fn candidate(&self, now: Instant, paper: bool, caller: Option<P>) -> Option<P> {
+        let able = |&(_, _, p): &(u8, u32, P)| {
+            !self.rests(p, now) && caller.is_none_or(|c| p != c && !self.is_below(p, c))
+        };
+        let mut able = self.electable.iter().copied().filter(able);
+        let first = able.next()?;
+        if paper {
+            return Some(first.2);
+        }
+        let merit = |&(_, arrival, p): &(u8, u32, P)| {
+            let row = self.rows.get(&p);
+            let slots = row.and_then(|r| r.slots).unwrap_or(1);
+            // Differences below 50 ms are noise.
+            let far = row.map_or(0, |r| r.rtt.as_millis() / 50);
+            (core::cmp::Reverse(slots), far, arrival)
+        };
+        let layer = able.take_while(|c| c.0 == first.0).take(COMPARED);
+        layer.chain([first]).min_by_key(merit).map(|c| c.2)
+    }
+
+    /// Relayers that a caller is sent to (Q1, Q5): at random, weighted by the slots that are not promised yet, among those
+    /// nearest to the source.
+    pub(super) fn redirect(
+        &mut self,
+        caller: P,
+        most: usize,
+        now: Instant,
+        mut below: impl FnMut(u64) -> u64,
+    ) -> Vec<Provider<P>> {
+        let mut pool: Vec<(u64, Provider<P>)> = Vec::new();
+        for &(depth, _, peer) in self.open.iter().filter(|o| o.2 != caller).take(CONSIDERED) {
+            let Some(row) = self.rows.get(&peer) else { continue };
+            let Standing::Relayer { free, .. } = row.standing else { continue };
+            let pledged = if now.since(row.pledged.1) < PLEDGE { row.pledged.0 } else { 0 };
+            let depth = (depth != ADRIFT).then_some(depth);
+            let left = u64::from(free.saturating_sub(pledged));
+            if left > 0 && !self.is_below(peer, caller) {
+                pool.push((left, Provider { peer, depth, free: Some(free) }));
+            }
+        }
+        let mut ranked = Vec::new();
+        while ranked.len() < most && !pool.is_empty() {
+            let total: u64 = pool.iter().map(|p| p.0).sum();
+            let mut ticket = below(total);
+            let drawn = pool.iter().position(|p| {
+                let hit = ticket < p.0;
+                ticket = ticket.saturating_sub(p.0);
+                hit
+            });
+            ranked.push(pool.swap_remove(drawn.unwrap_or(0)).1);
+        }
+        if let Some(first) = ranked.first()
+            && let Some(row) = self.rows.get_mut(&first.peer)
+        {
+            let pledged = if now.since(row.pledged.1) < PLEDGE { row.pledged.0 } else { 0 };
+            row.pledged = (pledged.saturating_add(1), now);
+        }
+        ranked
+    }
+}
+
+fn set<T: Ord>(into: &mut BTreeSet<T>, value: T, present: bool) {
+    if present {
+        into.insert(value);
+    } else {
+        into.remove(&value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: char = 's';
+    const T: Instant = Instant::from_millis(1000);
+
+    fn call(n: u32) -> CallId {
+        CallId::received(n)
+    }
+
+    fn kids(peers: &str) -> Vec<Child<char>> {
+        peers.chars().map(|peer| Child { peer, slots: Some(2), rescue: false }).collect()
+    }
+
+    /// s ← a, b; a ← c, d; c ← e.
+    fn table() -> Table<char> {
+        let mut t = Table::new(ME, 100);
+        t.seat('a', call(0), Some(2), T);
+        t.seat('b', call(1), Some(2), T);
+        for (parent, children) in [('a', "cd"), ('c', "e")] {
+            t.relays(parent, Some(0), T);
+            t.report(parent, &kids(children), T);
+        }
+        t
+    }
+
+    fn row(t: &Table<char>, peer: char) -> (Option<u8>, Option<char>) {
+        let rows = t.rows();
+        let row = rows.iter().find(|r| r.peer == peer).unwrap();
+        (row.depth, row.parent)
+    }
+
+    #[test]
+    fn p16_a_child_named_by_another_relayer_moves_there_with_all_below_it() {
+        let mut t = table();
+        assert_eq!(row(&t, 'e'), (Some(3), Some('c')));
+        t.relays('b', Some(1), T);
+        t.report('b', &kids("d"), T);
+        t.report('d', &kids("c"), T);
+        assert_eq!(row(&t, 'e'), (Some(4), Some('c')));
+        assert_eq!(row(&t, 'c'), (Some(3), Some('d')));
+    }
+
+    #[test]
+    fn p16_a_child_that_moved_is_found_whichever_news_comes_first() {
+        // The new parent names it before I know that it left me, and before its old parent does.
+        let mut t = table();
+        t.report('b', &kids("a"), T);
+        assert_eq!(row(&t, 'a'), (Some(1), Some(ME)));
+        t.unseat('a', call(0), T);
+        assert_eq!(row(&t, 'a'), (Some(2), Some('b')));
+        // The old parent's list was under way while the new one's came.
+        t.report('b', &kids("ad"), T);
+        t.report('a', &kids("cd"), T);
+        t.report('a', &kids("c"), T);
+        assert_eq!(row(&t, 'd'), (Some(2), Some('b')));
+    }
+
+    #[test]
+    fn a_lost_parent_leaves_its_subtree_adrift_and_time_forgets_it() {
+        let mut t = table();
+        t.rest('a', T);
+        t.unseat('a', call(0), T);
+        assert_eq!((row(&t, 'a'), row(&t, 'e')), ((None, None), (None, Some('c'))));
+        // c still reports; the others are not heard of again.
+        for later in 1..=3 {
+            t.sweep(T + Duration::from_secs(30 * later), Duration::from_secs(30));
+        }
+        let left: Vec<char> = t.rows().iter().map(|r| r.peer).collect();
+        assert_eq!(left, ['b', 'c', 'e']);
+    }
+
+    #[test]
+    fn k8_hostile_lists_make_neither_cycles_nor_endless_tables() {
+        let mut t = table();
+        t.report('c', &kids("acs"), T);
+        assert_eq!((row(&t, 'a').1, row(&t, 'c').1), (Some(ME), Some('a')));
+        let many: Vec<_> =
+            ('\u{100}'..'\u{400}').map(|peer| Child { peer, slots: None, rescue: false }).collect();
+        t.report('c', &many, T);
+        assert_eq!(t.rows().len(), 100);
+        t.report('x', &kids("b"), T);
+        assert_eq!(row(&t, 'b').1, Some(ME));
+    }
+
+    #[test]
+    fn p11_the_candidate_is_of_the_lowest_layer_and_q10_the_best_of_it() {
+        let mut t = table();
+        assert_eq!(t.candidate(T, false, None), Some('b'));
+        t.offer('b', true);
+        assert_eq!((t.candidate(T, false, None), t.registered()), (Some('d'), 1));
+        t.rest('b', T + Duration::from_secs(30));
+        assert_eq!((t.candidate(T, false, None), t.registered()), (Some('d'), 0));
+        assert_eq!(t.candidate(T + Duration::from_secs(30), false, None), Some('b'));
+        // Nobody below the one for whom it is.
+        assert_eq!(t.candidate(T, false, Some('a')), None);
+        t.report('a', &kids("cdf"), T);
+        t.set_rtt('d', Duration::from_millis(200));
+        assert_eq!((t.candidate(T, false, None), t.candidate(T, true, None)), (Some('f'), Some('d')));
+    }
+
+    #[test]
+    fn q5_a_slot_is_promised_once_until_the_relayer_reports_or_the_promise_is_stale() {
+        let mut t = table();
+        t.relays('b', Some(1), T);
+        let ask = |t: &mut Table<char>, now| t.redirect('z', 8, now, |_| 0).len();
+        assert_eq!((ask(&mut t, T), ask(&mut t, T)), (1, 0));
+        assert_eq!(ask(&mut t, T + PLEDGE), 1);
+        t.relays('b', Some(1), T + PLEDGE);
+        assert_eq!(ask(&mut t, T + PLEDGE), 1);
+        // Not to somebody below the caller.
+        t.relays('e', Some(5), T);
+        t.relays('b', Some(0), T);
+        assert!(t.redirect('a', 8, T, |_| 0).is_empty());
+    }
+}

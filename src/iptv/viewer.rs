@@ -1,0 +1,523 @@
+//! A viewer and its parent: tuning, listening, repair, and the move out of a rescue slot (P7, P18, Q6, Q11 to Q13).
+//!
+//! ```text
+//!   Join ──answered──► parent ──silence, HOLD for too long, BYE──► Repair ──answered──► parent
+//!                        │ in a rescue slot: Move ──answered──► next ──first packet──► parent
+//! ```
+//! A parent that fell silent is kept until another one answers: if it was only slow, nothing happens.
+
+use super::config::Config;
+use super::fact::{ByeReason, Hold, Refusal};
+use super::order::Event;
+use super::report::Provider;
+use super::search::{Purpose, Scope, Search, rank};
+use super::seats::Seats;
+use super::turn::Turn;
+use crate::ids::{CallId, ChannelId};
+use crate::time::{Duration, Instant, earliest};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// Round trips above this are not believed when waits are derived from them.
+const LONGEST_RTT: Duration = Duration::from_secs(1);
+
+/// The dialog with a parent.
+#[derive(Debug)]
+pub(super) struct Link<P> {
+    pub(super) call: CallId,
+    pub(super) peer: P,
+    /// The parent's hops from the source.
+    depth: u8,
+    pub(super) rescue: bool,
+    /// From the source to this parent, once it told.
+    path: Vec<P>,
+    since: Instant,
+    playing: bool,
+    /// When it was found to be silent, or starving for too long.
+    lost: Option<Instant>,
+    /// What it said last about having nothing to send.
+    held: Option<(Hold, Instant)>,
+    /// When it said last that the source pauses.
+    paused: Instant,
+}
+
+impl<P> Link<P> {
+    /// Whether media comes from it, as far as known.
+    pub(super) const fn is_playing(&self) -> bool {
+        self.playing && self.lost.is_none()
+    }
+
+    fn depth(&self) -> u8 {
+        match u8::try_from(self.path.len()) {
+            Ok(0) => self.depth.saturating_add(1),
+            n => n.unwrap_or(u8::MAX),
+        }
+    }
+}
+
+/// How soon the children have to learn about a changed position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum News {
+    None,
+    Later,
+    Now,
+}
+
+/// The viewer's side of a channel.
+#[derive(Debug)]
+pub(super) struct Viewer<P> {
+    channel: ChannelId,
+    source: Option<P>,
+    parent: Option<Link<P>>,
+    /// The parent to be, while both are connected.
+    next: Option<Box<Link<P>>>,
+    search: Option<Box<Search<P>>>,
+    /// What the last parent that told anything named as backups.
+    backups: Vec<Provider<P>>,
+    /// What the last lookup gave.
+    known: Vec<Provider<P>>,
+    rtt: Duration,
+    played: bool,
+    listen_at: Option<Instant>,
+    news: News,
+}
+
+impl<P: Copy + Ord> Viewer<P> {
+    pub(super) const fn new(channel: ChannelId) -> Self {
+        Viewer {
+            channel,
+            source: None,
+            parent: None,
+            next: None,
+            search: None,
+            backups: Vec::new(),
+            known: Vec::new(),
+            rtt: Duration::ZERO,
+            played: false,
+            listen_at: None,
+            news: News::None,
+        }
+    }
+
+    pub(super) fn parent(&self) -> Option<&Link<P>> {
+        self.parent.as_ref()
+    }
+
+    pub(super) const fn source(&self) -> Option<P> {
+        self.source
+    }
+
+    pub(super) fn backups(&self) -> &[Provider<P>] {
+        &self.backups
+    }
+
+    pub(super) fn take_news(&mut self) -> News {
+        core::mem::replace(&mut self.news, News::None)
+    }
+
+    /// Hops from the source.
+    pub(super) fn depth(&self) -> Option<u8> {
+        self.parent.as_ref().map(Link::depth)
+    }
+
+    /// From the source to the parent; the parent alone while it has not told.
+    pub(super) fn path(&self) -> Vec<P> {
+        match &self.parent {
+            Some(p) if p.path.is_empty() => Vec::from([p.peer]),
+            Some(p) => p.path.clone(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Whether a peer stands between this node and the source.
+    pub(super) fn is_above(&self, peer: P) -> bool {
+        let above = |l: &Link<P>| l.peer == peer || l.path.contains(&peer);
+        self.parent.as_ref().is_some_and(above) || self.next.as_deref().is_some_and(above)
+    }
+
+    /// What the parent says about having nothing to send, unless media came since.
+    pub(super) fn hold(&self, turn: &Turn<'_, P>) -> Option<Hold> {
+        let (hold, at) = self.parent.as_ref()?.held?;
+        let media = turn.progress.last_media(self.channel);
+        (media.is_none_or(|m| m <= at)).then_some(hold)
+    }
+
+    /// Whether this node has the channel to give: its own parent is there and not starving.
+    pub(super) fn is_fed(&self, turn: &Turn<'_, P>) -> bool {
+        let hold = self.hold(turn);
+        self.parent.as_ref().is_some_and(|p| p.lost.is_none() && (p.playing || hold == Some(Hold::Paused)))
+            && hold != Some(Hold::Starved)
+    }
+
+    /// Whether it is, or was, part of the tree.
+    pub(super) fn has_joined(&self) -> bool {
+        self.played || self.parent.is_some()
+    }
+
+    pub(super) fn owns(&self, call: CallId) -> bool {
+        self.is_link(call) || self.search.as_ref().is_some_and(|s| s.owns(call))
+    }
+
+    fn is_link(&self, call: CallId) -> bool {
+        self.parent.as_ref().is_some_and(|l| l.call == call)
+            || self.next.as_ref().is_some_and(|l| l.call == call)
+    }
+
+    pub(super) fn is_parent(&self, call: CallId) -> bool {
+        self.parent.as_ref().is_some_and(|l| l.call == call)
+    }
+
+    pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
+        earliest(self.listen_at, self.search.as_ref().and_then(|s| s.deadline(config)))
+    }
+
+    /// Begins to look for a first parent.
+    pub(super) fn tune(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        self.search(Search::new(Purpose::Join, &[]), seats, turn);
+    }
+
+    /// Leaves the parent and gives up every search.
+    pub(super) fn stop(&mut self, turn: &mut Turn<'_, P>) {
+        if let Some(mut search) = self.search.take() {
+            search.cancel(turn);
+        }
+        for link in self.next.take().map(|l| *l).into_iter().chain(self.parent.take()) {
+            turn.bye(link.call, ByeReason::Normal);
+        }
+        self.listen_at = None;
+    }
+
+    /// The parent has ended the dialog itself; nobody needs to be told.
+    pub(super) fn forget_parent(&mut self) {
+        self.parent = None;
+    }
+
+    pub(super) fn handle_timeout(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if self.listen_at.is_some_and(|t| t <= turn.now) {
+            self.listen(seats, turn);
+        }
+        if self.search.as_ref().and_then(|s| s.deadline(turn.config)).is_some_and(|t| t <= turn.now) {
+            self.advance(seats, turn);
+        }
+    }
+
+    // ---- the search
+
+    fn search(&mut self, search: Search<P>, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if let Some(mut old) = self.search.replace(Box::new(search)) {
+            old.cancel(turn);
+        }
+        self.advance(seats, turn);
+    }
+
+    /// What a round of a search begins with, before the overlay is asked.
+    fn known(&self, purpose: Purpose, turn: &mut Turn<'_, P>) -> Vec<P> {
+        let mut known = match purpose {
+            _ if turn.config.is_paper() => return Vec::new(),
+            Purpose::Join => return Vec::new(),
+            Purpose::Repair => self.backups.iter().map(|b| b.peer).collect(),
+            Purpose::Move => {
+                let open: Vec<_> = self.known.iter().copied().filter(|p| p.free != Some(0)).collect();
+                rank(&open, turn.config, turn.entropy)
+            }
+        };
+        known.extend(self.source);
+        known
+    }
+
+    fn scoped<R>(
+        &mut self,
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+        act: impl FnOnce(&mut Search<P>, &Scope<'_, P>, &mut Turn<'_, P>) -> R,
+    ) -> Option<R> {
+        let mut search = self.search.take()?;
+        let known = self.known(search.purpose, turn);
+        // The source may be asked out of its own rescue slot: it knows who else has room.
+        let asks_source = search.purpose == Purpose::Move;
+        let parent = self.parent.as_ref().map(|p| p.peer);
+        let parent = parent.filter(|&p| !(asks_source && self.source == Some(p)));
+        let excluded: Vec<P> = seats.iter().map(|s| s.peer).chain(parent).collect();
+        let scope = Scope {
+            channel: self.channel,
+            source: self.source,
+            known: &known,
+            excluded: &excluded,
+            slots: turn.uplink.free().saturating_add(seats.ordinary()),
+            rtt: self.rtt,
+        };
+        let result = act(&mut search, &scope, turn);
+        self.search = Some(search);
+        Some(result)
+    }
+
+    fn advance(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        self.scoped(seats, turn, |search, scope, turn| search.advance(scope, turn));
+        let failed = self.search.as_ref().is_some_and(|s| s.is_waiting() && s.purpose != Purpose::Move);
+        if failed && let Some(lost) = self.parent.take_if(|p| p.lost.is_some()) {
+            // Nobody else has room; the next round may ask this one as well, as anybody would.
+            turn.bye(lost.call, ByeReason::Normal);
+            self.listen_at = None;
+        }
+    }
+
+    pub(super) fn on_fetched(
+        &mut self,
+        mut providers: Vec<Provider<P>>,
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        providers.truncate(usize::from(turn.config.limits.providers));
+        if let Some(source) = providers.iter().find(|p| p.is_source()) {
+            self.source = Some(source.peer);
+        }
+        let source = self.source;
+        self.scoped(seats, turn, |search, _, turn| search.on_fetched(&providers, source, turn));
+        self.known = providers;
+        self.advance(seats, turn);
+    }
+
+    pub(super) fn on_refused(
+        &mut self,
+        call: CallId,
+        refusal: Refusal<P>,
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        self.scoped(seats, turn, |search, scope, turn| {
+            search.on_refused(call, refusal, scope, turn.config);
+        });
+        self.advance(seats, turn);
+    }
+
+    pub(super) fn on_answered(
+        &mut self,
+        call: CallId,
+        depth: Option<u8>,
+        rescue: bool,
+        turn: &mut Turn<'_, P>,
+    ) {
+        let Some(search) = &mut self.search else { return };
+        let purpose = search.purpose;
+        let Some(peer) = search.on_answered(call, turn) else { return };
+        self.search = None;
+        let link = Link {
+            call,
+            peer,
+            depth: depth.unwrap_or(0),
+            rescue,
+            path: Vec::new(),
+            since: turn.now,
+            playing: false,
+            lost: None,
+            held: None,
+            paused: Instant::ZERO,
+        };
+        if purpose == Purpose::Move {
+            self.next = Some(Box::new(link));
+        } else {
+            if let Some(lost) = self.parent.replace(link) {
+                turn.bye(lost.call, ByeReason::Normal);
+            }
+            self.news = self.news.max(News::Later);
+        }
+        self.listen_at = earliest(self.listen_at, Some(turn.now + self.patience(turn)));
+    }
+
+    // ---- the parent
+
+    /// How long a new parent may take until it is heard.
+    fn patience(&self, turn: &Turn<'_, P>) -> Duration {
+        turn.config.repair_after.max(self.rtt.saturating_mul(3))
+    }
+
+    pub(super) fn on_first_packet(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        let channel = self.channel;
+        if let Some(next) = self.next.take_if(|n| n.call == call)
+            && let Some(old) = self.parent.replace(*next)
+        {
+            turn.bye(old.call, ByeReason::Normal);
+        }
+        let Some(link) = self.parent.as_mut().filter(|l| l.call == call && !l.playing) else { return };
+        link.playing = true;
+        let (parent, depth, rescue) = (link.peer, link.depth(), link.rescue);
+        if core::mem::replace(&mut self.played, true) {
+            turn.event(Event::Reparented { channel, parent, depth, rescue });
+        } else {
+            turn.event(Event::Playing { channel, parent, depth });
+        }
+        self.news = News::Now;
+        self.settle_slot(turn);
+    }
+
+    /// Looks for an ordinary slot while in a rescue slot, and no longer.
+    fn settle_slot(&mut self, turn: &mut Turn<'_, P>) {
+        let rescued = self.parent.as_ref().is_some_and(|p| p.rescue && p.playing && p.lost.is_none());
+        let moving = self.search.as_ref().is_some_and(|s| s.purpose == Purpose::Move) || self.next.is_some();
+        if rescued && self.search.is_none() && !moving {
+            let until = turn.now + turn.at_least(turn.config.retry_after);
+            self.search = Some(Box::new(Search::later(Purpose::Move, until)));
+        } else if moving && !rescued {
+            if let Some(mut search) = self.search.take_if(|s| s.purpose == Purpose::Move) {
+                search.cancel(turn);
+            }
+            if let Some(next) = self.next.take() {
+                turn.bye(next.call, ByeReason::Normal);
+            }
+        }
+    }
+
+    pub(super) fn on_held(&mut self, call: CallId, hold: Hold, turn: &Turn<'_, P>) {
+        let now = turn.now;
+        let links = self.parent.iter_mut().chain(self.next.as_deref_mut());
+        for link in links.filter(|l| l.call == call) {
+            link.held = Some((hold, now));
+            if hold == Hold::Paused {
+                link.paused = now;
+            }
+        }
+    }
+
+    pub(super) fn on_round_trip(&mut self, rtt: Duration) {
+        let rtt = rtt.min(LONGEST_RTT);
+        self.rtt = if rtt > self.rtt { rtt } else { (self.rtt * 7 + rtt) / 8 };
+    }
+
+    /// The parent told this node's place.
+    pub(super) fn on_place(
+        &mut self,
+        call: CallId,
+        path: Vec<P>,
+        rescue: bool,
+        mut backups: Vec<Provider<P>>,
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        if !self.is_link(call) {
+            return;
+        }
+        if path.contains(&turn.me) || path.len() > usize::from(turn.config.limits.depth) {
+            // A cycle: this parent lives from me.
+            turn.bye(call, ByeReason::Normal);
+            return self.on_ended(call, seats, turn);
+        }
+        if !path.is_empty() && self.source.is_none() {
+            self.source = path.first().copied();
+        }
+        backups.retain(|b| b.peer != turn.me);
+        backups.truncate(usize::from(turn.config.limits.backups));
+        let is_parent = self.is_parent(call);
+        for link in self.parent.iter_mut().chain(self.next.as_deref_mut()).filter(|l| l.call == call) {
+            if !path.is_empty() && link.path != path {
+                link.path = path.clone();
+                if is_parent {
+                    self.news = News::Now;
+                }
+            }
+            link.rescue = rescue;
+        }
+        if self.backups != backups {
+            self.backups = backups;
+            self.news = self.news.max(News::Later);
+        }
+        self.settle_slot(turn);
+    }
+
+    /// The dialog with a parent is over.
+    pub(super) fn on_ended(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if self.next.take_if(|n| n.call == call).is_some() {
+            return self.settle_slot(turn);
+        }
+        let Some(link) = self.parent.take_if(|p| p.call == call) else { return };
+        // One that was lost before is being replaced already.
+        if link.lost.is_none() {
+            self.orphan(link, seats, turn);
+        }
+    }
+
+    /// This parent is no longer any good, and no longer there.
+    fn orphan(&mut self, link: Link<P>, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if link.playing {
+            turn.event(Event::Orphaned { channel: self.channel, parent: link.peer });
+        }
+        if let Some(next) = self.next.take() {
+            self.parent = Some(Link { since: turn.now, ..*next });
+            self.listen_at = Some(turn.now + self.patience(turn));
+            return;
+        }
+        let purpose = if self.played { Purpose::Repair } else { Purpose::Join };
+        let known = self.known(purpose, turn);
+        let search = Search::new(purpose, &known);
+        // One that never sent anything is not worth asking again at once.
+        let search = if link.playing { search } else { search.avoiding(link.peer) };
+        self.listen_at = None;
+        self.search(search, seats, turn);
+    }
+
+    /// Judges the parents by what was heard from them.
+    fn listen(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        let (now, config, patience) = (turn.now, turn.config, self.patience(turn));
+        if let Some(next) = self.next.take_if(|n| now.since(n.since.max(turn.awake_since)) >= patience) {
+            turn.bye(next.call, ByeReason::Normal);
+            self.settle_slot(turn);
+        }
+        let next_due = self.next.as_ref().map(|n| n.since.max(turn.awake_since) + patience);
+        let hold = self.hold(turn);
+        let Some(link) = &mut self.parent else {
+            self.listen_at = next_due;
+            return;
+        };
+        let heard = turn.progress.last_from(link.call);
+        let media = turn.progress.last_media(self.channel);
+        let since = link.since.max(turn.awake_since);
+        if let Some(lost) = link.lost {
+            self.listen_at = Some(now + config.hold_after);
+            if heard.min(media).is_some_and(|t| t > lost) {
+                self.recover(turn);
+            }
+            return;
+        }
+        let silence = if link.playing { config.repair_after } else { patience };
+        let mut due = heard.map_or(since, |t| t.max(since)) + silence;
+        if hold != Some(Hold::Paused) && !config.is_paper() {
+            let media = media.unwrap_or(Instant::ZERO);
+            due = due.min(media.max(since).max(link.paused) + config.hold_limit);
+        }
+        if now < due {
+            self.listen_at = earliest(next_due, Some(due));
+            return;
+        }
+        self.lose_parent(seats, turn);
+    }
+
+    /// The parent is silent, or starves for too long. If it never played it is left at once, otherwise it keeps its chance
+    /// until another one has answered.
+    fn lose_parent(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        let keep = self.next.is_none() && self.parent.as_ref().is_some_and(|p| p.playing);
+        if !keep {
+            let Some(link) = self.parent.take() else { return };
+            turn.bye(link.call, ByeReason::Normal);
+            return self.orphan(link, seats, turn);
+        }
+        let Some(link) = &mut self.parent else { return };
+        link.lost = Some(turn.now);
+        turn.event(Event::Orphaned { channel: self.channel, parent: link.peer });
+        self.listen_at = Some(turn.now + turn.config.hold_after);
+        let known = self.known(Purpose::Repair, turn);
+        self.search(Search::new(Purpose::Repair, &known), seats, turn);
+    }
+
+    /// The parent that was given up is back before another one was found.
+    fn recover(&mut self, turn: &mut Turn<'_, P>) {
+        if let Some(mut search) = self.search.take() {
+            search.cancel(turn);
+        }
+        let channel = self.channel;
+        if let Some(link) = &mut self.parent {
+            link.lost = None;
+            let (parent, depth, rescue) = (link.peer, link.depth(), link.rescue);
+            turn.event(Event::Reparented { channel, parent, depth, rescue });
+        }
+        self.settle_slot(turn);
+    }
+}

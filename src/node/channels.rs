@@ -1,0 +1,101 @@
+//! The channels of this node: their numbers and their names.
+
+use crate::bounded::BoundedMap;
+use crate::ids::{ChannelId, ChannelName};
+use crate::time::Instant;
+use alloc::vec::Vec;
+
+/// One channel in use here.
+#[derive(Clone, Debug)]
+pub(super) struct Channel {
+    /// What the channel calls itself: the user part of the URI that is INVITEd.
+    pub(super) name: ChannelName,
+    /// Other names under which its source stores it.
+    pub(super) keywords: Vec<ChannelName>,
+    pub(super) since: Instant,
+}
+
+/// All channels in use here.
+#[derive(Debug)]
+pub(super) struct Channels {
+    open: BoundedMap<ChannelId, Channel>,
+    max_keywords: usize,
+    next: u16,
+}
+
+impl Channels {
+    pub(super) fn new(limit: u16, max_keywords: usize) -> Self {
+        Channels { open: BoundedMap::new(limit.into()), max_keywords, next: 0 }
+    }
+
+    pub(super) const fn max_keywords(&self) -> usize {
+        self.max_keywords
+    }
+
+    /// Numbers a channel; `None` at the limit. Numbers are used again only after all others were.
+    pub(super) fn open(&mut self, channel: Channel) -> Option<ChannelId> {
+        if self.open.is_full() {
+            return None;
+        }
+        // The limit is at most 65,535, so one of all 65,536 numbers is free.
+        while self.open.contains_key(&ChannelId(self.next)) {
+            self.next = self.next.wrapping_add(1);
+        }
+        let id = ChannelId(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.open.insert(id, channel).ok()?;
+        Some(id)
+    }
+
+    pub(super) fn close(&mut self, id: ChannelId) {
+        self.open.remove(&id);
+    }
+
+    pub(super) fn get(&self, id: ChannelId) -> Option<&Channel> {
+        self.open.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ChannelId) -> Option<&mut Channel> {
+        self.open.get_mut(&id)
+    }
+
+    /// The channel that is called so, or that is stored under this keyword.
+    pub(super) fn named(&self, name: &str) -> Option<ChannelId> {
+        let is_called =
+            |c: &Channel| c.name.as_str() == name || c.keywords.iter().any(|k| k.as_str() == name);
+        self.open.iter().find(|(_, channel)| is_called(channel)).map(|(&id, _)| id)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = ChannelId> + '_ {
+        self.open.keys().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channel(name: &str) -> Channel {
+        let name = ChannelName::new(name).unwrap();
+        Channel { name, keywords: Vec::new(), since: Instant::ZERO }
+    }
+
+    #[test]
+    fn k8_the_limit_refuses_and_a_number_rests_before_it_is_used_again() {
+        let mut c = Channels::new(2, 4);
+        let a = c.open(channel("a")).unwrap();
+        assert!(c.open(channel("b")).is_some());
+        assert_eq!(c.open(channel("c")), None);
+        c.close(a);
+        assert_ne!(c.open(channel("c")), Some(a));
+    }
+
+    #[test]
+    fn p5_a_channel_is_found_by_its_name_and_by_each_keyword() {
+        let mut c = Channels::new(2, 4);
+        let mut news = channel("100");
+        news.keywords.push(ChannelName::new("news").unwrap());
+        let id = c.open(news);
+        assert_eq!((c.named("100"), c.named("news"), c.named("10")), (id, id, None));
+    }
+}

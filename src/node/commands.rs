@@ -1,0 +1,224 @@
+//! What the host asks for. The caller's mistake comes back at once and changes nothing; everything else is told by
+//! events.
+
+use super::api::{CommandError, Event};
+use super::channels::Channel;
+use super::overlay::Purpose;
+use super::{Membership, Node};
+use crate::ids::{ChannelId, ChannelName};
+use crate::iptv;
+use crate::reload::overlay::OrderError;
+use crate::rtp::relay::{RelayError, Role};
+use crate::time::Instant;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+impl Node {
+    /// Founds the overlay: this node is its first peer. Somebody has to; nobody does it by accident.
+    pub fn create(&mut self, now: Instant) -> Result<(), CommandError> {
+        self.begin(now);
+        self.enter()?;
+        let created = self.with_overlay(|overlay, now, ctx| overlay.create(now, ctx));
+        self.entered(created)
+    }
+
+    /// Joins the overlay through the first of these bootstrap nodes that answers. [`Event::Joined`] or
+    /// [`Event::JoinFailed`] follows.
+    pub fn join(&mut self, now: Instant, bootstrap: &[SocketAddr]) -> Result<(), CommandError> {
+        self.begin(now);
+        self.enter()?;
+        let joining = self.with_overlay(|overlay, now, ctx| overlay.join(now, bootstrap, ctx));
+        self.entered(joining)
+    }
+
+    fn enter(&self) -> Result<(), CommandError> {
+        match self.membership {
+            Membership::Outside => Ok(()),
+            Membership::Joining | Membership::Joined => Err(CommandError::AlreadyJoined),
+            Membership::TakingLeave(_) | Membership::Leaving => Err(CommandError::Leaving),
+        }
+    }
+
+    fn entered(&mut self, result: Result<(), OrderError>) -> Result<(), CommandError> {
+        result.map_err(CommandError::from)?;
+        self.membership = Membership::Joining;
+        self.finish();
+        Ok(())
+    }
+
+    /// Publishes a channel under its name and, so that it can be found by them too, under each keyword (P5).
+    /// [`Event::Published`] follows when the name is stored.
+    pub fn publish(
+        &mut self,
+        now: Instant,
+        name: &ChannelName,
+        keywords: &[ChannelName],
+    ) -> Result<ChannelId, CommandError> {
+        self.begin(now);
+        if keywords.len() > self.channels.max_keywords() {
+            return Err(CommandError::Limit("keywords"));
+        }
+        self.open(name, keywords, Role::Source)
+    }
+
+    /// Watches a channel, found by its name or by a keyword. [`Event::Playing`], [`Event::NotFound`] or
+    /// [`Event::Unavailable`] follows; the node goes on trying until [`Node::stop`].
+    pub fn tune(&mut self, now: Instant, name: &ChannelName) -> Result<ChannelId, CommandError> {
+        self.begin(now);
+        self.open(name, &[], Role::Viewer)
+    }
+
+    fn open(
+        &mut self,
+        name: &ChannelName,
+        keywords: &[ChannelName],
+        role: Role,
+    ) -> Result<ChannelId, CommandError> {
+        if self.membership != Membership::Joined {
+            return Err(CommandError::NotJoined);
+        }
+        let taken = |name: &ChannelName| self.channels.named(name.as_str()).is_some();
+        if taken(name) || keywords.iter().any(taken) {
+            return Err(CommandError::ChannelInUse);
+        }
+        let channel = Channel { name: name.clone(), keywords: keywords.to_vec(), since: self.now };
+        let id = self.channels.open(channel).ok_or(CommandError::Limit("channels"))?;
+        if self.relay.open(id, role).is_err() {
+            self.channels.close(id);
+            return Err(CommandError::Limit("channels"));
+        }
+        let opened = self.with_policy(|policy, now, ctx| match role {
+            Role::Source => policy.publish(now, id, ctx),
+            Role::Viewer => policy.tune(now, id, ctx),
+        });
+        if let Err(error) = opened {
+            self.relay.close(id);
+            self.channels.close(id);
+            return Err(error.into());
+        }
+        self.finish();
+        Ok(id)
+    }
+
+    /// Sends the next RTP packet of a channel that this node publishes. It goes out as it is: SSRC, sequence number and
+    /// timestamp are the caller's.
+    pub fn push_media(
+        &mut self,
+        now: Instant,
+        channel: ChannelId,
+        packet: Bytes,
+    ) -> Result<(), CommandError> {
+        self.begin(now);
+        if self.queue.len() >= self.config.limits.outputs {
+            return Err(CommandError::Limit("outputs"));
+        }
+        self.relay.push(self.now, channel, packet, &mut self.media_effects).map_err(|e| match e {
+            RelayError::UnknownChannel => CommandError::UnknownChannel,
+            RelayError::WrongRole => CommandError::NotPublisher,
+            _ => CommandError::NotRtp,
+        })?;
+        self.finish();
+        Ok(())
+    }
+
+    /// Stops watching a channel, or ends one that this node publishes: parents and children are told, the record is
+    /// removed. [`Event::Ended`] follows.
+    pub fn stop(&mut self, now: Instant, channel: ChannelId) -> Result<(), CommandError> {
+        self.begin(now);
+        self.with_policy(|policy, now, ctx| policy.stop(now, channel, ctx))?;
+        self.finish();
+        Ok(())
+    }
+
+    /// How many children this node's uplink can serve from now on. Those it has already stay.
+    pub fn set_capacity(&mut self, now: Instant, slots: u16) {
+        self.begin(now);
+        self.with_policy(|policy, now, ctx| policy.set_capacity(now, slots, ctx));
+        self.finish();
+    }
+
+    /// Looks up who offers a channel, without watching it. [`Event::Providers`] follows.
+    pub fn providers(&mut self, now: Instant, name: &ChannelName) -> Result<(), CommandError> {
+        self.begin(now);
+        if self.membership != Membership::Joined {
+            return Err(CommandError::NotJoined);
+        }
+        if self.lookups.queries_are_full() {
+            return Err(CommandError::Limit("queries"));
+        }
+        self.fetch(name.clone(), Purpose::Query(name.clone()));
+        self.finish();
+        Ok(())
+    }
+
+    /// Leaves everything: channels end or are left with a BYE, records are removed, what this node stores for others
+    /// goes to its successor. [`Event::Left`] follows.
+    pub fn leave(&mut self, now: Instant) {
+        self.begin(now);
+        match self.membership {
+            Membership::Outside => self.queue.event(Event::Left),
+            Membership::Joining | Membership::Joined => {
+                self.with_policy(|policy, now, ctx| policy.leave(now, ctx));
+                self.membership = Membership::TakingLeave(self.now + self.config.farewell);
+            }
+            Membership::TakingLeave(_) | Membership::Leaving => {}
+        }
+        self.finish();
+        self.go_on_leaving();
+        self.finish();
+    }
+
+    /// Once nobody waits for our BYE and no record is being removed, or the patience for that is over, the overlay
+    /// itself is left.
+    pub(super) fn go_on_leaving(&mut self) {
+        let Membership::TakingLeave(until) = self.membership else { return };
+        let pending = self.has_work() || self.agent.calls() > 0 || self.lookups.removals() > 0;
+        if pending && self.now < until {
+            return;
+        }
+        self.membership = Membership::Leaving;
+        if self.with_overlay(|overlay, now, ctx| overlay.leave(now, ctx)).is_err() {
+            self.left();
+        }
+    }
+
+    pub(super) fn left(&mut self) {
+        self.membership = Membership::Outside;
+        self.queue.event(Event::Left);
+    }
+
+    /// Forgets a channel that is over.
+    pub(super) fn close(&mut self, channel: ChannelId) {
+        self.relay.close(channel);
+        self.channels.close(channel);
+    }
+
+    /// Whether any channel is in use here.
+    pub fn channels(&self) -> impl Iterator<Item = (ChannelId, &ChannelName)> + '_ {
+        let named = |id| Some((id, &self.channels.get(id)?.name));
+        self.channels.ids().filter_map(named).collect::<Vec<_>>().into_iter()
+    }
+}
+
+impl From<OrderError> for CommandError {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::AlreadyJoined => CommandError::AlreadyJoined,
+            OrderError::NoBootstrap => CommandError::NoBootstrap,
+            OrderError::NoWallClock => CommandError::NoWallClock,
+            _ => CommandError::NotJoined,
+        }
+    }
+}
+
+impl From<iptv::CommandError> for CommandError {
+    fn from(error: iptv::CommandError) -> Self {
+        match error {
+            iptv::CommandError::UnknownChannel => CommandError::UnknownChannel,
+            iptv::CommandError::ChannelInUse => CommandError::ChannelInUse,
+            iptv::CommandError::NotPublisher => CommandError::NotPublisher,
+            iptv::CommandError::TooManyChannels => CommandError::Limit("channels"),
+        }
+    }
+}

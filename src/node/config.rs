@@ -1,0 +1,115 @@
+//! What a node is told once.
+
+use crate::iptv;
+use crate::reload::overlay;
+use crate::rtp::relay;
+use crate::sip::agent;
+use crate::time::Duration;
+use alloc::string::String;
+use core::net::SocketAddr;
+
+/// Where others reach this node; one socket for each plane (SIP listens on UDP and TCP of the same port).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// RELOAD.
+    pub overlay: SocketAddr,
+    /// SIP.
+    pub signalling: SocketAddr,
+    /// RTP and RTCP, multiplexed (RFC 5761).
+    pub media: SocketAddr,
+}
+
+/// How the node proves who it is, and asks others to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Security {
+    /// Plain links, believed names: for tests and closed networks.
+    InsecurePlain,
+}
+
+/// What a node is told once. Every part can be tuned; [`Config::new`] has sensible values for all.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The user part of this node's SIP URI, 1 to 64 characters of a [`ChannelName`](crate::ids::ChannelName)'s alphabet.
+    pub name: String,
+    /// Where others reach it.
+    pub addresses: Addresses,
+    /// How links are secured.
+    pub security: Security,
+    /// The overlay plane.
+    pub overlay: overlay::Config,
+    /// The signalling plane.
+    pub agent: agent::Config,
+    /// The media plane's limits.
+    pub media: relay::Limits,
+    /// The policy: profile, capacity, timers.
+    pub policy: iptv::Config,
+    /// How long a channel's record lives in the overlay without being refreshed (at half of it, with jitter).
+    pub record_lifetime: Duration,
+    /// A record that could not be stored is tried again after this long.
+    pub record_retry: Duration,
+    /// A child that never sends RTCP is asked for a sign of life this often (P17).
+    pub refresh: Duration,
+    /// `leave` waits at most this long for BYEs and removals before it leaves the overlay all the same.
+    pub farewell: Duration,
+    /// What may grow.
+    pub limits: Limits,
+}
+
+/// What may grow at the node itself. The planes and the policy have limits of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Facts and orders that one input may cause; what is left over waits for the next call, which is due at once.
+    pub turns: usize,
+    /// Peers whose contacts are remembered. Full: the one mentioned longest ago is forgotten.
+    pub peers: usize,
+    /// Outputs that may wait for the host. Full: new media packets are dropped (they would be late anyway).
+    pub outputs: usize,
+    /// Keywords of one channel; more are refused.
+    pub keywords: usize,
+    /// Lookups by [`providers`](super::Node::providers) under way; more are refused.
+    pub queries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { turns: 1024, peers: 8192, outputs: 16_384, keywords: 16, queries: 16 }
+    }
+}
+
+impl Config {
+    /// A node of this name in this overlay, with room for two children and everything else at its default.
+    pub fn new(name: &str, overlay_name: &str, addresses: Addresses) -> Self {
+        let mut agent = agent::Config::new(name, addresses.signalling);
+        agent.domain = String::from(overlay_name);
+        Config {
+            name: String::from(name),
+            addresses,
+            security: Security::InsecurePlain,
+            overlay: overlay::Config::new(overlay_name, addresses.overlay),
+            agent,
+            media: relay::Limits::default(),
+            policy: iptv::Config::default(),
+            record_lifetime: Duration::from_secs(60),
+            record_retry: Duration::from_secs(2),
+            refresh: Duration::from_secs(30),
+            farewell: Duration::from_secs(1),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The configuration cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The name cannot stand in a SIP URI.
+    #[error("the node's name must have 1 to 64 letters, digits or -_.!~*'&=+$")]
+    BadName,
+    /// The overlay plane's own complaint.
+    #[error(transparent)]
+    Overlay(#[from] overlay::ConfigError),
+    /// The signalling plane's own complaint.
+    #[error(transparent)]
+    Agent(#[from] agent::ConfigError),
+}

@@ -1,0 +1,54 @@
+//! The media plane's facts, told to the policy.
+
+use super::Node;
+use super::api::Output;
+use crate::effect::Effect;
+use crate::ids::{CallId, ChannelId};
+use crate::iptv;
+use crate::rtp::relay::{Fact, Relay};
+use crate::rtp::rtcp;
+use crate::stats::Plane;
+use crate::time::Instant;
+
+/// The policy's look at the media plane.
+pub(super) struct Progress<'a>(pub(super) &'a Relay);
+
+impl iptv::Progress for Progress<'_> {
+    fn last_media(&self, channel: ChannelId) -> Option<Instant> {
+        self.0.last_media(channel)
+    }
+
+    fn last_from(&self, call: CallId) -> Option<Instant> {
+        self.0.last_from(call)
+    }
+
+    fn last_report(&self, call: CallId) -> Option<Instant> {
+        self.0.last_report(call)
+    }
+}
+
+impl Node {
+    pub(super) fn on_media(&mut self, effect: Effect<Fact>) {
+        match effect {
+            Effect::Fact(Fact::Packet { channel, payload }) => {
+                let children = self.relay.children(channel).len();
+                self.queue.media(channel, payload, children, &mut self.stats);
+            }
+            Effect::Fact(Fact::FirstPacket { channel, call }) => {
+                self.tell(iptv::Fact::FirstPacket { channel, call });
+            }
+            Effect::Fact(Fact::Held { channel: _, call, hold }) => {
+                let hold = match hold {
+                    rtcp::Hold::Starved => iptv::Hold::Starved,
+                    rtcp::Hold::Paused => iptv::Hold::Paused,
+                };
+                self.tell(iptv::Fact::Held { call, hold });
+            }
+            Effect::Send { to, payload } => {
+                self.queue.push(Output::Transmit { plane: Plane::Media, to, payload }, &mut self.stats);
+            }
+            // The media plane has no streams.
+            Effect::Connect { .. } | Effect::Write { .. } | Effect::Close { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The overlay plane's facts, told to the policy: lookups by name, records read and written.
+
+use super::Node;
+use super::api::{Event, Output, ProviderInfo};
+use super::directory::Contact;
+use super::records::Record;
+use super::{Membership, PeerKey};
+use crate::effect::Effect;
+use crate::ids::{ChannelId, ChannelName, ResourceId};
+use crate::iptv::{self, Provider, Role};
+use crate::reload::codec::{ProviderRecord, ProviderRole, Structure as _};
+use crate::reload::overlay::{Address, Fact, Slot, Ticket, Value};
+use crate::reload::storage::Kind;
+use crate::sip::agent::Transport;
+use crate::sip::msg::{self, SipUri};
+use crate::stats::Plane;
+use crate::time::Duration;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// The URI parameter of a record's contact that says what the channel calls itself, for those who found it by a keyword.
+const CHANNEL_PARAM: &str = "channel";
+
+/// What an order to the overlay was for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A viewer looks for providers.
+    Lookup(ChannelId),
+    /// The host asked.
+    Query(ChannelName),
+    /// This node's record under the channel's own name.
+    Record(ChannelId),
+    /// This node's record under a keyword.
+    Keyword,
+    /// A record is taken back.
+    Removal,
+}
+
+/// The orders that the overlay has not answered yet. It answers every one, so this is bounded by what may be asked.
+#[derive(Debug)]
+pub(super) struct Lookups {
+    pending: BTreeMap<Ticket, Purpose>,
+    next: u64,
+    max_queries: usize,
+}
+
+impl Lookups {
+    pub(super) const fn new(max_queries: usize) -> Self {
+        Lookups { pending: BTreeMap::new(), next: 0, max_queries }
+    }
+
+    fn ticket(&mut self, purpose: Purpose) -> Ticket {
+        let ticket = Ticket(self.next);
+        self.next += 1;
+        self.pending.insert(ticket, purpose);
+        ticket
+    }
+
+    fn count(&self, is: impl Fn(&Purpose) -> bool) -> usize {
+        self.pending.values().filter(|purpose| is(purpose)).count()
+    }
+
+    pub(super) fn queries_are_full(&self) -> bool {
+        self.count(|purpose| matches!(purpose, Purpose::Query(_))) >= self.max_queries
+    }
+
+    pub(super) fn removals(&self) -> usize {
+        self.count(|purpose| *purpose == Purpose::Removal)
+    }
+}
+
+/// Orders to the overlay.
+impl Node {
+    pub(super) fn fetch(&mut self, name: ChannelName, purpose: Purpose) {
+        let ticket = self.lookups.ticket(purpose);
+        let resource = ResourceId::of_name(name.as_str().as_bytes());
+        let asked = self
+            .with_overlay(|overlay, now, ctx| overlay.fetch(now, ticket, resource, Kind::CHANNEL.id, ctx));
+        if asked.is_err() {
+            self.on_fetched(ticket, None);
+        }
+    }
+
+    pub(super) fn store(
+        &mut self,
+        channel: ChannelId,
+        name: &ChannelName,
+        record: Record,
+        lifetime: Duration,
+        purpose: Purpose,
+    ) {
+        let Some(value) = self.encode_record(channel, record) else { return };
+        let ticket = self.lookups.ticket(purpose);
+        let address = self.record_address(name);
+        let asked =
+            self.with_overlay(|overlay, now, ctx| overlay.store(now, ticket, address, value, lifetime, ctx));
+        if asked.is_err() {
+            self.on_stored(ticket, false);
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &ChannelName, lifetime: Duration) {
+        let ticket = self.lookups.ticket(Purpose::Removal);
+        let address = self.record_address(name);
+        let asked =
+            self.with_overlay(|overlay, now, ctx| overlay.remove(now, ticket, address, lifetime, ctx));
+        if asked.is_err() {
+            self.on_stored(ticket, false);
+        }
+    }
+
+    /// Under the hash of the name, in a dictionary keyed by provider, so that source and relayers stand side by side.
+    fn record_address(&self, name: &ChannelName) -> Address {
+        Address {
+            resource: ResourceId::of_name(name.as_str().as_bytes()),
+            kind: Kind::CHANNEL.id,
+            slot: Slot::Key(Bytes::copy_from_slice(&self.node_id().0)),
+        }
+    }
+
+    fn encode_record(&self, channel: ChannelId, record: Record) -> Option<Bytes> {
+        let open = self.channels.get(channel)?;
+        let mut uri = SipUri::of_user(&self.config.name, self.config.addresses.signalling);
+        if self.config.agent.transport == Transport::Tcp {
+            uri = uri.with_transport(msg::Transport::TCP);
+        }
+        let uri = uri.with_param(CHANNEL_PARAM, Some(open.name.as_str())).ok()?;
+        let record = ProviderRecord {
+            role: match record.role {
+                Role::Source => ProviderRole::SOURCE,
+                Role::Relayer => ProviderRole::RELAYER,
+            },
+            depth: record.depth,
+            free_slots: record.free,
+            uptime_seconds: u32::try_from(self.now.since(open.since).as_secs()).unwrap_or(u32::MAX),
+            sip_contact: uri.to_string(),
+        };
+        record.encode().ok()
+    }
+}
+
+/// Facts from the overlay.
+impl Node {
+    pub(super) fn on_overlay(&mut self, effect: Effect<Fact>) {
+        match effect {
+            Effect::Send { to, payload } => {
+                self.queue.push(Output::Transmit { plane: Plane::Overlay, to, payload }, &mut self.stats);
+            }
+            Effect::Fact(Fact::Joined) => {
+                self.membership = Membership::Joined;
+                self.queue.event(Event::Joined);
+            }
+            Effect::Fact(Fact::JoinFailed) => {
+                self.membership = Membership::Outside;
+                self.queue.event(Event::JoinFailed);
+            }
+            Effect::Fact(Fact::Left) => self.left(),
+            Effect::Fact(Fact::Stored { ticket, result }) => self.on_stored(ticket, result.is_ok()),
+            Effect::Fact(Fact::Fetched { ticket, result, discarded: _ }) => {
+                self.on_fetched(ticket, result.ok())
+            }
+            Effect::Fact(_) => {}
+            // This overlay's links are datagrams.
+            Effect::Connect { .. } | Effect::Write { .. } | Effect::Close { .. } => {}
+        }
+    }
+
+    fn on_stored(&mut self, ticket: Ticket, ok: bool) {
+        match self.lookups.pending.remove(&ticket) {
+            Some(Purpose::Record(channel)) => self.on_record_stored(channel, ok),
+            Some(Purpose::Lookup(_) | Purpose::Query(_) | Purpose::Keyword | Purpose::Removal) | None => {}
+        }
+    }
+
+    fn on_fetched(&mut self, ticket: Ticket, values: Option<Vec<Value>>) {
+        match self.lookups.pending.remove(&ticket) {
+            Some(Purpose::Lookup(channel)) => match values {
+                Some(values) => self.on_providers(channel, &values),
+                None => self.tell(iptv::Fact::FetchFailed { channel }),
+            },
+            Some(Purpose::Query(name)) => {
+                let mut providers: Vec<ProviderInfo> =
+                    values.iter().flatten().filter_map(|value| Some(read(value)?.info)).collect();
+                providers.sort_by_key(|p| (p.depth, core::cmp::Reverse(p.free_slots), p.node_id));
+                self.queue.event(Event::Providers { name, providers });
+            }
+            Some(Purpose::Record(_) | Purpose::Keyword | Purpose::Removal) | None => {}
+        }
+    }
+
+    fn on_providers(&mut self, channel: ChannelId, values: &[Value]) {
+        let me = self.node_id();
+        let found: Vec<Found> = values.iter().filter_map(read).filter(|f| f.info.node_id != me).collect();
+        // Who found a channel by a keyword goes on under its own name, under which the relayers stand too.
+        let own_name = found.iter().find_map(|f| f.channel.clone());
+        if let (Some(open), Some(name)) = (self.channels.get_mut(channel), own_name)
+            && open.name != name
+        {
+            open.keywords = alloc::vec![core::mem::replace(&mut open.name, name.clone())];
+            return self.fetch(name, Purpose::Lookup(channel));
+        }
+        let providers = found
+            .into_iter()
+            .map(|Found { info, contact, .. }| Provider {
+                peer: self.directory.mention(contact),
+                depth: Some(info.depth),
+                free: Some(info.free_slots),
+            })
+            .collect::<Vec<Provider<PeerKey>>>();
+        self.tell(iptv::Fact::Fetched { channel, providers });
+    }
+}
+
+/// A record as it was found.
+struct Found {
+    info: ProviderInfo,
+    contact: Contact,
+    channel: Option<ChannelName>,
+}
+
+/// Reads a fetched value; `None` unless it exists, parses, was signed by the node it speaks of, and can be reached.
+fn read(value: &Value) -> Option<Found> {
+    let Slot::Key(key) = &value.slot else { return None };
+    if key.as_ref() != value.signer.0 {
+        return None;
+    }
+    let record = ProviderRecord::decode(value.value.as_ref()?).ok()?;
+    let uri = SipUri::new(&record.sip_contact)?;
+    let channel = uri.params().get(CHANNEL_PARAM).and_then(ChannelName::new);
+    let transport = if uri.transport() == msg::Transport::TCP { Transport::Tcp } else { Transport::Udp };
+    let name = String::from(uri.unescaped_user()?);
+    let contact = Contact { name, addr: uri.address()?, transport, node_id: Some(value.signer) };
+    let info = ProviderInfo {
+        node_id: value.signer,
+        is_source: record.role == ProviderRole::SOURCE,
+        depth: record.depth,
+        free_slots: record.free_slots,
+        contact: record.sip_contact.clone(),
+    };
+    Some(Found { info, contact, channel })
+}

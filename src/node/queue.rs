@@ -1,0 +1,122 @@
+//! The one queue of outputs: causal order, adjacent packets of a channel merged into runs, bytes counted as they go in.
+
+use super::api::{Event, Output};
+use crate::ids::ChannelId;
+use crate::stats::{Plane, Stats};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// The most packets of one run: what a single GSO message can carry (49 packets of 1328 bytes fit into 65,507 bytes).
+const MAX_RUN: usize = 49;
+
+/// Outputs that wait for the host, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    outputs: VecDeque<Output>,
+    /// Buffers of runs that the host gave back, so that a steady stream allocates nothing.
+    spare: Vec<Vec<Bytes>>,
+}
+
+impl Queue {
+    pub(super) fn pop(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.outputs.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.outputs.is_empty()
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Anything but media.
+    pub(super) fn push(&mut self, output: Output, stats: &mut Stats) {
+        match &output {
+            Output::Transmit { plane, payload, .. } => stats.count_sent(*plane, payload.len()),
+            Output::Write { bytes, .. } => stats.count_sent(Plane::Signalling, bytes.len()),
+            _ => {}
+        }
+        self.outputs.push_back(output);
+    }
+
+    /// One new packet of a channel with `children` children. It joins the run at the end of the queue if that is the
+    /// same channel's.
+    pub(super) fn media(&mut self, channel: ChannelId, packet: Bytes, children: usize, stats: &mut Stats) {
+        for _ in 0..children {
+            stats.count_sent(Plane::Media, packet.len());
+        }
+        if let Some(Output::Media { channel: last, packets }) = self.outputs.back_mut()
+            && *last == channel
+            && packets.len() < MAX_RUN
+        {
+            packets.push(packet);
+            return;
+        }
+        let mut packets = self.spare.pop().unwrap_or_default();
+        packets.push(packet);
+        self.outputs.push_back(Output::Media { channel, packets });
+    }
+
+    /// Takes a run's buffer back for the next run.
+    pub(super) fn recycle(&mut self, mut run: Vec<Bytes>) {
+        const SPARE: usize = 16;
+        if self.spare.len() < SPARE {
+            run.clear();
+            self.spare.push(run);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(n: u8) -> Bytes {
+        Bytes::copy_from_slice(&[n])
+    }
+
+    #[test]
+    fn adjacent_packets_of_a_channel_become_one_run_and_others_keep_their_place() {
+        let (mut q, mut s) = (Queue::default(), Stats::default());
+        let (a, b) = (ChannelId(0), ChannelId(1));
+        q.media(a, packet(1), 2, &mut s);
+        q.media(a, packet(2), 2, &mut s);
+        q.media(b, packet(3), 1, &mut s);
+        q.event(Event::Joined);
+        q.media(b, packet(4), 1, &mut s);
+        assert_eq!(q.pop(), Some(Output::Media { channel: a, packets: [packet(1), packet(2)].into() }));
+        assert_eq!(q.pop(), Some(Output::Media { channel: b, packets: [packet(3)].into() }));
+        assert_eq!(q.pop(), Some(Output::Event(Event::Joined)));
+        assert_eq!(q.pop(), Some(Output::Media { channel: b, packets: [packet(4)].into() }));
+        assert_eq!(s.sent(Plane::Media).packets, 6);
+    }
+
+    #[test]
+    fn a_run_never_outgrows_one_gso_message() {
+        let (mut q, mut s) = (Queue::default(), Stats::default());
+        (0..100).for_each(|n| q.media(ChannelId(0), packet(n), 1, &mut s));
+        let mut lengths = Vec::new();
+        while let Some(Output::Media { packets, .. }) = q.pop() {
+            lengths.push(packets.len());
+        }
+        assert_eq!(lengths, [49, 49, 2]);
+    }
+
+    #[test]
+    fn f9_a_recycled_run_is_used_again_without_allocating() {
+        let (mut q, mut s) = (Queue::default(), Stats::default());
+        q.media(ChannelId(0), packet(1), 1, &mut s);
+        let Some(Output::Media { packets, .. }) = q.pop() else { panic!("a run was queued") };
+        let place = packets.as_ptr();
+        q.recycle(packets);
+        q.media(ChannelId(0), packet(2), 1, &mut s);
+        let Some(Output::Media { packets, .. }) = q.pop() else { panic!("a run was queued") };
+        assert_eq!(packets.as_ptr(), place);
+    }
+}

@@ -1,0 +1,170 @@
+//! IPTV bodies and the policy's reports, each from the other: bodies speak of contacts and names, the policy of keys.
+
+use super::directory::Contact;
+use super::{Node, PeerKey};
+use crate::ids::{CallId, ChannelName};
+use crate::iptv::{Child, Provider, Report};
+use crate::sip::agent::Transport;
+use crate::sip::body::{self, Carrier, IptvBody, IptvInfo, Position, Slot};
+use crate::sip::msg::{self, NameAddr, SipUri};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+/// Stands in for the address of a peer that is known by name only: nothing can be sent there.
+const NOWHERE: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED), 0);
+
+/// What a BYE may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closing {
+    EndOfChannel,
+    Leaving,
+}
+
+impl Closing {
+    /// What a BYE's body says, if anything.
+    pub(super) fn decode(body: &[u8]) -> Option<Self> {
+        match IptvBody::parse(body, Carrier::Datagram).ok()?.info {
+            IptvInfo::EndOfChannel => Some(Closing::EndOfChannel),
+            IptvInfo::Leaving => Some(Closing::Leaving),
+            _ => None,
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn encode_closing(&self, call: CallId, closing: Closing) -> Option<Bytes> {
+        let info = match closing {
+            Closing::EndOfChannel => IptvInfo::EndOfChannel,
+            Closing::Leaving => IptvInfo::Leaving,
+        };
+        IptvBody { channel: self.channel_of(call), info }.to_bytes().ok()
+    }
+
+    /// `None` when the call is unknown or its peer's contact cannot be written.
+    pub(super) fn encode_report(&self, call: CallId, report: &Report<PeerKey>) -> Option<Bytes> {
+        let info = match report {
+            Report::SelectedRelayer { register } => IptvInfo::SelectedRelayer { register: *register },
+            Report::RelayerAccepted { free } => IptvInfo::RelayerAccepted { free_slots: Some(*free) },
+            Report::RelayerDeclined => IptvInfo::RelayerDeclined { reason: None },
+            Report::FullCapacity { children } => IptvInfo::FullCapacity(body::Report {
+                children: self.children_of(children),
+                free_slots: Some(0),
+            }),
+            Report::ChildUpdate { children, free } => IptvInfo::ChildUpdate(body::Report {
+                children: self.children_of(children),
+                free_slots: *free,
+            }),
+            Report::Alive => IptvInfo::Alive,
+            Report::TreePosition { depth, path, rescue, backups } => IptvInfo::TreePosition(Position {
+                depth: *depth,
+                path: path.iter().map(|key| key.node_id()).collect(),
+                slot: if *rescue { Slot::Rescue } else { Slot::Ordinary },
+                backups: backups.iter().filter_map(|backup| self.name_addr(backup)).collect(),
+            }),
+        };
+        IptvBody { channel: self.channel_of(call), info }.to_bytes().ok()
+    }
+
+    /// `None` for what does not parse, is of another channel, or is unknown to this version.
+    pub(super) fn decode_report(
+        &mut self,
+        call: CallId,
+        body: &[u8],
+        carrier: Carrier,
+    ) -> Option<Report<PeerKey>> {
+        let IptvBody { channel, info } = IptvBody::parse(body, carrier).ok()?;
+        if channel.is_some() && channel != self.channel_of(call) {
+            return None;
+        }
+        Some(match info {
+            IptvInfo::SelectedRelayer { register } => Report::SelectedRelayer { register },
+            IptvInfo::RelayerAccepted { free_slots } => {
+                Report::RelayerAccepted { free: free_slots.unwrap_or(0) }
+            }
+            IptvInfo::RelayerDeclined { .. } => Report::RelayerDeclined,
+            IptvInfo::FullCapacity(report) => {
+                Report::FullCapacity { children: self.meet_children(report.children) }
+            }
+            IptvInfo::ChildUpdate(report) => {
+                Report::ChildUpdate { children: self.meet_children(report.children), free: report.free_slots }
+            }
+            IptvInfo::Alive => Report::Alive,
+            IptvInfo::TreePosition(position) => Report::TreePosition {
+                depth: position.depth,
+                path: position.path.into_iter().map(PeerKey::of_node).collect(),
+                rescue: position.slot == Slot::Rescue,
+                backups: position.backups.iter().filter_map(|backup| self.meet_provider(backup)).collect(),
+            },
+            IptvInfo::EndOfChannel | IptvInfo::Leaving | IptvInfo::Other(_) => return None,
+        })
+    }
+
+    fn channel_of(&self, call: CallId) -> Option<ChannelName> {
+        Some(self.channels.get(self.calls.get(&call)?.channel)?.name.clone())
+    }
+
+    fn children_of(&self, children: &[Child<PeerKey>]) -> Vec<body::Child> {
+        let describe = |child: &Child<PeerKey>| {
+            let provider = Provider { peer: child.peer, depth: None, free: child.slots };
+            let mut contact = self.name_addr(&provider)?;
+            if child.rescue {
+                contact = contact.with_rescue_slot();
+            }
+            Some(body::Child { name: self.directory.get(child.peer)?.name.clone(), contact: Some(contact) })
+        };
+        children.iter().filter_map(describe).collect()
+    }
+
+    fn meet_children(&mut self, children: Vec<body::Child>) -> Vec<Child<PeerKey>> {
+        let mut met = Vec::with_capacity(children.len());
+        for body::Child { name, contact } in children {
+            let (slots, rescue) =
+                contact.as_ref().map_or((None, false), |contact| (contact.slots(), contact.is_rescue_slot()));
+            let peer = match contact.as_ref().and_then(read_contact) {
+                Some(contact) => self.directory.mention(contact),
+                // The paper's list has names alone. Whoever is known by that name is meant.
+                None => self.directory.named(&name).unwrap_or_else(|| {
+                    let transport = Transport::Udp;
+                    self.directory.mention(Contact { name, addr: NOWHERE, transport, node_id: None })
+                }),
+            };
+            met.push(Child { peer, slots, rescue });
+        }
+        met
+    }
+
+    fn meet_provider(&mut self, contact: &NameAddr<'static>) -> Option<Provider<PeerKey>> {
+        let (depth, free) = (contact.depth(), contact.slots());
+        Some(Provider { peer: self.directory.mention(read_contact(contact)?), depth, free })
+    }
+
+    /// How a peer stands in a list of contacts; `None` once its contact is forgotten.
+    fn name_addr(&self, provider: &Provider<PeerKey>) -> Option<NameAddr<'static>> {
+        let contact = self.directory.get(provider.peer)?;
+        let mut uri = SipUri::of_user(&contact.name, contact.addr);
+        if contact.transport == Transport::Tcp {
+            uri = uri.with_transport(msg::Transport::TCP);
+        }
+        let mut addr = NameAddr::new(uri.into_owned());
+        if let Some(id) = contact.node_id {
+            addr = addr.with_node_id(id);
+        }
+        if let Some(slots) = provider.free {
+            addr = addr.with_slots(slots);
+        }
+        if let Some(depth) = provider.depth {
+            addr = addr.with_depth(depth);
+        }
+        Some(addr)
+    }
+}
+
+/// `None` unless it is a SIP URI with an IP address.
+fn read_contact(contact: &NameAddr<'static>) -> Option<Contact> {
+    let uri = contact.uri().sip()?;
+    let transport = if uri.transport() == msg::Transport::TCP { Transport::Tcp } else { Transport::Udp };
+    let name = uri.unescaped_user().map(|user| user.to_string()).unwrap_or_else(String::new);
+    Some(Contact { name, addr: uri.address()?, transport, node_id: contact.node_id() })
+}

@@ -1,0 +1,245 @@
+//! The signalling plane's facts, told to the policy: who calls, who answered, what was reported.
+
+use super::Node;
+use super::PeerKey;
+use super::api::Output;
+use super::directory::Contact;
+use super::reports::Closing;
+use crate::effect::Effect;
+use crate::ids::{CallId, ChannelId};
+use crate::iptv::{self, ByeReason, Provider};
+use crate::sip::agent::{EndCause, Fact, Failure, Invitation, Peer, Refusal};
+use crate::sip::body::Carrier;
+use crate::sip::msg::Status;
+use crate::sip::sdp::{Direction, SessionDescription};
+use crate::stats::Plane;
+use crate::time::earliest;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Usage {
+    /// Media flows to or from the other end, whose media address this is (`None` until it has told).
+    Media(Option<SocketAddr>),
+    /// Reports only (a control dialog).
+    Control,
+}
+
+/// One call that the policy knows. The agent's limit on calls bounds them.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) channel: ChannelId,
+    pub(super) peer: PeerKey,
+    pub(super) usage: Usage,
+    /// What a received INVITE offered, until it is answered.
+    pub(super) offer: Option<SessionDescription>,
+    /// A received media call that was accepted: the other end is a child here.
+    pub(super) serving: bool,
+}
+
+impl Node {
+    pub(super) fn on_signalling(&mut self, effect: Effect<Fact>) {
+        match effect {
+            Effect::Send { to, payload } => {
+                self.queue.push(Output::Transmit { plane: Plane::Signalling, to, payload }, &mut self.stats);
+            }
+            Effect::Connect { stream, to } => {
+                self.queue.push(Output::Connect { stream, plane: Plane::Signalling, to }, &mut self.stats);
+            }
+            Effect::Write { stream, bytes } => {
+                self.queue.push(Output::Write { stream, bytes }, &mut self.stats)
+            }
+            Effect::Close { stream } => self.queue.push(Output::Close { stream }, &mut self.stats),
+            Effect::Fact(fact) => self.on_sip_fact(fact),
+        }
+    }
+
+    fn on_sip_fact(&mut self, fact: Fact) {
+        match fact {
+            Fact::Invited { call, invitation } => self.on_invited(call, invitation),
+            Fact::Cancelled { call } => {
+                self.calls.remove(&call);
+                self.tell(iptv::Fact::Cancelled { call });
+            }
+            Fact::Answered { call, contact, sdp } => {
+                let session = sdp.and_then(|sdp| SessionDescription::parse(&sdp).ok());
+                self.on_answered(call, contact, session);
+            }
+            Fact::Refused { call, refusal } => {
+                let refusal = self.refusal(refusal);
+                self.call_is_over(call);
+                self.tell(iptv::Fact::Refused { call, refusal });
+            }
+            Fact::Failed { call, cause } => {
+                let refusal = match cause {
+                    Failure::Timeout | Failure::Unreachable => iptv::Refusal::NoAnswer,
+                    Failure::BadAnswer => iptv::Refusal::Other,
+                };
+                self.call_is_over(call);
+                self.tell(iptv::Fact::Refused { call, refusal });
+            }
+            Fact::Informed { call, body, package: _ } => {
+                let carrier = Carrier::Datagram;
+                if let Some(report) = self.decode_report(call, &body, carrier) {
+                    self.tell(iptv::Fact::Reported { call, report });
+                }
+            }
+            Fact::InfoAnswered { call, status } => {
+                if !status.is_some_and(|s| (200..300).contains(&s.code())) {
+                    self.tell(iptv::Fact::ReportFailed { call });
+                }
+            }
+            Fact::Ended { call, cause } => {
+                let reason = match cause {
+                    EndCause::Bye(body) => match body.as_deref().and_then(Closing::decode) {
+                        Some(Closing::EndOfChannel) => ByeReason::EndOfChannel,
+                        Some(Closing::Leaving) => ByeReason::Leaving,
+                        None => ByeReason::Normal,
+                    },
+                    EndCause::Lost => ByeReason::Lost,
+                };
+                self.call_is_over(call);
+                self.tell(iptv::Fact::Ended { call, reason });
+            }
+            Fact::RoundTrip { call, rtt } => self.tell(iptv::Fact::RoundTrip { call, rtt }),
+            Fact::Confirmed { .. } => {}
+        }
+    }
+
+    fn on_invited(&mut self, call: CallId, invitation: Invitation) {
+        let Invitation { channel, from, mut contact, sdp, urgent, via: _ } = invitation;
+        let Some(channel) = self.channels.named(&channel) else {
+            return self.reject(call, Status::NOT_FOUND);
+        };
+        // An INVITE without an offer would have us offer; every viewer of a broadcast knows what it wants.
+        let Some(session) = sdp.and_then(|sdp| SessionDescription::parse(&sdp).ok()) else {
+            return self.reject(call, Status::NOT_ACCEPTABLE_HERE);
+        };
+        let usage = match session.mp2t().map(|media| (media.direction, session.address_of(media))) {
+            Some((Direction::Inactive, _)) => Usage::Control,
+            Some((direction, Some(addr))) if direction.receives() => Usage::Media(Some(addr)),
+            _ => return self.reject(call, Status::NOT_ACCEPTABLE_HERE),
+        };
+        if contact.name.is_empty() {
+            contact.name = from;
+        }
+        let slots = contact.params.slots;
+        let peer = self.meet(contact);
+        self.calls.insert(call, Call { channel, peer, usage, offer: Some(session), serving: false });
+        self.tell(match usage {
+            Usage::Media(_) => iptv::Fact::Invited { channel, call, peer, urgent, slots },
+            Usage::Control => iptv::Fact::ControlInvited { channel, call, peer },
+        });
+    }
+
+    fn on_answered(&mut self, call: CallId, contact: Peer, session: Option<SessionDescription>) {
+        let params = contact.params;
+        let Some(Call { channel, usage, peer, .. }) = self.calls.get(&call).cloned() else {
+            // The policy gave the call up while the answer was on its way.
+            let _ = self.with_agent(|agent, now, ctx| agent.bye(now, call, None, ctx));
+            return;
+        };
+        // The call was placed by address; who answers says who it is.
+        if self.directory.get(peer).is_some_and(|known| known.name.is_empty()) && !contact.name.is_empty() {
+            self.meet(contact);
+        }
+        if let Usage::Media(_) = usage {
+            let sender = session.as_ref().and_then(|session| {
+                let media = session.mp2t().filter(|media| media.direction.sends())?;
+                Some((session.address_of(media)?, media.ssrc.as_ref().map(|(ssrc, _)| *ssrc)))
+            });
+            let added = sender.is_some_and(|(addr, ssrc)| {
+                self.relay.add_parent(self.now, call, channel, addr, ssrc, &mut self.media_effects).is_ok()
+            });
+            if !added {
+                let _ = self.with_agent(|agent, now, ctx| agent.bye(now, call, None, ctx));
+                self.calls.remove(&call);
+                return self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::Other });
+            }
+        }
+        self.tell(iptv::Fact::Answered { call, depth: params.depth, rescue: params.rescue });
+    }
+
+    fn refusal(&mut self, refusal: Refusal) -> iptv::Refusal<PeerKey> {
+        let Refusal { status, contacts, retry_after } = refusal;
+        match status.code() {
+            300..=399 => {
+                let me = self.node_id();
+                let others = contacts.into_iter().filter(|contact| contact.node_id != Some(me));
+                let providers: Vec<Provider<PeerKey>> =
+                    others.map(|contact| self.provider(contact)).collect();
+                iptv::Refusal::Redirected(providers)
+            }
+            482 => iptv::Refusal::Loop,
+            404 | 410 | 604 => iptv::Refusal::NotFound,
+            408 => iptv::Refusal::NoAnswer,
+            480 | 486 | 503 | 600 => iptv::Refusal::Busy { retry_after },
+            _ => iptv::Refusal::Other,
+        }
+    }
+
+    fn reject(&mut self, call: CallId, status: Status) {
+        let refusal = Refusal::status(status);
+        // A call that is gone needs no refusal.
+        let _ = self.with_agent(|agent, now, ctx| agent.reject(now, call, refusal, ctx));
+    }
+
+    /// Stops what flowed in a call, and forgets it.
+    pub(super) fn call_is_over(&mut self, call: CallId) {
+        self.relay.remove_parent(call);
+        self.relay.remove_child(call);
+        self.calls.remove(&call);
+        if !self.calls.values().any(|call| call.serving) {
+            self.next_refresh = None;
+        }
+    }
+
+    /// Remembers a peer and gives its key.
+    pub(super) fn meet(&mut self, peer: Peer) -> PeerKey {
+        let Peer { name, addr, transport, node_id, params: _ } = peer;
+        self.directory.mention(Contact { name, addr, transport, node_id })
+    }
+
+    /// A peer that may serve the channel.
+    pub(super) fn provider(&mut self, peer: Peer) -> Provider<PeerKey> {
+        let params = peer.params;
+        Provider { peer: self.meet(peer), depth: params.depth, free: params.slots }
+    }
+
+    /// A child is served from now on; those that never send RTCP are asked for a sign of life now and then.
+    pub(super) fn serve(&mut self, call: CallId) {
+        if let Some(call) = self.calls.get_mut(&call) {
+            call.serving = true;
+        }
+        self.next_refresh = earliest(self.next_refresh, Some(self.now + self.config.refresh));
+    }
+
+    /// Asks the children that never sent RTCP whether they are still there (P17). Who does not answer has ended.
+    pub(super) fn refresh_children(&mut self) {
+        let silent: Vec<CallId> = self
+            .calls
+            .iter()
+            .filter(|(id, call)| call.serving && self.relay.last_report(**id).is_none())
+            .map(|(&id, _)| id)
+            .collect();
+        self.next_refresh =
+            self.calls.values().any(|call| call.serving).then(|| self.now + self.config.refresh);
+        for call in silent {
+            // A call that is just ending, or busy with other requests, gives its sign of life anyway.
+            let _ = self.with_agent(|agent, now, ctx| agent.options(now, call, ctx));
+        }
+    }
+
+    /// What to call a peer when talking to people.
+    pub(super) fn name_of(&self, key: PeerKey) -> super::PeerName {
+        match self.directory.get(key) {
+            Some(contact) => super::PeerName { name: contact.name.clone(), node_id: contact.node_id },
+            None if key == PeerKey::of_node(self.node_id()) => {
+                super::PeerName { name: self.config.name.clone(), node_id: Some(self.node_id()) }
+            }
+            None => super::PeerName { name: String::from("?"), node_id: None },
+        }
+    }
+}

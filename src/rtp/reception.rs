@@ -1,0 +1,219 @@
+//! What a receiver knows of one source: which packets came, how evenly, and what it reports of that (RFC 3550 §6.4).
+
+use super::rtcp::{ReportBlock, SenderInfo};
+use super::window::{Counts, Seen, Window};
+use crate::stats::Traffic;
+use crate::time::Instant;
+
+/// Clock ticks of MP2T in a millisecond (RFC 3551 §5: 90 kHz).
+const TICKS_PER_MILLI: u64 = 90;
+
+/// The statistics of one channel. They only grow, except `lost` and `jitter`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// New packets, with their headers.
+    pub media: Traffic,
+    /// What the sequence numbers say.
+    pub sequence: Counts,
+    /// Interarrival jitter, in ticks of 90 kHz.
+    pub jitter: u32,
+}
+
+/// The reception of one source.
+#[derive(Clone, Debug, Default)]
+pub struct Reception {
+    window: Window,
+    media: Traffic,
+    /// Arrival minus timestamp of the last packet, both in ticks, modulo 2^32.
+    transit: Option<u32>,
+    /// Sixteen times the jitter (RFC 3550 §A.8).
+    jitter16: u64,
+    /// Middle bits of the last SR's NTP timestamp, and when it came.
+    last_sr: Option<(u32, Instant)>,
+    /// Expected and received at the last report.
+    reported: (u64, u64),
+}
+
+impl Reception {
+    /// Nothing received yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes note of a data packet of `len` octets.
+    pub fn on_packet(&mut self, now: Instant, sequence: u16, timestamp: u32, len: usize) -> Seen {
+        let seen = self.window.insert(now, sequence);
+        if seen == Seen::New {
+            self.media.count(len);
+            if self.window.expected_and_received() == (1, 1) {
+                // The sequence starts here, perhaps anew.
+                self.forget_pace();
+            }
+            self.measure_jitter(now, timestamp);
+        }
+        seen
+    }
+
+    /// Takes note of the source's SR.
+    pub fn on_sender_report(&mut self, now: Instant, info: &SenderInfo) {
+        self.last_sr = Some(((info.ntp >> 16) as u32, now));
+    }
+
+    /// Another source follows: its sequence, timestamps and SRs have nothing to do with these. The counters go on.
+    pub fn restart(&mut self) {
+        self.window.restart();
+        self.forget_pace();
+        self.last_sr = None;
+    }
+
+    /// The report block about this source, `ssrc`, since the last call (RFC 3550 §A.3). `None` before any packet.
+    pub fn report(&mut self, now: Instant, ssrc: u32) -> Option<ReportBlock> {
+        let highest = self.window.highest()?;
+        let (expected, received) = self.window.expected_and_received();
+        let expected_now = expected.saturating_sub(self.reported.0);
+        let lost_now = expected_now.saturating_sub(received.saturating_sub(self.reported.1));
+        self.reported = (expected, received);
+        let fraction = (lost_now << 8).checked_div(expected_now).unwrap_or(0);
+        let (last_sr, delay_since_last_sr) = self.last_sr.map_or((0, 0), |(ntp, at)| {
+            let delay = now.since(at).as_micros().saturating_mul(1 << 16) / 1_000_000;
+            (ntp, u32::try_from(delay).unwrap_or(u32::MAX))
+        });
+        Some(ReportBlock {
+            ssrc,
+            fraction_lost: u8::try_from(fraction).unwrap_or(u8::MAX),
+            cumulative_lost: i32::try_from(expected - received).unwrap_or(i32::MAX),
+            highest,
+            jitter: self.jitter(),
+            last_sr,
+            delay_since_last_sr,
+        })
+    }
+
+    /// The highest extended sequence number.
+    pub fn highest(&self) -> Option<u32> {
+        self.window.highest()
+    }
+
+    /// When the last new packet came.
+    pub fn last_new(&self) -> Option<Instant> {
+        self.window.last_new()
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        Counters { media: self.media, sequence: self.window.counts(), jitter: self.jitter() }
+    }
+
+    fn jitter(&self) -> u32 {
+        u32::try_from(self.jitter16 >> 4).unwrap_or(u32::MAX)
+    }
+
+    fn forget_pace(&mut self) {
+        self.transit = None;
+        self.jitter16 = 0;
+        self.reported = (0, 0);
+    }
+
+    fn measure_jitter(&mut self, now: Instant, timestamp: u32) {
+        let arrival = (now.as_micros().wrapping_mul(TICKS_PER_MILLI) / 1000) as u32;
+        let transit = arrival.wrapping_sub(timestamp);
+        if let Some(last) = self.transit.replace(transit) {
+            let difference = (transit.wrapping_sub(last) as i32).unsigned_abs();
+            // J += (|D| - J) / 16, rounded. |D| is below 2^32, so J16 stays below 2^37.
+            self.jitter16 = self.jitter16 + u64::from(difference) - ((self.jitter16 + 8) >> 4);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SSRC: u32 = 0x1234_5678;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    fn receive(reception: &mut Reception, sequences: impl IntoIterator<Item = u16>) {
+        for n in sequences {
+            reception.on_packet(at(0), n, 0, 1328);
+        }
+    }
+
+    #[test]
+    fn there_is_nothing_to_report_before_the_first_packet() {
+        assert_eq!(Reception::new().report(at(0), SSRC), None);
+    }
+
+    #[test]
+    fn a_report_tells_the_loss_since_the_last_one_and_since_the_start() {
+        let mut r = Reception::new();
+        receive(&mut r, (0..100).filter(|n| n % 4 != 1));
+        let first = r.report(at(0), SSRC).unwrap();
+        assert_eq!((first.fraction_lost, first.cumulative_lost, first.highest), (64, 25, 99));
+        receive(&mut r, 100..200);
+        let second = r.report(at(0), SSRC).unwrap();
+        assert_eq!((second.fraction_lost, second.cumulative_lost, second.highest), (0, 25, 199));
+        // Nothing expected, nothing lost.
+        assert_eq!(r.report(at(0), SSRC).unwrap().fraction_lost, 0);
+    }
+
+    #[test]
+    fn late_packets_never_make_a_negative_fraction() {
+        let mut r = Reception::new();
+        receive(&mut r, [0, 10]);
+        assert_eq!(r.report(at(0), SSRC).unwrap().fraction_lost, (9 * 256 / 11) as u8);
+        receive(&mut r, 1..10);
+        let report = r.report(at(0), SSRC).unwrap();
+        assert_eq!((report.fraction_lost, report.cumulative_lost), (0, 0));
+    }
+
+    #[test]
+    fn the_delay_since_the_last_sender_report_counts_in_65536ths_of_a_second() {
+        let mut r = Reception::new();
+        receive(&mut r, [1]);
+        let info = SenderInfo { ntp: 0x1111_2222_3333_4444, rtp_timestamp: 0, packets: 1, octets: 1 };
+        r.on_sender_report(at(1000), &info);
+        let report = r.report(at(2500), SSRC).unwrap();
+        assert_eq!((report.last_sr, report.delay_since_last_sr), (0x2222_3333, 3 << 15));
+    }
+
+    #[test]
+    fn an_even_stream_has_no_jitter_and_an_uneven_one_has_a_sixteenth_at_first() {
+        let mut r = Reception::new();
+        for n in 0..50u16 {
+            r.on_packet(at(u64::from(n) * 10), n, u32::from(n) * 900, 1328);
+        }
+        assert_eq!(r.counters().jitter, 0);
+        // 16 ms late is 1440 ticks.
+        r.on_packet(at(516), 50, 45_000, 1328);
+        assert_eq!(r.counters().jitter, 90);
+    }
+
+    #[test]
+    fn jitter_survives_wrapping_timestamps_and_wild_ones() {
+        let mut r = Reception::new();
+        r.on_packet(at(0), 0, u32::MAX - 899, 1328);
+        r.on_packet(at(10), 1, 0, 1328);
+        assert_eq!(r.counters().jitter, 0);
+        for n in 2..2000u16 {
+            r.on_packet(at(10), n, u32::from(n % 2) << 31, 1328);
+        }
+        // Every difference is 2^31 ticks, and so is their mean in the end.
+        assert!(r.counters().jitter.abs_diff(1 << 31) < 16);
+    }
+
+    #[test]
+    fn a_restart_reports_from_its_own_beginning_while_the_counters_go_on() {
+        let mut r = Reception::new();
+        receive(&mut r, [0, 2, 3]);
+        r.report(at(0), SSRC);
+        receive(&mut r, [40_000, 40_001, 40_003]);
+        let report = r.report(at(0), SSRC).unwrap();
+        assert_eq!((report.cumulative_lost, report.highest, report.fraction_lost), (1, 40_003, 85));
+        let counters = r.counters();
+        assert_eq!(counters.media, Traffic { packets: 5, bytes: 5 * 1328 });
+        assert_eq!((counters.sequence.lost, counters.sequence.restarts), (2, 1));
+    }
+}

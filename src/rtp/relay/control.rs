@@ -1,0 +1,183 @@
+//! RTCP: reports and notices, in both directions. All but the source's sender reports goes one hop.
+
+use super::roster::Peer;
+use super::{Downstream, Fact, REPORT_INTERVAL, Relay, channel_of, only};
+use crate::effect::Effects;
+use crate::env::Entropy;
+use crate::ids::ChannelId;
+use crate::rtp::rtcp::{self, Composer, Hold, MAX_COUNT, Notice, ReportBlock};
+use crate::stats::DropReason;
+use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+/// What arrives.
+impl Relay {
+    pub(super) fn on_control(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &Bytes,
+        fx: &mut Effects<Fact>,
+    ) -> Result<(), DropReason> {
+        if self.parents.at(from).is_empty() && self.children.at(from).is_empty() {
+            return Err(DropReason::UnknownSender);
+        }
+        let packets = rtcp::parse(datagram).map_err(|_| DropReason::NotRtp)?;
+        let mut used = false;
+        let mut sender_report_of = None;
+        let mut has_notice = false;
+        for packet in &packets {
+            match packet {
+                rtcp::Packet::SenderReport { ssrc, info, blocks } => {
+                    used |= self.on_report(now, from, blocks);
+                    if let Some((channel, is_newer)) = self.on_sender_report(now, from, *ssrc, info) {
+                        sender_report_of = sender_report_of.or(is_newer.then_some(channel));
+                        used = true;
+                    }
+                }
+                rtcp::Packet::ReceiverReport { blocks, .. } => used |= self.on_report(now, from, blocks),
+                rtcp::Packet::Application(app) => {
+                    if let Some(notice) = Notice::from_application(app) {
+                        has_notice = true;
+                        used |= self.on_notice(now, from, notice, fx);
+                    }
+                }
+                rtcp::Packet::Goodbye(sources) => {
+                    sources.iter().for_each(|ssrc| used |= self.on_goodbye(from, ssrc));
+                }
+                rtcp::Packet::SourceDescription(_) | rtcp::Packet::Other { .. } => {}
+            }
+        }
+        // A notice is for one hop only, so what carries one stays here.
+        if let (Some(channel), false) = (sender_report_of, has_notice) {
+            self.children(channel).iter().for_each(|&to| fx.send(to, datagram.clone()));
+        }
+        if used { Ok(()) } else { Err(DropReason::UnknownSsrc) }
+    }
+
+    /// A child's report. It stands for each of its calls whose source it names, and for those whose source nobody
+    /// knows yet; a report that names no source of ours stands for all of them. Whether it stood for any.
+    fn on_report(&mut self, now: Instant, from: SocketAddr, blocks: &rtcp::Blocks<'_>) -> bool {
+        let channels = &self.channels;
+        let ssrc_of = |peer: &Peer<Downstream>| channels.get(&peer.channel).and_then(|channel| channel.ssrc);
+        let calls = self.children.at_mut(from);
+        let block_of = |peer: &Peer<Downstream>| {
+            ssrc_of(peer).and_then(|ssrc| blocks.iter().find(|block| block.ssrc == ssrc))
+        };
+        let names_none = calls.iter().all(|peer| block_of(peer).is_none());
+        for peer in calls.iter_mut() {
+            let block = block_of(peer);
+            if names_none || block.is_some() || ssrc_of(peer).is_none() {
+                peer.state.last_report = Some(now);
+            }
+            if let Some(block) = block {
+                peer.state.fraction_lost = Some(block.fraction_lost);
+            }
+        }
+        !calls.is_empty()
+    }
+
+    /// The channel whose source this SR is from, and whether it is newer than all before, so that the children are to
+    /// have it too.
+    fn on_sender_report(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        ssrc: u32,
+        info: &rtcp::SenderInfo,
+    ) -> Option<(ChannelId, bool)> {
+        let parents = self.parents.at_mut(from);
+        let channel = channel_of(parents, &self.channels, ssrc)?;
+        for parent in parents.iter_mut().filter(|parent| parent.channel == channel) {
+            parent.state.last_heard = Some(now);
+        }
+        let state = self.channels.get_mut(&channel)?;
+        let is_newer = state.is_newer_report(info.ntp);
+        if is_newer {
+            state.reception.on_sender_report(now, info);
+        }
+        Some((channel, is_newer))
+    }
+
+    /// A parent's notice. One about an unknown source, or none, comes from a parent that has other media than we
+    /// know, or none yet: it is for the calls on which nothing flowed, else for the only channel. Whether it was for
+    /// any.
+    fn on_notice(&mut self, now: Instant, from: SocketAddr, notice: Notice, fx: &mut Effects<Fact>) -> bool {
+        let parents = self.parents.at_mut(from);
+        let named = channel_of(parents, &self.channels, notice.ssrc);
+        let some_wait = parents.iter().any(|parent| !parent.state.flowing);
+        let only_one = only(parents.iter().map(|parent| parent.channel)).is_some();
+        let mut used = false;
+        for parent in parents {
+            let meant = match named {
+                Some(channel) => parent.channel == channel,
+                None if some_wait => !parent.state.flowing,
+                None => only_one,
+            };
+            if meant {
+                used = true;
+                parent.state.last_heard = Some(now);
+                fx.fact(Fact::Held { channel: parent.channel, call: parent.call, hold: notice.hold });
+            }
+        }
+        used
+    }
+
+    /// The source takes its leave: another may follow without waiting for its silence.
+    fn on_goodbye(&mut self, from: SocketAddr, ssrc: u32) -> bool {
+        let channel = channel_of(self.parents.at(from), &self.channels, ssrc);
+        let Some(state) = channel.and_then(|id| self.channels.get_mut(&id)) else { return false };
+        state.said_goodbye = true;
+        true
+    }
+}
+
+/// What leaves.
+impl Relay {
+    /// Tells the children of a channel at once why they get no media.
+    pub fn hold(&mut self, channel: ChannelId, hold: Hold, fx: &mut Effects<Fact>) {
+        let Some(state) = self.channels.get(&channel) else { return };
+        let notice =
+            Notice { hold, ssrc: state.ssrc.unwrap_or(0), highest: state.reception.highest().unwrap_or(0) };
+        let Some((last, others)) = state.targets.split_last() else { return };
+        let datagram = Composer::receiver_report(self.config.ssrc, &[])
+            .cname(&self.config.cname)
+            .notice(notice)
+            .finish();
+        others.iter().for_each(|&to| fx.send(to, datagram.clone()));
+        fx.send(*last, datagram);
+    }
+
+    /// Sends the receiver reports that are due: one datagram to each parent address, more than one where a report
+    /// cannot count all its channels.
+    pub fn handle_timeout(&mut self, now: Instant, entropy: &mut dyn Entropy, fx: &mut Effects<Fact>) {
+        if self.next_report.is_none_or(|at| now < at) {
+            return;
+        }
+        let tenth = REPORT_INTERVAL / 10;
+        let jitter = Duration::from_micros(entropy.below(2 * tenth.as_micros() as u64 + 1));
+        self.next_report = Some(now + (REPORT_INTERVAL - tenth) + jitter);
+
+        let blocks: Vec<(ChannelId, ReportBlock)> = self
+            .channels
+            .iter_mut()
+            .filter_map(|(&id, channel)| Some((id, channel.reception.report(now, channel.ssrc?)?)))
+            .collect();
+        for calls in self.parents.by_address() {
+            let Some(to) = calls.first().map(|parent| parent.addr) else { continue };
+            let theirs = |id: &ChannelId| calls.iter().any(|parent| parent.channel == *id);
+            let reported: Vec<ReportBlock> =
+                blocks.iter().filter(|(id, _)| theirs(id)).map(|&(_, block)| block).collect();
+            let (first, more) = reported.split_at(reported.len().min(MAX_COUNT));
+            self.report_to(to, first, fx);
+            more.chunks(MAX_COUNT).for_each(|blocks| self.report_to(to, blocks, fx));
+        }
+    }
+
+    pub(super) fn report_to(&self, parent: SocketAddr, blocks: &[ReportBlock], fx: &mut Effects<Fact>) {
+        let report = Composer::receiver_report(self.config.ssrc, blocks);
+        fx.send(parent, report.cname(&self.config.cname).finish());
+    }
+}

@@ -1,0 +1,100 @@
+//! The way of a data packet: whose is it, is it new, who else is to have it.
+
+use super::channel::Channel;
+use super::roster::Peer;
+use super::{Fact, Relay, RelayError, Role, Upstream, channel_of, only};
+use crate::bounded::BoundedMap;
+use crate::effect::Effects;
+use crate::ids::ChannelId;
+use crate::rtp::header::{self, Kind, Packet};
+use crate::rtp::window::Seen;
+use crate::stats::DropReason;
+use crate::time::Instant;
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+impl Relay {
+    /// The host's own packet of a channel that this node publishes. It becomes a [`Fact::Packet`].
+    pub fn push(
+        &mut self,
+        now: Instant,
+        channel: ChannelId,
+        packet: Bytes,
+        fx: &mut Effects<Fact>,
+    ) -> Result<(), RelayError> {
+        let state = self.channels.get_mut(&channel).ok_or(RelayError::UnknownChannel)?;
+        if state.role != Role::Source {
+            return Err(RelayError::WrongRole);
+        }
+        if packet.len() > self.config.limits.datagram {
+            return Err(RelayError::TooLarge);
+        }
+        if header::kind_of(&packet) != Some(Kind::Rtp) {
+            return Err(RelayError::NotRtp);
+        }
+        let header = Packet::parse(&packet).map_err(|_| RelayError::NotRtp)?.header;
+        if state.ssrc != Some(header.ssrc) {
+            state.follow(header.ssrc);
+        }
+        match state.reception.on_packet(now, header.sequence, header.timestamp, packet.len()) {
+            Seen::New => {
+                fx.fact(Fact::Packet { channel, payload: packet });
+                Ok(())
+            }
+            Seen::Duplicate | Seen::TooOld | Seen::Jump => Err(RelayError::OutOfSequence),
+        }
+    }
+
+    pub(super) fn on_media(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        payload: Bytes,
+        fx: &mut Effects<Fact>,
+    ) -> Result<(), DropReason> {
+        let header = Packet::parse(&payload).map_err(|_| DropReason::NotRtp)?.header;
+        let parents = self.parents.at_mut(from);
+        if parents.is_empty() {
+            return Err(DropReason::UnknownSender);
+        }
+        let channel = channel_of(parents, &self.channels, header.ssrc)
+            .or_else(|| heir_to(parents, &self.channels, now))
+            .ok_or(DropReason::UnknownSsrc)?;
+        let state = self.channels.get_mut(&channel).ok_or(DropReason::UnknownSsrc)?;
+        if !state.is_from(header.ssrc, header.sequence) {
+            return Err(DropReason::UnknownSsrc);
+        }
+        let seen = state.reception.on_packet(now, header.sequence, header.timestamp, payload.len());
+        for parent in parents.iter_mut().filter(|parent| parent.channel == channel) {
+            parent.state.last_heard = Some(now);
+            if !parent.state.flowing && matches!(seen, Seen::New | Seen::Duplicate) {
+                parent.state.flowing = true;
+                fx.fact(Fact::FirstPacket { channel, call: parent.call });
+            }
+        }
+        match seen {
+            Seen::New => {
+                fx.fact(Fact::Packet { channel, payload });
+                Ok(())
+            }
+            Seen::Duplicate => Err(DropReason::Duplicate),
+            Seen::TooOld => Err(DropReason::TooOld),
+            Seen::Jump => Err(DropReason::SequenceJump),
+        }
+    }
+}
+
+/// The channel of this parent that an unknown source may take: the only one that has none yet, or else, when all have
+/// one, the only one whose source is gone (an encoder that was started again).
+fn heir_to(
+    parents: &[Peer<Upstream>],
+    channels: &BoundedMap<ChannelId, Channel>,
+    now: Instant,
+) -> Option<ChannelId> {
+    let those = |fits: fn(&Channel, Instant) -> bool| {
+        let fits = move |id| channels.get(&id).is_some_and(|channel| fits(channel, now));
+        parents.iter().map(|parent| parent.channel).filter(move |&id| fits(id))
+    };
+    let mut vacant = those(|channel, _| channel.ssrc.is_none()).peekable();
+    if vacant.peek().is_some() { only(vacant) } else { only(those(Channel::lost_its_source)) }
+}

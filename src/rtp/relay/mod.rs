@@ -1,0 +1,359 @@
+//! The machine of the media plane: one per node, for all its channels.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `mod.rs` | the machine: its limits and facts, orders of the policy, progress |
+//! | `media.rs` | the way of a data packet |
+//! | `control.rs` | RTCP in both directions, and the timer of the reports |
+//! | `channel.rs` | one channel: its source, its reception, its targets |
+//! | `roster.rs` | parents and children, found by address and by call |
+//!
+//! Media is taken only from addresses that are parents now, RTCP only from parents and children. Two parents may
+//! serve a channel at the same time; the window lets each packet through once. Several channels may come from one
+//! address; their SSRCs tell them apart. A new packet becomes [`Fact::Packet`] with the very buffer that came in, to
+//! be sent to [`Relay::children`] and played; this path neither allocates nor copies. Upwards the relay reports its
+//! reception once a second, downwards it passes on the source's sender reports and, when told to, a [`Hold`].
+
+mod channel;
+mod control;
+mod media;
+mod roster;
+#[cfg(test)]
+mod tests;
+
+use super::header::{self, Kind};
+use super::reception::Counters;
+use super::rtcp::Hold;
+use crate::bounded::BoundedMap;
+use crate::effect::Effects;
+use crate::ids::{CallId, ChannelId};
+use crate::stats::DropReason;
+use crate::time::{Duration, Instant};
+use alloc::string::String;
+use bytes::Bytes;
+use channel::Channel;
+use core::net::SocketAddr;
+use roster::{Peer, Roster};
+
+/// Between two receiver reports, give or take a tenth.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the source of a channel must have been silent before another SSRC may take its place. Packets of the old
+/// source that are still under way through a second parent do not bring it back.
+pub const TAKEOVER_AFTER: Duration = Duration::from_millis(200);
+
+/// How much the relay may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Channels at the same time; [`Relay::open`] refuses more.
+    pub channels: usize,
+    /// Parents of all channels together; [`Relay::add_parent`] refuses more.
+    pub parents: usize,
+    /// Children of all channels together; [`Relay::add_child`] refuses more.
+    pub children: usize,
+    /// Octets of one datagram; larger ones are dropped.
+    pub datagram: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { channels: 64, parents: 256, children: 4096, datagram: 1500 }
+    }
+}
+
+/// What a relay is made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// This node's own SSRC, under which it reports; to be chosen at random (RFC 3550 §8).
+    pub ssrc: u32,
+    /// This node's canonical name (RFC 3550 §6.5.1), at most 255 octets.
+    pub cname: String,
+    /// How much the relay may hold.
+    pub limits: Limits,
+}
+
+/// Where a channel's media come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// From this node's host, through [`Relay::push`].
+    Source,
+    /// From parents.
+    Viewer,
+}
+
+/// What the policy gets to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A new packet: for the children, and for the player here. The payload is the buffer that came in.
+    Packet {
+        /// The channel.
+        channel: ChannelId,
+        /// The whole RTP packet.
+        payload: Bytes,
+    },
+    /// Media flows from this parent now. It comes once for each call, in front of the packet itself, and also when
+    /// that packet turns out to be a duplicate, because another parent was faster.
+    FirstPacket {
+        /// The channel.
+        channel: ChannelId,
+        /// The parent's call.
+        call: CallId,
+    },
+    /// The parent is alive and says why it sends nothing.
+    Held {
+        /// The channel.
+        channel: ChannelId,
+        /// The parent's call.
+        call: CallId,
+        /// Why.
+        hold: Hold,
+    },
+}
+
+/// The caller's mistake. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RelayError {
+    /// The channel is not open.
+    #[error("the channel is not open")]
+    UnknownChannel,
+    /// The channel is open already.
+    #[error("the channel is open already")]
+    ChannelInUse,
+    /// The call is a parent's or a child's already.
+    #[error("the call is in use already")]
+    CallInUse,
+    /// Only a source pushes, and a source has no parents.
+    #[error("not in this role")]
+    WrongRole,
+    /// Not an RTP packet that may be sent beside RTCP.
+    #[error("not an RTP packet")]
+    NotRtp,
+    /// Larger than [`Limits::datagram`].
+    #[error("larger than a datagram may be")]
+    TooLarge,
+    /// This sequence number was sent already, or is out of the order that receivers would follow.
+    #[error("sequence number out of order")]
+    OutOfSequence,
+    /// A limit of [`Limits`].
+    #[error("too many {0}")]
+    Full(&'static str),
+}
+
+/// What is remembered of a parent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Upstream {
+    last_heard: Option<Instant>,
+    flowing: bool,
+}
+
+/// What is remembered of a child.
+#[derive(Clone, Copy, Debug, Default)]
+struct Downstream {
+    last_report: Option<Instant>,
+    fraction_lost: Option<u8>,
+}
+
+/// The media plane of one node.
+#[derive(Debug)]
+pub struct Relay {
+    config: Config,
+    channels: BoundedMap<ChannelId, Channel>,
+    parents: Roster<Upstream>,
+    children: Roster<Downstream>,
+    /// While there are parents.
+    next_report: Option<Instant>,
+}
+
+/// Orders.
+impl Relay {
+    /// A relay without channels.
+    pub fn new(config: Config) -> Self {
+        let Limits { channels, parents, children, .. } = config.limits;
+        Relay {
+            config,
+            channels: BoundedMap::new(channels),
+            parents: Roster::new(parents),
+            children: Roster::new(children),
+            next_report: None,
+        }
+    }
+
+    /// Opens a channel.
+    pub fn open(&mut self, channel: ChannelId, role: Role) -> Result<(), RelayError> {
+        if self.channels.contains_key(&channel) {
+            return Err(RelayError::ChannelInUse);
+        }
+        self.channels.insert(channel, Channel::new(role)).map_err(|_| RelayError::Full("channels"))?;
+        Ok(())
+    }
+
+    /// Closes a channel and forgets its parents, its children and its counters.
+    pub fn close(&mut self, channel: ChannelId) {
+        self.channels.remove(&channel);
+        self.parents.retain(|peer| peer.channel != channel);
+        self.children.retain(|peer| peer.channel != channel);
+        self.rest_when_parentless();
+    }
+
+    /// Takes media of a channel from this address from now on. `ssrc` is the source that the parent announced
+    /// (`a=ssrc` of RFC 5576), where it did. A first receiver report, still empty, tells the parent at once that its
+    /// child lives.
+    pub fn add_parent(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        channel: ChannelId,
+        addr: SocketAddr,
+        ssrc: Option<u32>,
+        fx: &mut Effects<Fact>,
+    ) -> Result<(), RelayError> {
+        let state = self.channels.get_mut(&channel).ok_or(RelayError::UnknownChannel)?;
+        if state.role == Role::Source {
+            return Err(RelayError::WrongRole);
+        }
+        if self.children.contains(call) {
+            return Err(RelayError::CallInUse);
+        }
+        self.parents.insert(Peer { addr, call, channel, state: Upstream::default() }, "parents")?;
+        if let Some(ssrc) = ssrc {
+            state.announce(now, ssrc);
+        }
+        self.retarget(channel);
+        self.report_to(addr, &[], fx);
+        self.next_report.get_or_insert(now + REPORT_INTERVAL);
+        Ok(())
+    }
+
+    /// Takes no more media on behalf of this call.
+    pub fn remove_parent(&mut self, call: CallId) {
+        if let Some(peer) = self.parents.remove(call) {
+            self.retarget(peer.channel);
+            self.rest_when_parentless();
+        }
+    }
+
+    /// Serves a channel to this address from now on.
+    pub fn add_child(
+        &mut self,
+        call: CallId,
+        channel: ChannelId,
+        addr: SocketAddr,
+    ) -> Result<(), RelayError> {
+        if !self.channels.contains_key(&channel) {
+            return Err(RelayError::UnknownChannel);
+        }
+        if self.parents.contains(call) {
+            return Err(RelayError::CallInUse);
+        }
+        self.children.insert(Peer { addr, call, channel, state: Downstream::default() }, "children")?;
+        self.retarget(channel);
+        Ok(())
+    }
+
+    /// Serves this call no more.
+    pub fn remove_child(&mut self, call: CallId) {
+        if let Some(peer) = self.children.remove(call) {
+            self.retarget(peer.channel);
+        }
+    }
+
+    /// Works out anew who is sent the channel.
+    fn retarget(&mut self, channel: ChannelId) {
+        let Some(state) = self.channels.get_mut(&channel) else { return };
+        state.targets.clear();
+        for peer in self.children.iter().filter(|peer| peer.channel == channel) {
+            let fed_from_there = self.parents.at(peer.addr).iter().any(|parent| parent.channel == channel);
+            // The roster is in the order of addresses, so two calls of one address stand side by side.
+            if !fed_from_there && state.targets.last() != Some(&peer.addr) {
+                state.targets.push(peer.addr);
+            }
+        }
+    }
+
+    fn rest_when_parentless(&mut self) {
+        if self.parents.is_empty() {
+            self.next_report = None;
+        }
+    }
+}
+
+/// Inputs.
+impl Relay {
+    /// A datagram of the media socket. An error says why it went no further; a parent's sign of life counts even
+    /// then, and a [`Fact::FirstPacket`] may come with [`DropReason::Duplicate`].
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        payload: Bytes,
+        fx: &mut Effects<Fact>,
+    ) -> Result<(), DropReason> {
+        if payload.len() > self.config.limits.datagram {
+            return Err(DropReason::TooLarge);
+        }
+        match header::kind_of(&payload) {
+            Some(Kind::Rtp) => self.on_media(now, from, payload, fx),
+            Some(Kind::Rtcp) => self.on_control(now, from, &payload, fx),
+            None => Err(DropReason::NotRtp),
+        }
+    }
+
+    /// When the next receiver reports are due.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.next_report
+    }
+}
+
+/// Progress, for the policy to read at its own timers.
+impl Relay {
+    /// The addresses that a channel's packets go to: each child once, and none that feeds the channel to this node.
+    pub fn children(&self, channel: ChannelId) -> &[SocketAddr] {
+        self.channels.get(&channel).map_or(&[], |state| &state.targets)
+    }
+
+    /// The SSRC of a channel's media, once announced or seen.
+    pub fn ssrc(&self, channel: ChannelId) -> Option<u32> {
+        self.channels.get(&channel)?.ssrc
+    }
+
+    /// When the last new packet of a channel came, from wherever.
+    pub fn last_media(&self, channel: ChannelId) -> Option<Instant> {
+        self.channels.get(&channel)?.reception.last_new()
+    }
+
+    /// When this parent last gave a sign of life for its channel: media (duplicates too), a notice, an SR.
+    pub fn last_from(&self, call: CallId) -> Option<Instant> {
+        self.parents.get(call)?.state.last_heard
+    }
+
+    /// When this child last reported. `None` is a child that never did; plain agents may not.
+    pub fn last_report(&self, call: CallId) -> Option<Instant> {
+        self.children.get(call)?.state.last_report
+    }
+
+    /// The loss in this child's last report, in 1/256.
+    pub fn reported_loss(&self, call: CallId) -> Option<u8> {
+        self.children.get(call)?.state.fraction_lost
+    }
+
+    /// What was counted on a channel since it was opened.
+    pub fn counters(&self, channel: ChannelId) -> Option<Counters> {
+        Some(self.channels.get(&channel)?.reception.counters())
+    }
+}
+
+/// The channel of this parent whose source this is.
+fn channel_of(
+    parents: &[Peer<Upstream>],
+    channels: &BoundedMap<ChannelId, Channel>,
+    ssrc: u32,
+) -> Option<ChannelId> {
+    let is_source = |id| channels.get(&id).is_some_and(|channel| channel.ssrc == Some(ssrc));
+    parents.iter().map(|parent| parent.channel).find(|&id| is_source(id))
+}
+
+/// The one value that all elements have.
+fn only<T: PartialEq>(mut elements: impl Iterator<Item = T>) -> Option<T> {
+    let first = elements.next()?;
+    elements.all(|element| element == first).then_some(first)
+}

@@ -1,0 +1,774 @@
+use super::*;
+use crate::effect::Effect;
+use crate::env::Seeded;
+use crate::rtp::header::{Header, PayloadType};
+use crate::rtp::rtcp::{self, Composer, Notice, ReportBlock};
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::BufMut;
+
+const CHANNEL: ChannelId = ChannelId(1);
+const OTHER: ChannelId = ChannelId(2);
+const SSRC: u32 = 0xaaaa;
+const MOTHER: CallId = CallId::placed(1);
+const FATHER: CallId = CallId::placed(2);
+const CHILD: CallId = CallId::received(1);
+
+fn at(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+fn addr(n: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, n], 5004))
+}
+
+fn rtp(ssrc: u32, sequence: u16) -> Bytes {
+    let header = Header { marker: false, payload_type: PayloadType::MP2T, sequence, timestamp: 0, ssrc };
+    [&header.to_bytes()[..], &[0x47; 188]].concat().into()
+}
+
+/// An SR without blocks; the `more` that follows it is already a packet.
+fn sr(ssrc: u32, ntp: u64, more: &[u8]) -> Bytes {
+    let mut out = vec![0x80, 200, 0, 6];
+    out.put_u32(ssrc);
+    out.put_u64(ntp);
+    out.put_bytes(0, 12);
+    out.put_slice(more);
+    out.into()
+}
+
+fn notice(ssrc: u32, hold: Hold) -> Bytes {
+    Composer::receiver_report(7, &[]).cname("p").notice(Notice { hold, ssrc, highest: 0 }).finish()
+}
+
+fn report(ssrcs: &[u32], fraction_lost: u8) -> Bytes {
+    let block = |&ssrc| ReportBlock { ssrc, fraction_lost, ..ReportBlock::default() };
+    let blocks: Vec<ReportBlock> = ssrcs.iter().map(block).collect();
+    Composer::receiver_report(8, &blocks).cname("c").finish()
+}
+
+fn goodbye(ssrc: u32) -> Bytes {
+    Composer::receiver_report(ssrc, &[]).goodbye().finish()
+}
+
+/// A relay, and what it did during the last call.
+struct Bench {
+    relay: Relay,
+    facts: Vec<Fact>,
+    sends: Vec<(SocketAddr, Bytes)>,
+}
+
+impl Bench {
+    fn new(limits: Limits) -> Self {
+        let config = Config { ssrc: 0x5e1f, cname: "me@here".into(), limits };
+        Bench { relay: Relay::new(config), facts: Vec::new(), sends: Vec::new() }
+    }
+
+    /// A viewer of `CHANNEL` with MOTHER at address 1, FATHER at 2, CHILD at 9.
+    fn viewer() -> Self {
+        let mut b = Bench::new(Limits::default());
+        b.relay.open(CHANNEL, Role::Viewer).unwrap();
+        b.add_parent(at(0), MOTHER, CHANNEL, addr(1), None).unwrap();
+        b.add_parent(at(0), FATHER, CHANNEL, addr(2), None).unwrap();
+        b.relay.add_child(CHILD, CHANNEL, addr(9)).unwrap();
+        b
+    }
+
+    /// Two channels from address 1, by MOTHER and FATHER.
+    fn two_channels() -> Self {
+        let mut b = Bench::new(Limits::default());
+        b.relay.open(CHANNEL, Role::Viewer).unwrap();
+        b.relay.open(OTHER, Role::Viewer).unwrap();
+        b.add_parent(at(0), MOTHER, CHANNEL, addr(1), None).unwrap();
+        b.add_parent(at(0), FATHER, OTHER, addr(1), None).unwrap();
+        b
+    }
+
+    fn add_parent(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        channel: ChannelId,
+        addr: SocketAddr,
+        ssrc: Option<u32>,
+    ) -> Result<(), RelayError> {
+        let mut fx = Effects::new();
+        let result = self.relay.add_parent(now, call, channel, addr, ssrc, &mut fx);
+        self.collect(fx);
+        result
+    }
+
+    fn collect(&mut self, mut fx: Effects<Fact>) {
+        self.facts.clear();
+        self.sends.clear();
+        for effect in fx.drain() {
+            match effect {
+                Effect::Fact(fact) => self.facts.push(fact),
+                Effect::Send { to, payload } => self.sends.push((to, payload)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn datagram(&mut self, ms: u64, from: u8, payload: Bytes) -> Result<(), DropReason> {
+        let mut fx = Effects::new();
+        let result = self.relay.handle_datagram(at(ms), addr(from), payload, &mut fx);
+        self.collect(fx);
+        result
+    }
+
+    fn push(&mut self, ms: u64, packet: Bytes) -> Result<(), RelayError> {
+        let mut fx = Effects::new();
+        let result = self.relay.push(at(ms), CHANNEL, packet, &mut fx);
+        self.collect(fx);
+        result
+    }
+
+    fn hold(&mut self, hold: Hold) {
+        let mut fx = Effects::new();
+        self.relay.hold(CHANNEL, hold, &mut fx);
+        self.collect(fx);
+    }
+
+    fn timeout(&mut self, now: Instant, entropy: &mut Seeded) {
+        let mut fx = Effects::new();
+        self.relay.handle_timeout(now, entropy, &mut fx);
+        self.collect(fx);
+    }
+
+    fn receivers(&self) -> Vec<SocketAddr> {
+        self.sends.iter().map(|(to, _)| *to).collect()
+    }
+}
+
+fn first(channel: ChannelId, call: CallId) -> Fact {
+    Fact::FirstPacket { channel, call }
+}
+
+// Media.
+
+#[test]
+fn a_new_packet_becomes_a_fact_with_the_buffer_that_came_in() {
+    let mut b = Bench::viewer();
+    let packet = rtp(SSRC, 1);
+    let place = packet.as_ptr();
+    assert_eq!(b.datagram(5, 1, packet.clone()), Ok(()));
+    assert_eq!(b.facts, [first(CHANNEL, MOTHER), Fact::Packet { channel: CHANNEL, payload: packet }]);
+    let Some(Fact::Packet { payload, .. }) = b.facts.pop() else { panic!() };
+    assert_eq!(payload.as_ptr(), place);
+    assert_eq!(b.relay.children(CHANNEL), [addr(9)]);
+    assert_eq!((b.relay.last_media(CHANNEL), b.relay.last_from(MOTHER)), (Some(at(5)), Some(at(5))));
+}
+
+#[test]
+fn of_two_parents_the_faster_one_counts_and_both_show_that_they_flow() {
+    let mut b = Bench::viewer();
+    assert_eq!(b.datagram(0, 1, rtp(SSRC, 1)), Ok(()));
+    assert_eq!(b.datagram(3, 2, rtp(SSRC, 1)), Err(DropReason::Duplicate));
+    assert_eq!(b.facts, [first(CHANNEL, FATHER)]);
+    assert_eq!(b.relay.last_from(FATHER), Some(at(3)));
+    assert_eq!(b.relay.last_media(CHANNEL), Some(at(0)));
+    assert_eq!(b.datagram(4, 2, rtp(SSRC, 2)), Ok(()));
+    assert_eq!(b.facts.len(), 1, "the first packet is told once");
+    assert_eq!(b.datagram(5, 1, rtp(SSRC, 2)), Err(DropReason::Duplicate));
+    assert_eq!(b.facts, []);
+    let sequence = b.relay.counters(CHANNEL).unwrap().sequence;
+    assert_eq!((sequence.received, sequence.duplicates, sequence.lost), (2, 2, 0));
+}
+
+#[test]
+fn a_parent_that_lags_behind_the_window_is_alive_but_does_not_flow() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 5000)).unwrap();
+    assert_eq!(b.datagram(1, 2, rtp(SSRC, 3900)), Err(DropReason::TooOld));
+    assert_eq!((b.facts.len(), b.relay.last_from(FATHER)), (0, Some(at(1))));
+    assert_eq!(b.datagram(2, 2, rtp(SSRC, 40_000)), Err(DropReason::SequenceJump));
+}
+
+#[test]
+fn media_of_strangers_of_children_and_of_former_parents_is_dropped() {
+    let mut b = Bench::viewer();
+    assert_eq!(b.datagram(0, 77, rtp(SSRC, 1)), Err(DropReason::UnknownSender));
+    assert_eq!(b.datagram(0, 9, rtp(SSRC, 1)), Err(DropReason::UnknownSender));
+    b.relay.remove_parent(MOTHER);
+    assert_eq!(b.datagram(0, 1, rtp(SSRC, 1)), Err(DropReason::UnknownSender));
+    let other_port = SocketAddr::from(([10, 0, 0, 2], 5005));
+    let mut fx = Effects::new();
+    let result = b.relay.handle_datagram(at(0), other_port, rtp(SSRC, 1), &mut fx);
+    assert_eq!(result, Err(DropReason::UnknownSender));
+    assert_eq!(b.relay.ssrc(CHANNEL), None);
+}
+
+#[test]
+fn what_is_neither_rtp_nor_rtcp_is_dropped() {
+    let mut b = Bench::viewer();
+    for noise in [&b""[..], &[0x80], &[0; 40], &[0x80, 72], &[0x80, 33, 0, 1], &[0x80, 201, 0, 9]] {
+        assert_eq!(b.datagram(0, 1, Bytes::copy_from_slice(noise)), Err(DropReason::NotRtp), "{noise:?}");
+    }
+}
+
+#[test]
+fn k8_a_datagram_above_the_limit_is_dropped() {
+    let mut b = Bench::viewer();
+    let mut packet = vec![0; 1501];
+    packet[..12].copy_from_slice(&rtp(SSRC, 1)[..12]);
+    assert_eq!(b.datagram(0, 1, Bytes::from(packet.clone())), Err(DropReason::TooLarge));
+    packet.pop();
+    assert_eq!(b.datagram(0, 1, packet.into()), Ok(()));
+}
+
+// Sources.
+
+#[test]
+fn channels_of_one_parent_are_told_apart_by_their_announced_sources() {
+    let mut b = Bench::new(Limits::default());
+    for (channel, call, ssrc) in [(CHANNEL, MOTHER, 11), (OTHER, FATHER, 22)] {
+        b.relay.open(channel, Role::Viewer).unwrap();
+        b.add_parent(at(0), call, channel, addr(1), Some(ssrc)).unwrap();
+    }
+    assert_eq!(b.datagram(0, 1, rtp(22, 1)), Ok(()));
+    assert_eq!(b.facts[0], first(OTHER, FATHER));
+    assert_eq!(b.datagram(0, 1, rtp(11, 1)), Ok(()));
+    assert_eq!(b.facts[0], first(CHANNEL, MOTHER));
+    // The same sequence number in both was no duplicate; and the parent's two calls live their own lives.
+    assert_eq!(b.datagram(9, 1, rtp(22, 2)), Ok(()));
+    assert_eq!((b.relay.last_from(MOTHER), b.relay.last_from(FATHER)), (Some(at(0)), Some(at(9))));
+}
+
+#[test]
+fn an_unknown_source_is_adopted_where_exactly_one_channel_of_the_parent_has_none() {
+    let mut b = Bench::two_channels();
+    assert_eq!(b.datagram(0, 1, rtp(11, 1)), Err(DropReason::UnknownSsrc));
+    b.add_parent(at(0), CallId::placed(3), OTHER, addr(3), Some(22)).unwrap();
+    assert_eq!(b.datagram(0, 1, rtp(11, 1)), Ok(()));
+    assert_eq!((b.relay.ssrc(CHANNEL), b.relay.ssrc(OTHER)), (Some(11), Some(22)));
+    assert_eq!(b.datagram(0, 1, rtp(33, 1)), Err(DropReason::UnknownSsrc));
+}
+
+#[test]
+fn an_encoder_that_starts_again_takes_over_with_two_packets_after_a_silence() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    assert_eq!(b.datagram(100, 1, rtp(0xbbbb, 7)), Err(DropReason::UnknownSsrc));
+    assert_eq!(b.datagram(150, 1, rtp(0xbbbb, 8)), Err(DropReason::UnknownSsrc), "too early");
+    assert_eq!(b.datagram(200, 1, rtp(0xbbbb, 9)), Err(DropReason::UnknownSsrc), "the first of two");
+    assert_eq!(b.datagram(201, 1, rtp(0xbbbb, 10)), Ok(()));
+    assert_eq!(b.relay.ssrc(CHANNEL), Some(0xbbbb));
+    // What is still under way of the old source, through the other parent, changes nothing.
+    assert_eq!(b.datagram(202, 2, rtp(SSRC, 2)), Err(DropReason::UnknownSsrc));
+    assert_eq!(b.datagram(203, 2, rtp(SSRC, 3)), Err(DropReason::UnknownSsrc));
+    assert_eq!(b.datagram(204, 1, rtp(0xbbbb, 11)), Ok(()));
+    let sequence = b.relay.counters(CHANNEL).unwrap().sequence;
+    assert_eq!((sequence.received, sequence.lost, sequence.restarts), (3, 0, 1));
+}
+
+#[test]
+fn a_source_that_is_heard_cannot_be_displaced() {
+    let mut b = Bench::viewer();
+    for n in 0..100u16 {
+        b.datagram(u64::from(n) * 10, 1, rtp(SSRC, n)).unwrap();
+        assert_eq!(b.datagram(u64::from(n) * 10, 2, rtp(0xbbbb, n)), Err(DropReason::UnknownSsrc));
+    }
+}
+
+#[test]
+fn after_a_goodbye_the_next_source_need_not_wait() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    assert_eq!(b.datagram(1, 1, goodbye(0x1111)), Err(DropReason::UnknownSsrc), "somebody else's");
+    assert_eq!(b.datagram(1, 1, goodbye(SSRC)), Ok(()));
+    assert_eq!(b.datagram(2, 1, rtp(0xbbbb, 7)), Err(DropReason::UnknownSsrc));
+    assert_eq!(b.datagram(3, 1, rtp(0xbbbb, 8)), Ok(()));
+    // The goodbye was the old source's only.
+    assert_eq!(b.datagram(4, 1, rtp(0xcccc, 1)), Err(DropReason::UnknownSsrc));
+    assert_eq!(b.datagram(5, 1, rtp(0xcccc, 2)), Err(DropReason::UnknownSsrc));
+}
+
+#[test]
+fn of_two_channels_the_silent_one_takes_the_new_source() {
+    let mut b = Bench::two_channels();
+    b.add_parent(at(0), CallId::placed(3), CHANNEL, addr(3), Some(11)).unwrap();
+    b.datagram(0, 1, rtp(11, 1)).unwrap();
+    b.datagram(0, 1, rtp(22, 1)).unwrap();
+    b.datagram(500, 1, rtp(22, 2)).unwrap();
+    assert_eq!(b.datagram(501, 1, rtp(12, 1)), Err(DropReason::UnknownSsrc));
+    assert_eq!(b.datagram(502, 1, rtp(12, 2)), Ok(()));
+    assert_eq!((b.relay.ssrc(CHANNEL), b.relay.ssrc(OTHER)), (Some(12), Some(22)));
+}
+
+#[test]
+fn an_announced_source_yields_to_the_one_that_is_heard() {
+    let mut b = Bench::viewer();
+    b.datagram(1000, 1, rtp(SSRC, 1)).unwrap();
+    b.add_parent(at(1100), CallId::placed(3), CHANNEL, addr(3), Some(0xbbbb)).unwrap();
+    assert_eq!(b.relay.ssrc(CHANNEL), Some(SSRC));
+    b.add_parent(at(1200), CallId::placed(4), CHANNEL, addr(4), Some(0xbbbb)).unwrap();
+    assert_eq!(b.relay.ssrc(CHANNEL), Some(0xbbbb));
+    assert_eq!(b.datagram(1200, 4, rtp(0xbbbb, 500)), Ok(()));
+}
+
+#[test]
+fn a_source_that_is_gone_has_to_confirm_itself_again() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    b.datagram(300, 1, rtp(0xbbbb, 7)).unwrap_err();
+    b.datagram(301, 1, rtp(0xbbbb, 8)).unwrap();
+    b.add_parent(at(600), CallId::placed(3), CHANNEL, addr(3), Some(SSRC)).unwrap();
+    assert_eq!(b.datagram(601, 1, rtp(0xbbbb, 8)), Err(DropReason::UnknownSsrc));
+    assert_eq!(b.datagram(602, 3, rtp(SSRC, 2)), Ok(()));
+}
+
+// Who is served.
+
+#[test]
+fn a_packet_never_goes_back_to_where_it_may_have_come_from() {
+    let mut b = Bench::viewer();
+    b.relay.add_child(CallId::received(2), CHANNEL, addr(1)).unwrap();
+    assert_eq!(b.relay.children(CHANNEL), [addr(9)]);
+    b.relay.remove_parent(MOTHER);
+    assert_eq!(b.relay.children(CHANNEL), [addr(1), addr(9)]);
+    b.add_parent(at(0), MOTHER, CHANNEL, addr(9), None).unwrap();
+    assert_eq!(b.relay.children(CHANNEL), [addr(1)]);
+}
+
+#[test]
+fn a_parent_on_one_channel_may_be_a_child_on_another() {
+    let mut b = Bench::viewer();
+    b.relay.open(OTHER, Role::Source).unwrap();
+    b.relay.add_child(CallId::received(2), OTHER, addr(1)).unwrap();
+    assert_eq!((b.relay.children(CHANNEL), b.relay.children(OTHER)), (&[addr(9)][..], &[addr(1)][..]));
+}
+
+#[test]
+fn two_calls_of_one_child_are_served_once_until_both_end() {
+    let mut b = Bench::viewer();
+    let again = CallId::received(2);
+    b.relay.add_child(again, CHANNEL, addr(9)).unwrap();
+    assert_eq!(b.relay.children(CHANNEL), [addr(9)]);
+    b.relay.remove_child(CHILD);
+    assert_eq!(b.relay.children(CHANNEL), [addr(9)]);
+    b.relay.remove_child(again);
+    assert_eq!(b.relay.children(CHANNEL), []);
+    b.relay.remove_child(again);
+}
+
+#[test]
+fn a_closed_channel_leaves_nothing_behind() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    b.relay.close(CHANNEL);
+    b.relay.close(CHANNEL);
+    assert_eq!(b.datagram(0, 1, rtp(SSRC, 2)), Err(DropReason::UnknownSender));
+    assert_eq!(b.datagram(0, 9, report(&[SSRC], 0)), Err(DropReason::UnknownSender));
+    assert_eq!((b.relay.deadline(), b.relay.counters(CHANNEL)), (None, None));
+    b.relay.open(CHANNEL, Role::Source).unwrap();
+    assert_eq!((b.relay.children(CHANNEL), b.relay.ssrc(CHANNEL)), (&[][..], None));
+    b.relay.add_child(CHILD, CHANNEL, addr(9)).unwrap();
+}
+
+#[test]
+fn a_callers_mistakes_are_returned_and_change_nothing() {
+    let mut b = Bench::viewer();
+    let unused = CallId::placed(50);
+    assert_eq!(b.relay.open(CHANNEL, Role::Source), Err(RelayError::ChannelInUse));
+    assert_eq!(b.relay.add_child(unused, OTHER, addr(5)), Err(RelayError::UnknownChannel));
+    assert_eq!(b.add_parent(at(0), unused, OTHER, addr(5), None), Err(RelayError::UnknownChannel));
+    assert_eq!(b.add_parent(at(0), MOTHER, CHANNEL, addr(5), None), Err(RelayError::CallInUse));
+    assert_eq!(b.add_parent(at(0), CHILD, CHANNEL, addr(5), None), Err(RelayError::CallInUse));
+    assert_eq!(b.relay.add_child(CHILD, CHANNEL, addr(5)), Err(RelayError::CallInUse));
+    assert_eq!(b.relay.add_child(MOTHER, CHANNEL, addr(5)), Err(RelayError::CallInUse));
+    b.relay.open(OTHER, Role::Source).unwrap();
+    assert_eq!(b.add_parent(at(0), unused, OTHER, addr(5), None), Err(RelayError::WrongRole));
+    assert_eq!(b.push(0, rtp(SSRC, 1)), Err(RelayError::WrongRole));
+    assert_eq!(b.relay.children(CHANNEL), [addr(9)]);
+}
+
+#[test]
+fn k8_every_table_has_its_limit() {
+    let mut b = Bench::new(Limits { channels: 1, parents: 2, children: 2, datagram: 1500 });
+    b.relay.open(CHANNEL, Role::Viewer).unwrap();
+    assert_eq!(b.relay.open(OTHER, Role::Viewer), Err(RelayError::Full("channels")));
+    for n in 0..2 {
+        b.add_parent(at(0), CallId::placed(n), CHANNEL, addr(1), None).unwrap();
+        b.relay.add_child(CallId::received(n), CHANNEL, addr(9)).unwrap();
+    }
+    let (parent, child) = (CallId::placed(2), CallId::received(2));
+    assert_eq!(b.add_parent(at(0), parent, CHANNEL, addr(3), Some(5)), Err(RelayError::Full("parents")),);
+    assert_eq!(b.relay.ssrc(CHANNEL), None, "a refused parent announces nothing");
+    assert_eq!(b.relay.add_child(child, CHANNEL, addr(3)), Err(RelayError::Full("children")));
+    b.relay.remove_parent(CallId::placed(0));
+    b.add_parent(at(0), parent, CHANNEL, addr(3), None).unwrap();
+}
+
+// The source.
+
+fn source() -> Bench {
+    let mut b = Bench::new(Limits::default());
+    b.relay.open(CHANNEL, Role::Source).unwrap();
+    b.relay.add_child(CHILD, CHANNEL, addr(9)).unwrap();
+    b
+}
+
+#[test]
+fn what_the_source_pushes_goes_out_unchanged() {
+    let mut b = source();
+    let packet = rtp(SSRC, 65_535);
+    assert_eq!(b.push(10, packet.clone()), Ok(()));
+    assert_eq!(b.facts, [Fact::Packet { channel: CHANNEL, payload: packet }]);
+    assert_eq!((b.relay.ssrc(CHANNEL), b.relay.last_media(CHANNEL)), (Some(SSRC), Some(at(10))));
+    assert_eq!(b.push(11, rtp(SSRC, 0)), Ok(()));
+    assert_eq!(b.push(11, rtp(SSRC, 0)), Err(RelayError::OutOfSequence));
+    assert_eq!(b.facts, []);
+}
+
+#[test]
+fn the_sources_own_encoder_may_change_its_ssrc_at_any_time() {
+    let mut b = source();
+    b.push(0, rtp(SSRC, 5)).unwrap();
+    b.push(0, rtp(0xbbbb, 5)).unwrap();
+    assert_eq!(b.relay.ssrc(CHANNEL), Some(0xbbbb));
+}
+
+#[test]
+fn the_source_pushes_rtp_only() {
+    let mut b = source();
+    let mut blocked_type = Vec::from(rtp(SSRC, 1));
+    blocked_type[1] = 72;
+    for wrong in [Bytes::new(), sr(SSRC, 1, &[]), blocked_type.into(), rtp(SSRC, 1).slice(..11)] {
+        assert_eq!(b.push(0, wrong), Err(RelayError::NotRtp));
+    }
+    let large = [&rtp(SSRC, 1)[..], &[0; 1400]].concat();
+    assert_eq!(b.push(0, large.into()), Err(RelayError::TooLarge));
+    let mut fx = Effects::new();
+    assert_eq!(b.relay.push(at(0), OTHER, rtp(SSRC, 1), &mut fx), Err(RelayError::UnknownChannel));
+}
+
+// Holds.
+
+#[test]
+fn a_hold_goes_to_every_child_and_is_heard_there() {
+    for hold in [Hold::Starved, Hold::Paused] {
+        let mut parent = source();
+        parent.relay.add_child(CallId::received(2), CHANNEL, addr(8)).unwrap();
+        parent.push(0, rtp(SSRC, 5)).unwrap();
+        parent.hold(hold);
+        assert_eq!(parent.receivers(), [addr(8), addr(9)]);
+
+        let mut child = Bench::viewer();
+        child.datagram(0, 1, rtp(SSRC, 5)).unwrap();
+        let (_, datagram) = parent.sends.pop().unwrap();
+        assert_eq!(child.datagram(77, 1, datagram), Ok(()));
+        assert_eq!(child.facts, [Fact::Held { channel: CHANNEL, call: MOTHER, hold }]);
+        assert_eq!(child.relay.last_from(MOTHER), Some(at(77)));
+        assert_eq!((child.relay.last_media(CHANNEL), child.relay.last_from(FATHER)), (Some(at(0)), None));
+        assert_eq!(child.sends, [], "a hold goes one hop");
+    }
+}
+
+#[test]
+fn a_hold_without_children_or_channel_says_nothing() {
+    let mut b = source();
+    b.relay.remove_child(CHILD);
+    b.hold(Hold::Starved);
+    assert_eq!(b.sends, []);
+    b.relay.close(CHANNEL);
+    b.hold(Hold::Starved);
+    assert_eq!(b.sends, []);
+}
+
+#[test]
+fn a_hold_of_a_parent_that_has_no_media_yet_is_for_the_calls_that_wait_for_some() {
+    let held = |channel, call| Fact::Held { channel, call, hold: Hold::Starved };
+    let mut b = Bench::two_channels();
+    b.datagram(0, 1, notice(0, Hold::Starved)).unwrap();
+    assert_eq!(b.facts, [held(CHANNEL, MOTHER), held(OTHER, FATHER)]);
+
+    b.add_parent(at(0), CallId::placed(3), CHANNEL, addr(3), Some(11)).unwrap();
+    b.datagram(1, 1, rtp(11, 1)).unwrap();
+    b.datagram(2, 1, notice(0, Hold::Starved)).unwrap();
+    assert_eq!(b.facts, [held(OTHER, FATHER)]);
+
+    b.datagram(3, 1, rtp(22, 1)).unwrap();
+    assert_eq!(b.datagram(4, 1, notice(0, Hold::Starved)), Err(DropReason::UnknownSsrc));
+    b.datagram(5, 1, notice(22, Hold::Starved)).unwrap();
+    assert_eq!(b.facts, [held(OTHER, FATHER)]);
+    assert_eq!(b.relay.last_from(MOTHER), Some(at(1)));
+}
+
+#[test]
+fn a_hold_about_an_unknown_source_is_for_the_only_channel_of_its_parent() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    assert_eq!(b.datagram(1, 1, notice(0xbbbb, Hold::Paused)), Ok(()));
+    assert_eq!(b.facts, [Fact::Held { channel: CHANNEL, call: MOTHER, hold: Hold::Paused }]);
+}
+
+#[test]
+fn only_parents_can_hold() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    assert_eq!(b.datagram(1, 77, notice(SSRC, Hold::Paused)), Err(DropReason::UnknownSender));
+    // A child's datagram counts as its report, for it starts with one, and as nothing else.
+    assert_eq!(b.datagram(1, 9, notice(SSRC, Hold::Paused)), Ok(()));
+    assert_eq!(b.facts, []);
+}
+
+// Reports.
+
+#[test]
+fn k11_receiver_reports_leave_at_once_and_then_every_second_give_or_take_a_tenth() {
+    let mut b = Bench::new(Limits::default());
+    b.relay.open(CHANNEL, Role::Viewer).unwrap();
+    for (call, n) in [(MOTHER, 1), (FATHER, 2)] {
+        b.add_parent(at(0), call, CHANNEL, addr(n), None).unwrap();
+        assert_eq!(b.receivers(), [addr(n)]);
+        let packets = rtcp::parse(&b.sends[0].1).unwrap();
+        assert!(matches!(packets.first(), Some(rtcp::Packet::ReceiverReport { ssrc: 0x5e1f, .. })));
+    }
+    let mut entropy = Seeded::new(3);
+    assert_eq!(b.relay.deadline(), Some(at(1000)));
+    let mut intervals = Vec::new();
+    for _ in 0..200 {
+        let due = b.relay.deadline().unwrap();
+        b.timeout(due, &mut entropy);
+        assert_eq!(b.receivers(), [addr(1), addr(2)]);
+        let next = b.relay.deadline().unwrap();
+        intervals.push(next.since(due).as_micros());
+    }
+    assert!(intervals.iter().all(|us| (900_000..=1_100_000).contains(us)));
+    assert!(intervals.iter().any(|us| *us < 950_000) && intervals.iter().any(|us| *us > 1_050_000));
+}
+
+#[test]
+fn k1_k12_an_early_wake_up_does_nothing_and_a_late_one_reports_once() {
+    let mut b = Bench::viewer();
+    let mut entropy = Seeded::new(3);
+    b.timeout(at(1000), &mut entropy);
+    let due = b.relay.deadline().unwrap();
+    b.timeout(due - Duration::from_micros(1), &mut entropy);
+    assert_eq!((b.sends.len(), b.relay.deadline()), (0, Some(due)));
+    b.timeout(at(60_000), &mut entropy);
+    assert_eq!(b.sends.len(), 2);
+    assert!(b.relay.deadline().unwrap() > at(60_000));
+}
+
+#[test]
+fn without_parents_there_is_nothing_to_wait_for() {
+    let mut b = Bench::viewer();
+    b.relay.remove_parent(MOTHER);
+    assert!(b.relay.deadline().is_some());
+    b.relay.remove_parent(FATHER);
+    assert_eq!(b.relay.deadline(), None);
+    b.timeout(at(5000), &mut Seeded::new(1));
+    assert_eq!(b.sends, []);
+}
+
+#[test]
+fn one_report_for_each_parent_address_tells_of_all_its_channels() {
+    let mut b = Bench::new(Limits::default());
+    for (channel, call, ssrc) in [(CHANNEL, MOTHER, 11), (OTHER, FATHER, 22)] {
+        b.relay.open(channel, Role::Viewer).unwrap();
+        b.add_parent(at(0), call, channel, addr(1), Some(ssrc)).unwrap();
+    }
+    b.add_parent(at(0), CallId::placed(3), OTHER, addr(2), None).unwrap();
+    for n in [1, 2, 4] {
+        b.datagram(0, 1, rtp(11, n)).unwrap();
+        b.datagram(0, 1, rtp(22, n / 2)).unwrap();
+    }
+    b.timeout(at(1010), &mut Seeded::new(1));
+    assert_eq!(b.receivers(), [addr(1), addr(2)]);
+    let blocks: Vec<Vec<(u32, u8, u32)>> = b
+        .sends
+        .iter()
+        .map(|(_, datagram)| {
+            let packets = rtcp::parse(datagram).unwrap();
+            let [
+                rtcp::Packet::ReceiverReport { ssrc: 0x5e1f, blocks },
+                rtcp::Packet::SourceDescription(sdes),
+            ] = packets.as_slice()
+            else {
+                panic!("{packets:?}")
+            };
+            assert_eq!(sdes.cnames().next(), Some((0x5e1f, &b"me@here"[..])));
+            blocks.iter().map(|block| (block.ssrc, block.fraction_lost, block.highest)).collect()
+        })
+        .collect();
+    assert_eq!(blocks, [vec![(11, 64, 4), (22, 0, 2)], vec![(22, 0, 2)]]);
+}
+
+#[test]
+fn more_channels_than_a_report_can_count_go_into_the_next_datagram() {
+    let mut b = Bench::new(Limits::default());
+    for n in 0..40u16 {
+        b.relay.open(ChannelId(n), Role::Viewer).unwrap();
+        let call = CallId::placed(n.into());
+        b.add_parent(at(0), call, ChannelId(n), addr(1), Some(n.into())).unwrap();
+        b.datagram(0, 1, rtp(n.into(), 5)).unwrap();
+    }
+    b.timeout(at(1000), &mut Seeded::new(1));
+    assert_eq!(b.receivers(), [addr(1), addr(1)]);
+    let mut parent = Bench::new(Limits::default());
+    for n in 0..40u16 {
+        parent.relay.open(ChannelId(n), Role::Viewer).unwrap();
+        parent.add_parent(at(0), CallId::placed(n.into()), ChannelId(n), addr(3), Some(n.into())).unwrap();
+        parent.relay.add_child(CallId::received(n.into()), ChannelId(n), addr(9)).unwrap();
+    }
+    for (_, datagram) in core::mem::take(&mut b.sends) {
+        parent.datagram(1000, 9, datagram).unwrap();
+    }
+    assert!((0..40).all(|n| parent.relay.last_report(CallId::received(n)) == Some(at(1000))));
+}
+
+#[test]
+fn a_childs_report_shows_that_it_lives_and_what_it_lacks() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    assert_eq!((b.relay.last_report(CHILD), b.relay.reported_loss(CHILD)), (None, None));
+    assert_eq!(b.datagram(500, 9, report(&[SSRC], 12)), Ok(()));
+    assert_eq!((b.relay.last_report(CHILD), b.relay.reported_loss(CHILD)), (Some(at(500)), Some(12)));
+    // An empty report is a sign of life too.
+    assert_eq!(b.datagram(600, 9, report(&[], 0)), Ok(()));
+    assert_eq!((b.relay.last_report(CHILD), b.relay.reported_loss(CHILD)), (Some(at(600)), Some(12)));
+    assert_eq!((b.facts.len(), b.sends.len()), (0, 0), "reports stay hop by hop");
+}
+
+#[test]
+fn a_report_about_one_channel_is_silent_about_another_of_the_same_child() {
+    let mut b = Bench::two_channels();
+    let third = ChannelId(3);
+    b.relay.open(third, Role::Viewer).unwrap();
+    b.add_parent(at(0), CallId::placed(3), CHANNEL, addr(3), Some(11)).unwrap();
+    b.datagram(0, 1, rtp(11, 1)).unwrap();
+    b.datagram(0, 1, rtp(22, 1)).unwrap();
+    let calls = [1, 2, 3].map(CallId::received);
+    for (call, channel) in calls.into_iter().zip([CHANNEL, OTHER, third]) {
+        b.relay.add_child(call, channel, addr(9)).unwrap();
+    }
+    b.datagram(10, 9, report(&[11], 3)).unwrap();
+    // The third channel has no source that the child could name.
+    assert_eq!(calls.map(|call| b.relay.last_report(call)), [Some(at(10)), None, Some(at(10))]);
+    assert_eq!(calls.map(|call| b.relay.reported_loss(call)), [Some(3), None, None]);
+    b.datagram(20, 9, report(&[99], 0)).unwrap();
+    assert_eq!(calls.map(|call| b.relay.last_report(call)), [Some(at(20)); 3]);
+}
+
+#[test]
+fn reports_of_strangers_and_of_mere_parents_are_dropped() {
+    let mut b = Bench::viewer();
+    assert_eq!(b.datagram(0, 77, report(&[SSRC], 0)), Err(DropReason::UnknownSender));
+    assert_eq!(b.datagram(0, 1, report(&[SSRC], 0)), Err(DropReason::UnknownSsrc));
+    assert_eq!(b.relay.last_from(MOTHER), None);
+}
+
+#[test]
+fn a_sender_report_of_the_source_goes_down_once_and_intact() {
+    let mut b = Bench::viewer();
+    b.relay.add_child(CallId::received(2), CHANNEL, addr(2)).unwrap();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    let datagram = sr(SSRC, 100 << 32, &[]);
+    assert_eq!(b.datagram(5, 1, datagram.clone()), Ok(()));
+    assert_eq!(b.sends, [(addr(9), datagram.clone())], "and not to address 2, which is a parent");
+    assert_eq!(b.relay.last_from(MOTHER), Some(at(5)));
+    // The same through the other parent, and an older one that went in a circle.
+    assert_eq!(b.datagram(6, 2, datagram), Ok(()));
+    assert_eq!((b.sends.len(), b.relay.last_from(FATHER)), (0, Some(at(6))));
+    assert_eq!(b.datagram(7, 2, sr(SSRC, 99 << 32, &[])), Ok(()));
+    assert_eq!(b.sends, []);
+    b.datagram(8, 2, sr(SSRC, 101 << 32, &[])).unwrap();
+    assert_eq!(b.sends.len(), 1);
+}
+
+#[test]
+fn a_sender_report_of_anybody_else_stays_here() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    assert_eq!(b.datagram(1, 1, sr(0xbbbb, 1, &[])), Err(DropReason::UnknownSsrc));
+    assert_eq!(b.datagram(1, 77, sr(SSRC, 1, &[])), Err(DropReason::UnknownSender));
+    // A child's counts as its report.
+    assert_eq!(b.datagram(1, 9, sr(SSRC, 1, &[])), Ok(()));
+    assert_eq!(b.sends, []);
+}
+
+#[test]
+fn a_sender_report_with_a_notice_stays_here() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    let paused = notice(SSRC, Hold::Paused);
+    assert_eq!(b.datagram(1, 1, sr(SSRC, 1, &paused)), Ok(()));
+    assert_eq!((b.facts.len(), b.sends.len()), (1, 0));
+}
+
+#[test]
+fn the_last_sender_report_comes_back_in_the_receiver_report() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    b.datagram(1000, 1, sr(SSRC, 0x1111_2222_3333_4444, &[])).unwrap();
+    b.timeout(at(1500), &mut Seeded::new(1));
+    let packets = rtcp::parse(&b.sends[0].1).unwrap();
+    let Some(rtcp::Packet::ReceiverReport { blocks, .. }) = packets.first() else { panic!() };
+    let block = blocks.iter().next().unwrap();
+    assert_eq!((block.last_sr, block.delay_since_last_sr), (0x2222_3333, 1 << 15));
+}
+
+#[test]
+fn the_sender_reports_of_a_new_source_start_anew() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    b.datagram(0, 1, sr(SSRC, 100 << 32, &[])).unwrap();
+    b.datagram(300, 1, rtp(0xbbbb, 7)).unwrap_err();
+    b.datagram(301, 1, rtp(0xbbbb, 8)).unwrap();
+    b.timeout(at(1000), &mut Seeded::new(1));
+    let (_, report) = b.sends[0].clone();
+    let packets = rtcp::parse(&report).unwrap();
+    let Some(rtcp::Packet::ReceiverReport { blocks, .. }) = packets.first() else { panic!() };
+    let block = blocks.iter().next().unwrap();
+    assert_eq!((block.ssrc, block.last_sr, block.delay_since_last_sr), (0xbbbb, 0, 0));
+    // Its clock may be behind the one of the old source.
+    b.datagram(1100, 1, sr(0xbbbb, 50 << 32, &[])).unwrap();
+    assert_eq!(b.receivers(), [addr(9)]);
+}
+
+// Anything.
+
+#[test]
+fn k7_k8_no_sequence_of_datagrams_breaks_the_relay() {
+    fn law(datagrams: Vec<(u8, u8, u16, Vec<u8>)>) -> bool {
+        let mut b = Bench::viewer();
+        b.relay.open(OTHER, Role::Viewer).unwrap();
+        b.add_parent(at(0), CallId::placed(3), OTHER, addr(1), None).unwrap();
+        b.relay.add_child(CallId::received(2), OTHER, addr(1)).unwrap();
+        for (ms, (from, shape, n, noise)) in (0..).step_by(40).zip(datagrams) {
+            let ssrc = u32::from(n % 4);
+            let mut bytes = Vec::from(match shape % 8 {
+                0..=2 => rtp(ssrc, n / 4),
+                3 => notice(ssrc, if n > 9 { Hold::Starved } else { Hold::Paused }),
+                4 => report(&[ssrc, 1], n as u8),
+                5 => sr(ssrc, u64::from(n) << 32, &noise),
+                6 => goodbye(ssrc),
+                _ => Bytes::new(),
+            });
+            bytes.extend_from_slice(&noise);
+            b.datagram(ms, from % 3 * 4 + 1, bytes.into()).ok();
+            let calls = 3;
+            if b.facts.len() > rtcp::MAX_PACKETS * calls || b.sends.len() > 2 {
+                return false;
+            }
+        }
+        b.relay.deadline() == Some(at(1000))
+    }
+    quickcheck::QuickCheck::new().tests(500).quickcheck(law as fn(Vec<(u8, u8, u16, Vec<u8>)>) -> bool);
+}
+
+#[test]
+fn every_truncation_of_a_control_packet_is_harmless() {
+    let whole = sr(SSRC, 1, &notice(SSRC, Hold::Paused));
+    for len in 0..=whole.len() {
+        let mut b = Bench::viewer();
+        b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+        let result = b.datagram(1, 1, whole.slice(..len));
+        // Cut between two packets it is a compound packet still.
+        let legal = [28, 36, 48, whole.len()].contains(&len);
+        assert_eq!(result.is_ok(), legal, "{len}: {result:?}");
+        assert_eq!(b.facts.len(), usize::from(len == whole.len()));
+    }
+}

@@ -1,0 +1,282 @@
+//! The server transactions of an agent: what the two server machines share, and the table that holds them.
+
+use super::{
+    Event, InviteServer, Key, NonInviteServer, Outbox, Path, Timers, invite_server, non_invite_server,
+};
+use crate::bounded::Full;
+use crate::sip::msg::Status;
+use crate::time::Instant;
+use alloc::collections::{BTreeMap, BTreeSet};
+use bytes::Bytes;
+
+/// What happens to a server transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The request came again.
+    Request,
+    /// An ACK came.
+    Ack,
+    /// The user sends a response from 101 to 199.
+    Provisional,
+    /// The user sends a response from 200 to 299.
+    Success,
+    /// The user sends a response from 300 to 699.
+    Failure,
+    /// A response could not be sent.
+    TransportError,
+    /// A timer fired.
+    Fired(Timer),
+}
+
+impl Input {
+    fn of_status(status: Status) -> Self {
+        match status.code() {
+            ..200 => Input::Provisional,
+            200..300 => Input::Success,
+            _ => Input::Failure,
+        }
+    }
+}
+
+/// The timers of the server machines, by the RFC's letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// The 200 ms after which an INVITE that the user has not answered gets a 100. The RFC gives it no letter.
+    Trying,
+    /// INVITE response retransmission, unreliable transports only.
+    G,
+    /// Wait time for the ACK.
+    H,
+    /// Wait time for ACK retransmissions.
+    I,
+    /// Wait time for non-INVITE request retransmissions.
+    J,
+    /// Wait time for accepted INVITE retransmissions (RFC 6026).
+    L,
+}
+
+/// What a server machine wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    None,
+    /// Send the response that the user has just given.
+    Send,
+    /// Send the last response again, if there was one.
+    SendAgain,
+    /// Send a 100 (Trying).
+    SendTrying,
+    /// Pass the ACK to the user.
+    PassAck,
+    /// Tell the user that a response could not be sent.
+    Failed,
+}
+
+#[derive(Debug)]
+enum Machine {
+    Invite(InviteServer),
+    NonInvite(NonInviteServer),
+}
+
+#[derive(Debug)]
+struct Entry<U> {
+    machine: Machine,
+    path: Path,
+    /// The last response.
+    response: Bytes,
+    user: U,
+    /// Under which time it stands in the order of deadlines.
+    filed: Option<Instant>,
+}
+
+impl<U> Entry<U> {
+    fn deadline(&self) -> Option<Instant> {
+        match &self.machine {
+            Machine::Invite(m) => m.deadline(),
+            Machine::NonInvite(m) => m.deadline(),
+        }
+    }
+
+    fn step(&mut self, now: Instant, input: Input, timers: &Timers) -> Action {
+        match &mut self.machine {
+            Machine::Invite(m) => m.step(now, input, timers),
+            Machine::NonInvite(m) => m.step(now, input, timers),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant, timers: &Timers) -> Action {
+        match &mut self.machine {
+            Machine::Invite(m) => m.handle_timeout(now, timers),
+            Machine::NonInvite(m) => m.handle_timeout(now, timers),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match &self.machine {
+            Machine::Invite(m) => m.state() == invite_server::State::Terminated,
+            Machine::NonInvite(m) => m.state() == non_invite_server::State::Terminated,
+        }
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It belongs to no transaction: the user may open one, or it is the ACK of a 2xx.
+    New,
+    /// It is an ACK that its transaction passes on (RFC 6026).
+    Pass,
+    /// The transaction dealt with it.
+    Absorbed,
+}
+
+/// The server transactions of an agent. `U` is what the user wants to be reminded of.
+#[derive(Debug)]
+pub struct Servers<U> {
+    entries: BTreeMap<Key, Entry<U>>,
+    deadlines: BTreeSet<(Instant, Key)>,
+    timers: Timers,
+    limit: usize,
+}
+
+impl<U: Copy> Servers<U> {
+    /// An empty table for at most `limit` transactions.
+    pub fn new(timers: Timers, limit: usize) -> Self {
+        Servers { entries: BTreeMap::new(), deadlines: BTreeSet::new(), timers, limit }
+    }
+
+    /// Transactions now.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether a further request has to be answered without state.
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= self.limit
+    }
+
+    /// When [`Servers::handle_timeout`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(at, _)| at)
+    }
+
+    /// What the user of this transaction wanted to be reminded of.
+    pub fn user(&self, key: &Key) -> Option<U> {
+        self.entries.get(key).map(|e| e.user)
+    }
+
+    /// A request or an ACK with this key.
+    pub fn on_request<C>(&mut self, now: Instant, key: &Key, is_ack: bool, out: &mut Outbox<C>) -> Verdict {
+        let Some(entry) = self.entries.get_mut(key) else { return Verdict::New };
+        let input = if is_ack { Input::Ack } else { Input::Request };
+        let action = entry.step(now, input, &self.timers);
+        Self::act(entry, action, out);
+        self.file(*key);
+        if action == Action::PassAck { Verdict::Pass } else { Verdict::Absorbed }
+    }
+
+    /// Begins a transaction. Its responses take this path. `trying` is the 100 that an INVITE gets when the user takes
+    /// its time; without it the transaction is a non-INVITE one.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        key: Key,
+        path: Path,
+        trying: Option<Bytes>,
+        user: U,
+    ) -> Result<(), Full> {
+        if self.is_full() {
+            return Err(Full);
+        }
+        let reliable = path.is_reliable();
+        let machine = match trying {
+            Some(_) => Machine::Invite(InviteServer::new(now, reliable, &self.timers)),
+            None => Machine::NonInvite(NonInviteServer::new(reliable)),
+        };
+        let response = trying.unwrap_or_default();
+        self.entries.insert(key, Entry { machine, path, response, user, filed: None });
+        self.file(key);
+        Ok(())
+    }
+
+    /// Sends a response. Too late, or unknown to the table, it is discarded.
+    pub fn respond<C>(
+        &mut self,
+        now: Instant,
+        key: &Key,
+        status: Status,
+        response: Bytes,
+        out: &mut Outbox<C>,
+    ) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let action = entry.step(now, Input::of_status(status), &self.timers);
+        if action == Action::Send {
+            entry.response = response;
+        }
+        Self::act(entry, action, out);
+        self.file(*key);
+    }
+
+    /// Sends the last response of an accepted INVITE once more: the user's 2xx that waits for its ACK.
+    pub fn repeat<C>(&mut self, now: Instant, key: &Key, out: &mut Outbox<C>) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let action = entry.step(now, Input::Success, &self.timers);
+        Self::act(entry, action, out);
+    }
+
+    /// Fires everything that is due.
+    pub fn handle_timeout<C>(&mut self, now: Instant, out: &mut Outbox<C>) {
+        while let Some(&(at, key)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
+            let Some(entry) = self.entries.get_mut(&key) else {
+                self.deadlines.remove(&(at, key));
+                continue;
+            };
+            let action = entry.handle_timeout(now, &self.timers);
+            Self::act(entry, action, out);
+            self.file(key);
+        }
+    }
+
+    fn act<C>(entry: &Entry<U>, action: Action, out: &mut Outbox<C>) {
+        match action {
+            // The 100 lies in the place of the last response from the beginning, so that a copy of the INVITE that
+            // comes before the 200 ms are over is answered as well.
+            Action::Send | Action::SendAgain | Action::SendTrying if !entry.response.is_empty() => {
+                out.push_back(Event::Send { path: entry.path, bytes: entry.response.clone(), client: None });
+            }
+            _ => {}
+        }
+    }
+
+    /// Puts a transaction into its place in the order of deadlines, or out of the table when it is over.
+    fn file(&mut self, key: Key) {
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        let deadline = entry.deadline();
+        if deadline != entry.filed {
+            if let Some(old) = entry.filed {
+                self.deadlines.remove(&(old, key));
+            }
+            entry.filed = deadline;
+            self.deadlines.extend(deadline.map(|at| (at, key)));
+        }
+        if entry.is_over() {
+            self.entries.remove(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn k8_a_transaction_is_small() {
+        // Beside its response, which is one allocation of the response's size.
+        assert!(size_of::<(Key, Entry<Option<crate::ids::CallId>>)>() <= 256);
+    }
+}

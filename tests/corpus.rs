@@ -1,0 +1,60 @@
+//! Every seed and every find of the fuzz targets, through the same functions that the fuzzer calls.
+
+use p2piptv::fuzzing;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Runs a target over its corpus, its regressions and further folders; and over each file cut short at every byte, and
+/// with every byte spoilt, as the first steps of a fuzzer would have it.
+fn replay(target: &str, run: fn(&[u8]), further: &[&str]) {
+    let corpus = files(&format!("fuzz/corpus/{target}"));
+    assert!(!corpus.is_empty(), "{target} has no seeds");
+    let regressions = files(&format!("fuzz/regressions/{target}"));
+    for file in corpus.into_iter().chain(regressions).chain(further.iter().flat_map(|folder| files(folder))) {
+        // Shown when the test fails.
+        println!("{}", file.display());
+        let mut bytes = fs::read(&file).unwrap();
+        run(&bytes);
+        // Long files would only repeat their middle.
+        const MOST: usize = 700;
+        for at in 0..bytes.len().min(MOST) {
+            run(&bytes[..at]);
+            bytes[at] ^= 0xff;
+            run(&bytes);
+            bytes[at] ^= 0xff;
+        }
+    }
+}
+
+macro_rules! targets {
+    ($($name:ident $(with $($folder:literal),*)?;)*) => {
+        $(#[test] fn $name() { replay(stringify!($name), fuzzing::$name, &[$($($folder),*)?]); })*
+
+        #[test]
+        fn every_corpus_has_a_target() {
+            const TARGETS: &[&str] = &[$(stringify!($name)),*];
+            for folder in files("fuzz/corpus").into_iter().chain(files("fuzz/regressions")) {
+                let name = folder.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+                assert!(TARGETS.contains(&name), "nothing replays {}", folder.display());
+            }
+        }
+    };
+}
+
+targets! {
+    reload_frame;
+    reload_message;
+    sip_message with "tests/data/sip/rfc4475", "tests/data/sip/rfc5118", "tests/data/sip/rfc5118-repaired";
+    sip_stream;
+    sdp;
+    iptv_body;
+    rtp;
+}

@@ -1,0 +1,640 @@
+//! The policy as a whole: many machines on one virtual clock, and the laws of the tree.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::std_instead_of_core, clippy::std_instead_of_alloc)]
+
+#[path = "iptv/harness.rs"]
+mod harness;
+
+use harness::{CHANNEL, SOURCE, World, ms};
+use p2piptv::env::{Entropy, Seeded};
+use p2piptv::ids::{CallId, ChannelId};
+use p2piptv::iptv::{
+    ByeReason, Child, Config, Context, Denial, EndReason, Event, Fact, Hold, InviteKind, Iptv, Order,
+    Profile, Progress, Provider, Refusal, Report,
+};
+use p2piptv::time::Instant;
+use std::collections::VecDeque;
+
+fn default(capacity: u16) -> Config {
+    Config::new(Profile::Default, capacity)
+}
+
+/// Viewers that join one after the other, `apart` from each other.
+fn grown(config: Config, viewers: usize, apart: u64) -> World {
+    let mut w = World::new(config, 7);
+    w.run(ms(1000));
+    for _ in 0..viewers {
+        w.join();
+        w.run(ms(apart));
+    }
+    w
+}
+
+#[test]
+fn p8_table_1_appears_with_capacity_two_and_six_joins() {
+    for profile in [Profile::Default, Profile::Paper] {
+        let w = grown(Config::new(profile, 2), 6, 2000);
+        let expected = [(1, 1, 0), (1, 2, 0), (2, 3, 1), (2, 4, 1), (2, 5, 2), (2, 6, 2)];
+        assert_eq!(w.table(), expected, "{profile:?}\n{}", w.tail(200));
+        assert!(w.starving(ms(100)).is_empty());
+    }
+}
+
+#[test]
+fn q18_fourteen_viewers_make_three_layers_with_relayers_that_report_through_control_dialogs() {
+    let mut w = grown(default(2), 14, 2000);
+    w.run(ms(5000));
+    let mut layers = [0; 5];
+    w.table().iter().for_each(|r| layers[usize::from(r.0)] += 1);
+    assert_eq!(layers, [0, 2, 4, 8, 0], "{}", w.tail(100));
+    let second: Vec<u32> = w.table().iter().filter(|r| r.0 == 2).map(|r| r.1).collect();
+    let working =
+        second.iter().filter(|p| w.registrations.contains(p) && w.alives.get(p).is_some_and(|&n| n >= 3));
+    assert!(working.count() >= 2);
+    assert!(w.starving(ms(100)).is_empty());
+}
+
+#[test]
+fn q6_only_the_two_orphans_of_a_killed_relayer_act() {
+    let mut w = grown(default(2), 14, 2000);
+    w.run(ms(8000));
+    let orphans: Vec<u32> = (1..15).filter(|&i| w.parent(i) == Some(1)).collect();
+    assert_eq!(orphans.len(), 2);
+    w.forget_counts();
+    w.kill(1);
+    let killed = w.now;
+    w.run(ms(1500));
+    let orphaned = w.event_times(|_, e| matches!(e, Event::Orphaned { .. }));
+    assert_eq!(orphaned.len(), 2);
+    assert!(orphaned.iter().all(|t| t.since(killed) <= ms(600)), "{orphaned:?}");
+    for id in 2..15 {
+        let calls = w.peers[id as usize].invites;
+        assert!(orphans.contains(&id) || calls == 0, "{id} placed {calls}\n{}", w.tail(150));
+        assert_eq!(w.peers[id as usize].fetches, 0, "repair needs no lookup");
+    }
+    assert!(w.starving(ms(100)).is_empty(), "{:?}\n{}", w.starving(ms(100)), w.tail(150));
+    w.run(ms(20_000));
+    let rescued: Vec<u32> = (2..15).filter(|&i| w.status(i).is_some_and(|s| s.rescue)).collect();
+    assert!(rescued.is_empty(), "{:?} {rescued:?} still sit in rescue slots\n{}", w.table(), w.tail(1500));
+    assert!(w.starving(ms(100)).is_empty());
+}
+
+#[test]
+fn p18_the_paper_notices_after_fifteen_seconds_and_looks_the_channel_up_again() {
+    let mut w = grown(Config::new(Profile::Paper, 2), 6, 2000);
+    w.forget_counts();
+    w.kill(1);
+    let killed = w.now;
+    w.run(ms(14_000));
+    assert!(w.event_times(|_, e| matches!(e, Event::Orphaned { .. })).is_empty(), "{}", w.tail(300));
+    w.run(ms(120_000));
+    let orphaned = w.event_times(|_, e| matches!(e, Event::Orphaned { .. }));
+    assert_eq!(orphaned.len(), 2, "{killed:?} {orphaned:?} {}", w.tail(400));
+    assert!(orphaned.iter().all(|t| (15_000..15_200).contains(&t.since(killed).as_millis())));
+    for id in [3, 4] {
+        assert!(w.peers[id].fetches > 0);
+    }
+    assert!(w.starving(ms(100)).is_empty(), "{:?} {:?}\n{}", w.starving(ms(100)), w.table(), w.tail(100));
+}
+
+/// A script of joins, deaths, departures and stalls, drawn from a seed; then peace. Everybody who lives plays again, soon,
+/// and nobody stays in a rescue slot. (The harness checks the other laws at every step.)
+fn survives(seed: u64) -> bool {
+    let mut dice = Seeded::new(seed);
+    let mut w = World::new(default(1 + dice.below(3) as u16), seed);
+    w.latency = ms(1 + dice.below(60));
+    w.run(ms(500));
+    for _ in 0..6 + dice.below(40) {
+        let n = w.peers.len() as u64;
+        let any = 1 + dice.below(n.max(2) - 1) as u32;
+        match dice.below(10) {
+            _ if n < 6 => {
+                w.join();
+            }
+            0 | 1 if w.peers[any as usize].alive => w.kill(any),
+            2 if w.peers[any as usize].alive => w.stop(any),
+            3 if w.peers[any as usize].alive => w.stall(any, ms(dice.below(6000))),
+            _ if n < 28 => {
+                w.join();
+            }
+            _ => {}
+        }
+        w.run(ms(dice.below(3000)));
+    }
+    w.run(ms(20_000));
+    let starving = w.starving(ms(500));
+    assert!(starving.is_empty(), "seed {seed}: {starving:?} starve\n{:?}\n{}", w.table(), w.tail(300));
+    w.run(ms(60_000));
+    let starving = w.starving(ms(500));
+    assert!(starving.is_empty(), "seed {seed}: {starving:?} starve later\n{:?}\n{}", w.table(), w.tail(300));
+    let rescued: Vec<u32> = w.viewers().filter(|&i| w.status(i).is_some_and(|s| s.rescue)).collect();
+    assert!(rescued.is_empty(), "seed {seed}: {rescued:?} stay rescued\n{:?}\n{}", w.table(), w.tail(300));
+    true
+}
+
+#[test]
+fn whoever_lives_plays_again_soon_after_the_last_blow() {
+    for seed in 0..24 {
+        survives(seed);
+    }
+}
+
+// ---- one machine, told facts by hand
+
+/// Media that comes when the test says so.
+#[derive(Default)]
+struct Told {
+    media: Option<Instant>,
+    from: Option<Instant>,
+    report: Option<Instant>,
+}
+
+impl Progress for Told {
+    fn last_media(&self, _: ChannelId) -> Option<Instant> {
+        self.media
+    }
+    fn last_from(&self, _: CallId) -> Option<Instant> {
+        self.from
+    }
+    fn last_report(&self, _: CallId) -> Option<Instant> {
+        self.report
+    }
+}
+
+/// One policy and its clock.
+struct Solo {
+    iptv: Iptv<u32>,
+    now: Instant,
+    told: Told,
+    entropy: Seeded,
+    calls: u32,
+}
+
+impl Solo {
+    fn new(config: Config) -> Self {
+        let now = Instant::from_millis(1000);
+        Solo {
+            iptv: Iptv::new(config, SOURCE),
+            now,
+            told: Told::default(),
+            entropy: Seeded::new(1),
+            calls: 0,
+        }
+    }
+
+    fn publisher(config: Config) -> Self {
+        let mut s = Solo::new(config);
+        s.act(|i, now, ctx| i.publish(now, CHANNEL, ctx).unwrap());
+        s
+    }
+
+    fn act(
+        &mut self,
+        act: impl FnOnce(&mut Iptv<u32>, Instant, &mut Context<'_, u32>),
+    ) -> VecDeque<Order<u32>> {
+        let mut orders = VecDeque::new();
+        let mut ctx = Context { entropy: &mut self.entropy, progress: &self.told, orders: &mut orders };
+        act(&mut self.iptv, self.now, &mut ctx);
+        orders
+    }
+
+    fn fact(&mut self, fact: Fact<u32>) -> VecDeque<Order<u32>> {
+        self.act(|i, now, ctx| i.on_fact(now, fact, ctx))
+    }
+
+    /// Wakes exactly at each deadline (K1, K2) until `time` has passed; hands out what was ordered.
+    fn pass(&mut self, time: u64) -> Vec<Order<u32>> {
+        let end = self.now + ms(time);
+        let mut all = Vec::new();
+        while let Some(d) = self.iptv.deadline().filter(|&d| d <= end) {
+            assert!(d > self.now, "K1: {d:?} at {:?}", self.now);
+            self.now = d;
+            all.extend(self.act(|i, now, ctx| i.handle_timeout(now, ctx)));
+            assert!(self.iptv.deadline().is_none_or(|next| next > d), "K2: no progress at {d:?}");
+        }
+        self.now = end;
+        all
+    }
+
+    fn invited(&mut self, peer: u32, urgent: bool) -> (CallId, VecDeque<Order<u32>>) {
+        let call = CallId::received(self.calls);
+        self.calls += 1;
+        (call, self.fact(Fact::Invited { channel: CHANNEL, call, peer, urgent, slots: Some(2) }))
+    }
+
+    fn reported(&mut self, call: CallId, report: Report<u32>) -> VecDeque<Order<u32>> {
+        self.fact(Fact::Reported { call, report })
+    }
+
+    /// A viewer that plays from `parent`, with the source and itself (as node 0) known.
+    fn viewer(config: Config, parent: u32) -> (Self, CallId) {
+        let mut s = Solo::new(config);
+        s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+        let providers = vec![Provider { peer: parent, depth: Some(0), free: Some(1) }];
+        let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers });
+        let call = placed(&orders, parent).expect("the provider is called");
+        s.fact(Fact::Answered { call, depth: Some(0), rescue: false });
+        s.hear();
+        s.fact(Fact::FirstPacket { channel: CHANNEL, call });
+        (s, call)
+    }
+
+    fn hear(&mut self) {
+        self.told.media = Some(self.now);
+        self.told.from = Some(self.now);
+    }
+}
+
+fn placed<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>, to: u32) -> Option<CallId> {
+    orders.into_iter().find_map(|o| match o {
+        Order::Invite { call, peer, .. } if *peer == to => Some(*call),
+        _ => None,
+    })
+}
+
+fn has(orders: &VecDeque<Order<u32>>, wanted: impl Fn(&Order<u32>) -> bool) -> bool {
+    orders.iter().any(wanted)
+}
+
+fn selected(orders: impl IntoIterator<Item = Order<u32>>) -> Vec<CallId> {
+    let calls = orders.into_iter().filter_map(|o| match o {
+        Order::Inform { call, report: Report::SelectedRelayer { .. } } => Some(call),
+        _ => None,
+    });
+    calls.collect()
+}
+
+#[test]
+fn q8_a_decline_elects_the_next_and_so_does_an_offer_without_an_answer() {
+    let mut s = Solo::publisher(default(3));
+    let (first, _) = s.invited(1, false);
+    let (second, _) = s.invited(2, false);
+    let (third, orders) = s.invited(3, false);
+    assert_eq!(selected(orders), [first]);
+    let orders = s.reported(first, Report::RelayerDeclined);
+    assert_eq!(selected(orders), [second]);
+    s.told.report = Some(s.now + ms(3100));
+    assert!(selected(s.pass(2999)).is_empty());
+    assert_eq!(selected(s.pass(1)), [third]);
+    // The one that declined rests.
+    s.reported(third, Report::RelayerDeclined);
+    s.told.report = Some(s.now + ms(40_000));
+    assert!(selected(s.pass(20_000)).is_empty());
+    assert_eq!(selected(s.pass(8_000)), [first]);
+}
+
+#[test]
+fn q1_full_means_503_while_an_offer_is_pending_and_302_when_a_relayer_is_ready() {
+    let mut s = Solo::publisher(default(1));
+    let (first, _) = s.invited(1, false);
+    let (_, orders) = s.invited(2, false);
+    assert!(has(&orders, |o| matches!(
+        o,
+        Order::Refuse { denial: Denial::Busy { retry_after }, .. } if *retry_after >= ms(1000)
+    )));
+    s.reported(first, Report::RelayerAccepted { free: 1 });
+    let (call, orders) = s.invited(2, false);
+    let free = Some(1);
+    let providers = vec![Provider { peer: 1, depth: Some(1), free }];
+    assert!(orders.contains(&Order::Redirect { call, providers }));
+    // The slot is promised: the next newcomer is not sent after the first.
+    let (_, orders) = s.invited(3, false);
+    assert!(has(&orders, |o| matches!(o, Order::Refuse { denial: Denial::Busy { .. }, .. })));
+}
+
+#[test]
+fn q1_the_rescue_slot_is_for_orphans_and_the_first_ordinary_slot_that_frees_is_theirs() {
+    let mut s = Solo::publisher(default(1));
+    let (first, _) = s.invited(1, false);
+    let (orphan, orders) = s.invited(2, true);
+    assert!(orders.contains(&Order::Accept { call: orphan, depth: 0, rescue: true, free: 0 }));
+    let (_, orders) = s.invited(3, true);
+    assert!(has(&orders, |o| matches!(o, Order::Refuse { .. })));
+    let orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Normal });
+    assert!(has(&orders, |o| matches!(
+        o,
+        Order::Inform { call, report: Report::TreePosition { rescue: false, .. } } if *call == orphan
+    )));
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (1, 0));
+}
+
+#[test]
+fn q1_no_more_than_two_redirects_are_followed_and_then_the_source_decides() {
+    let mut s = Solo::new(default(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let at = |peer, depth| Provider { peer, depth: Some(depth), free: Some(1) };
+    let mut orders = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![at(9, 0), at(20, 1)] });
+    for next in 21..23 {
+        let call = placed(&orders, next - 1).expect("the redirect is followed");
+        let refusal = Refusal::Redirected(vec![at(next, 1)]);
+        orders = s.fact(Fact::Refused { call, refusal });
+    }
+    let call = placed(&orders, 22).unwrap();
+    let orders = s.fact(Fact::Refused { call, refusal: Refusal::Redirected(vec![at(23, 1)]) });
+    assert_eq!(placed(&orders, 23), None);
+    assert!(placed(&orders, 9).is_some());
+}
+
+#[test]
+fn q2_the_next_provider_is_asked_after_the_hedge_and_the_loser_is_cancelled() {
+    let mut s = Solo::new(default(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let at = |peer, free| Provider { peer, depth: Some(1), free: Some(free) };
+    let source = Provider { peer: 9, depth: Some(0), free: Some(0) };
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![source, at(4, 1)] });
+    let first = placed(&orders, 4).unwrap();
+    assert_eq!(placed(&s.pass(199), 9), None);
+    let second = placed(&s.pass(1), 9).unwrap();
+    let orders = s.fact(Fact::Answered { call: second, depth: Some(0), rescue: false });
+    assert!(orders.contains(&Order::Cancel { call: first }));
+    // The loser had answered already.
+    let orders = s.fact(Fact::Answered { call: first, depth: Some(1), rescue: false });
+    assert_eq!(orders, [Order::Bye { call: first, reason: ByeReason::Normal }]);
+}
+
+#[test]
+fn q11_silence_repairs_after_400_ms_hold_after_two_seconds_and_a_pause_never() {
+    let orphaned =
+        |orders: &[Order<u32>]| orders.iter().any(|o| matches!(o, Order::Event(Event::Orphaned { .. })));
+    let (mut s, _) = Solo::viewer(default(2), 9);
+    assert!(!orphaned(&s.pass(399)));
+    assert!(orphaned(&s.pass(1)));
+
+    for (hold, limit) in [(Hold::Starved, Some(2000)), (Hold::Paused, None)] {
+        let (mut s, call) = Solo::viewer(default(2), 9);
+        let mut waited = 0;
+        while waited < 60_000 {
+            s.told.from = Some(s.now);
+            s.fact(Fact::Held { call, hold });
+            if orphaned(&s.pass(200)) {
+                break;
+            }
+            waited += 200;
+        }
+        match limit {
+            Some(limit) => assert!((limit - 200..=limit).contains(&waited), "{hold:?}: {waited}"),
+            None => assert_eq!(waited, 60_000),
+        }
+    }
+}
+
+#[test]
+fn a_parent_that_was_only_slow_is_kept_when_it_comes_back_before_another_answers() {
+    let (mut s, call) = Solo::viewer(default(2), 9);
+    s.pass(500);
+    s.now += ms(1);
+    s.hear();
+    let orders = s.pass(400);
+    assert!(orders.iter().any(|o| matches!(o, Order::Event(Event::Reparented { parent: 9, .. }))));
+    assert!(!orders.contains(&Order::Bye { call, reason: ByeReason::Normal }));
+}
+
+#[test]
+fn k6_who_was_asleep_himself_declares_nobody_dead() {
+    let (mut s, _) = Solo::viewer(default(2), 9);
+    s.now += ms(30_000);
+    let orders = s.act(|i, now, ctx| i.handle_timeout(now, ctx));
+    assert!(orders.is_empty(), "{orders:?}");
+    s.now += ms(50);
+    s.hear();
+    assert!(s.pass(399).is_empty());
+}
+
+#[test]
+fn q6_a_path_through_myself_is_a_cycle_and_that_parent_is_left_at_once() {
+    let (mut s, call) = Solo::viewer(default(2), 9);
+    let backups = vec![Provider { peer: 5, depth: Some(1), free: None }];
+    let place = |path, backups| Report::TreePosition { depth: 2, path, rescue: false, backups };
+    s.reported(call, place(vec![7, 9], backups));
+    let orders = s.reported(call, place(vec![7, SOURCE, 9], vec![]));
+    assert!(orders.contains(&Order::Bye { call, reason: ByeReason::Normal }));
+    assert!(has(&orders, |o| matches!(o, Order::Invite { peer: 5, kind: InviteKind::Urgent, .. })));
+}
+
+#[test]
+fn q6_whoever_stands_above_me_is_refused_with_a_loop() {
+    let (mut s, call) = Solo::viewer(default(2), 9);
+    let path = vec![7, 8, 9];
+    s.reported(call, Report::TreePosition { depth: 3, path, rescue: false, backups: vec![] });
+    for peer in [7, 8, 9, SOURCE] {
+        let (call, orders) = s.invited(peer, true);
+        assert!(orders.contains(&Order::Refuse { call, denial: Denial::Loop }), "{peer}");
+    }
+}
+
+#[test]
+fn q6_a_starving_relayer_says_hold_and_a_pausing_source_says_paused() {
+    let (mut s, _) = Solo::viewer(default(2), 9);
+    let (_, orders) = s.invited(3, true);
+    assert!(has(&orders, |o| matches!(o, Order::Accept { rescue: true, .. })));
+    assert!(s.pass(399).contains(&Order::Hold { channel: CHANNEL, hold: Hold::Starved }));
+    let mut s = Solo::publisher(default(2));
+    s.invited(3, false);
+    s.told.media = Some(s.now);
+    let orders = s.pass(1000);
+    let paused = Order::Hold { channel: CHANNEL, hold: Hold::Paused };
+    assert_eq!(orders.iter().filter(|o| **o == paused).count(), 5);
+}
+
+#[test]
+fn p16_full_capacity_is_reported_when_the_last_slot_is_taken_and_updates_are_coalesced() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let orders = s.reported(parent, Report::SelectedRelayer { register: true });
+    assert!(orders.contains(&Order::Inform { call: parent, report: Report::RelayerAccepted { free: 2 } }));
+    assert!(has(&orders, |o| matches!(o, Order::Register { free: 2, .. })));
+    let (_, orders) = s.invited(3, false);
+    let child = |peer| Child { peer, slots: Some(2), rescue: false };
+    assert!(!has(&orders, |o| matches!(o, Order::Inform { report: Report::ChildUpdate { .. }, .. })));
+    let (second, orders) = s.invited(4, false);
+    let report = Report::FullCapacity { children: vec![child(3), child(4)] };
+    assert!(orders.contains(&Order::Inform { call: parent, report }));
+    s.hear();
+    s.now += ms(1);
+    let orders = s.fact(Fact::Ended { call: second, reason: ByeReason::Normal });
+    assert!(!has(&orders, |o| matches!(o, Order::Inform { report: Report::ChildUpdate { .. }, .. })));
+    let mut update = Vec::new();
+    for _ in 0..10 {
+        s.hear();
+        update.extend(s.pass(100));
+    }
+    let report = Report::ChildUpdate { children: vec![child(3)], free: Some(1) };
+    assert_eq!(
+        update.iter().filter(|o| **o == Order::Inform { call: parent, report: report.clone() }).count(),
+        1
+    );
+}
+
+#[test]
+fn q3_the_record_is_stored_again_when_free_slots_cross_zero_at_a_bounded_rate() {
+    let mut s = Solo::publisher(default(1));
+    let mut stored = Vec::new();
+    for _ in 0..20 {
+        let (call, orders) = s.invited(1, false);
+        stored.extend(orders);
+        stored.extend(s.pass(100));
+        stored.extend(s.fact(Fact::Ended { call, reason: ByeReason::Normal }));
+        stored.extend(s.pass(400));
+    }
+    let count = stored.iter().filter(|o| matches!(o, Order::Register { .. })).count();
+    assert!(count <= 2, "{count} stores in ten seconds");
+}
+
+#[test]
+fn p9_channels_share_the_slots_of_one_uplink() {
+    let other = ChannelId(200);
+    let mut s = Solo::publisher(default(2));
+    s.act(|i, now, ctx| i.publish(now, other, ctx).unwrap());
+    let (first, _) = s.invited(1, false);
+    let call = CallId::received(50);
+    let orders = s.fact(Fact::Invited { channel: other, call, peer: 2, urgent: false, slots: Some(2) });
+    // The other channel is full as well now, and elects.
+    assert_eq!(selected(orders), [first, call]);
+    assert_eq!(s.iptv.free_slots(), 0);
+    let (_, orders) = s.invited(3, false);
+    assert!(has(&orders, |o| matches!(o, Order::Refuse { denial: Denial::Busy { .. }, .. })));
+    s.act(|i, now, ctx| i.stop(now, other, ctx).unwrap());
+    assert_eq!(s.iptv.free_slots(), 1);
+}
+
+#[test]
+fn the_end_of_the_channel_reaches_every_viewer_and_leaves_nothing_behind() {
+    let mut w = grown(default(2), 6, 2000);
+    w.command(SOURCE, |i, now, ctx| i.end(now, CHANNEL, ctx).unwrap());
+    w.run(ms(500));
+    let ended = w.event_times(|_, e| matches!(e, Event::Ended { reason: EndReason::EndOfChannel, .. })).len();
+    assert_eq!(ended, 6);
+    for p in &w.peers {
+        assert_eq!(p.iptv.channels().count(), 0);
+        assert_eq!(p.iptv.deadline(), None);
+        assert_eq!(p.iptv.free_slots(), 2);
+    }
+}
+
+#[test]
+fn a_relayer_that_stops_by_plan_is_replaced_before_a_repair_timer_could_run() {
+    let mut w = grown(default(2), 6, 2000);
+    w.forget_counts();
+    let at = w.now;
+    w.stop(1);
+    w.run(ms(300));
+    assert!(w.status(1).is_none());
+    let back = w.event_times(|id, e| (id == 3 || id == 4) && matches!(e, Event::Reparented { .. }));
+    assert_eq!(back.len(), 2, "{}", w.tail(60));
+    assert!(back.iter().all(|t| t.since(at) <= ms(200)));
+}
+
+#[test]
+fn q2_with_half_of_the_records_stale_a_picture_starts_within_a_second() {
+    let mut w = grown(default(2), 14, 1500);
+    w.run(ms(5000));
+    for id in [3, 5, 7] {
+        w.kill(id);
+    }
+    w.run(ms(10_000));
+    let id = w.join();
+    w.run(ms(1000));
+    let playing = w.event_times(|i, e| i == id && matches!(e, Event::Playing { .. }));
+    assert_eq!(playing.len(), 1, "{}", w.tail(60));
+}
+
+#[test]
+fn a_pause_of_the_source_leaves_the_tree_as_it_is() {
+    let mut w = grown(default(2), 6, 2000);
+    let before = w.table();
+    w.forget_counts();
+    w.paused = true;
+    w.run(ms(30_000));
+    assert_eq!(w.table(), before);
+    assert!(w.event_times(|_, e| matches!(e, Event::Orphaned { .. })).is_empty(), "{}", w.tail(100));
+    w.paused = false;
+    w.run(ms(200));
+    assert!(w.starving(ms(150)).is_empty());
+}
+
+#[test]
+fn whoever_swallows_an_offer_is_passed_over() {
+    let mut w = World::new(default(2), 3);
+    w.run(ms(1000));
+    let first = w.join();
+    w.swallow_reports(first);
+    w.run(ms(1000));
+    let second = w.join();
+    w.run(ms(4000));
+    let ready = w.event_times(|_, e| matches!(e, Event::RelayerReady { relayer, .. } if *relayer == second));
+    assert_eq!(ready.len(), 1, "{}", w.tail(60));
+}
+
+/// Facts that make no sense, from anybody, in any order: never a panic, never a deadline in the past, everything bounded.
+fn shrugs(seed: u64) -> bool {
+    let mut dice = Seeded::new(seed);
+    let mut config = default(3);
+    config.limits.rows = 40;
+    config.limits.controls = 4;
+    let mut s = if dice.below(2) == 0 { Solo::publisher(config) } else { Solo::viewer(config, 9).0 };
+    for _ in 0..400 {
+        let peer = dice.below(12) as u32;
+        let n = dice.below(12) as u32;
+        let call = if dice.below(2) == 0 { CallId::placed(n) } else { CallId::received(n) };
+        let channel = if dice.below(8) == 0 { ChannelId(7) } else { CHANNEL };
+        let mut peers = |n: u64| (0..n).map(|_| dice.below(500) as u32).collect::<Vec<_>>();
+        let many = peers(300);
+        let children: Vec<_> =
+            many.iter().map(|&peer| Child { peer: peer % 60, slots: None, rescue: false }).collect();
+        let providers: Vec<_> = many
+            .iter()
+            .map(|&peer| Provider { peer: peer % 20, depth: Some(peer as u8), free: None })
+            .collect();
+        let fact = match dice.below(19) {
+            0 => Fact::Fetched { channel, providers },
+            1 => Fact::FetchFailed { channel },
+            2 => Fact::Registered { channel, ok: dice.below(2) == 0 },
+            3 | 4 => Fact::Invited {
+                channel,
+                call: CallId::received(n),
+                peer,
+                urgent: dice.below(2) == 0,
+                slots: Some(9),
+            },
+            5 => Fact::ControlInvited { channel, call: CallId::received(20 + n), peer },
+            6 => Fact::Answered { call, depth: Some(n as u8), rescue: dice.below(2) == 0 },
+            7 => Fact::Refused { call, refusal: Refusal::Redirected(providers) },
+            8 => Fact::Refused { call, refusal: Refusal::Busy { retry_after: Some(ms(1 << 40)) } },
+            9 => Fact::Ended { call, reason: ByeReason::Lost },
+            10 => Fact::Reported { call, report: Report::FullCapacity { children } },
+            11 => Fact::Reported { call, report: Report::ChildUpdate { children, free: Some(u16::MAX) } },
+            12 => Fact::Reported { call, report: Report::RelayerAccepted { free: u16::MAX } },
+            13 => Fact::Reported { call, report: Report::SelectedRelayer { register: true } },
+            14 => {
+                let path = many.into_iter().take(n as usize * 9).collect();
+                let rescue = dice.below(2) == 0;
+                Fact::Reported {
+                    call,
+                    report: Report::TreePosition { depth: 3, path, rescue, backups: providers },
+                }
+            }
+            15 => Fact::ReportFailed { call },
+            16 => Fact::FirstPacket { channel, call },
+            17 => Fact::Held { call, hold: if n < 6 { Hold::Paused } else { Hold::Starved } },
+            _ => Fact::RoundTrip { call, rtt: ms(1 << 50) },
+        };
+        s.now += ms(dice.below(300));
+        let before = s.now;
+        let orders = s.fact(fact);
+        assert!(orders.len() < 100, "{} orders for one fact", orders.len());
+        assert!(s.iptv.deadline().is_none_or(|d| d > before));
+        assert!(s.iptv.table(CHANNEL).len() <= 40, "K8");
+        if let Some(status) = s.iptv.status(CHANNEL) {
+            assert!(status.children.0 <= 3 && status.children.1 <= 1);
+            assert!(status.path.len() <= 64 && !status.path.contains(&SOURCE));
+        }
+        if dice.below(4) == 0 {
+            s.pass(dice.below(5000));
+        }
+    }
+    true
+}
+
+#[test]
+fn k3_k7_k8_hostile_facts_are_bounded_and_harmless() {
+    quickcheck::QuickCheck::new().tests(60).quickcheck(shrugs as fn(u64) -> bool);
+}

@@ -1,0 +1,192 @@
+//! The promises of the system (P1 to P19), kept by real nodes on a simulated network.
+
+mod world;
+
+use p2piptv::ids::{NodeId, ResourceId};
+use p2piptv::iptv::Profile;
+use p2piptv::node::{EndReason, Event};
+use p2piptv::sim::{Conditions, Death};
+use p2piptv::time::Duration;
+use world::{Setup, World, name};
+
+const TABLE_1: [&str; 6] = ["1: 1 < source", "1: 2 < source", "2: 3 < 1", "2: 4 < 1", "2: 5 < 2", "2: 6 < 2"];
+
+#[test]
+fn p8_the_table_of_the_paper_appears_with_capacity_two_and_six_viewers() {
+    for profile in [Profile::Default, Profile::Paper] {
+        let mut world = World::new(Setup { profile, ..Setup::default() });
+        world.seat(6);
+        world.run(8);
+        assert_eq!(world.table(), TABLE_1, "{profile:?}\n{}", world.trace());
+        assert!(world.viewers.iter().all(|&v| world.is_playing(v)), "{profile:?}");
+    }
+}
+
+#[test]
+fn p18_the_tree_repairs_itself_when_peer_1_is_killed_without_a_word() {
+    let mut world = World::new(Setup::default());
+    world.seat(6);
+    world.run(3);
+    let (one, killed_at) = (world.viewers[0], world.net.now());
+    world.kill(one);
+    world.run(10);
+    assert!(world.viewers.iter().all(|&v| world.is_playing(v)), "{}", world.trace());
+    // Only the children of the dead act: 3 and 4.
+    let acted: Vec<usize> = (0..world.viewers.len())
+        .filter(|&i| {
+            world.since(killed_at, world.viewers[i].node).any(|e| matches!(e, Event::Orphaned { .. }))
+        })
+        .map(|i| i + 2)
+        .collect();
+    assert_eq!(acted, [3, 4], "{}", world.trace());
+    for &viewer in &world.viewers {
+        let gap = world.net.played(viewer.node, viewer.channel).unwrap().longest_gap;
+        assert!(gap <= Duration::from_millis(700), "{} was silent for {gap:?}", viewer.node);
+    }
+    let gone = world.table().iter().all(|row| !row.ends_with("< 1") && !row.contains(": 1 <"));
+    assert!(gone, "{}", world.trace());
+}
+
+#[test]
+fn q18_with_fourteen_viewers_relayers_of_layer_two_report_to_the_source() {
+    let mut world = World::new(Setup::default());
+    world.seat(14);
+    world.run(5);
+    assert!(world.viewers.iter().all(|&v| world.is_playing(v)), "{}", world.trace());
+    let deep = world.table().iter().filter(|row| row.starts_with("3: ")).count();
+    assert_eq!(deep, 8, "{}", world.trace());
+    let source = world.net.machine(world.source).unwrap();
+    let relayers = source.table(world.channel).iter().filter(|r| r.relayer && r.depth == Some(2)).count();
+    assert!(relayers >= 2, "{}", world.trace());
+}
+
+#[test]
+fn p18_the_papers_own_recovery_takes_its_time_and_works() {
+    let mut world = World::new(Setup { profile: Profile::Paper, ..Setup::default() });
+    world.seat(6);
+    world.run(3);
+    let one = world.viewers[0];
+    world.kill(one);
+    world.run(10);
+    assert!(world.viewers.iter().any(|&v| !world.is_playing(v)), "the paper's orphans wait for 15 s");
+    world.run(50);
+    assert!(world.viewers.iter().all(|&v| world.is_playing(v)), "{}", world.trace());
+}
+
+#[test]
+fn a_viewer_that_leaves_hands_its_children_over_and_its_record_is_gone() {
+    let mut world = World::new(Setup::default());
+    world.seat(6);
+    world.run(3);
+    let one = world.viewers.remove(0);
+    let left_at = world.net.now();
+    world.net.command(one.node, |n, now| n.leave(now));
+    assert!(world.until(10, |w| w.told(one.node, |e| *e == Event::Left)), "{}", world.trace());
+    world.run(5);
+    assert!(world.viewers.iter().all(|&v| world.is_playing(v)), "{}", world.trace());
+    for &viewer in &world.viewers {
+        let gap = world.net.played(viewer.node, viewer.channel).unwrap().longest_gap;
+        assert!(gap <= Duration::from_millis(200), "{} was silent for {gap:?}", viewer.node);
+    }
+    assert!(world.since(left_at, world.source).any(|e| matches!(e, Event::ChildLeft { .. })));
+    let asker = world.add_node("asker");
+    world.net.command(asker, |n, now| n.providers(now, &name("100"))).unwrap().unwrap();
+    assert!(world.until(10, |w| w.told(asker, |e| matches!(e, Event::Providers { .. }))));
+    let gone = world.told(asker, |e| match e {
+        Event::Providers { providers, .. } => {
+            providers.iter().any(|p| p.is_source) && !providers.iter().any(|p| p.contact.contains("sip:1@"))
+        }
+        _ => false,
+    });
+    assert!(gone, "{}", world.trace());
+}
+
+#[test]
+fn the_end_of_the_channel_reaches_every_viewer() {
+    let mut world = World::new(Setup::default());
+    world.seat(6);
+    world.send(false);
+    let channel = world.channel;
+    world.net.command(world.source, |n, now| n.stop(now, channel)).unwrap().unwrap();
+    world.run(3);
+    for viewer in world.viewers.clone() {
+        let told = world.told(viewer.node, |e| {
+            *e == Event::Ended { channel: viewer.channel, reason: EndReason::EndOfChannel }
+        });
+        assert!(told, "{} was not told\n{}", viewer.node, world.trace());
+    }
+}
+
+#[test]
+fn q11_an_encoder_that_pauses_two_seconds_makes_nobody_change_its_parent() {
+    let mut world = World::new(Setup::default());
+    world.seat(6);
+    let before = world.net.now();
+    world.send(false);
+    world.run(2);
+    world.send(true);
+    world.run(2);
+    assert!(world.viewers.iter().all(|&v| world.is_playing(v)));
+    for &viewer in &world.viewers {
+        assert!(
+            !world.since(before, viewer.node).any(|e| matches!(e, Event::Orphaned { .. })),
+            "{}",
+            world.trace()
+        );
+    }
+}
+
+#[test]
+fn p5_a_channel_is_found_by_a_keyword_and_goes_on_under_its_name() {
+    let mut world = World::new(Setup::default());
+    let node = world.add_node("k");
+    let channel = world.net.command(node, |n, now| n.tune(now, &name("news"))).unwrap().unwrap();
+    let viewer = world::Viewer { node, channel };
+    assert!(world.until(10, |w| w.is_playing(viewer)), "{}", world.trace());
+}
+
+#[test]
+fn a_channel_that_nobody_offers_is_not_found() {
+    let mut world = World::new(Setup::default());
+    let node = world.add_node("x");
+    let channel = world.net.command(node, |n, now| n.tune(now, &name("nothing"))).unwrap().unwrap();
+    assert!(world.until(10, |w| w.told(node, |e| *e == Event::NotFound { channel })), "{}", world.trace());
+}
+
+#[test]
+fn the_loss_of_the_responsible_peer_loses_no_channel() {
+    let mut world = World::new(Setup::default());
+    for i in 0..6 {
+        world.add_node(&format!("bystander{i}"));
+    }
+    // A Node-ID just behind the channel's Resource-ID is responsible for it.
+    let resource = ResourceId::of_name(b"100");
+    let id = NodeId::from_u128(resource.to_u128().unwrap().wrapping_add(1));
+    let responsible = world.add_node_with("responsible", Some(id));
+    world.run(40);
+    assert!(world.net.machine(responsible).unwrap().overlay().is_responsible_for(&resource));
+    world.net.kill(responsible, Death::Host);
+    let viewer = world.tune("late");
+    assert!(world.until(40, |w| w.is_playing(viewer)), "{}", world.trace());
+}
+
+#[test]
+fn loss_and_jitter_on_every_path_hold_nobody_up() {
+    let conditions =
+        Conditions::constant(Duration::from_millis(20)).with_jitter(Duration::from_millis(5)).with_loss(0.01);
+    let mut world = World::new(Setup { conditions, seed: 9, ..Setup::default() });
+    world.seat(6);
+    world.run(5);
+    assert!(world.viewers.iter().all(|&v| world.is_playing(v)), "{}", world.trace());
+}
+
+#[test]
+fn k9_the_same_seed_gives_the_same_run() {
+    let run = |seed| {
+        let mut world = World::new(Setup { seed, ..Setup::default() });
+        world.seat(3);
+        (world.net.trace_hash(), world.table())
+    };
+    assert_eq!(run(5), run(5));
+    assert_ne!(run(5).0, run(6).0);
+}

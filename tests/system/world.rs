@@ -1,0 +1,234 @@
+//! The whole system on the simulated network: an overlay, a source that sends, viewers that come and go.
+
+use bytes::Bytes;
+use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
+use p2piptv::ids::{ChannelId, ChannelName, NodeId};
+use p2piptv::iptv::{self, Profile};
+use p2piptv::node::{Addresses, Config, Event, Node};
+use p2piptv::rtp::mp2t::Packetizer;
+use p2piptv::sim::{self, Conditions, Death, Network, NodeIndex};
+use p2piptv::time::{Duration, Instant, UnixMillis};
+
+/// Between two packets of the source: 100 a second.
+pub const PACE: Duration = Duration::from_millis(10);
+
+/// How a world is made.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub seed: u64,
+    pub capacity: u16,
+    pub profile: Profile,
+    pub conditions: Conditions,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let conditions = Conditions::constant(Duration::from_millis(5));
+        Setup { seed: 1, capacity: 2, profile: Profile::Default, conditions }
+    }
+}
+
+/// One node that watches.
+#[derive(Clone, Copy, Debug)]
+pub struct Viewer {
+    pub node: NodeIndex,
+    pub channel: ChannelId,
+}
+
+pub struct World {
+    pub net: Network<Node>,
+    pub setup: Setup,
+    pub bootstrap: NodeIndex,
+    pub source: NodeIndex,
+    pub channel: ChannelId,
+    pub viewers: Vec<Viewer>,
+    /// Everything that was told, oldest first.
+    pub events: Vec<(Instant, NodeIndex, Event)>,
+    packetizer: Packetizer,
+    pushed: u32,
+    next_push: Option<Instant>,
+}
+
+pub fn name(text: &str) -> ChannelName {
+    ChannelName::new(text).unwrap()
+}
+
+fn add(net: &mut Network<Node>, setup: &Setup, label: &str, id: Option<NodeId>) -> NodeIndex {
+    let node = net.add(|index, at| {
+        let mut random = Seeded::new(setup.seed << 16 | u64::from(index.0) + 1);
+        let mut random_id = [0; 16];
+        random.fill(&mut random_id);
+        let id = id.unwrap_or(NodeId(random_id));
+        let addresses = Addresses { overlay: at.overlay, signalling: at.signalling, media: at.media };
+        let mut config = Config::new(label, "tv.example", addresses);
+        config.policy = iptv::Config::new(setup.profile, setup.capacity);
+        Node::new(config, Box::new(random), Box::new(InsecureIdentity::new(id))).unwrap()
+    });
+    net.command(node, |n, now| n.handle_wall_clock(now, UnixMillis(1_700_000_000_000)));
+    node
+}
+
+impl World {
+    /// A bootstrap node and the source of channel "100", which is on air.
+    pub fn new(setup: Setup) -> Self {
+        let config =
+            sim::Config { seed: setup.seed, conditions: setup.conditions.clone(), ..sim::Config::default() };
+        let mut net = Network::new(config);
+        let bootstrap = add(&mut net, &setup, "bootstrap", None);
+        net.command(bootstrap, |n, now| n.create(now)).unwrap().unwrap();
+        let source = add(&mut net, &setup, "source", None);
+        let mut world = World {
+            net,
+            setup,
+            bootstrap,
+            source,
+            channel: ChannelId(0),
+            viewers: Vec::new(),
+            events: Vec::new(),
+            packetizer: Packetizer::new(0x5eed, 65_000),
+            pushed: 0,
+            next_push: None,
+        };
+        world.join(source);
+        world.channel = world
+            .net
+            .command(source, |n, now| n.publish(now, &name("100"), &[name("news")]))
+            .unwrap()
+            .unwrap();
+        world.next_push = Some(Instant::from_millis(0));
+        assert!(
+            world.until(10, |w| w.told(w.source, |e| matches!(e, Event::Published { .. }))),
+            "{}",
+            world.trace()
+        );
+        world
+    }
+
+    /// Another node, in the overlay.
+    pub fn add_node(&mut self, label: &str) -> NodeIndex {
+        self.add_node_with(label, None)
+    }
+
+    /// The same with a Node-ID of its own choosing.
+    pub fn add_node_with(&mut self, label: &str, id: Option<NodeId>) -> NodeIndex {
+        let node = add(&mut self.net, &self.setup, label, id);
+        self.join(node);
+        node
+    }
+
+    fn join(&mut self, node: NodeIndex) {
+        let bootstrap = self.net.addresses(self.bootstrap).overlay;
+        self.net.command(node, |n, now| n.join(now, &[bootstrap])).unwrap().unwrap();
+        assert!(
+            self.until(20, |w| w.told(node, |e| *e == Event::Joined)),
+            "{node} did not join\n{}",
+            self.trace()
+        );
+    }
+
+    /// A viewer that has started to tune.
+    pub fn tune(&mut self, label: &str) -> Viewer {
+        let node = self.add_node(label);
+        let channel = self.net.command(node, |n, now| n.tune(now, &name("100"))).unwrap().unwrap();
+        let viewer = Viewer { node, channel };
+        self.viewers.push(viewer);
+        viewer
+    }
+
+    /// Viewers "1", "2", ... one after the other: the next tunes when the last plays and somebody has room again.
+    pub fn seat(&mut self, viewers: usize) {
+        for i in 1..=viewers {
+            let viewer = self.tune(&i.to_string());
+            let playing = self.until(20, |w| w.is_playing(viewer));
+            assert!(playing, "viewer {i} does not play\n{}", self.trace());
+            let room = self.until(20, |w| w.has_room());
+            assert!(room || i == viewers, "nobody has room after viewer {i}\n{}", self.trace());
+        }
+    }
+
+    /// Whether the source or a relayer whose record can be read has a free slot.
+    pub fn has_room(&self) -> bool {
+        let capacity = usize::from(self.setup.capacity);
+        let has_room = |node: NodeIndex, channel: ChannelId| {
+            let status = self.net.machine(node).and_then(|n| n.status(channel));
+            status.is_some_and(|s| s.children < capacity)
+        };
+        has_room(self.source, self.channel)
+            || self.viewers.iter().any(|v| {
+                has_room(v.node, v.channel) && self.told(v.node, |e| matches!(e, Event::Registered { .. }))
+            })
+    }
+
+    /// Lets time pass, with the source sending, until something holds; `false` after this many seconds.
+    pub fn until(&mut self, seconds: u64, mut holds: impl FnMut(&Self) -> bool) -> bool {
+        let end = self.net.now() + Duration::from_secs(seconds);
+        loop {
+            self.events.extend(self.net.take_events());
+            if holds(self) {
+                return true;
+            }
+            if self.net.now() >= end {
+                return false;
+            }
+            let slice = self.net.now() + PACE;
+            self.net.run_until(slice);
+            if self.next_push.is_some() && self.net.machine(self.source).is_some() {
+                self.push();
+            }
+        }
+    }
+
+    pub fn run(&mut self, seconds: u64) {
+        self.until(seconds, |_| false);
+    }
+
+    fn push(&mut self) {
+        self.pushed += 1;
+        let mut null = [0xff; 188];
+        null[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
+        let packet: Bytes = self.packetizer.packetize(self.pushed * 900, false, &null).unwrap();
+        let channel = self.channel;
+        self.net.command(self.source, |n, now| n.push_media(now, channel, packet)).unwrap().unwrap();
+    }
+
+    /// The source goes on, or stops to send for a while.
+    pub fn send(&mut self, on: bool) {
+        self.next_push = on.then_some(Instant::ZERO);
+    }
+
+    pub fn told(&self, node: NodeIndex, is: impl Fn(&Event) -> bool) -> bool {
+        self.events.iter().any(|(_, n, event)| *n == node && is(event))
+    }
+
+    /// Events of a node since a moment.
+    pub fn since(&self, from: Instant, node: NodeIndex) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(move |(at, n, _)| *at >= from && *n == node).map(|(_, _, event)| event)
+    }
+
+    /// Media came within the last 200 ms.
+    pub fn is_playing(&self, viewer: Viewer) -> bool {
+        let played = self.net.played(viewer.node, viewer.channel);
+        played.is_some_and(|p| self.net.now().since(p.last) <= Duration::from_millis(200))
+    }
+
+    pub fn kill(&mut self, viewer: Viewer) {
+        self.net.kill(viewer.node, Death::Host);
+        self.viewers.retain(|v| v.node != viewer.node);
+    }
+
+    /// "peer ← parent", by depth, as the source knows it.
+    pub fn table(&self) -> Vec<String> {
+        let Some(source) = self.net.machine(self.source) else { return Vec::new() };
+        let rows = source.table(self.channel).into_iter().map(|row| {
+            let parent = row.parent.map_or_else(|| "source".into(), |p| p.name);
+            let depth = row.depth.map_or_else(|| "?".into(), |d| d.to_string());
+            format!("{depth}: {} < {parent}", row.peer.name)
+        });
+        rows.collect()
+    }
+
+    pub fn trace(&self) -> String {
+        let tail: Vec<String> = self.events.iter().rev().take(30).rev().map(|e| format!("{e:?}")).collect();
+        format!("{}\n{}\n{:#?}", self.net.trace(), tail.join("\n"), self.table())
+    }
+}
