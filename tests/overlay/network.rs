@@ -672,3 +672,15 @@ fn rings_live_through_a_death_two_joins_and_a_departure_with_every_value_on_thre
         all_on_three(&net, "after the departure");
     }
 }
+
+#[test]
+fn k12_a_call_before_the_deadline_does_nothing() {
+    let mut net = ring(4, 16);
+    net.run(seconds(30));
+    for i in 0..4 {
+        let (deadline, sent) = (net.nodes[i].overlay.deadline(), net.nodes[i].sent);
+        assert!(deadline.is_some());
+        net.with(i, |o, now, ctx| o.handle_timeout(now, ctx));
+        assert_eq!((net.nodes[i].overlay.deadline(), net.nodes[i].sent), (deadline, sent));
+    }
+}

@@ -121,11 +121,11 @@ impl Connections {
         address: SocketAddr,
         spare: impl Fn(NodeId) -> bool,
     ) -> Result<Option<(SocketAddr, Connection)>, Full> {
+        let spared = |c: &Connection| c.node.is_some_and(&spare);
         let half_open = self.links.values().filter(|c| !c.attached).count();
         let evicted = if half_open >= self.half_open {
-            Some(self.idlest(|c| !c.attached).ok_or(Full)?)
+            Some(self.idlest(|c| !c.attached && !spared(c)).ok_or(Full)?)
         } else if self.links.is_full() {
-            let spared = |c: &Connection| c.node.is_some_and(&spare);
             Some(self.idlest(|c| !spared(c)).ok_or(Full)?)
         } else {
             None
