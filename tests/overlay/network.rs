@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 const WALL: u64 = 1_700_000_000_000;
-const NOON: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -621,7 +621,7 @@ fn k9_the_same_seed_gives_the_same_run() {
 fn k6_an_older_now_counts_as_the_last_one_and_a_jump_kills_nobody() {
     let mut net = ring(3, 15);
     net.with(0, |o, _, ctx| o.handle_timeout(Instant::ZERO, ctx));
-    net.now = net.now + NOON;
+    net.now += HOUR;
     net.run(seconds(60));
     net.assert_ring();
 }

@@ -116,7 +116,7 @@ impl Bench {
                     next.extend(self.with(|o, now, ctx| o.handle_datagram(now, away(), ack, ctx)).1);
                 }
             }
-            self.now = self.now + Duration::from_millis(10);
+            self.now += Duration::from_millis(10);
             next.extend(self.with(|o, now, ctx| o.handle_timeout(now, ctx)).1);
             frames = next;
         }
@@ -354,9 +354,9 @@ fn sr6_a_repeated_request_gets_the_same_bytes_for_fifteen_seconds() {
         (answer.contents, answer.security)
     };
     let first = ask(&mut bench);
-    bench.now = bench.now + Duration::from_secs(4);
+    bench.now += Duration::from_secs(4);
     assert_eq!(ask(&mut bench), first);
-    bench.now = bench.now + Duration::from_secs(12);
+    bench.now += Duration::from_secs(12);
     assert_ne!(ask(&mut bench), first, "a new response_id: it was carried out anew");
 }
 
@@ -507,7 +507,7 @@ fn k8_half_open_links_have_a_limit_and_the_idlest_gives_way() {
         let message = bench.compose(id, vec![NodeId::WILDCARD.into()], &ping());
         let datagram = Frame::Data { sequence: 0, message: message.encode().unwrap() }.encode().unwrap();
         let from = SocketAddr::from(([10, 1, (n >> 8) as u8, n as u8], 6084));
-        bench.now = bench.now + Duration::from_millis(1);
+        bench.now += Duration::from_millis(1);
         bench.with(|o, now, ctx| o.handle_datagram(now, from, datagram, ctx)).0.unwrap();
     }
     assert_eq!(bench.overlay.links(), limit);
