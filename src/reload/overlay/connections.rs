@@ -121,11 +121,11 @@ impl Connections {
         address: SocketAddr,
         spare: impl Fn(NodeId) -> bool,
     ) -> Result<Option<(SocketAddr, Connection)>, Full> {
+        let spared = |c: &Connection| c.node.is_some_and(&spare);
         let half_open = self.links.values().filter(|c| !c.attached).count();
         let evicted = if half_open >= self.half_open {
-            Some(self.idlest(|c| !c.attached).ok_or(Full)?)
+            Some(self.idlest(|c| !c.attached && !spared(c)).ok_or(Full)?)
         } else if self.links.is_full() {
-            let spared = |c: &Connection| c.node.is_some_and(&spare);
             Some(self.idlest(|c| !spared(c)).ok_or(Full)?)
         } else {
             None
@@ -156,10 +156,8 @@ impl Connections {
     pub(super) fn close(&mut self, address: SocketAddr) -> Option<Connection> {
         let connection = self.links.remove(&address)?;
         self.timers.clear(&address);
-        if let Some(node) = connection.node {
-            if self.by_node.get(&node) == Some(&address) {
-                self.by_node.remove(&node);
-            }
+        if let Some(node) = connection.node.filter(|n| self.by_node.get(n) == Some(&address)) {
+            self.by_node.remove(&node);
         }
         Some(connection)
     }

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 const WALL: u64 = 1_700_000_000_000;
-const NOON: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -42,6 +42,8 @@ struct Net {
     loss_percent: u64,
     /// Nodes that cannot reach each other: those below this number and the others.
     cut: Option<usize>,
+    /// What was sent to addresses at which there is no node.
+    outside: Vec<Bytes>,
 }
 
 fn address(i: usize) -> SocketAddr {
@@ -66,6 +68,7 @@ impl Net {
             entropy: Seeded::new(seed),
             loss_percent: 0,
             cut: None,
+            outside: Vec::new(),
         }
     }
 
@@ -123,7 +126,10 @@ impl Net {
 
     fn transmit(&mut self, from: usize, to: SocketAddr, payload: Bytes) {
         let lost = self.entropy.below(100) < self.loss_percent;
-        let Some(to) = (0..self.nodes.len()).find(|&i| address(i) == to) else { return };
+        let Some(to) = (0..self.nodes.len()).find(|&i| address(i) == to) else {
+            self.outside.push(payload);
+            return;
+        };
         let apart = self.cut.is_some_and(|n| (from < n) != (to < n));
         if !lost && !apart {
             let at = self.now + Duration::from_micros(5_000 + self.entropy.below(45_000));
@@ -615,7 +621,66 @@ fn k9_the_same_seed_gives_the_same_run() {
 fn k6_an_older_now_counts_as_the_last_one_and_a_jump_kills_nobody() {
     let mut net = ring(3, 15);
     net.with(0, |o, _, ctx| o.handle_timeout(Instant::ZERO, ctx));
-    net.now = net.now + NOON;
+    net.now += HOUR;
     net.run(seconds(60));
     net.assert_ring();
+}
+
+#[test]
+fn rings_live_through_a_death_two_joins_and_a_departure_with_every_value_on_three_nodes() {
+    for seed in 1000..1008 {
+        let n = 4 + (seed % 9) as usize;
+        let mut net = ring(n, seed);
+        let names = names(6);
+        let all_on_three = |net: &Net, when: &str| {
+            let expected = net.living().len().min(REPLICAS + 1);
+            names.iter().for_each(|n| assert_eq!(net.holders(n).len(), expected, "{n} {when}, seed {seed}"));
+        };
+        names.iter().for_each(|name| net.store(0, 1, name, b"x", 7200));
+        net.run(seconds(5));
+        all_on_three(&net, "at first");
+
+        let victim = net.responsible(&names[0]);
+        net.kill(victim);
+        let asker = (0..n).find(|i| *i != victim).unwrap();
+        names.iter().for_each(|name| net.fetch(asker, 10, name));
+        net.run(seconds(15));
+        let found = net.nodes[asker].facts.iter().filter(|f| match f {
+            Fact::Fetched { result: Ok(values), .. } => values.len() == 1,
+            _ => false,
+        });
+        assert_eq!(found.count(), names.len(), "seed {seed}");
+        net.run(seconds(180));
+        net.assert_ring();
+        all_on_three(&net, "after the death");
+
+        let through = net.living();
+        let (a, b) = (net.random_id(), net.random_id());
+        let (a, b) = (net.add(a), net.add(b));
+        net.join(a, &through[..1]);
+        net.join(b, &through[1..2]);
+        net.run(seconds(60));
+        net.assert_ring();
+        all_on_three(&net, "after the joins");
+
+        let leaver = net.responsible(&names[1]);
+        net.with(leaver, |o, now, ctx| o.leave(now, ctx)).unwrap();
+        net.run(seconds(4));
+        net.kill(leaver);
+        net.run(seconds(10));
+        net.assert_ring();
+        all_on_three(&net, "after the departure");
+    }
+}
+
+#[test]
+fn k12_a_call_before_the_deadline_does_nothing() {
+    let mut net = ring(4, 16);
+    net.run(seconds(30));
+    for i in 0..4 {
+        let (deadline, sent) = (net.nodes[i].overlay.deadline(), net.nodes[i].sent);
+        assert!(deadline.is_some());
+        net.with(i, |o, now, ctx| o.handle_timeout(now, ctx));
+        assert_eq!((net.nodes[i].overlay.deadline(), net.nodes[i].sent), (deadline, sent));
+    }
 }
