@@ -91,11 +91,13 @@ impl Node {
             }
             Fact::Ended { call, cause } => {
                 let reason = match cause {
-                    EndCause::Bye { body, carrier } => match body.and_then(|body| Closing::decode(&body, carrier)) {
-                        Some(Closing::EndOfChannel) => ByeReason::EndOfChannel,
-                        Some(Closing::Leaving) => ByeReason::Leaving,
-                        None => ByeReason::Normal,
-                    },
+                    EndCause::Bye { body, carrier } => {
+                        match body.and_then(|body| Closing::decode(&body, carrier)) {
+                            Some(Closing::EndOfChannel) => ByeReason::EndOfChannel,
+                            Some(Closing::Leaving) => ByeReason::Leaving,
+                            None => ByeReason::Normal,
+                        }
+                    }
                     EndCause::Lost => ByeReason::Lost,
                 };
                 self.call_is_over(call);
