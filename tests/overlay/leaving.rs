@@ -102,7 +102,7 @@ fn those_who_stay_keep_every_value_when_four_in_a_row_leave_together() {
 }
 
 #[test]
-fn a_leaver_with_much_to_hand_over_says_goodbye_only_afterwards() {
+fn a_leaver_hands_over_what_still_waits_for_the_hold_down() {
     let mut net = ring(6, 350);
     names(60).iter().for_each(|name| net.store(0, 1, name, b"x", 7200));
     net.run(seconds(5));
