@@ -21,32 +21,32 @@ use p2piptv::stats::DropReason;
 use p2piptv::time::{Duration, Instant, UnixMillis};
 use std::net::SocketAddr;
 
-const OVERLAY: &str = "p2piptv.example";
-const ME: NodeId = NodeId([0x80; 16]);
-const PEER: NodeId = NodeId([0x40; 16]);
-const FAR: NodeId = NodeId([0x20; 16]);
+pub(super) const OVERLAY: &str = "p2piptv.example";
+pub(super) const ME: NodeId = NodeId([0x80; 16]);
+pub(super) const PEER: NodeId = NodeId([0x40; 16]);
+pub(super) const FAR: NodeId = NodeId([0x20; 16]);
 
-fn home() -> SocketAddr {
+pub(super) fn home() -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], 6084))
 }
 
-fn away() -> SocketAddr {
+pub(super) fn away() -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 2], 6084))
 }
 
 /// An overlay that founded itself, and the other end of one link to it.
-struct Bench {
-    overlay: Overlay<Chord>,
-    identity: InsecureIdentity,
-    entropy: Seeded,
-    now: Instant,
-    sequence: u32,
-    next_id: u64,
-    facts: Vec<Fact>,
+pub(super) struct Bench {
+    pub(super) overlay: Overlay<Chord>,
+    pub(super) identity: InsecureIdentity,
+    pub(super) entropy: Seeded,
+    pub(super) now: Instant,
+    pub(super) sequence: u32,
+    pub(super) next_id: u64,
+    pub(super) facts: Vec<Fact>,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut bench = Bench {
             overlay: Overlay::new(Config::new(OVERLAY, home()), ME).unwrap(),
             identity: InsecureIdentity::new(ME),
@@ -62,7 +62,7 @@ impl Bench {
     }
 
     /// With the link up: the peer has dialled.
-    fn linked() -> Self {
+    pub(super) fn linked() -> Self {
         let mut bench = Bench::new();
         let answers = bench.say(PEER, vec![NodeId::WILDCARD.into()], &ping());
         assert_eq!(answers[0].contents.message_code, MessageCode::PING_ANS);
@@ -70,7 +70,7 @@ impl Bench {
     }
 
     /// With an Attach completed too.
-    fn attached() -> Self {
+    pub(super) fn attached() -> Self {
         let mut bench = Bench::linked();
         let offer = attach(AttachReqAns::PASSIVE, OverlayLinkType::EXP_LINK);
         let answers = bench.say(PEER, vec![ME.into()], &offer);
@@ -78,7 +78,7 @@ impl Bench {
         bench
     }
 
-    fn with<R>(
+    pub(super) fn with<R>(
         &mut self,
         f: impl FnOnce(&mut Overlay<Chord>, Instant, &mut Context<'_>) -> R,
     ) -> (R, Vec<Frame>) {
@@ -97,7 +97,7 @@ impl Bench {
     }
 
     /// Hands in a message and collects the messages that leave until nothing more does, acknowledging each.
-    fn exchange(&mut self, message: &Message) -> (Result<(), DropReason>, Vec<Message>) {
+    pub(super) fn exchange(&mut self, message: &Message) -> (Result<(), DropReason>, Vec<Message>) {
         let frame = Frame::Data { sequence: self.sequence, message: message.encode().unwrap() };
         self.sequence += 1;
         let datagram = frame.encode().unwrap();
@@ -105,7 +105,7 @@ impl Bench {
         (result, self.collect(frames))
     }
 
-    fn collect(&mut self, mut frames: Vec<Frame>) -> Vec<Message> {
+    pub(super) fn collect(&mut self, mut frames: Vec<Frame>) -> Vec<Message> {
         let mut messages = Vec::new();
         for _ in 0..20 {
             let mut next = Vec::new();
@@ -123,18 +123,18 @@ impl Bench {
         messages
     }
 
-    fn say(&mut self, signer: NodeId, list: Vec<Destination>, body: &Body) -> Vec<Message> {
+    pub(super) fn say(&mut self, signer: NodeId, list: Vec<Destination>, body: &Body) -> Vec<Message> {
         let message = self.compose(signer, list, body);
         self.exchange(&message).1
     }
 
-    fn compose(&mut self, signer: NodeId, list: Vec<Destination>, body: &Body) -> Message {
+    pub(super) fn compose(&mut self, signer: NodeId, list: Vec<Destination>, body: &Body) -> Message {
         self.next_id += 1;
         compose(signer, self.next_id, list, MessageContents::new(body).unwrap())
     }
 }
 
-fn compose(signer: NodeId, id: u64, list: Vec<Destination>, contents: MessageContents) -> Message {
+pub(super) fn compose(signer: NodeId, id: u64, list: Vec<Destination>, contents: MessageContents) -> Message {
     let overlay = overlay_hash(OVERLAY);
     let header = ForwardingHeader { configuration_sequence: 1, ..ForwardingHeader::new(overlay, id, list) };
     let identity = InsecureIdentity::new(signer);
@@ -143,11 +143,11 @@ fn compose(signer: NodeId, id: u64, list: Vec<Destination>, contents: MessageCon
     Message { header, contents, security: SecurityBlock { certificates: vec![], signature } }
 }
 
-fn ping() -> Body {
+pub(super) fn ping() -> Body {
     Body::PingReq(PingReq::default())
 }
 
-fn attach(role: Bytes, overlay_link: OverlayLinkType) -> Body {
+pub(super) fn attach(role: Bytes, overlay_link: OverlayLinkType) -> Body {
     Body::AttachReq(AttachReqAns {
         ufrag: Bytes::new(),
         password: Bytes::new(),
@@ -164,14 +164,14 @@ fn attach(role: Bytes, overlay_link: OverlayLinkType) -> Body {
     })
 }
 
-fn error_in(messages: &[Message]) -> Option<ErrorCode> {
+pub(super) fn error_in(messages: &[Message]) -> Option<ErrorCode> {
     messages.iter().find_map(|m| match m.contents.body() {
         Ok(Body::Error(ErrorResponse { error_code, .. })) => Some(error_code),
         _ => None,
     })
 }
 
-fn anywhere() -> ResourceId {
+pub(super) fn anywhere() -> ResourceId {
     ResourceId::of_name(b"a")
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Connection {
     pub(super) attached: bool,
     /// An Update was received, so the other end can be routed through (AT-3).
     pub(super) update_seen: bool,
+    /// It was a peer and said goodbye. What it holds may still come (CU10-15).
+    pub(super) left: bool,
     used: Instant,
 }
 
@@ -132,8 +134,15 @@ impl Connections {
         };
         let evicted = evicted.and_then(|at| Some((at, self.close(at)?)));
         let link = Link::new(self.reliability, self.queue);
-        let connection =
-            Connection { link, node: None, dialing: None, attached: false, update_seen: false, used: now };
+        let connection = Connection {
+            link,
+            node: None,
+            dialing: None,
+            attached: false,
+            update_seen: false,
+            left: false,
+            used: now,
+        };
         self.links.insert(address, connection)?;
         Ok(evicted)
     }
@@ -160,6 +169,13 @@ impl Connections {
             self.by_node.remove(&node);
         }
         Some(connection)
+    }
+
+    /// What waits on the links leaves at once, unacknowledged: nobody will be here to send it again.
+    pub(super) fn flush<F>(&mut self, effects: &mut Effects<F>) {
+        for (address, connection) in self.links.iter_mut() {
+            connection.link.flush().for_each(|t| transmit(*address, Some(t), effects));
+        }
     }
 
     /// Forgets everything.

@@ -271,13 +271,16 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// Whether a peer may hand values at a place to this node: as the Admitting Peer while this node joins, as the one
-    /// who was responsible before, or as the one whose replica this node is (CH-7, ST-12).
+    /// who was responsible before, as the one whose replica this node is, or as one who leaves (CH-7, ST-12, CU10-15).
     fn accepts_handover(&self, from: NodeId, place: u128) -> bool {
         match &self.phase {
             Phase::Joining(join) => join.admitting == Some(from),
             Phase::Member | Phase::Leaving => {
-                self.topology.contains(from)
-                    && (self.topology.is_responsible(place) || self.topology.accepts_replica(from, place))
+                let topology = &self.topology;
+                let left = self.connections.of(from).is_some_and(|c| c.left);
+                left && topology.holds(place)
+                    || topology.contains(from)
+                        && (topology.is_responsible(place) || topology.accepts_replica(from, place))
             }
             Phase::Idle => false,
         }
