@@ -144,6 +144,15 @@ impl Link {
         Ok(self.start_next(now))
     }
 
+    /// What waits leaves at once, each message once and unacknowledged: the last thing that a node does which goes away.
+    pub fn flush(&mut self) -> impl Iterator<Item = Transmission> {
+        core::iter::from_fn(|| {
+            let message = self.queue.pop()?;
+            let sequence = self.take_number();
+            Some(Transmission { sequence, message })
+        })
+    }
+
     fn start_next(&mut self, now: Instant) -> Option<Transmission> {
         if self.in_flight.is_some() || self.failed || now < self.rest_until {
             return None;

@@ -254,6 +254,7 @@ impl<T: Topology> Overlay<T> {
     fn complete_attach(&mut self, now: Instant, peer: NodeId, ctx: &mut Context<'_>) {
         let Some(connection) = self.connections.of_mut(peer) else { return };
         connection.attached = true;
+        connection.left = false;
         // Its Update may have overtaken the answer to the Attach.
         if connection.update_seen && !connection.is_degraded() {
             self.on_peer(now, peer, ctx);

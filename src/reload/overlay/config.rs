@@ -64,8 +64,8 @@ pub struct Timers {
     pub link: Reliability,
     /// chord-update-interval: between two periodic Updates to the neighbours (RFC 6940 §10.7.4.1).
     pub update_interval: Duration,
-    /// chord-ping-interval: between two searches for better fingers (RFC 6940 §10.7.4.2). While the finger table has
-    /// never been filled, searches run at `settle` instead.
+    /// chord-ping-interval: between two searches for better fingers (RFC 6940 §10.7.4.2); the first follows the join at
+    /// once.
     pub ping_interval: Duration,
     /// Between two connectivity Pings to the first successor and the first predecessor (RFC 6940 §10.7.1).
     pub neighbor_ping_interval: Duration,

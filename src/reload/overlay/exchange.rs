@@ -16,8 +16,11 @@ use crate::wire::EncodeError;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+/// An error, and what more it says.
+pub(super) type Refused = (ErrorCode, Bytes);
+
 /// What a request is answered with.
-pub(super) type Answer = Result<Body, (ErrorCode, Bytes)>;
+pub(super) type Answer = Result<Body, Refused>;
 
 /// An error without anything more to say than its number.
 pub(super) const fn refuse(code: ErrorCode) -> Answer {

@@ -170,7 +170,7 @@ impl<T: Topology> Overlay<T> {
 
     /// Sees to it that this node's replicas are where they belong, and drops what does not belong here (CU10-9).
     pub(super) fn replicate(&mut self, now: Instant, ctx: &mut Context<'_>) {
-        if !self.is_joined() {
+        if !matches!(self.phase, Phase::Member | Phase::Leaving) {
             return;
         }
         let replicas = self.topology.replicas();

@@ -29,6 +29,9 @@ use core::time::Duration;
 /// Attempts behind a bootstrap node that answered, before `join` fails.
 const ATTEMPTS: u8 = 16;
 
+/// How often the list of bootstrap nodes is gone through without a link coming up, before `join` fails.
+const ROUNDS: u8 = 2;
+
 /// How far a Joining Node has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -50,6 +53,8 @@ pub(super) struct Join {
     pub(super) bootstrap: SocketAddr,
     /// Bootstrap nodes not dialled yet.
     pub(super) untried: Vec<SocketAddr>,
+    /// Times that all of them were dialled in vain.
+    rounds: u8,
     pub(super) attempts: u8,
     /// The Admitting Peer.
     pub(super) admitting: Option<NodeId>,
@@ -65,6 +70,7 @@ impl Join {
             stage: Stage::Dialing,
             bootstrap,
             untried,
+            rounds: 0,
             attempts: 0,
             admitting: None,
             awaiting: Vec::new(),
@@ -79,8 +85,11 @@ impl<T: Topology> Overlay<T> {
         loop {
             let Phase::Joining(join) = &mut self.phase else { return };
             if join.untried.is_empty() {
-                self.fail_join(ctx);
-                return;
+                join.rounds += 1;
+                if join.rounds >= ROUNDS {
+                    return self.fail_join(ctx);
+                }
+                join.untried = self.bootstraps.clone();
             }
             let address = join.untried.remove(0);
             join.bootstrap = address;
@@ -246,6 +255,7 @@ impl<T: Topology> Overlay<T> {
         let known = self.bootstraps.clone();
         if let Phase::Joining(join) = &mut self.phase {
             join.untried = known;
+            join.rounds = 0;
         }
         self.dial_bootstrap(now, ctx);
     }

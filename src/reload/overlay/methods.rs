@@ -124,7 +124,7 @@ impl<T: Topology> Overlay<T> {
                     self.on_adopted(now, &resource, answer, &security.x509(), ctx);
                 }
             }
-            Purpose::Update | Purpose::Ping { .. } | Purpose::Leave => {}
+            Purpose::Update { .. } | Purpose::Ping { .. } | Purpose::Leave { .. } => {}
         }
     }
 
@@ -149,9 +149,9 @@ impl<T: Topology> Overlay<T> {
             Purpose::Adopt { .. }
             | Purpose::Finger
             | Purpose::Partition { .. }
-            | Purpose::Update
+            | Purpose::Update { .. }
             | Purpose::Ping { .. }
-            | Purpose::Leave => {}
+            | Purpose::Leave { .. } => {}
         }
     }
 

@@ -91,8 +91,8 @@ struct Request {
 enum Purpose {
     Attach { target: Option<NodeId> },
     Join,
-    Update,
-    Leave,
+    Update { to: NodeId },
+    Leave { to: NodeId },
     Ping { to: NodeId },
     Finger,
     Partition { through: NodeId },
@@ -100,6 +100,19 @@ enum Purpose {
     Adopt { resource: ResourceId },
     Store { ticket: Ticket },
     Fetch { ticket: Ticket, resource: ResourceId, kind: KindId },
+}
+
+impl Purpose {
+    /// Whether it can only be answered over a link to this very node.
+    fn needs_link_to(&self, node: NodeId) -> bool {
+        match self {
+            Purpose::Update { to }
+            | Purpose::Leave { to }
+            | Purpose::Ping { to }
+            | Purpose::Replica { to, .. } => *to == node,
+            _ => false,
+        }
+    }
 }
 
 /// What is done at a time of its own. Links, requests and stored values have their own timers.

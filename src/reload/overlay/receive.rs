@@ -60,29 +60,39 @@ impl<T: Topology> Overlay<T> {
                 }
                 Ok(())
             }
-            Frame::Data { message, .. } if message.len() > self.config.limits.message_size => {
-                Err(DropReason::TooLarge)
+            Frame::Data { sequence, message } => self.receive_data(now, from, sequence, &message, ctx),
+        }
+    }
+
+    fn receive_data(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        sequence: u32,
+        message: &Bytes,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        let (node, dialing) = self.connections.get(from).map_or((None, None), |c| (c.node, c.dialing));
+        if node.is_some() {
+            // Whatever the frame holds, it has arrived (LR-1).
+            self.connections.on_data(now, from, sequence, ctx.effects);
+        }
+        if message.len() > self.config.limits.message_size {
+            return Err(DropReason::TooLarge);
+        }
+        let (header, payload) = self.read_header(message)?;
+        let answers_dial = dialing.is_some_and(|d| d.transaction_id == header.transaction_id);
+        match node {
+            _ if is_handshake(&header, &payload) => {
+                let unacknowledged = node.is_none().then_some(sequence);
+                self.receive_handshake(now, from, header, &payload, unacknowledged, ctx)
             }
-            Frame::Data { sequence, message } => {
-                let (header, payload) = self.read_header(&message)?;
-                match self.connections.get(from).map(|c| (c.node, c.dialing)) {
-                    Some((Some(node), _)) => {
-                        self.connections.on_data(now, from, sequence, ctx.effects);
-                        if is_handshake(&header, &payload) {
-                            return self.receive_handshake(now, from, header, &payload, None, ctx);
-                        }
-                        self.receive(now, node, header, &payload, ctx)
-                    }
-                    Some((None, Some(dialing))) if dialing.transaction_id == header.transaction_id => {
-                        self.connections.on_data(now, from, sequence, ctx.effects);
-                        self.receive_handshake_answer(now, from, header, &payload, ctx)
-                    }
-                    _ if is_handshake(&header, &payload) => {
-                        self.receive_handshake(now, from, header, &payload, Some(sequence), ctx)
-                    }
-                    _ => Err(DropReason::NotAllowedOnLink),
-                }
+            Some(node) => self.receive(now, node, header, &payload, ctx),
+            None if answers_dial => {
+                self.connections.on_data(now, from, sequence, ctx.effects);
+                self.receive_handshake_answer(now, from, header, &payload, ctx)
             }
+            None => Err(DropReason::NotAllowedOnLink),
         }
     }
 

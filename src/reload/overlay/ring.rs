@@ -78,10 +78,17 @@ impl<T: Topology> Overlay<T> {
             self.admission = None;
         }
         self.handover.forget(peer);
+        self.requests.retain(|r| !r.purpose.needs_link_to(peer));
         self.storage.keep_placed(|_, at| at != peer);
         self.on_admitting_peer_lost(now, peer, ctx);
-        if !was_known || !self.is_joined() {
+        if !was_known {
             return;
+        }
+        match self.phase {
+            Phase::Member => {}
+            // Whoever should have held a replica goes too: those who stay shall have it.
+            Phase::Leaving => return self.replicate(now, ctx),
+            Phase::Idle | Phase::Joining(_) => return,
         }
         let settle = self.config.timers.settle;
         let replicas_after = match cause {
@@ -150,7 +157,7 @@ impl<T: Topology> Overlay<T> {
     ) {
         let body = Body::UpdateReq(self.topology.update(self.uptime(now), scope));
         // With too many requests under way the periodic Update follows.
-        let _ = self.request(now, vec![to.into()], &body, Purpose::Update, ctx);
+        let _ = self.request(now, vec![to.into()], &body, Purpose::Update { to }, ctx);
     }
 
     /// Takes an Update in (CU10-7). It makes its sender a peer that can be routed through, when an Attach completed (AT-3).
@@ -330,26 +337,33 @@ impl<T: Topology> Overlay<T> {
 
     /// Says goodbye to everybody connected (CU10-15, JL-7), after handing over what only this node holds.
     pub(super) fn say_goodbye(&mut self, now: Instant, ctx: &mut Context<'_>) {
-        self.replicate(now, ctx);
         self.phase = Phase::Leaving;
+        self.replicate(now, ctx);
         self.tasks.set(Task::Leave, Some(now + self.config.timers.leave));
         for node in self.connections.attached() {
             let Ok(overlay_specific_data) = self.topology.leave(node).encode() else { continue };
             let body = Body::LeaveReq(LeaveReq { leaving_peer_id: self.me, overlay_specific_data });
             // Whoever does not hear it notices by itself.
-            let _ = self.request(now, vec![node.into()], &body, Purpose::Leave, ctx);
+            let _ = self.request(now, vec![node.into()], &body, Purpose::Leave { to: node }, ctx);
         }
         self.finish_leaving(now, false, ctx);
     }
 
-    /// Ends it when nothing is open any more, or when time is up.
+    /// Ends it when nothing is open any more, when nobody else is there, or when time is up. Who is gone or has said
+    /// goodbye too is not waited for; what others wait for leaves with the last datagrams.
     pub(super) fn finish_leaving(&mut self, now: Instant, time_is_up: bool, ctx: &mut Context<'_>) {
         if !matches!(self.phase, Phase::Leaving) {
             return;
         }
-        let waits = |p: &Purpose| matches!(p, Purpose::Leave | Purpose::Store { .. } | Purpose::Fetch { .. });
+        let alone = self.topology.is_empty();
+        let waits = |p: &Purpose| match p {
+            Purpose::Leave { .. } => true,
+            Purpose::Store { .. } | Purpose::Fetch { .. } => !alone,
+            _ => false,
+        };
         let done = self.handover.is_idle() && !self.requests.iter().any(|(_, r)| waits(&r.purpose));
         if time_is_up || done {
+            self.connections.flush(ctx.effects);
             self.fail_orders(now, ctx);
             self.forget_everything();
             ctx.effects.fact(Fact::Left);
@@ -372,9 +386,11 @@ impl<T: Topology> Overlay<T> {
             return self.answer(now, request, refuse(ErrorCode::INVALID_MESSAGE), ctx);
         };
         self.answer(now, request, Ok(Body::LeaveAns(Default::default())), ctx);
+        let was_peer = self.topology.contains(leaver);
         if let Some(connection) = self.connections.of_mut(leaver) {
             connection.attached = false;
             connection.update_seen = false;
+            connection.left = was_peer;
         }
         // Others may still name it.
         self.shun(now, leaver);
