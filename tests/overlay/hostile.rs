@@ -113,9 +113,11 @@ fn route_queries_that_ask_for_updates_have_one_update_under_way_at_a_time() {
         destination: PEER.into(),
         overlay_specific_data: Bytes::new(),
     });
-    for _ in 0..600 {
-        bench.say(PEER, vec![ME.into()], &query);
-        bench.say(FAR, vec![ME.into()], &query);
+    for n in 0..600 {
+        let signer = if n % 2 == 0 { PEER } else { FAR };
+        let asked = bench.compose(signer, vec![ME.into()], &query);
+        throw(&mut bench, away(), frame(&asked)).0.unwrap();
+        bench.now += Duration::from_millis(1);
     }
     let fetch = bench.with(|o, now, ctx| o.fetch(now, Ticket(1), anywhere(), KindId::CHANNEL, ctx));
     fetch.0.unwrap();
@@ -299,7 +301,7 @@ fn a_joiner_that_takes_nothing_does_not_keep_others_out() {
     let answers = bench.say(PEER, vec![ME.into()], &join);
     assert!(answers.iter().any(|m| m.contents.message_code == MessageCode::JOIN_ANS));
     assert!(answers.iter().any(|m| m.contents.message_code == MessageCode::STORE_REQ));
-    for _ in 0..40 {
+    for _ in 0..200 {
         bench.now += Duration::from_millis(400);
         let frames = bench.with(|o, now, ctx| o.handle_timeout(now, ctx)).1;
         bench.collect(frames);
