@@ -55,7 +55,7 @@ pub fn name(text: &str) -> ChannelName {
 
 fn add(net: &mut Network<Node>, setup: &Setup, label: &str, id: Option<NodeId>) -> NodeIndex {
     let node = net.add(|index, at| {
-        let mut random = Seeded::new(setup.seed << 16 | u64::from(index.0) + 1);
+        let mut random = Seeded::new((setup.seed << 16) + u64::from(index.0) + 1);
         let mut random_id = [0; 16];
         random.fill(&mut random_id);
         let id = id.unwrap_or(NodeId(random_id));
@@ -71,8 +71,7 @@ fn add(net: &mut Network<Node>, setup: &Setup, label: &str, id: Option<NodeId>) 
 impl World {
     /// A bootstrap node and the source of channel "100", which is on air.
     pub fn new(setup: Setup) -> Self {
-        let config =
-            sim::Config { seed: setup.seed, conditions: setup.conditions.clone(), ..sim::Config::default() };
+        let config = sim::Config { seed: setup.seed, conditions: setup.conditions, ..sim::Config::default() };
         let mut net = Network::new(config);
         let bootstrap = add(&mut net, &setup, "bootstrap", None);
         net.command(bootstrap, |n, now| n.create(now)).unwrap().unwrap();

@@ -164,7 +164,7 @@ impl<T: Topology> Overlay<T> {
         if join.admitting == Some(from) {
             match join.stage {
                 Stage::Entering | Stage::Asking if heard.names_me_predecessor => {
-                    return self.enter(now, from, &heard.nodes, ctx);
+                    return self.enter(now, from, heard, ctx);
                 }
                 Stage::Hearing => {
                     join.stage = Stage::Meeting;
@@ -208,10 +208,12 @@ impl<T: Topology> Overlay<T> {
         }
     }
 
-    /// Steps 7 and 9: this node is a member now.
-    fn enter(&mut self, now: Instant, from: NodeId, nodes: &[NodeId], ctx: &mut Context<'_>) {
+    /// Steps 7 and 9: this node is a member now. Its range begins where the Admitting Peer's did, even if the peer there
+    /// cannot be reached yet.
+    fn enter(&mut self, now: Instant, from: NodeId, heard: &Heard, ctx: &mut Context<'_>) {
+        self.topology.presume(heard.before_me);
         self.become_member(now, ctx);
-        self.consider(now, nodes, from, ctx);
+        self.consider(now, &heard.nodes, from, ctx);
     }
 
     /// This attempt failed; the next one begins after a pause with jitter.

@@ -103,15 +103,9 @@ enum Purpose {
 }
 
 impl Purpose {
-    /// Whether it can only be answered over a link to this very node.
-    fn needs_link_to(&self, node: NodeId) -> bool {
-        match self {
-            Purpose::Update { to }
-            | Purpose::Leave { to }
-            | Purpose::Ping { to }
-            | Purpose::Replica { to, .. } => *to == node,
-            _ => false,
-        }
+    /// Whether nobody waits for its answer any more once this node is no peer.
+    fn ends_with(&self, node: NodeId) -> bool {
+        matches!(self, Purpose::Leave { to } | Purpose::Replica { to, .. } if *to == node)
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Context, Fact, Overlay, Phase, Purpose, Task};
 use crate::ids::{NodeId, ResourceId};
 use crate::reload::codec::body::{LeaveReq, PingReq};
 use crate::reload::codec::{Body, ChordLeaveData, ChordUpdate, Destination, ErrorCode, Structure};
-use crate::reload::topology::{Change, Topology, UpdateScope};
+use crate::reload::topology::{Change, Heard, Topology, UpdateScope};
 use crate::time::{Duration, Instant};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -78,7 +78,7 @@ impl<T: Topology> Overlay<T> {
             self.admission = None;
         }
         self.handover.forget(peer);
-        self.requests.retain(|r| !r.purpose.needs_link_to(peer));
+        self.requests.retain(|r| !r.purpose.ends_with(peer));
         self.storage.keep_placed(|_, at| at != peer);
         self.on_admitting_peer_lost(now, peer, ctx);
         if !was_known {
@@ -184,6 +184,7 @@ impl<T: Topology> Overlay<T> {
         match self.phase {
             Phase::Joining(_) => self.on_update_while_joining(now, from, &heard, ctx),
             Phase::Member => {
+                self.keep_presuming(now, from, &heard);
                 if !attached {
                     self.consider(now, &[from], from, ctx);
                 }
@@ -193,6 +194,22 @@ impl<T: Topology> Overlay<T> {
                 }
             }
             Phase::Idle | Phase::Leaving => {}
+        }
+    }
+
+    /// The presumed predecessor stays as long as the first successor names it.
+    fn keep_presuming(&mut self, now: Instant, from: NodeId, heard: &Heard) {
+        let word_counts = self.topology.successors().first() == Some(&from);
+        if word_counts && self.topology.presumed().is_some_and(|p| !heard.nodes.contains(&p)) {
+            self.stop_presuming(now);
+        }
+    }
+
+    /// The presumed predecessor is not there: what lies up to it is this node's.
+    pub(super) fn stop_presuming(&mut self, now: Instant) {
+        let change = self.topology.presume(None);
+        if self.is_joined() {
+            self.note(now, change, self.config.timers.settle);
         }
     }
 
@@ -394,6 +411,9 @@ impl<T: Topology> Overlay<T> {
         }
         // Others may still name it.
         self.shun(now, leaver);
+        if self.topology.presumed() == Some(leaver) {
+            self.stop_presuming(now);
+        }
         self.on_lost(now, leaver, Cause::Left, ctx);
         if matches!(self.phase, Phase::Member) {
             let (ChordLeaveData::FromSuccessor(nodes) | ChordLeaveData::FromPredecessor(nodes)) = data;
