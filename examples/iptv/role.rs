@@ -31,6 +31,7 @@ type Result<T> = std::result::Result<T, Trouble>;
 /// Runs a node that others join through.
 pub fn bootstrap(role: &Role) -> Result<()> {
     let mut process = Process::open(role, IpAddr::V4(Ipv4Addr::LOCALHOST), RELOAD_PORT, "bootstrap", 0)?;
+    process.introduce();
     process.command(|node, now| node.create(now))?;
     println!("others join with --bootstrap {}", process.addresses()?.overlay);
     while !process.has_left() {
@@ -45,6 +46,7 @@ pub fn source(asked: &Source) -> Result<()> {
     let home = sockets::towards(asked.bootstrap)?;
     let mut process = Process::open(&asked.role, home, 0, "source", 1)?;
     let mut feed = Feed::open(&asked.input, process.host.registry(), INPUT, member::random())?;
+    process.introduce();
     let mut uplink = Uplink::new(asked.capacity, feed.bitrate());
     process.set_capacity(uplink.known());
     process.command(|node, now| node.join(now, &[asked.bootstrap]))?;
@@ -89,6 +91,7 @@ pub fn watch(asked: &Watch) -> Result<()> {
     if let Some(output) = &asked.output {
         process.inbox.sink = Some(Sink::open(output, member::random() as u64)?);
     }
+    process.introduce();
     let mut uplink = Uplink::new(asked.capacity, None);
     process.set_capacity(uplink.known());
     process.command(|node, now| node.join(now, &[asked.bootstrap]))?;
@@ -215,15 +218,16 @@ impl Process {
             quiet: false,
         };
         process.tell_time();
-        let own = process.addresses()?;
-        if let Some(node) = process.host.node(seat) {
-            let (name, id) = (&node.config().name, node.node_id());
-            eprintln!(
-                "{name}: Node-ID {id}, overlay {}, SIP {}, media {}",
-                own.overlay, own.signalling, own.media
-            );
-        }
         Ok(process)
+    }
+
+    /// Says who this is, and where.
+    fn introduce(&self) {
+        if let Some(node) = self.host.node(self.seat) {
+            let (config, id) = (node.config(), node.node_id());
+            let Addresses { overlay, signalling, media } = config.addresses;
+            eprintln!("{}: Node-ID {id}, overlay {overlay}, SIP {signalling}, media {media}", config.name);
+        }
     }
 
     fn addresses(&self) -> Result<Addresses> {
