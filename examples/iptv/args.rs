@@ -430,7 +430,11 @@ fn address_from(word: &str, option: &str) -> Result<SocketAddr> {
         Err(_) if word.parse::<std::net::IpAddr>().is_ok() => {
             return Err(wrong("the port is missing, as in 192.0.2.7:6084 or [2001:db8::7]:6084"));
         }
-        Err(_) => return Err(wrong("write IP:PORT, as in 192.0.2.7:6084 or [2001:db8::7]:6084")),
+        Err(_) => {
+            return Err(wrong(
+                "write IP:PORT, as in 192.0.2.7:6084 or [2001:db8::7]:6084 (names are not looked up)",
+            ));
+        }
     };
     match address.port() {
         0 => Err(wrong("nothing can be sent to port 0")),
@@ -692,7 +696,7 @@ mod tests {
             ("channel --bootstrap 1.2.3.4:5", "say which channel: iptv channel 100 --bootstrap ADDR"),
             (
                 "watch --bootstrap tv.example",
-                r#"--bootstrap: "tv.example" is no address; write IP:PORT, as in 192.0.2.7:6084 or [2001:db8::7]:6084"#,
+                r#"--bootstrap: "tv.example" is no address; write IP:PORT, as in 192.0.2.7:6084 or [2001:db8::7]:6084 (names are not looked up)"#,
             ),
             (
                 "watch --bootstrap 192.0.2.7",
@@ -724,7 +728,7 @@ mod tests {
             ),
             (
                 &format!("{source} --input rtp://5004"),
-                r#"--input: "5004" is no address; write IP:PORT, as in 192.0.2.7:6084 or [2001:db8::7]:6084"#,
+                r#"--input: "5004" is no address; write IP:PORT, as in 192.0.2.7:6084 or [2001:db8::7]:6084 (names are not looked up)"#,
             ),
         ] {
             assert_eq!(error(line), expected, "{line}");

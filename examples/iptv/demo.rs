@@ -37,9 +37,14 @@ type Result<T> = std::result::Result<T, Trouble>;
 
 /// Plays the demonstration, and what belongs to figure 16 if it is asked for.
 pub fn run(asked: &Asked) -> Result<()> {
+    // What cannot be written is better known before than after.
+    if let Some(path) = &asked.json {
+        File::create(path).map_err(|e| Trouble::cannot_write(path, &e))?;
+    }
     let mut screen = Screen::stdout();
     let mut figure = Figure16::default();
-    if asked.figure16.is_some() {
+    if let Some(directory) = &asked.figure16 {
+        std::fs::create_dir_all(directory).map_err(|e| Trouble::cannot_write(directory, &e))?;
         // Server-based delivery is a source that has room for everybody.
         let everybody = Asked { capacity: asked.viewers as u16, pcap: None, ..asked.clone() };
         let mut stage = Stage::open(&everybody, "server-based: every viewer at the source")?;

@@ -27,6 +27,9 @@ Options of the demonstration:
   --json FILE          write what happened to FILE
   --help               this text
 
+Not secure yet: links are plain and nobody proves who they are. Run it only among machines that you
+trust, not on the open internet.
+
 Three terminals show the same with separate processes:
   iptv bootstrap --listen 127.0.0.1:6084
   iptv source --bootstrap 127.0.0.1:6084 --channel 100
@@ -49,6 +52,7 @@ Options:
   --help               this text
 
 Ctrl-C leaves the overlay properly.
+Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";
 
 /// `iptv source --help`.
@@ -77,6 +81,7 @@ A live encoder:
   ffmpeg -re -i FILE -c copy -f mpegts - | iptv source --bootstrap IP:PORT --channel 100 --input -
 
 Ctrl-C ends the channel and tells every viewer.
+Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";
 
 /// `iptv watch --help`.
@@ -103,6 +108,7 @@ On the screen:
   iptv watch --bootstrap IP:PORT --channel 100 --output - | ffplay -
 
 Ctrl-C leaves the channel; the children of this node are told to find another parent.
+Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";
 
 /// `iptv peer --help`.
@@ -140,4 +146,6 @@ Options:
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
   --help               this text
+
+Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";

@@ -72,15 +72,16 @@ impl Process {
             quiet: false,
         };
         process.tell_time();
-        let own = process.addresses()?;
-        if let Some(node) = process.host.node(seat) {
-            let (name, id) = (&node.config().name, node.node_id());
-            eprintln!(
-                "{name}: Node-ID {id}, overlay {}, SIP {}, media {}",
-                own.overlay, own.signalling, own.media
-            );
-        }
         Ok(process)
+    }
+
+    /// Says who this is, and where.
+    pub fn introduce(&self) {
+        if let Some(node) = self.host.node(self.seat) {
+            let (config, id) = (node.config(), node.node_id());
+            let Addresses { overlay, signalling, media } = config.addresses;
+            eprintln!("{}: Node-ID {id}, overlay {overlay}, SIP {signalling}, media {media}", config.name);
+        }
     }
 
     /// Its addresses.

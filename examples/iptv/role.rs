@@ -25,6 +25,7 @@ type Result<T> = std::result::Result<T, Trouble>;
 /// Runs a node that others join through.
 pub fn bootstrap(role: &Role) -> Result<()> {
     let mut process = Process::open(role, IpAddr::V4(Ipv4Addr::LOCALHOST), RELOAD_PORT, "bootstrap", 0)?;
+    process.introduce();
     process.command(|node, now| node.create(now))?;
     println!("others join with --bootstrap {}", process.addresses()?.overlay);
     while !process.has_left() {
@@ -60,6 +61,7 @@ pub fn peer(asked: &Peer) -> Result<()> {
         let number = asked.publishes.len() + i;
         viewers.push(Watching { view, sink, channel: None, state: Sight::Waiting, media: 0, number });
     }
+    process.introduce();
     process.set_capacity(uplink.known());
     process.command(|node, now| node.join(now, &[asked.bootstrap]))?;
 
