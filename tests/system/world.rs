@@ -182,11 +182,16 @@ impl World {
         self.until(seconds, |_| false);
     }
 
-    fn push(&mut self) {
+    /// The next packet of the source.
+    pub fn packet(&mut self) -> Bytes {
         self.pushed += 1;
         let mut null = [0xff; 188];
         null[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
-        let packet: Bytes = self.packetizer.packetize(self.pushed * 900, false, &null).unwrap();
+        self.packetizer.packetize(self.pushed * 900, false, &null).unwrap()
+    }
+
+    fn push(&mut self) {
+        let packet = self.packet();
         let channel = self.channel;
         self.net.command(self.source, |n, now| n.push_media(now, channel, packet)).unwrap().unwrap();
     }
