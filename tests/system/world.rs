@@ -7,7 +7,9 @@ use p2piptv::iptv::{self, Profile};
 use p2piptv::node::{Addresses, Config, Event, Node};
 use p2piptv::rtp::mp2t::Packetizer;
 use p2piptv::sim::{self, Conditions, Death, Network, NodeIndex};
+use p2piptv::sip::agent::Transport;
 use p2piptv::time::{Duration, Instant, UnixMillis};
+use std::net::SocketAddr;
 
 /// Between two packets of the source: 100 a second.
 pub const PACE: Duration = Duration::from_millis(10);
@@ -19,12 +21,14 @@ pub struct Setup {
     pub capacity: u16,
     pub profile: Profile,
     pub conditions: Conditions,
+    /// How SIP travels.
+    pub transport: Transport,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let conditions = Conditions::constant(Duration::from_millis(5));
-        Setup { seed: 1, capacity: 2, profile: Profile::Default, conditions }
+        Setup { seed: 1, capacity: 2, profile: Profile::Default, conditions, transport: Transport::Udp }
     }
 }
 
@@ -53,14 +57,23 @@ pub fn name(text: &str) -> ChannelName {
     ChannelName::new(text).unwrap()
 }
 
-fn add(net: &mut Network<Node>, setup: &Setup, label: &str, id: Option<NodeId>) -> NodeIndex {
+/// How one node differs from the others.
+#[derive(Default)]
+pub struct Odd {
+    pub id: Option<NodeId>,
+    pub signalling: Option<SocketAddr>,
+}
+
+fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeIndex {
     let node = net.add(|index, at| {
         let mut random = Seeded::new(setup.seed << 16 | u64::from(index.0) + 1);
         let mut random_id = [0; 16];
         random.fill(&mut random_id);
-        let id = id.unwrap_or(NodeId(random_id));
-        let addresses = Addresses { overlay: at.overlay, signalling: at.signalling, media: at.media };
+        let id = odd.id.unwrap_or(NodeId(random_id));
+        let signalling = odd.signalling.unwrap_or(at.signalling);
+        let addresses = Addresses { overlay: at.overlay, signalling, media: at.media };
         let mut config = Config::new(label, "tv.example", addresses);
+        config.agent.transport = setup.transport;
         config.policy = iptv::Config::new(setup.profile, setup.capacity);
         Node::new(config, Box::new(random), Box::new(InsecureIdentity::new(id))).unwrap()
     });
@@ -74,9 +87,9 @@ impl World {
         let config =
             sim::Config { seed: setup.seed, conditions: setup.conditions.clone(), ..sim::Config::default() };
         let mut net = Network::new(config);
-        let bootstrap = add(&mut net, &setup, "bootstrap", None);
+        let bootstrap = add(&mut net, &setup, "bootstrap", Odd::default());
         net.command(bootstrap, |n, now| n.create(now)).unwrap().unwrap();
-        let source = add(&mut net, &setup, "source", None);
+        let source = add(&mut net, &setup, "source", Odd::default());
         let mut world = World {
             net,
             setup,
@@ -106,12 +119,12 @@ impl World {
 
     /// Another node, in the overlay.
     pub fn add_node(&mut self, label: &str) -> NodeIndex {
-        self.add_node_with(label, None)
+        self.add_odd_node(label, Odd::default())
     }
 
-    /// The same with a Node-ID of its own choosing.
-    pub fn add_node_with(&mut self, label: &str, id: Option<NodeId>) -> NodeIndex {
-        let node = add(&mut self.net, &self.setup, label, id);
+    /// The same with something of its own.
+    pub fn add_odd_node(&mut self, label: &str, odd: Odd) -> NodeIndex {
+        let node = add(&mut self.net, &self.setup, label, odd);
         self.join(node);
         node
     }
@@ -161,7 +174,11 @@ impl World {
 
     /// Lets time pass, with the source sending, until something holds; `false` after this many seconds.
     pub fn until(&mut self, seconds: u64, mut holds: impl FnMut(&Self) -> bool) -> bool {
-        let end = self.net.now() + Duration::from_secs(seconds);
+        self.until_in(Duration::from_secs(seconds), &mut holds)
+    }
+
+    fn until_in(&mut self, time: Duration, holds: &mut dyn FnMut(&Self) -> bool) -> bool {
+        let end = self.net.now() + time;
         loop {
             self.events.extend(self.net.take_events());
             if holds(self) {
@@ -176,6 +193,10 @@ impl World {
                 self.push();
             }
         }
+    }
+
+    pub fn run_for(&mut self, time: Duration) {
+        self.until_in(time, &mut |_| false);
     }
 
     pub fn run(&mut self, seconds: u64) {
