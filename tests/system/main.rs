@@ -1,5 +1,6 @@
 //! The promises of the system (P1 to P19), kept by real nodes on a simulated network.
 
+mod scripts;
 mod world;
 
 use p2piptv::ids::{NodeId, ResourceId};

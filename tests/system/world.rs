@@ -51,6 +51,8 @@ pub struct World {
     packetizer: Packetizer,
     pushed: u32,
     next_push: Option<Instant>,
+    /// Another channel, which its publisher feeds with the same pace.
+    other: Option<(NodeIndex, ChannelId, Packetizer)>,
 }
 
 pub fn name(text: &str) -> ChannelName {
@@ -62,6 +64,12 @@ pub fn name(text: &str) -> ChannelName {
 pub struct Odd {
     pub id: Option<NodeId>,
     pub signalling: Option<SocketAddr>,
+}
+
+fn null_packet() -> [u8; 188] {
+    let mut null = [0xff; 188];
+    null[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
+    null
 }
 
 fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeIndex {
@@ -101,6 +109,7 @@ impl World {
             packetizer: Packetizer::new(0x5eed, 65_000),
             pushed: 0,
             next_push: None,
+            other: None,
         };
         world.join(source);
         world.channel = world
@@ -129,14 +138,19 @@ impl World {
         node
     }
 
+    /// Joins, and tries again when that fails, as any host does.
     fn join(&mut self, node: NodeIndex) {
         let bootstrap = self.net.addresses(self.bootstrap).overlay;
-        self.net.command(node, |n, now| n.join(now, &[bootstrap])).unwrap().unwrap();
-        assert!(
-            self.until(20, |w| w.told(node, |e| *e == Event::Joined)),
-            "{node} did not join\n{}",
-            self.trace()
-        );
+        for _ in 0..3 {
+            let from = self.net.now();
+            self.net.command(node, |n, now| n.join(now, &[bootstrap])).unwrap().unwrap();
+            let over = |e: &Event| matches!(e, Event::Joined | Event::JoinFailed);
+            self.until(60, |w| w.first(from, node, over).is_some());
+            if self.first(from, node, |e| *e == Event::Joined).is_some() {
+                return;
+            }
+        }
+        panic!("seed {}: {node} did not join\n{}", self.setup.seed, self.trace());
     }
 
     /// A viewer that has started to tune.
@@ -206,15 +220,27 @@ impl World {
     /// The next packet of the source.
     pub fn packet(&mut self) -> Bytes {
         self.pushed += 1;
-        let mut null = [0xff; 188];
-        null[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
-        self.packetizer.packetize(self.pushed * 900, false, &null).unwrap()
+        self.packetizer.packetize(self.pushed * 900, false, &null_packet()).unwrap()
     }
 
     fn push(&mut self) {
         let packet = self.packet();
         let channel = self.channel;
         self.net.command(self.source, |n, now| n.push_media(now, channel, packet)).unwrap().unwrap();
+        if let Some((node, channel, packetizer)) = &mut self.other {
+            let packet = packetizer.packetize(self.pushed * 900, false, &null_packet()).unwrap();
+            self.net.command(*node, |n, now| n.push_media(now, *channel, packet)).unwrap().unwrap();
+        }
+    }
+
+    /// From now on this node sends a channel too.
+    pub fn publish_too(&mut self, node: NodeIndex, channel: ChannelId) {
+        self.other = Some((node, channel, Packetizer::new(0x0712e5, 0)));
+    }
+
+    /// It does not any more.
+    pub fn end_the_other(&mut self) {
+        self.other = None;
     }
 
     /// The source goes on, or stops to send for a while.
