@@ -49,8 +49,9 @@ fn assert_tree(world: &World) {
 fn script(seed: u64) {
     let mut dice = Seeded::new(seed);
     let latency = Duration::from_millis(1 + dice.below(40));
-    let transport = if seed % 3 == 0 { Transport::Tcp } else { Transport::Udp };
-    let conditions = Conditions::constant(latency).with_loss(if seed % 2 == 0 { 0.0 } else { 0.005 });
+    let transport = if seed.is_multiple_of(3) { Transport::Tcp } else { Transport::Udp };
+    let conditions =
+        Conditions::constant(latency).with_loss(if seed.is_multiple_of(2) { 0.0 } else { 0.005 });
     let capacity = 1 + dice.below(3) as u16;
     let mut world = World::new(Setup { seed, capacity, conditions, transport, ..Setup::default() });
     for n in 0..8 + dice.below(12) {

@@ -74,7 +74,7 @@ fn null_packet() -> [u8; 188] {
 
 fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeIndex {
     let node = net.add(|index, at| {
-        let mut random = Seeded::new(setup.seed << 16 | u64::from(index.0) + 1);
+        let mut random = Seeded::new((setup.seed << 16) | (u64::from(index.0) + 1));
         let mut random_id = [0; 16];
         random.fill(&mut random_id);
         let id = odd.id.unwrap_or(NodeId(random_id));
@@ -92,8 +92,7 @@ fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeInd
 impl World {
     /// A bootstrap node and the source of channel "100", which is on air.
     pub fn new(setup: Setup) -> Self {
-        let config =
-            sim::Config { seed: setup.seed, conditions: setup.conditions.clone(), ..sim::Config::default() };
+        let config = sim::Config { seed: setup.seed, conditions: setup.conditions, ..sim::Config::default() };
         let mut net = Network::new(config);
         let bootstrap = add(&mut net, &setup, "bootstrap", Odd::default());
         net.command(bootstrap, |n, now| n.create(now)).unwrap().unwrap();
