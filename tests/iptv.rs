@@ -1,7 +1,5 @@
 //! The policy as a whole: many machines on one virtual clock, and the laws of the tree.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::std_instead_of_core, clippy::std_instead_of_alloc)]
-
 #[path = "iptv/harness.rs"]
 mod harness;
 
@@ -316,6 +314,57 @@ fn q1_the_rescue_slot_is_for_orphans_and_the_first_ordinary_slot_that_frees_is_t
         Order::Inform { call, report: Report::TreePosition { rescue: false, .. } } if *call == orphan
     )));
     assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (1, 0));
+}
+
+#[test]
+fn a_capacity_that_comes_later_brings_its_rescue_slot_but_not_in_the_papers_profile() {
+    for (profile, rescued) in [(Profile::Default, (1, 1)), (Profile::Paper, (1, 0))] {
+        let mut s = Solo::publisher(Config::new(profile, 0));
+        s.invited(1, true);
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (0, 0), "{profile:?} has nothing to give");
+        s.act(|i, now, ctx| i.set_capacity(now, 1, ctx));
+        s.invited(1, false);
+        s.invited(2, true);
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().children, rescued, "{profile:?}");
+    }
+}
+
+#[test]
+fn a_relayer_that_leaves_by_plan_is_lost_at_once_and_one_that_only_moves_is_not() {
+    for (reason, lost) in [(ByeReason::Leaving, 1), (ByeReason::Normal, 0)] {
+        // In its slot here, or in the control dialog that a deeper one has.
+        for deeper in [false, true] {
+            let mut s = Solo::publisher(default(1));
+            let (mut call, _) = s.invited(1, false);
+            s.reported(call, Report::RelayerAccepted { free: 1 });
+            if deeper {
+                let children = vec![Child { peer: 2, slots: Some(1), rescue: false }];
+                let orders = s.reported(call, Report::FullCapacity { children });
+                call = placed(&orders, 2).expect("the next layer is asked");
+                s.fact(Fact::Answered { call, depth: Some(1), rescue: false });
+                s.reported(call, Report::RelayerAccepted { free: 1 });
+            }
+            let relayer = 1 + u32::from(deeper);
+            let orders = s.fact(Fact::Ended { call, reason });
+            let told = |o: &&Order<u32>| matches!(o, Order::Event(Event::RelayerLost { relayer: r, .. }) if *r == relayer);
+            assert_eq!(orders.iter().filter(told).count(), lost, "{reason:?}, deeper: {deeper}");
+            assert_eq!(s.iptv.table(CHANNEL).iter().any(|r| r.peer == relayer), lost == 0);
+        }
+    }
+}
+
+#[test]
+fn an_offer_that_crosses_with_a_move_is_made_again_where_the_candidate_is_now() {
+    let mut s = Solo::publisher(default(1));
+    let (first, _) = s.invited(1, false);
+    s.reported(first, Report::RelayerAccepted { free: 1 });
+    let (orphan, _) = s.invited(2, true);
+    // 2 has found a slot at 1 and is about to say goodbye when it is offered the office.
+    let children = vec![Child { peer: 2, slots: Some(1), rescue: false }];
+    let orders = s.reported(first, Report::FullCapacity { children });
+    assert_eq!(selected(orders), [orphan]);
+    let orders = s.fact(Fact::Ended { call: orphan, reason: ByeReason::Normal });
+    assert!(placed(&orders, 2).is_some(), "{orders:?}");
 }
 
 #[test]

@@ -172,7 +172,7 @@ impl Stage {
             } else if now >= glance {
                 glance = now + GLANCE;
                 self.look(now);
-                act = director.direct(now, &self.scene).map_err(|stuck| Trouble::Stuck(stuck))?;
+                act = director.direct(now, &self.scene).map_err(Trouble::Stuck)?;
                 screen.show(now, &self.picture(now))?;
             }
             match act {
@@ -454,7 +454,7 @@ fn recorder(path: &Path, now: Instant) -> Result<crate::inbox::Recorder> {
     let mut file = BufWriter::new(File::create(path).map_err(|e| Trouble::cannot_write(path, &e))?);
     let zero = p2piptv::time::UnixMillis(member::wall_clock().0.saturating_sub(now.as_millis()));
     // A disk that is full ends the record, not the demonstration.
-    let write: Box<dyn FnMut(&[u8])> = Box::new(move |bytes| {
+    let write = Box::new(move |bytes: &[u8]| {
         let _ = file.write_all(bytes);
     });
     Ok(Capture::new(zero, write))

@@ -317,7 +317,10 @@ impl<M: Machine> Place<M> {
                 Output::Transmit { plane, to, payload } => {
                     self.transmit(seat, now, plane, to, &payload, observer)
                 }
-                Output::Media { channel, packets } => self.relay(seat, now, channel, &packets, observer),
+                Output::Media { channel, packets } => {
+                    self.relay(seat, now, channel, &packets, observer);
+                    self.machine.recycle(packets);
+                }
                 Output::Connect { stream, to, plane } => {
                     let told = self.streams.connect(stream, to, plane, registry, |slot| token(seat, slot));
                     self.tell(now, stream, told);

@@ -13,9 +13,6 @@
 //! | `role` | bootstrap, source, watch, channel |
 //! | `demo`, `director`, `screen`, `report`, `figure16` | the demonstration |
 
-// A program has no callers outside; and it has the standard library.
-#![allow(unreachable_pub, clippy::std_instead_of_core, clippy::std_instead_of_alloc)]
-
 mod args;
 mod clip;
 mod demo;

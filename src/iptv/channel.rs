@@ -310,7 +310,7 @@ impl<P: Copy + Ord> Channel<P> {
         let Some(seat) = self.seats.unseat(call, turn.uplink) else { return };
         if let Station::Publisher { election, .. } = &mut self.station {
             election.table.unseat(seat.peer, call, turn.now);
-            election.on_unreachable(seat.peer, turn);
+            election.on_unseated(seat.peer, turn);
         }
         turn.event(Event::ChildLeft { channel: self.id, child: seat.peer });
     }
@@ -360,11 +360,15 @@ impl<P: Copy + Ord> Channel<P> {
     }
 
     pub(super) fn on_ended(&mut self, call: CallId, reason: ByeReason, turn: &mut Turn<'_, P>) {
-        if self.seats.by_call(call).is_some() {
-            return self.unseat(call, turn);
+        if let Some(peer) = self.seats.by_call(call).map(|s| s.peer) {
+            self.unseat(call, turn);
+            if let (Station::Publisher { election, .. }, ByeReason::Leaving) = (&mut self.station, reason) {
+                election.on_leaving(peer, turn);
+            }
+            return;
         }
         match &mut self.station {
-            Station::Publisher { election, .. } => election.on_ended(call, turn),
+            Station::Publisher { election, .. } => election.on_ended(call, reason, turn),
             Station::Viewer(w) if w.viewer.is_parent(call) && reason == ByeReason::EndOfChannel => {
                 w.viewer.forget_parent();
                 self.close(ByeReason::EndOfChannel, EndReason::EndOfChannel, turn);

@@ -23,7 +23,8 @@ pub struct Config {
     pub profile: Profile,
     /// Ordinary slots, shared by all channels: how many children this node's uplink can serve.
     pub capacity: u16,
-    /// Slots on top of `capacity`, for orphans only and never advertised. A node with no capacity has none.
+    /// Slots on top of `capacity`, for orphans only and never advertised. None are given while `capacity` is zero, and
+    /// none at all in the paper's profile.
     pub rescue_slots: u8,
 
     /// A node without new media for this long tells its children so (HOLD), and again after each such time.
@@ -158,8 +159,8 @@ impl Config {
         self.profile == Profile::Paper
     }
 
-    /// The same, with every timer long enough that one which fires is due later the next time, and no rescue slots where
-    /// there is nothing to rescue with. A configuration that is in order stays shared.
+    /// The same, with every timer long enough that one which fires is due later the next time, and no rescue slots in the
+    /// paper's profile. A configuration that is in order stays shared.
     pub(super) fn sane(shared: Arc<Self>) -> Arc<Self> {
         let mut config = Config::clone(&shared);
         for timer in [
@@ -182,7 +183,7 @@ impl Config {
         ] {
             *timer = (*timer).max(LEAST);
         }
-        if config.capacity == 0 || config.is_paper() {
+        if config.is_paper() {
             config.rescue_slots = 0;
         }
         if config == *shared { shared } else { Arc::new(config) }

@@ -156,10 +156,10 @@ impl<P: Copy + Ord> Duty<P> {
         }
     }
 
-    /// Ends the office and its dialog.
+    /// Ends the office and its dialog, because this node goes away.
     pub(super) fn resign(self, turn: &mut Turn<'_, P>) {
         match self.dialog {
-            Dialog::Control(call) => turn.bye(call, ByeReason::Normal),
+            Dialog::Control(call) => turn.bye(call, ByeReason::Leaving),
             Dialog::Dialling(call) => turn.order(Order::Cancel { call }),
             Dialog::Parent(_) | Dialog::Broken { .. } => {}
         }

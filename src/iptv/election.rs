@@ -164,7 +164,7 @@ impl<P: Copy + Ord> Election<P> {
 
     fn lose(&mut self, relayer: P, turn: &mut Turn<'_, P>) {
         self.rest(relayer, turn);
-        self.table.cut(relayer, turn.now);
+        self.table.lose(relayer, turn.now);
         turn.event(Event::RelayerLost { channel: self.channel, relayer });
     }
 
@@ -204,12 +204,37 @@ impl<P: Copy + Ord> Election<P> {
         }
     }
 
+    /// A peer of the table goes away by plan.
+    pub(super) fn on_leaving(&mut self, peer: P, turn: &mut Turn<'_, P>) {
+        let relays = matches!(self.table.standing(peer), Some(Standing::Relayer { .. }));
+        self.on_unreachable(peer, turn);
+        if let Some(call) = self.table.call(peer)
+            && self.controls.remove(&call).is_some()
+        {
+            turn.bye(call, ByeReason::Normal);
+        }
+        self.table.remove(peer, turn.now);
+        if relays {
+            turn.event(Event::RelayerLost { channel: self.channel, relayer: peer });
+        }
+    }
+
     /// A control dialog is over.
-    pub(super) fn on_ended(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+    pub(super) fn on_ended(&mut self, call: CallId, reason: ByeReason, turn: &mut Turn<'_, P>) {
         let Some(peer) = self.controls.remove(&call) else { return };
+        if reason == ByeReason::Leaving {
+            return self.on_leaving(peer, turn);
+        }
         if self.table.call(peer) == Some(call) {
             self.table.set_call(peer, None);
             self.on_unreachable(peer, turn);
+        }
+    }
+
+    /// A peer has left its slot here. An offer that crossed with its BYE is void, and may be made again where it is now.
+    pub(super) fn on_unseated(&mut self, peer: P, turn: &Turn<'_, P>) {
+        if self.offer.take_if(|o| o.peer == peer).is_some() {
+            self.table.rest(peer, turn.now);
         }
     }
 

@@ -147,7 +147,7 @@ pub enum Refusal<P> {
 pub enum ByeReason {
     /// The channel is over.
     EndOfChannel,
-    /// The parent goes away by plan; the child repairs at once.
+    /// The sender goes away by plan: its children repair at once, its elector forgets it.
     Leaving,
     /// Nothing special: a viewer stops, or a newer call took the place of this one.
     Normal,

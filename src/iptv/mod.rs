@@ -229,7 +229,7 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
     /// How many children this node's uplink can serve from now on. Those that it serves already stay.
     pub fn set_capacity(&mut self, now: Instant, capacity: u16, ctx: &mut Context<'_, P>) {
         self.handle_timeout(now, ctx);
-        self.uplink.resize(capacity, self.config.rescue_slots);
+        self.uplink.resize(capacity);
         self.settle(None, ctx);
     }
 

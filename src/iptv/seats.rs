@@ -20,9 +20,8 @@ impl Uplink {
     }
 
     /// Children beyond the new capacity stay until they go by themselves.
-    pub(super) const fn resize(&mut self, capacity: u16, rescue_slots: u8) {
+    pub(super) const fn resize(&mut self, capacity: u16) {
         self.capacity = capacity;
-        self.rescue_slots = if capacity == 0 { 0 } else { rescue_slots };
     }
 
     /// Free ordinary slots, the only ones that are ever advertised.
@@ -30,8 +29,9 @@ impl Uplink {
         self.capacity.saturating_sub(self.ordinary)
     }
 
+    /// Who has no uplink to give has none to rescue with.
     pub(super) const fn can_rescue(&self) -> bool {
-        self.rescued < self.rescue_slots
+        self.capacity > 0 && self.rescued < self.rescue_slots
     }
 
     pub(super) const fn is_rescuing(&self) -> bool {

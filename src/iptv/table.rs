@@ -54,6 +54,8 @@ struct Row<P> {
     call: Option<CallId>,
     rtt: Duration,
     adrift_since: Instant,
+    /// It was a relayer, and its alive messages have stopped: only its parent still vouches for it.
+    silent: bool,
     /// Another relayer that named this peer as its child. News of a move come in any order: when the present parent lets
     /// go, that one is believed.
     claimed: Option<P>,
@@ -128,6 +130,7 @@ impl<P: Copy + Ord> Table<P> {
         self.update(peer, |r| {
             r.call = Some(call);
             r.slots = slots.or(r.slots);
+            r.silent = false;
             r.claimed = None;
         });
     }
@@ -208,6 +211,7 @@ impl<P: Copy + Ord> Table<P> {
         self.detach(peer);
         if let Some(r) = self.rows.get_mut(&peer) {
             r.parent = Some(parent);
+            r.silent = false;
         }
         if let Some(p) = self.rows.get_mut(&parent) {
             p.children.push(peer);
@@ -236,6 +240,7 @@ impl<P: Copy + Ord> Table<P> {
             call: None,
             rtt: Duration::ZERO,
             adrift_since: now,
+            silent: false,
             claimed: None,
             children: Vec::new(),
         };
@@ -276,7 +281,11 @@ impl<P: Copy + Ord> Table<P> {
         }
     }
 
+    /// Nobody knows where a peer is. One that does not speak for itself either is gone.
     fn set_adrift(&mut self, peer: P, now: Instant) {
+        if self.rows.get(&peer).is_some_and(|r| r.silent) {
+            return self.remove(peer, now);
+        }
         self.detach(peer);
         let Some(row) = self.rows.get_mut(&peer) else { return };
         row.adrift_since = now;
@@ -321,15 +330,26 @@ impl<P: Copy + Ord> Table<P> {
         self.changed |= relays != matches!(old_standing, Standing::Relayer { .. });
     }
 
-    fn remove(&mut self, peer: P, now: Instant) {
-        self.update(peer, |r| {
-            r.standing = Standing::Offered;
-            r.registers = false;
-        });
-        self.detach(peer);
-        if let Some(row) = self.rows.remove(&peer) {
-            row.children.into_iter().for_each(|c| self.set_adrift(c, now));
+    /// Forgets a peer. Those below it are adrift, as far as they speak for themselves.
+    pub(super) fn remove(&mut self, peer: P, now: Instant) {
+        let mut gone = Vec::from([peer]);
+        while let Some(peer) = gone.pop() {
+            self.update(peer, |r| {
+                r.standing = Standing::Offered;
+                r.registers = false;
+            });
+            self.detach(peer);
+            let Some(row) = self.rows.remove(&peer) else { continue };
             self.changed = true;
+            for child in row.children {
+                match self.rows.get_mut(&child) {
+                    Some(c) if c.silent => {
+                        c.parent = None;
+                        gone.push(child);
+                    }
+                    _ => self.set_adrift(child, now),
+                }
+            }
         }
     }
 
@@ -348,16 +368,20 @@ impl<P: Copy + Ord> Table<P> {
         }
     }
 
-    /// A relayer is lost: unless it is my own child nobody knows where it is, nor what hangs below it.
-    pub(super) fn cut(&mut self, peer: P, now: Instant) {
-        if self.rows.get(&peer).is_some_and(|r| r.parent.is_some() && r.parent != Some(self.me)) {
-            self.set_adrift(peer, now);
+    /// The alive messages of a relayer have stopped. It keeps its place as long as its parent vouches for it.
+    pub(super) fn lose(&mut self, peer: P, now: Instant) {
+        let Some(row) = self.rows.get_mut(&peer) else { return };
+        row.silent = true;
+        if row.parent.is_none() {
+            self.remove(peer, now);
         }
     }
 
     /// A peer that is adrift shows that it is alive.
     pub(super) fn seen(&mut self, peer: P, now: Instant) {
-        if self.rows.get(&peer).is_some_and(|r| r.parent.is_none()) {
+        let Some(row) = self.rows.get_mut(&peer) else { return };
+        row.silent = false;
+        if row.parent.is_none() {
             self.set_adrift(peer, now);
         }
     }
@@ -406,6 +430,7 @@ impl<P: Copy + Ord> Table<P> {
             if free.is_some() {
                 r.pledged.0 = 0;
             }
+            r.silent = false;
             r.standing = Standing::Relayer { free: free.unwrap_or(known), heard: now };
         });
         was.is_some_and(|s| !matches!(s, Standing::Relayer { .. }))
@@ -579,6 +604,43 @@ mod tests {
         }
         let left: Vec<char> = t.rows().iter().map(|r| r.peer).collect();
         assert_eq!(left, ['b', 'c', 'e']);
+    }
+
+    #[test]
+    fn a_relayer_that_neither_reports_nor_is_vouched_for_is_gone_at_once() {
+        // Its alive messages stop first, then its seat goes; or the other way round.
+        for seat_first in [false, true] {
+            let mut t = table();
+            if seat_first {
+                t.unseat('a', call(0), T);
+                assert_eq!(row(&t, 'a'), (None, None));
+            }
+            t.rest('a', T);
+            t.lose('a', T);
+            if !seat_first {
+                assert_eq!(row(&t, 'a'), (Some(1), Some(ME)));
+                t.unseat('a', call(0), T);
+            }
+            assert!(!t.contains('a'), "seat first: {seat_first}");
+            assert_eq!((row(&t, 'c'), row(&t, 'e')), ((None, None), (None, Some('c'))));
+        }
+    }
+
+    #[test]
+    fn a_lost_relayer_keeps_the_place_that_its_parent_vouches_for_and_goes_with_its_parent() {
+        let mut t = table();
+        for lost in ['c', 'a'] {
+            t.rest(lost, T);
+            t.lose(lost, T);
+        }
+        assert_eq!(row(&t, 'c'), (Some(2), Some('a')));
+        t.unseat('a', call(0), T);
+        let left: Vec<char> = t.rows().iter().map(|r| r.peer).collect();
+        assert_eq!(left, ['b', 'd', 'e']);
+        // Whoever shows itself again is somebody.
+        t.report('b', &kids("c"), T);
+        t.report('b', &[], T);
+        assert_eq!(row(&t, 'c'), (None, None));
     }
 
     #[test]

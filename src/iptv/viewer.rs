@@ -176,13 +176,13 @@ impl<P: Copy + Ord> Viewer<P> {
         self.search(Search::new(Purpose::Join, &[]), seats, turn);
     }
 
-    /// Leaves the parent and gives up every search.
+    /// Leaves the channel: the parents are told that this node goes away, and every search is given up.
     pub(super) fn stop(&mut self, turn: &mut Turn<'_, P>) {
         if let Some(mut search) = self.search.take() {
             search.cancel(turn);
         }
         for link in self.next.take().map(|l| *l).into_iter().chain(self.parent.take()) {
-            turn.bye(link.call, ByeReason::Normal);
+            turn.bye(link.call, ByeReason::Leaving);
         }
         self.listen_at = None;
     }

@@ -24,8 +24,8 @@ pub(super) enum Closing {
 
 impl Closing {
     /// What a BYE's body says, if anything.
-    pub(super) fn decode(body: &[u8]) -> Option<Self> {
-        match IptvBody::parse(body, Carrier::Datagram).ok()?.info {
+    pub(super) fn decode(body: &[u8], carrier: Carrier) -> Option<Self> {
+        match IptvBody::parse(body, carrier).ok()?.info {
             IptvInfo::EndOfChannel => Some(Closing::EndOfChannel),
             IptvInfo::Leaving => Some(Closing::Leaving),
             _ => None,

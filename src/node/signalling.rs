@@ -9,7 +9,6 @@ use crate::effect::Effect;
 use crate::ids::{CallId, ChannelId};
 use crate::iptv::{self, ByeReason, Provider};
 use crate::sip::agent::{EndCause, Fact, Failure, Invitation, Peer, Refusal};
-use crate::sip::body::Carrier;
 use crate::sip::msg::Status;
 use crate::sip::sdp::{Direction, SessionDescription};
 use crate::stats::Plane;
@@ -80,8 +79,7 @@ impl Node {
                 self.call_is_over(call);
                 self.tell(iptv::Fact::Refused { call, refusal });
             }
-            Fact::Informed { call, body, package: _ } => {
-                let carrier = Carrier::Datagram;
+            Fact::Informed { call, body, carrier, package: _ } => {
                 if let Some(report) = self.decode_report(call, &body, carrier) {
                     self.tell(iptv::Fact::Reported { call, report });
                 }
@@ -93,11 +91,13 @@ impl Node {
             }
             Fact::Ended { call, cause } => {
                 let reason = match cause {
-                    EndCause::Bye(body) => match body.as_deref().and_then(Closing::decode) {
-                        Some(Closing::EndOfChannel) => ByeReason::EndOfChannel,
-                        Some(Closing::Leaving) => ByeReason::Leaving,
-                        None => ByeReason::Normal,
-                    },
+                    EndCause::Bye { body, carrier } => {
+                        match body.and_then(|body| Closing::decode(&body, carrier)) {
+                            Some(Closing::EndOfChannel) => ByeReason::EndOfChannel,
+                            Some(Closing::Leaving) => ByeReason::Leaving,
+                            None => ByeReason::Normal,
+                        }
+                    }
                     EndCause::Lost => ByeReason::Lost,
                 };
                 self.call_is_over(call);

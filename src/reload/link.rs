@@ -346,6 +346,6 @@ mod tests {
         run(&mut l, ms(500));
         assert_eq!(l.next, 1, "u32::MAX and 0 were used");
         assert_eq!(l.on_ack(ms(600), 0), None);
-        assert_eq!(l.in_flight.is_none(), true);
+        assert!(l.in_flight.is_none());
     }
 }

@@ -5,6 +5,8 @@ use crate::node::Output;
 use crate::time::Instant;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
+use bytes::Bytes;
 use core::fmt;
 
 /// A promise of every machine that can be seen to hold, or not, from outside.
@@ -70,6 +72,11 @@ impl<M: Machine> Checked<M> {
     /// When the machine wants to be woken.
     pub fn deadline(&self) -> Option<Instant> {
         self.machine.deadline()
+    }
+
+    /// Gives the buffer of a run back.
+    pub fn recycle(&mut self, packets: Vec<Bytes>) {
+        self.machine.recycle(packets);
     }
 
     /// Gives the machine one input, or any number of them, and hands each output to `output` in order, with the

@@ -4,6 +4,8 @@ use crate::ids::{ChannelId, StreamId};
 use crate::node::{Datagram, Node, Output, Receipt, StreamInput};
 use crate::stats::Plane;
 use crate::time::Instant;
+use alloc::vec::Vec;
+use bytes::Bytes;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -26,6 +28,10 @@ pub trait Machine {
     fn deadline(&self) -> Option<Instant>;
     /// Who gets the media of a channel.
     fn children(&self, channel: ChannelId) -> &[SocketAddr];
+    /// Takes the buffer of an [`Output::Media`] back, to be filled again.
+    fn recycle(&mut self, packets: Vec<Bytes>) {
+        drop(packets);
+    }
 }
 
 /// A machine's place in its network: 0, 1, 2, ... in the order in which they were added.
@@ -161,6 +167,10 @@ impl Machine for Node {
 
     fn children(&self, channel: ChannelId) -> &[SocketAddr] {
         Node::children(self, channel)
+    }
+
+    fn recycle(&mut self, packets: Vec<Bytes>) {
+        Node::recycle(self, packets);
     }
 }
 

@@ -431,11 +431,14 @@ impl<M: Machine> Network<M> {
         match output {
             Output::Transmit { plane, to, payload } => self.transmit(node, plane, to, payload),
             Output::Media { channel, packets } => {
-                for packet in packets {
-                    self.play(node, channel, &packet);
+                for packet in &packets {
+                    self.play(node, channel, packet);
                     for &child in children {
                         self.transmit(node, Plane::Media, child, packet.clone());
                     }
+                }
+                if let Some(machine) = self.hosts.get_mut(node.at()).and_then(|h| h.machine.as_mut()) {
+                    machine.recycle(packets);
                 }
             }
             Output::Connect { stream, plane, to } => self.connect(node, stream, plane, to),

@@ -6,6 +6,7 @@ use p2piptv::ids::{CallId, NodeId, StreamId};
 use p2piptv::sip::agent::{
     Config, EndCause, Fact, Failure, Limits, OrderError, Peer, Refusal, Target, Transport,
 };
+use p2piptv::sip::body::Carrier;
 use p2piptv::sip::msg::Status;
 use p2piptv::time::Duration;
 use std::cell::Cell;
@@ -18,6 +19,7 @@ fn a_call_goes_from_invite_to_bye() {
     for transport in BOTH {
         let mut w = World::pair(transport);
         let placed = CallId::placed(1);
+        let carrier = if transport == Transport::Tcp { Carrier::Stream } else { Carrier::Datagram };
         w.invite(0, placed, addr(1)).unwrap();
         w.run_until(100);
         let Some(Fact::Invited { call: received, invitation }) = w.fact(1) else { panic!("no invitation") };
@@ -38,12 +40,13 @@ fn a_call_goes_from_invite_to_bye() {
             w.info(side, call, "IPTV INFO : Alive\r\n").unwrap();
             w.run_until(w.now.as_millis() + 100);
             let body = Bytes::from_static(b"IPTV INFO : Alive\r\n");
-            assert_eq!(w.fact(1 - side), Some(Fact::Informed { call: other, body, package: true }));
+            let informed = Fact::Informed { call: other, body, carrier, package: true };
+            assert_eq!(w.fact(1 - side), Some(informed));
             assert_eq!(w.fact(side), Some(Fact::InfoAnswered { call, status: Some(Status::OK) }));
         }
         w.bye(1, received, Some("IPTV INFO : Leaving\r\n")).unwrap();
         w.run_until(w.now.as_millis() + 100);
-        let cause = EndCause::Bye(Some(Bytes::from_static(b"IPTV INFO : Leaving\r\n")));
+        let cause = EndCause::Bye { body: Some(Bytes::from_static(b"IPTV INFO : Leaving\r\n")), carrier };
         assert_eq!(w.fact(0), Some(Fact::Ended { call: placed, cause }));
         w.run_until(w.now.as_millis() + 64_000);
         assert!(w.is_quiet());
@@ -209,7 +212,7 @@ fn a_bye_waits_for_the_ack() {
     // The second copy of the 200 at 510 is ACKed at 520, which arrives at 530.
     assert_eq!(w.times(1, "BYE"), [530]);
     assert!(matches!(w.fact(0), Some(Fact::Answered { .. })));
-    assert!(matches!(w.fact(0), Some(Fact::Ended { cause: EndCause::Bye(None), .. })));
+    assert!(matches!(w.fact(0), Some(Fact::Ended { cause: EndCause::Bye { body: None, .. }, .. })));
     assert_eq!(w.facts_left(1), [] as [&Fact; 0], "no fact follows the order that ended the call");
     assert_eq!(lost.get(), 1);
 }
@@ -251,7 +254,7 @@ fn a_200_that_crosses_the_cancel_is_acked_and_ended() {
         (vec![300], vec![310], vec![310])
     );
     assert_eq!(w.fact(1), Some(Fact::Confirmed { call: received }));
-    assert!(matches!(w.fact(1), Some(Fact::Ended { cause: EndCause::Bye(None), .. })));
+    assert!(matches!(w.fact(1), Some(Fact::Ended { cause: EndCause::Bye { body: None, .. }, .. })));
     assert_eq!(w.facts_left(0), [] as [&Fact; 0]);
     w.run_until(80_000);
     assert!(w.is_quiet());
@@ -388,7 +391,8 @@ fn infos_arrive_in_order_whatever_gets_lost() {
     w.run_until(5000);
     for body in ["one", "two", "three"] {
         let body = Bytes::from_static(body.as_bytes());
-        assert_eq!(w.fact(1), Some(Fact::Informed { call: received, body, package: true }));
+        let carrier = Carrier::Datagram;
+        assert_eq!(w.fact(1), Some(Fact::Informed { call: received, body, carrier, package: true }));
         assert_eq!(w.fact(0), Some(Fact::InfoAnswered { call: placed, status: Some(Status::OK) }));
     }
 }

@@ -4,6 +4,7 @@ use crate::wire::{ANSWER, World, addr, ms};
 use bytes::Bytes;
 use p2piptv::ids::{CallId, StreamId};
 use p2piptv::sip::agent::{Config, EndCause, Fact, Refusal, Target, Transport};
+use p2piptv::sip::body::Carrier;
 use p2piptv::sip::msg::Status;
 use p2piptv::stats::DropReason;
 use std::net::SocketAddr;
@@ -107,7 +108,10 @@ fn a_script_calls_is_served_and_hangs_up() {
     // The same BYE again is answered from the transaction.
     assert_eq!(say(&mut w, &inside("BYE", 11, &tag), ""), answers);
     assert_eq!(w.fact(0), Some(Fact::Confirmed { call }));
-    assert_eq!(w.fact(0), Some(Fact::Ended { call, cause: EndCause::Bye(None) }));
+    assert_eq!(
+        w.fact(0),
+        Some(Fact::Ended { call, cause: EndCause::Bye { body: None, carrier: Carrier::Datagram } })
+    );
     assert_eq!(status(&say(&mut w, &inside("BYE", 12, &tag), "")), "481");
     w.run_until(100_000);
     assert!(w.is_quiet());
@@ -471,7 +475,12 @@ fn an_info_is_judged_by_its_package_and_its_body() {
         assert_eq!(status(&answers), expected, "{rows}");
         assert_eq!(row(&answers[0], "Recv-Info"), (expected == "469").then_some("iptv-tree"));
         assert_eq!(row(&answers[0], "Accept").is_some(), expected == "415");
-        let fact = informed.map(|package| Fact::Informed { call, body: Bytes::from(body), package });
+        let fact = informed.map(|package| Fact::Informed {
+            call,
+            body: Bytes::from(body),
+            carrier: Carrier::Datagram,
+            package,
+        });
         assert_eq!(w.fact(0), fact, "{rows}");
         // Whatever it was answered, the dialog lives on.
         assert_eq!(status(&say(&mut w, &inside("OPTIONS", 12, &tag), "")), "200");
@@ -523,7 +532,10 @@ fn the_papers_infos_are_refused_as_printed_and_taken_when_they_are_valid() {
         let info = info.replace("74bfa", "74bfc");
         assert_eq!(status(&say(&mut w, &info, body)), "200");
         let body = Bytes::from(body);
-        assert_eq!(w.fact(0), Some(Fact::Informed { call, body, package: false }));
+        assert_eq!(
+            w.fact(0),
+            Some(Fact::Informed { call, body, carrier: Carrier::Datagram, package: false })
+        );
     }
 }
 

@@ -48,6 +48,40 @@ fn p18_the_tree_repairs_itself_when_peer_1_is_killed_without_a_word() {
 }
 
 #[test]
+fn p17_after_a_repair_the_table_knows_where_everybody_is() {
+    for viewers in [4, 5, 6] {
+        let mut world = World::new(Setup::default());
+        world.seat(viewers);
+        world.run(3);
+        let one = world.viewers[0];
+        world.kill(one);
+        world.run(10);
+        let mut real = world.tree();
+        let mut told = world.table();
+        real.sort_unstable();
+        told.sort_unstable();
+        assert_eq!(told, real, "{viewers} viewers\n{}", world.trace());
+    }
+}
+
+#[test]
+fn p17_in_the_papers_profile_too_the_killed_peer_leaves_the_table() {
+    let mut world = World::new(Setup { profile: Profile::Paper, ..Setup::default() });
+    world.seat(6);
+    world.run(3);
+    let one = world.viewers[0];
+    world.kill(one);
+    world.run(10);
+    assert!(world.table().contains(&TABLE_1[0].into()), "three alive messages take 15 s");
+    world.run(10);
+    assert!(
+        !world.table().iter().any(|row| row.contains(": 1 <") || row.ends_with("< 1")),
+        "{}",
+        world.trace()
+    );
+}
+
+#[test]
 fn q18_with_fourteen_viewers_relayers_of_layer_two_report_to_the_source() {
     let mut world = World::new(Setup::default());
     world.seat(14);
@@ -89,6 +123,8 @@ fn a_viewer_that_leaves_hands_its_children_over_and_its_record_is_gone() {
         assert!(gap <= Duration::from_millis(200), "{} was silent for {gap:?}", viewer.node);
     }
     assert!(world.since(left_at, world.source).any(|e| matches!(e, Event::ChildLeft { .. })));
+    let lost = world.first(left_at, world.source, |e| matches!(e, Event::RelayerLost { .. }));
+    assert!(lost.is_some_and(|at| at.since(left_at) <= Duration::from_millis(50)), "{lost:?}");
     let asker = world.add_node("asker");
     world.net.command(asker, |n, now| n.providers(now, &name("100"))).unwrap().unwrap();
     assert!(world.until(10, |w| w.told(asker, |e| matches!(e, Event::Providers { .. }))));

@@ -55,7 +55,7 @@ pub fn name(text: &str) -> ChannelName {
 
 fn add(net: &mut Network<Node>, setup: &Setup, label: &str, id: Option<NodeId>) -> NodeIndex {
     let node = net.add(|index, at| {
-        let mut random = Seeded::new(setup.seed << 16 | u64::from(index.0) + 1);
+        let mut random = Seeded::new((setup.seed << 16) + u64::from(index.0) + 1);
         let mut random_id = [0; 16];
         random.fill(&mut random_id);
         let id = id.unwrap_or(NodeId(random_id));
@@ -71,8 +71,7 @@ fn add(net: &mut Network<Node>, setup: &Setup, label: &str, id: Option<NodeId>) 
 impl World {
     /// A bootstrap node and the source of channel "100", which is on air.
     pub fn new(setup: Setup) -> Self {
-        let config =
-            sim::Config { seed: setup.seed, conditions: setup.conditions.clone(), ..sim::Config::default() };
+        let config = sim::Config { seed: setup.seed, conditions: setup.conditions, ..sim::Config::default() };
         let mut net = Network::new(config);
         let bootstrap = add(&mut net, &setup, "bootstrap", None);
         net.command(bootstrap, |n, now| n.create(now)).unwrap().unwrap();
@@ -205,6 +204,11 @@ impl World {
         self.events.iter().filter(move |(at, n, _)| *at >= from && *n == node).map(|(_, _, event)| event)
     }
 
+    /// When a node told something for the first time since a moment.
+    pub fn first(&self, from: Instant, node: NodeIndex, is: impl Fn(&Event) -> bool) -> Option<Instant> {
+        self.events.iter().find(|(at, n, e)| *at >= from && *n == node && is(e)).map(|(at, _, _)| *at)
+    }
+
     /// Media came within the last 200 ms.
     pub fn is_playing(&self, viewer: Viewer) -> bool {
         let played = self.net.played(viewer.node, viewer.channel);
@@ -223,6 +227,18 @@ impl World {
             let parent = row.parent.map_or_else(|| "source".into(), |p| p.name);
             let depth = row.depth.map_or_else(|| "?".into(), |d| d.to_string());
             format!("{depth}: {} < {parent}", row.peer.name)
+        });
+        rows.collect()
+    }
+
+    /// The same as the viewers themselves see it.
+    pub fn tree(&self) -> Vec<String> {
+        let rows = self.viewers.iter().map(|v| {
+            let node = self.net.machine(v.node).unwrap();
+            let status = node.status(v.channel).unwrap();
+            let depth = status.depth.map_or_else(|| "?".into(), |d| d.to_string());
+            let parent = status.parent.map_or_else(|| "nobody".into(), |p| p.name);
+            format!("{depth}: {} < {parent}", node.config().name)
         });
         rows.collect()
     }

@@ -2,6 +2,7 @@
 
 use super::fact::ContactParams;
 use crate::ids::StreamId;
+use crate::sip::body::Carrier;
 use crate::sip::dialog::Dialog;
 use crate::sip::msg::{Method, Request};
 use crate::sip::transaction::{Branch, Key, Path};
@@ -21,6 +22,13 @@ pub(super) struct Origin {
 impl Origin {
     pub(super) fn ip(&self) -> IpAddr {
         self.addr.ip()
+    }
+
+    pub(super) const fn carrier(&self) -> Carrier {
+        match self.stream {
+            Some(_) => Carrier::Stream,
+            None => Carrier::Datagram,
+        }
     }
 
     /// The way back to a peer that cannot be reached by its Contact.

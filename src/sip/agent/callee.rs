@@ -464,7 +464,8 @@ impl Agent {
         let done = self.answer_status(now, origin, request, key, Status::OK);
         self.drain(now, ctx);
         let body = Some(request.body().clone()).filter(|body| !body.is_empty());
-        self.tell(id, Fact::Ended { call: id, cause: EndCause::Bye(body) }, ctx);
+        let cause = EndCause::Bye { body, carrier: origin.carrier() };
+        self.tell(id, Fact::Ended { call: id, cause }, ctx);
         self.remove(id);
         done
     }
@@ -492,7 +493,8 @@ impl Agent {
         self.drain(now, ctx);
         if !body.is_empty() {
             let package = request.headers.contains(Name::INFO_PACKAGE);
-            self.tell(id, Fact::Informed { call: id, body: body.clone(), package }, ctx);
+            let (body, carrier) = (body.clone(), origin.carrier());
+            self.tell(id, Fact::Informed { call: id, body, carrier, package }, ctx);
         }
         Ok(())
     }

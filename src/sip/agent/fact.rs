@@ -2,6 +2,7 @@
 
 use super::Transport;
 use crate::ids::{CallId, NodeId};
+use crate::sip::body::Carrier;
 use crate::sip::msg::Status;
 use crate::time::Duration;
 use alloc::string::String;
@@ -88,8 +89,13 @@ pub enum Failure {
 /// Why a call that was answered is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndCause {
-    /// The peer's BYE, with its body.
-    Bye(Option<Bytes>),
+    /// The peer's BYE.
+    Bye {
+        /// Its body, unless that is empty.
+        body: Option<Bytes>,
+        /// What it came in.
+        carrier: Carrier,
+    },
     /// The peer does not know the call any more, does not answer, or never sent its ACK.
     Lost,
 }
@@ -144,6 +150,8 @@ pub enum Fact {
         call: CallId,
         /// Its body, never empty.
         body: Bytes,
+        /// What it came in; a body in a stream may be cut by a wrong Content-Length.
+        carrier: Carrier,
         /// Whether it came in the package `iptv-tree`; otherwise it is a legacy INFO with text/plain.
         package: bool,
     },
