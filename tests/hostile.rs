@@ -1,6 +1,5 @@
 //! Hostile peers against whole nodes: whatever they send, everybody else goes on being served.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper that fails is a test that fails")]
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,

@@ -1,6 +1,5 @@
 //! The promises of the system (P1 to P19), kept by real nodes on a simulated network.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper that fails is a test that fails")]
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,
