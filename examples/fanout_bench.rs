@@ -7,8 +7,6 @@
 //!
 //!     cargo run --release --example fanout_bench
 
-#![allow(unreachable_pub, clippy::std_instead_of_core, clippy::std_instead_of_alloc)]
-
 #[cfg(target_os = "linux")]
 #[allow(dead_code, reason = "the host uses the rest")]
 #[path = "iptv/fanout.rs"]

@@ -90,6 +90,9 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub)]
+// Without std, and without a panic that a peer could cause.
+#![warn(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::alloc_instead_of_core)]
+#![warn(clippy::unwrap_used, clippy::panic)]
 
 extern crate alloc;
 

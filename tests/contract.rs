@@ -3,7 +3,6 @@
 //! K1, K2, K3 and K12 are checked by [`Checked`] after every call; here are the worlds in which that is done, and the
 //! promises that take two runs to see.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper that fails is a test that fails")]
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,

@@ -1,6 +1,5 @@
 //! Every seed and every find of the fuzz targets, through the same functions that the fuzzer calls.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper that fails is a test that fails")]
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,

@@ -1,7 +1,5 @@
 //! The policy as a whole: many machines on one virtual clock, and the laws of the tree.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::std_instead_of_core, clippy::std_instead_of_alloc)]
-
 #[path = "iptv/harness.rs"]
 mod harness;
 

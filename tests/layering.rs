@@ -3,7 +3,6 @@
 //! Every `crate::x::y` (and every `super::` that leads out of its folder) in `src` is read and judged by [`RULES`].
 //! Tests inside of `src` may use what they like, so a file is read up to its first `#[cfg(test)]`.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper that fails is a test that fails")]
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,

@@ -2,7 +2,6 @@
 //! way allocates (F9).
 
 // A test may panic, and has std.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::std_instead_of_core, clippy::std_instead_of_alloc)]
 
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "system/world.rs"]

@@ -1,6 +1,5 @@
 //! The simulated network does to packets what its script says, and nothing else.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper that fails is a test that fails")]
 #![allow(
     clippy::std_instead_of_core,
     clippy::std_instead_of_alloc,

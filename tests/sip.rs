@@ -1,7 +1,5 @@
 //! The SIP parser against the torture messages of RFC 4475 and RFC 5118, and the laws of parser, builder and framer.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper that fails is a test that fails")]
-
 use bytes::Bytes;
 use p2piptv::sip::body::{Carrier, IptvBody, IptvInfo};
 use p2piptv::sip::msg::{

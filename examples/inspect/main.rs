@@ -13,7 +13,6 @@
 //! prints what this library's encoder makes of the message, as hex alone on the last line.
 
 #![allow(unreachable_pub)]
-#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, reason = "a program has std")]
 
 mod reload;
 mod report;

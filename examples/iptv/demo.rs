@@ -37,9 +37,14 @@ type Result<T> = std::result::Result<T, Trouble>;
 
 /// Plays the demonstration, and what belongs to figure 16 if it is asked for.
 pub fn run(asked: &Asked) -> Result<()> {
+    // What cannot be written is better known before than after.
+    if let Some(path) = &asked.json {
+        File::create(path).map_err(|e| Trouble::cannot_write(path, &e))?;
+    }
     let mut screen = Screen::stdout();
     let mut figure = Figure16::default();
-    if asked.figure16.is_some() {
+    if let Some(directory) = &asked.figure16 {
+        std::fs::create_dir_all(directory).map_err(|e| Trouble::cannot_write(directory, &e))?;
         // Server-based delivery is a source that has room for everybody.
         let everybody = Asked { capacity: asked.viewers as u16, pcap: None, ..asked.clone() };
         let mut stage = Stage::open(&everybody, "server-based: every viewer at the source")?;
@@ -172,7 +177,7 @@ impl Stage {
             } else if now >= glance {
                 glance = now + GLANCE;
                 self.look(now);
-                act = director.direct(now, &self.scene).map_err(|stuck| Trouble::Stuck(stuck))?;
+                act = director.direct(now, &self.scene).map_err(Trouble::Stuck)?;
                 screen.show(now, &self.picture(now))?;
             }
             match act {
@@ -454,7 +459,7 @@ fn recorder(path: &Path, now: Instant) -> Result<crate::inbox::Recorder> {
     let mut file = BufWriter::new(File::create(path).map_err(|e| Trouble::cannot_write(path, &e))?);
     let zero = p2piptv::time::UnixMillis(member::wall_clock().0.saturating_sub(now.as_millis()));
     // A disk that is full ends the record, not the demonstration.
-    let write: Box<dyn FnMut(&[u8])> = Box::new(move |bytes| {
+    let write = Box::new(move |bytes: &[u8]| {
         let _ = file.write_all(bytes);
     });
     Ok(Capture::new(zero, write))

@@ -4,8 +4,8 @@
 use p2piptv::time::{Duration, Instant};
 
 /// Between a viewer that plays and the next that enters.
-const PAUSE: Duration = Duration::from_secs(1);
-/// The tree has settled when nothing moved for this long.
+const PAUSE: Duration = Duration::from_millis(700);
+/// The tree has settled when nothing moved for this long: longer than a relayer takes to report its children.
 const SETTLED: Duration = Duration::from_millis(2500);
 /// How long the mended tree is watched.
 const EPILOGUE: Duration = Duration::from_secs(2);

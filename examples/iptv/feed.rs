@@ -42,7 +42,7 @@ pub struct Feed {
 
 enum Way {
     Clip {
-        player: Loop,
+        player: Box<Loop>,
         bitrate: u64,
         started: Option<Instant>,
         next: Instant,
@@ -174,7 +174,7 @@ impl Way {
     fn clip(clip: Clip) -> Self {
         let clip = Rc::new(clip);
         let bitrate = clip.bitrate();
-        Way::Clip { player: Loop::new(clip), bitrate, started: None, next: Instant::ZERO }
+        Way::Clip { player: Box::new(Loop::new(clip)), bitrate, started: None, next: Instant::ZERO }
     }
 
     /// A pipe cannot be polled everywhere, so a thread reads it.
@@ -276,7 +276,7 @@ mod tests {
         let mut poll = Poll::new().expect("poll");
         let mut feed = open(&poll, Input::TestCard).expect("the test card");
         let stream: Vec<u8> = (0..500)
-            .flat_map(|i| [&[0x47, 1, 0, 0x10 | i as u8 % 16][..], &[i as u8; 184]].concat())
+            .flat_map(|i| [&[0x47, 1, 0, 0x10 | (i as u8 % 16)][..], &[i as u8; 184]].concat())
             .collect();
         let waker = Waker::new(poll.registry(), TOKEN).expect("waker");
         feed.way = Way::pipe(std::io::Cursor::new(stream.clone()), waker);

@@ -15,6 +15,7 @@ Commands (each has its own --help):
   bootstrap    a node that others join the overlay through
   source       publishes a channel
   watch        watches a channel, and relays it when it is elected to
+  peer         publishes and watches several channels on one uplink
   channel      tells who offers a channel
 
 Options of the demonstration:
@@ -25,6 +26,9 @@ Options of the demonstration:
   --pcap FILE          record every packet (pcapng, for Wireshark)
   --json FILE          write what happened to FILE
   --help               this text
+
+Not secure yet: links are plain and nobody proves who they are. Run it only among machines that you
+trust, not on the open internet.
 
 Three terminals show the same with separate processes:
   iptv bootstrap --listen 127.0.0.1:6084
@@ -48,6 +52,7 @@ Options:
   --help               this text
 
 Ctrl-C leaves the overlay properly.
+Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";
 
 /// `iptv source --help`.
@@ -76,6 +81,7 @@ A live encoder:
   ffmpeg -re -i FILE -c copy -f mpegts - | iptv source --bootstrap IP:PORT --channel 100 --input -
 
 Ctrl-C ends the channel and tells every viewer.
+Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";
 
 /// `iptv watch --help`.
@@ -102,6 +108,28 @@ On the screen:
   iptv watch --bootstrap IP:PORT --channel 100 --output - | ffplay -
 
 Ctrl-C leaves the channel; the children of this node are told to find another parent.
+Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
+";
+
+/// `iptv peer --help`.
+pub const PEER: &str = "\
+Publishes and watches several channels in one process. They share its uplink, and it relays those
+that it watches when it is elected to.
+
+  iptv peer --bootstrap IP:PORT [--publish NAME[=INPUT]]... [--watch NAME[=OUTPUT]]... [OPTIONS]
+
+Options:
+  --bootstrap IP:PORT  any node of the overlay; the bootstrap node prints its address
+  --publish NAME=INPUT a channel to publish; INPUT as in 'iptv source' (without it: the test card)
+  --watch NAME=OUTPUT  a channel to watch; OUTPUT as in 'iptv watch' (without it: relay only)
+  --capacity N         how many children this node can serve, all channels together (2)
+  --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
+  --listen IP:PORT     address of the overlay (an address of this machine, any port)
+  --sip IP:PORT        address of SIP, UDP and TCP (the same IP, any port)
+  --media IP:PORT      address of RTP (the same IP, any port)
+  --name NAME          its name in SIP addresses (made from its port)
+  --profile NAME       'default' or 'paper'
+  --help               this text
 ";
 
 /// `iptv channel --help`.
@@ -118,4 +146,6 @@ Options:
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
   --help               this text
+
+Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";

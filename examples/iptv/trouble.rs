@@ -84,6 +84,7 @@ impl Trouble {
             io::ErrorKind::NotFound => "there is no such directory; make it first (mkdir -p)".into(),
             io::ErrorKind::PermissionDenied => "it may not be written; choose another place".into(),
             io::ErrorKind::IsADirectory => "it is a directory; give a file".into(),
+            io::ErrorKind::AlreadyExists => "it is a file; give a directory".into(),
             _ => error.to_string(),
         };
         Trouble::CannotWrite { path: path.into(), reason }

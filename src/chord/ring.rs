@@ -29,7 +29,7 @@ impl Range {
         const BILLION: u128 = 1_000_000_000;
         match distance(self.after, self.last) {
             0 => BILLION as u32,
-            length => ((length >> 64) * BILLION >> 64) as u32,
+            length => (((length >> 64) * BILLION) >> 64) as u32,
         }
     }
 }

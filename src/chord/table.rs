@@ -29,6 +29,8 @@ pub struct Chord {
     member: bool,
     /// Clockwise distances from here to each peer of the Routing Table; never 0.
     peers: BTreeSet<Place>,
+    /// The distance to a predecessor that is known by another's word alone. It bounds the range and nothing else.
+    presumed: Option<Place>,
 }
 
 /// The distances that belong to finger entry `i`, counted from 1 (CU10-11).
@@ -49,7 +51,8 @@ impl Chord {
     /// The places that this node is responsible for, as a member.
     fn range(&self) -> Range {
         let me = self.me.to_u128();
-        Range { after: self.peers.last().map_or(me, |d| me.wrapping_add(*d)), last: me }
+        let predecessor = self.peers.last().copied().max(self.presumed);
+        Range { after: predecessor.map_or(me, |d| me.wrapping_add(d)), last: me }
     }
 
     /// Distances of the nearest successors, and of the nearest predecessors.
@@ -100,7 +103,7 @@ impl Chord {
 
 impl Topology for Chord {
     fn new(me: NodeId) -> Self {
-        Chord { me, member: false, peers: BTreeSet::new() }
+        Chord { me, member: false, peers: BTreeSet::new(), presumed: None }
     }
 
     fn enter(&mut self) {
@@ -110,6 +113,17 @@ impl Topology for Chord {
     fn clear(&mut self) {
         self.member = false;
         self.peers.clear();
+        self.presumed = None;
+    }
+
+    fn presume(&mut self, predecessor: Option<NodeId>) -> Change {
+        let farthest = self.peers.last().copied();
+        let distance = predecessor.filter(|&n| n != NodeId::WILDCARD).map(|n| self.distance_to(n));
+        self.changing(|t| t.presumed = distance.filter(|&d| d != 0 && Some(d) > farthest))
+    }
+
+    fn presumed(&self) -> Option<NodeId> {
+        self.presumed.map(|d| self.at(d))
     }
 
     fn insert(&mut self, peer: NodeId) -> Change {
@@ -119,6 +133,7 @@ impl Topology for Chord {
         }
         self.changing(|t| {
             t.peers.insert(d);
+            t.presumed = t.presumed.filter(|&p| p > d);
         })
     }
 
@@ -274,7 +289,8 @@ impl Topology for Chord {
             *n != from && !nodes.contains(n) && known.iter().flatten().any(within)
         });
         let names_me_predecessor = predecessors.first() == Some(&self.me);
-        Heard { nodes, omitted, names_me_predecessor }
+        let before_me = predecessors.get(1).copied().filter(|&n| names_me_predecessor && n != from);
+        Heard { nodes, omitted, names_me_predecessor, before_me }
     }
 
     /// The receiver learns who comes behind the leaver, on the side that faces away from it.
@@ -352,6 +368,19 @@ mod tests {
         let chord = member(100, &[50, 200]);
         assert!(!chord.is_responsible(50) && chord.is_responsible(51) && chord.is_responsible(100));
         assert!(!chord.is_responsible(101) && !chord.is_responsible(0));
+    }
+
+    #[test]
+    fn ch2_a_presumed_predecessor_bounds_the_range_until_it_comes_or_is_taken_back() {
+        let mut chord = member(100, &[50, 200]);
+        assert!(chord.presume(Some(node(70))).range && !chord.is_responsible(70) && chord.is_responsible(71));
+        assert_eq!((chord.presumed(), chord.predecessors()), (Some(node(70)), nodes(&[50, 200])));
+        assert_eq!(chord.next_hop(60), Some(node(50)), "nothing goes through it");
+        assert_eq!(chord.insert(node(80)), Change { neighbors: true, range: true, replicas: false });
+        assert_eq!(chord.presumed(), None, "somebody is nearer");
+        assert_eq!(chord.presume(Some(node(70))), Change::default());
+        assert!(chord.presume(Some(node(90))).range && chord.presume(None).range);
+        assert!(chord.is_responsible(81) && !chord.is_responsible(80));
     }
 
     #[test]

@@ -422,3 +422,9 @@ impl Node {
         call(&mut self.policy, self.now, &mut ctx)
     }
 }
+
+/// A host may run a node on whatever thread it likes.
+const _: fn() = || {
+    fn is_send<T: Send + 'static>() {}
+    is_send::<Node>();
+};

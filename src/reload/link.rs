@@ -144,6 +144,15 @@ impl Link {
         Ok(self.start_next(now))
     }
 
+    /// What waits leaves at once, each message once and unacknowledged: the last thing that a node does which goes away.
+    pub fn flush(&mut self) -> impl Iterator<Item = Transmission> {
+        core::iter::from_fn(|| {
+            let message = self.queue.pop()?;
+            let sequence = self.take_number();
+            Some(Transmission { sequence, message })
+        })
+    }
+
     fn start_next(&mut self, now: Instant) -> Option<Transmission> {
         if self.in_flight.is_some() || self.failed || now < self.rest_until {
             return None;
@@ -337,6 +346,6 @@ mod tests {
         run(&mut l, ms(500));
         assert_eq!(l.next, 1, "u32::MAX and 0 were used");
         assert_eq!(l.on_ack(ms(600), 0), None);
-        assert_eq!(l.in_flight.is_none(), true);
+        assert!(l.in_flight.is_none());
     }
 }

@@ -87,6 +87,18 @@ impl<P> Requests<P> {
         all.into_values().map(|p| p.purpose)
     }
 
+    /// Ends the requests whose purpose `keep` does not speak for.
+    pub fn retain(&mut self, keep: impl Fn(&P) -> bool) {
+        let timers = &mut self.timers;
+        self.pending.retain(|id, pending| {
+            let kept = keep(&pending.purpose);
+            if !kept {
+                timers.clear(id);
+            }
+            kept
+        });
+    }
+
     /// Takes one thing that is due. The constant interval counts from `now`, so a late call skips no transmission.
     pub fn pop_due(&mut self, now: Instant) -> Option<Due<P>> {
         let transaction_id = self.timers.pop_due(now)?;
@@ -230,6 +242,15 @@ mod tests {
         assert!(r.take(7).is_some());
         assert_eq!(r.deadline(), None);
         assert!(r.take(7).is_none());
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_ends_with_its_timer() {
+        let mut r = Requests::new(Duration::from_secs(3), 4);
+        r.start(ms(0), 1, Bytes::new(), "gone").unwrap();
+        r.start(ms(5), 2, Bytes::new(), "here").unwrap();
+        r.retain(|purpose| *purpose == "here");
+        assert_eq!((r.get(1).is_none(), r.get(2).is_some(), r.deadline()), (true, true, Some(ms(3005))));
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Heard {
     /// The sender calls this node its first predecessor: the word by which an Admitting Peer lets a Joining Node in
     /// (RFC 6940 §10.5 step 7).
     pub names_me_predecessor: bool,
+    /// The node that the sender puts right before this one, when it calls this node its first predecessor.
+    pub before_me: Option<NodeId>,
     /// Neighbours of this node that the sender should know, and does not list: they may be gone.
     pub omitted: Vec<NodeId>,
 }
@@ -62,6 +64,13 @@ pub trait Topology {
 
     /// This node is no member any more, and knows nobody.
     fn clear(&mut self);
+
+    /// This node's predecessor by another's word: until it can be routed through itself, or the word is taken back
+    /// with `None`, what lies up to it is not this node's.
+    fn presume(&mut self, predecessor: Option<NodeId>) -> Change;
+
+    /// The predecessor that [`Topology::presume`] told of, while that is all that is known of it.
+    fn presumed(&self) -> Option<NodeId>;
 
     /// A peer can be routed through.
     fn insert(&mut self, peer: NodeId) -> Change;

@@ -1,7 +1,5 @@
 //! RELOAD's binary formats: hand-made vectors both ways, the rules of RFC 6940, laws over arbitrary messages.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper that fails is a test that fails")]
-
 mod laws;
 mod rules;
 mod vectors;

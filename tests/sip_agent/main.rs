@@ -1,7 +1,6 @@
 //! The SIP agent: two of them over a virtual wire, and one of them against scripts of text.
 
 // A test binary has std, and its helpers may panic like its tests.
-#![allow(clippy::std_instead_of_core, clippy::std_instead_of_alloc, clippy::unwrap_used, clippy::panic)]
 
 mod calls;
 mod laws;

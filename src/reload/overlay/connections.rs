@@ -25,6 +25,8 @@ pub(super) struct Connection {
     pub(super) attached: bool,
     /// An Update was received, so the other end can be routed through (AT-3).
     pub(super) update_seen: bool,
+    /// It was a peer and said goodbye. What it holds may still come (CU10-15).
+    pub(super) left: bool,
     used: Instant,
 }
 
@@ -110,6 +112,11 @@ impl Connections {
         self.by_node.iter().map(|(n, a)| (*n, *a))
     }
 
+    /// Links that are being dialled because of an Attach.
+    pub(super) fn dialing(&self) -> usize {
+        self.links.values().filter(|c| c.dialing.is_some_and(|d| d.expected.is_some())).count()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.links.len()
     }
@@ -121,19 +128,26 @@ impl Connections {
         address: SocketAddr,
         spare: impl Fn(NodeId) -> bool,
     ) -> Result<Option<(SocketAddr, Connection)>, Full> {
+        let spared = |c: &Connection| c.node.is_some_and(&spare);
         let half_open = self.links.values().filter(|c| !c.attached).count();
         let evicted = if half_open >= self.half_open {
-            Some(self.idlest(|c| !c.attached).ok_or(Full)?)
+            Some(self.idlest(|c| !c.attached && !spared(c)).ok_or(Full)?)
         } else if self.links.is_full() {
-            let spared = |c: &Connection| c.node.is_some_and(&spare);
             Some(self.idlest(|c| !spared(c)).ok_or(Full)?)
         } else {
             None
         };
         let evicted = evicted.and_then(|at| Some((at, self.close(at)?)));
         let link = Link::new(self.reliability, self.queue);
-        let connection =
-            Connection { link, node: None, dialing: None, attached: false, update_seen: false, used: now };
+        let connection = Connection {
+            link,
+            node: None,
+            dialing: None,
+            attached: false,
+            update_seen: false,
+            left: false,
+            used: now,
+        };
         self.links.insert(address, connection)?;
         Ok(evicted)
     }
@@ -156,12 +170,17 @@ impl Connections {
     pub(super) fn close(&mut self, address: SocketAddr) -> Option<Connection> {
         let connection = self.links.remove(&address)?;
         self.timers.clear(&address);
-        if let Some(node) = connection.node {
-            if self.by_node.get(&node) == Some(&address) {
-                self.by_node.remove(&node);
-            }
+        if let Some(node) = connection.node.filter(|n| self.by_node.get(n) == Some(&address)) {
+            self.by_node.remove(&node);
         }
         Some(connection)
+    }
+
+    /// What waits on the links leaves at once, unacknowledged: nobody will be here to send it again.
+    pub(super) fn flush<F>(&mut self, effects: &mut Effects<F>) {
+        for (address, connection) in self.links.iter_mut() {
+            connection.link.flush().for_each(|t| transmit(*address, Some(t), effects));
+        }
     }
 
     /// Forgets everything.

@@ -1,6 +1,6 @@
 //! Store, Fetch, Stat and Find (RFC 6940 §7.4): this node's own orders, and what it answers as a storing peer.
 
-use super::exchange::{Answer, refuse};
+use super::exchange::{Answer, Refused, refuse};
 use super::receive::Incoming;
 use super::{Address, Context, Fact, Failure, Overlay, Phase, Purpose, Ticket, Value};
 use crate::ids::{NodeId, ResourceId, sha1};
@@ -12,13 +12,16 @@ use crate::reload::codec::{
     Body, Destination, ErrorCode, ErrorResponse, HashAlgorithm, KindId, MetaData, RawValues, SecurityBlock,
     Signature, StoredData, StoredMetaData, data_signature_input,
 };
-use crate::reload::storage::{Arrival, Found, KindValues, Origin, Refusal, StoredValue};
+use crate::reload::storage::{Arrival, Found, KindValues, Origin, Refusal, Stored, StoredValue};
 use crate::reload::topology::Topology;
 use crate::time::{Duration, Instant, UnixMillis};
 use crate::wire::EncodeError;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
+
+/// What a Fetch or Stat finds for one Kind, with the generation counter.
+type LookedUp = (KindId, u64, Vec<Found>);
 
 impl<T: Topology> Overlay<T> {
     /// Sends a Store of one value, existing or not, signed by this node.
@@ -152,7 +155,6 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// The answer to this node's own Fetch.
-    #[expect(clippy::too_many_arguments, reason = "what was asked and what was answered")]
     pub(super) fn on_fetched(
         &mut self,
         ticket: Ticket,
@@ -215,9 +217,9 @@ impl<T: Topology> Overlay<T> {
     ) {
         let original = store.replica_number == 0;
         let outcome = self.admit_store(now, request, store, security, ctx);
-        let changed = matches!(outcome, Ok((_, true)));
+        let changed = outcome.as_ref().is_ok_and(|s| s.changed);
         let replicas = if original { self.topology.replicas() } else { Vec::new() };
-        let answer = outcome.map(|(counters, _)| Body::StoreAns(store_ans(counters, &replicas)));
+        let answer = outcome.map(|s| Body::StoreAns(store_ans(s.counters, &replicas)));
         self.answer(now, request, answer, ctx);
         self.keep_waiting_to_enter(now);
         let mine = store.resource.to_u128().is_some_and(|place| self.topology.is_responsible(place));
@@ -234,7 +236,7 @@ impl<T: Topology> Overlay<T> {
         store: &StoreReq,
         security: &SecurityBlock,
         ctx: &Context<'_>,
-    ) -> Result<(Vec<(KindId, u64)>, bool), (ErrorCode, Bytes)> {
+    ) -> Result<Stored, Refused> {
         let error = |code| (code, Bytes::new());
         let place = store.resource.to_u128().ok_or(error(ErrorCode::INVALID_MESSAGE))?;
         let origin = if store.replica_number == 0 {
@@ -269,20 +271,23 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// Whether a peer may hand values at a place to this node: as the Admitting Peer while this node joins, as the one
-    /// who was responsible before, or as the one whose replica this node is (CH-7, ST-12).
+    /// who was responsible before, as the one whose replica this node is, or as one who leaves (CH-7, ST-12, CU10-15).
     fn accepts_handover(&self, from: NodeId, place: u128) -> bool {
         match &self.phase {
             Phase::Joining(join) => join.admitting == Some(from),
             Phase::Member | Phase::Leaving => {
-                self.topology.contains(from)
-                    && (self.topology.is_responsible(place) || self.topology.accepts_replica(from, place))
+                let topology = &self.topology;
+                let left = self.connections.of(from).is_some_and(|c| c.left);
+                left && topology.holds(place)
+                    || topology.contains(from)
+                        && (topology.is_responsible(place) || topology.accepts_replica(from, place))
             }
             Phase::Idle => false,
         }
     }
 
     /// Error_Unknown_Kind with all Kinds that are not known here (MC-3).
-    fn check_kinds(&self, kinds: impl Iterator<Item = KindId>) -> Result<(), (ErrorCode, Bytes)> {
+    fn check_kinds(&self, kinds: impl Iterator<Item = KindId>) -> Result<(), Refused> {
         let unknown: Vec<KindId> = kinds.filter(|k| self.storage.kind(*k).is_none()).collect();
         if unknown.is_empty() {
             return Ok(());
@@ -292,11 +297,7 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// What a Fetch or Stat finds, by Kind.
-    fn look_up(
-        &mut self,
-        now: Instant,
-        asked: &FetchReq,
-    ) -> Result<Vec<(KindId, u64, Vec<Found>)>, (ErrorCode, Bytes)> {
+    fn look_up(&mut self, now: Instant, asked: &FetchReq) -> Result<Vec<LookedUp>, Refused> {
         self.check_kinds(asked.specifiers.iter().map(|s| s.kind))?;
         let mut found = Vec::new();
         for specifier in &asked.specifiers {
@@ -395,12 +396,12 @@ fn store_ans(counters: Vec<(KindId, u64)>, replicas: &[NodeId]) -> StoreAns {
     StoreAns { kind_responses: responses.collect() }
 }
 
-fn too_large() -> (ErrorCode, Bytes) {
+fn too_large() -> Refused {
     (ErrorCode::RESPONSE_TOO_LARGE, Bytes::new())
 }
 
 /// The error for a refusal of the store.
-fn refusal(refusal: Refusal) -> (ErrorCode, Bytes) {
+fn refusal(refusal: Refusal) -> Refused {
     match refusal {
         Refusal::Forbidden => (ErrorCode::FORBIDDEN, Bytes::new()),
         Refusal::DataTooOld => (ErrorCode::DATA_TOO_OLD, Bytes::new()),

@@ -16,8 +16,11 @@ use crate::wire::EncodeError;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+/// An error, and what more it says.
+pub(super) type Refused = (ErrorCode, Bytes);
+
 /// What a request is answered with.
-pub(super) type Answer = Result<Body, (ErrorCode, Bytes)>;
+pub(super) type Answer = Result<Body, Refused>;
 
 /// An error without anything more to say than its number.
 pub(super) const fn refuse(code: ErrorCode) -> Answer {
@@ -215,7 +218,8 @@ impl<T: Topology> Overlay<T> {
         payload: &Bytes,
         ctx: &mut Context<'_>,
     ) {
-        if let Ok(message) = header.encode(payload) {
+        let message = header.encode(payload).ok().filter(|m| m.len() <= self.config.limits.message_size);
+        if let Some(message) = message {
             // A lost answer is healed by the requester's retransmission.
             let _ = self.originate(now, message, ctx);
         }

@@ -29,6 +29,9 @@ use core::time::Duration;
 /// Attempts behind a bootstrap node that answered, before `join` fails.
 const ATTEMPTS: u8 = 16;
 
+/// How often the list of bootstrap nodes is gone through without a link coming up, before `join` fails.
+const ROUNDS: u8 = 2;
+
 /// How far a Joining Node has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -50,6 +53,8 @@ pub(super) struct Join {
     pub(super) bootstrap: SocketAddr,
     /// Bootstrap nodes not dialled yet.
     pub(super) untried: Vec<SocketAddr>,
+    /// Times that all of them were dialled in vain.
+    rounds: u8,
     pub(super) attempts: u8,
     /// The Admitting Peer.
     pub(super) admitting: Option<NodeId>,
@@ -65,6 +70,7 @@ impl Join {
             stage: Stage::Dialing,
             bootstrap,
             untried,
+            rounds: 0,
             attempts: 0,
             admitting: None,
             awaiting: Vec::new(),
@@ -79,8 +85,11 @@ impl<T: Topology> Overlay<T> {
         loop {
             let Phase::Joining(join) = &mut self.phase else { return };
             if join.untried.is_empty() {
-                self.fail_join(ctx);
-                return;
+                join.rounds += 1;
+                if join.rounds >= ROUNDS {
+                    return self.fail_join(ctx);
+                }
+                join.untried = self.bootstraps.clone();
             }
             let address = join.untried.remove(0);
             join.bootstrap = address;
@@ -115,7 +124,7 @@ impl<T: Topology> Overlay<T> {
             Stage::Dialing if linked => {
                 join.stage = Stage::Attaching;
                 let place = ResourceId::from_u128(self.topology.admission_place());
-                if self.attach(now, vec![Destination::Resource(place)], ctx).is_err() {
+                if self.attach(now, vec![Destination::Resource(place)], self.me, ctx).is_err() {
                     self.retry_join(now, ctx);
                 }
             }
@@ -155,7 +164,7 @@ impl<T: Topology> Overlay<T> {
         if join.admitting == Some(from) {
             match join.stage {
                 Stage::Entering | Stage::Asking if heard.names_me_predecessor => {
-                    return self.enter(now, from, &heard.nodes, ctx);
+                    return self.enter(now, from, heard, ctx);
                 }
                 Stage::Hearing => {
                     join.stage = Stage::Meeting;
@@ -199,10 +208,12 @@ impl<T: Topology> Overlay<T> {
         }
     }
 
-    /// Steps 7 and 9: this node is a member now.
-    fn enter(&mut self, now: Instant, from: NodeId, nodes: &[NodeId], ctx: &mut Context<'_>) {
+    /// Steps 7 and 9: this node is a member now. Its range begins where the Admitting Peer's did, even if the peer there
+    /// cannot be reached yet.
+    fn enter(&mut self, now: Instant, from: NodeId, heard: &Heard, ctx: &mut Context<'_>) {
+        self.topology.presume(heard.before_me);
         self.become_member(now, ctx);
-        self.consider(now, nodes, from, ctx);
+        self.consider(now, &heard.nodes, from, ctx);
     }
 
     /// This attempt failed; the next one begins after a pause with jitter.
@@ -213,6 +224,9 @@ impl<T: Topology> Overlay<T> {
         join.admitting = None;
         join.early = None;
         join.stage = Stage::Pausing;
+        // What the failed attempt asked must not end the next one.
+        let of_the_attempt = |p: &Purpose| matches!(p, Purpose::Join | Purpose::Attach { target: None, .. });
+        self.requests.retain(|r| !of_the_attempt(&r.purpose));
         if join.attempts >= ATTEMPTS {
             return self.fail_join(ctx);
         }
@@ -246,6 +260,7 @@ impl<T: Topology> Overlay<T> {
         let known = self.bootstraps.clone();
         if let Phase::Joining(join) = &mut self.phase {
             join.untried = known;
+            join.rounds = 0;
         }
         self.dial_bootstrap(now, ctx);
     }

@@ -89,10 +89,10 @@ struct Request {
 /// What a request of this node's own is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Purpose {
-    Attach { target: Option<NodeId> },
+    Attach { target: Option<NodeId>, word_of: NodeId },
     Join,
-    Update,
-    Leave,
+    Update { to: NodeId },
+    Leave { to: NodeId },
     Ping { to: NodeId },
     Finger,
     Partition { through: NodeId },
@@ -100,6 +100,13 @@ enum Purpose {
     Adopt { resource: ResourceId },
     Store { ticket: Ticket },
     Fetch { ticket: Ticket, resource: ResourceId, kind: KindId },
+}
+
+impl Purpose {
+    /// Whether nobody waits for its answer any more once this node is no peer.
+    fn ends_with(&self, node: NodeId) -> bool {
+        matches!(self, Purpose::Leave { to } | Purpose::Replica { to, .. } if *to == node)
+    }
 }
 
 /// What is done at a time of its own. Links, requests and stored values have their own timers.
@@ -162,6 +169,7 @@ impl<T: Topology> Overlay<T> {
             values: limits.values,
             bytes: limits.value_bytes,
             answer: limits.message_size / MIN_STORED_DATA,
+            lifetime: limits.lifetime,
         };
         let request = config.timers.request;
         Ok(Overlay {

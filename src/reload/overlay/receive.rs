@@ -60,30 +60,57 @@ impl<T: Topology> Overlay<T> {
                 }
                 Ok(())
             }
-            Frame::Data { message, .. } if message.len() > self.config.limits.message_size => {
-                Err(DropReason::TooLarge)
-            }
-            Frame::Data { sequence, message } => {
-                let (header, payload) = self.read_header(&message)?;
-                match self.connections.get(from).map(|c| (c.node, c.dialing)) {
-                    Some((Some(node), _)) => {
-                        self.connections.on_data(now, from, sequence, ctx.effects);
-                        if is_handshake(&header, &payload) {
-                            return self.receive_handshake(now, from, header, &payload, None, ctx);
-                        }
-                        self.receive(now, node, header, &payload, ctx)
-                    }
-                    Some((None, Some(dialing))) if dialing.transaction_id == header.transaction_id => {
-                        self.connections.on_data(now, from, sequence, ctx.effects);
-                        self.receive_handshake_answer(now, from, header, &payload, ctx)
-                    }
-                    _ if is_handshake(&header, &payload) => {
-                        self.receive_handshake(now, from, header, &payload, Some(sequence), ctx)
-                    }
-                    _ => Err(DropReason::NotAllowedOnLink),
-                }
-            }
+            Frame::Data { sequence, message } => self.receive_data(now, from, sequence, &message, ctx),
         }
+    }
+
+    fn receive_data(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        sequence: u32,
+        message: &Bytes,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        let (node, dialing) = self.connections.get(from).map_or((None, None), |c| (c.node, c.dialing));
+        if node.is_some() {
+            // Whatever the frame holds, it has arrived (LR-1).
+            self.connections.on_data(now, from, sequence, ctx.effects);
+        }
+        let (header, payload) = self.read_header(message)?;
+        if message.len() > self.config.limits.message_size {
+            return Err(self.refuse_size(now, node, &header, &payload, ctx));
+        }
+        let answers_dial = dialing.is_some_and(|d| d.transaction_id == header.transaction_id);
+        match node {
+            _ if is_handshake(&header, &payload) => {
+                let unacknowledged = node.is_none().then_some(sequence);
+                self.receive_handshake(now, from, header, &payload, unacknowledged, ctx)
+            }
+            Some(node) => self.receive(now, node, header, &payload, ctx),
+            None if answers_dial => {
+                self.connections.on_data(now, from, sequence, ctx.effects);
+                self.receive_handshake_answer(now, from, header, &payload, ctx)
+            }
+            None => Err(DropReason::NotAllowedOnLink),
+        }
+    }
+
+    /// FR-6, without its second half: the link stays. A plain link would let anyone who forges a source address close
+    /// it with one datagram.
+    fn refuse_size(
+        &mut self,
+        now: Instant,
+        node: Option<NodeId>,
+        header: &ForwardingHeader,
+        payload: &Bytes,
+        ctx: &mut Context<'_>,
+    ) -> DropReason {
+        let is_request = peek_code(header, payload).is_some_and(MessageCode::is_request);
+        if let Some(node) = node.filter(|_| is_request) {
+            self.answer_from_transit(now, header, node, ErrorCode::MESSAGE_TOO_LARGE, ctx);
+        }
+        DropReason::TooLarge
     }
 
     /// Works off one message from this node to itself.
@@ -118,8 +145,9 @@ impl<T: Topology> Overlay<T> {
         if header.ttl > self.config.initial_ttl {
             return self.refuse_passage(now, &header, previous_hop, is_request, ErrorCode::TTL_EXCEEDED, ctx);
         }
-        if is_request && has_duplicates(&header) {
-            return self.refuse_passage(now, &header, previous_hop, true, ErrorCode::INVALID_MESSAGE, ctx);
+        if has_duplicates(&header) {
+            let code = ErrorCode::INVALID_MESSAGE;
+            return self.refuse_passage(now, &header, previous_hop, is_request, code, ctx);
         }
         match route::route(&mut header.destination_list, self) {
             Verdict::Drop(reason) => Err(reason),

@@ -6,7 +6,7 @@ use super::{Context, Fact, Overlay, Phase, Purpose, Task};
 use crate::ids::{NodeId, ResourceId};
 use crate::reload::codec::body::{LeaveReq, PingReq};
 use crate::reload::codec::{Body, ChordLeaveData, ChordUpdate, Destination, ErrorCode, Structure};
-use crate::reload::topology::{Change, Topology, UpdateScope};
+use crate::reload::topology::{Change, Heard, Topology, UpdateScope};
 use crate::time::{Duration, Instant};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -78,10 +78,17 @@ impl<T: Topology> Overlay<T> {
             self.admission = None;
         }
         self.handover.forget(peer);
+        self.requests.retain(|r| !r.purpose.ends_with(peer));
         self.storage.keep_placed(|_, at| at != peer);
         self.on_admitting_peer_lost(now, peer, ctx);
-        if !was_known || !self.is_joined() {
+        if !was_known {
             return;
+        }
+        match self.phase {
+            Phase::Member => {}
+            // Whoever should have held a replica goes too: those who stay shall have it.
+            Phase::Leaving => return self.replicate(now, ctx),
+            Phase::Idle | Phase::Joining(_) => return,
         }
         let settle = self.config.timers.settle;
         let replicas_after = match cause {
@@ -148,9 +155,15 @@ impl<T: Topology> Overlay<T> {
         scope: UpdateScope,
         ctx: &mut Context<'_>,
     ) {
+        if self.connections.address_of(to).is_none() {
+            // An Update counts only when it comes over the link that binds its sender.
+            return;
+        }
+        // A newer Update takes the place of one that waits for its answer.
+        self.requests.retain(|r| !matches!(r.purpose, Purpose::Update { to: other } if other == to));
         let body = Body::UpdateReq(self.topology.update(self.uptime(now), scope));
         // With too many requests under way the periodic Update follows.
-        let _ = self.request(now, vec![to.into()], &body, Purpose::Update, ctx);
+        let _ = self.request(now, vec![to.into()], &body, Purpose::Update { to }, ctx);
     }
 
     /// Takes an Update in (CU10-7). It makes its sender a peer that can be routed through, when an Attach completed (AT-3).
@@ -177,6 +190,7 @@ impl<T: Topology> Overlay<T> {
         match self.phase {
             Phase::Joining(_) => self.on_update_while_joining(now, from, &heard, ctx),
             Phase::Member => {
+                self.keep_presuming(now, from, &heard);
                 if !attached {
                     self.consider(now, &[from], from, ctx);
                 }
@@ -186,6 +200,22 @@ impl<T: Topology> Overlay<T> {
                 }
             }
             Phase::Idle | Phase::Leaving => {}
+        }
+    }
+
+    /// The presumed predecessor stays as long as the first successor names it.
+    fn keep_presuming(&mut self, now: Instant, from: NodeId, heard: &Heard) {
+        let word_counts = self.topology.successors().first() == Some(&from);
+        if word_counts && self.topology.presumed().is_some_and(|p| !heard.nodes.contains(&p)) {
+            self.stop_presuming(now);
+        }
+    }
+
+    /// The presumed predecessor is not there: what lies up to it is this node's.
+    pub(super) fn stop_presuming(&mut self, now: Instant) {
+        let change = self.topology.presume(None);
+        if self.is_joined() {
+            self.note(now, change, self.config.timers.settle);
         }
     }
 
@@ -260,7 +290,7 @@ impl<T: Topology> Overlay<T> {
             for place in self.topology.finger_places() {
                 let list = vec![Destination::Resource(ResourceId::from_u128(place))];
                 // Whatever is not found now is looked for later.
-                let _ = self.attach(now, list, ctx);
+                let _ = self.attach(now, list, self.me, ctx);
             }
         } else if let Some(place) = self.topology.finger_search(ctx.entropy) {
             let list = vec![Destination::Resource(ResourceId::from_u128(place))];
@@ -277,9 +307,11 @@ impl<T: Topology> Overlay<T> {
         }
     }
 
-    /// Remembers where the overlay can be found again (BS-2).
+    /// Remembers where the overlay can be found again (BS-2): the first addresses for good, and in the last place the
+    /// latest one.
     pub(super) fn remember_bootstrap(&mut self, address: SocketAddr) {
-        if !self.bootstraps.contains(&address) && self.bootstraps.len() < BOOTSTRAPS {
+        if !self.bootstraps.contains(&address) {
+            self.bootstraps.truncate(BOOTSTRAPS - 1);
             self.bootstraps.push(address);
         }
     }
@@ -330,26 +362,33 @@ impl<T: Topology> Overlay<T> {
 
     /// Says goodbye to everybody connected (CU10-15, JL-7), after handing over what only this node holds.
     pub(super) fn say_goodbye(&mut self, now: Instant, ctx: &mut Context<'_>) {
-        self.replicate(now, ctx);
         self.phase = Phase::Leaving;
+        self.replicate(now, ctx);
         self.tasks.set(Task::Leave, Some(now + self.config.timers.leave));
         for node in self.connections.attached() {
             let Ok(overlay_specific_data) = self.topology.leave(node).encode() else { continue };
             let body = Body::LeaveReq(LeaveReq { leaving_peer_id: self.me, overlay_specific_data });
             // Whoever does not hear it notices by itself.
-            let _ = self.request(now, vec![node.into()], &body, Purpose::Leave, ctx);
+            let _ = self.request(now, vec![node.into()], &body, Purpose::Leave { to: node }, ctx);
         }
         self.finish_leaving(now, false, ctx);
     }
 
-    /// Ends it when nothing is open any more, or when time is up.
+    /// Ends it when nothing is open any more, when nobody else is there, or when time is up. Who is gone or has said
+    /// goodbye too is not waited for; what others wait for leaves with the last datagrams.
     pub(super) fn finish_leaving(&mut self, now: Instant, time_is_up: bool, ctx: &mut Context<'_>) {
         if !matches!(self.phase, Phase::Leaving) {
             return;
         }
-        let waits = |p: &Purpose| matches!(p, Purpose::Leave | Purpose::Store { .. } | Purpose::Fetch { .. });
+        let alone = self.topology.is_empty();
+        let waits = |p: &Purpose| match p {
+            Purpose::Leave { .. } => true,
+            Purpose::Store { .. } | Purpose::Fetch { .. } => !alone,
+            _ => false,
+        };
         let done = self.handover.is_idle() && !self.requests.iter().any(|(_, r)| waits(&r.purpose));
         if time_is_up || done {
+            self.connections.flush(ctx.effects);
             self.fail_orders(now, ctx);
             self.forget_everything();
             ctx.effects.fact(Fact::Left);
@@ -372,12 +411,17 @@ impl<T: Topology> Overlay<T> {
             return self.answer(now, request, refuse(ErrorCode::INVALID_MESSAGE), ctx);
         };
         self.answer(now, request, Ok(Body::LeaveAns(Default::default())), ctx);
+        let was_peer = self.topology.contains(leaver);
         if let Some(connection) = self.connections.of_mut(leaver) {
             connection.attached = false;
             connection.update_seen = false;
+            connection.left = was_peer;
         }
         // Others may still name it.
         self.shun(now, leaver);
+        if self.topology.presumed() == Some(leaver) {
+            self.stop_presuming(now);
+        }
         self.on_lost(now, leaver, Cause::Left, ctx);
         if matches!(self.phase, Phase::Member) {
             let (ChordLeaveData::FromSuccessor(nodes) | ChordLeaveData::FromPredecessor(nodes)) = data;

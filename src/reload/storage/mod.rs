@@ -14,5 +14,5 @@ mod store;
 mod value;
 
 pub use kind::{Access, Kind};
-pub use store::{KindValues, Limits, Origin, Refusal, Storage};
+pub use store::{KindValues, Limits, Origin, Refusal, Storage, Stored};
 pub use value::{Arrival, Found, Slot, StoredValue};

@@ -23,6 +23,8 @@ pub struct Limits {
     pub bytes: usize,
     /// Values in the answer to one Fetch, synthetic ones included.
     pub answer: usize,
+    /// How long a value lives at most, whatever its writer says.
+    pub lifetime: Duration,
 }
 
 /// Who asks to store.
@@ -46,6 +48,15 @@ pub struct KindValues {
     pub generation: u64,
     /// The values.
     pub values: Vec<Arrival>,
+}
+
+/// What a Store led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The generation counter of each Kind now.
+    pub counters: Vec<(KindId, u64)>,
+    /// Whether anything changed: what is here already, byte for byte, is not stored again.
+    pub changed: bool,
 }
 
 /// Why a Store was refused. Nothing of it was stored (ST-11).
@@ -127,15 +138,14 @@ impl Storage {
         self.kinds.get(&id)
     }
 
-    /// Stores values of several Kinds under one Resource-ID: all of them or none (ST-11). Gives the generation counter
-    /// of each Kind, and whether anything changed: what is here already, byte for byte, is not stored again.
+    /// Stores values of several Kinds under one Resource-ID: all of them or none (ST-11).
     pub fn store(
         &mut self,
         now: Instant,
         resource: &ResourceId,
         origin: Origin,
         groups: Vec<KindValues>,
-    ) -> Result<(Vec<(KindId, u64)>, bool), Refusal> {
+    ) -> Result<Stored, Refusal> {
         self.expire(now);
         let mut plans: Vec<Plan> = Vec::with_capacity(groups.len());
         let mut low = Vec::new();
@@ -157,7 +167,8 @@ impl Storage {
             return Err(Refusal::GenerationCounterTooLow(low));
         }
         self.check_limits(resource, &plans)?;
-        Ok(self.apply(resource, plans))
+        let (counters, changed) = self.apply(resource, plans);
+        Ok(Stored { counters, changed })
     }
 
     fn plan(
@@ -202,7 +213,8 @@ impl Storage {
                 }
             }
             // A value without any lifetime would be gone before it could be fetched: it gets the least there is.
-            let until = now + Duration::from_secs(lifetime.max(1).into());
+            let lifetime = Duration::from_secs(lifetime.max(1).into());
+            let until = now + lifetime.min(self.limits.lifetime);
             let bytes = size(&slot, &value);
             let slot = match slot {
                 Slot::Key(key) => Slot::Key(Bytes::copy_from_slice(&key)),
@@ -362,10 +374,9 @@ impl Storage {
 
     /// This node holds this version as a replica now.
     pub fn mark_placed(&mut self, resource: &ResourceId, version: u64, at: NodeId) {
-        if let Some(here) = self.resources.get_mut(resource) {
-            if here.version == version && !here.placed.contains(&at) {
-                here.placed.push(at);
-            }
+        let here = self.resources.get_mut(resource).filter(|here| here.version == version);
+        if let Some(here) = here.filter(|here| !here.placed.contains(&at)) {
+            here.placed.push(at);
         }
     }
 
@@ -494,4 +505,232 @@ fn size(slot: &Slot, value: &StoredValue) -> usize {
     };
     let signature = value.signature.signed.value.len() + value.signature.identity.value.len();
     FIXED + key + value.value.as_ref().map_or(0, |v| v.len()) + signature
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{Signed, Signer};
+    use crate::time::UnixMillis;
+    use alloc::vec;
+
+    const A: NodeId = NodeId([0xaa; 16]);
+    const B: NodeId = NodeId([0xbb; 16]);
+    const SINGLE: KindId = KindId(0xf000_0001);
+    const ARRAY: KindId = KindId(0xf000_0002);
+    const LIMITS: Limits =
+        Limits { resources: 4, values: 8, bytes: 4000, answer: 100, lifetime: Duration::from_secs(3600) };
+
+    fn storage() -> Storage {
+        let of = |id, model| Kind { id, model, access: Access::NodeMatch, max_count: 4, max_size: 10 };
+        let kinds = [of(SINGLE, DataModel::Single), of(ARRAY, DataModel::Array), Kind::CHANNEL];
+        Storage::new(kinds, LIMITS)
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_millis(seconds * 1000)
+    }
+
+    /// The Resource-ID at which A may write under NODE-MATCH.
+    fn home() -> ResourceId {
+        ResourceId::of_name(&A.0)
+    }
+
+    fn value(signer: NodeId, storage_time: u64, bytes: &'static [u8]) -> StoredValue {
+        StoredValue {
+            storage_time: UnixMillis(storage_time),
+            value: Some(Bytes::from_static(bytes)),
+            signature: Signature {
+                identity: Signer { identity_type: 2, value: Bytes::copy_from_slice(&signer.0) },
+                signed: Signed { hash: 0, signature: 0, value: Bytes::from_static(bytes) },
+            },
+            signer,
+        }
+    }
+
+    fn arrival(slot: Slot, lifetime: u32, value: StoredValue) -> Arrival {
+        Arrival { slot, lifetime, value }
+    }
+
+    fn own(node: NodeId, storage_time: u64) -> Arrival {
+        arrival(Slot::Key(Bytes::copy_from_slice(&node.0)), 600, value(node, storage_time, b"x"))
+    }
+
+    fn kind(kind: KindId, generation: u64, values: Vec<Arrival>) -> KindValues {
+        KindValues { kind, generation, values }
+    }
+
+    const BY_A: Origin = Origin::Original { sender: A };
+
+    fn put(s: &mut Storage, kind_values: KindValues) -> Result<u64, Refusal> {
+        s.store(at(0), &home(), BY_A, vec![kind_values]).map(|stored| stored.counters[0].1)
+    }
+
+    #[test]
+    fn st7_st2_newer_values_count_up_and_older_or_equal_times_are_refused() {
+        let mut s = storage();
+        let single = |time, bytes| kind(SINGLE, 0, vec![arrival(Slot::Single, 600, value(A, time, bytes))]);
+        assert_eq!(put(&mut s, single(1000, b"a")), Ok(1));
+        assert_eq!(put(&mut s, single(1001, b"b")), Ok(2));
+        assert_eq!(put(&mut s, single(1001, b"c")), Err(Refusal::DataTooOld));
+        assert_eq!(put(&mut s, single(999, b"c")), Err(Refusal::DataTooOld));
+        assert_eq!(s.generation(&home(), SINGLE), 2);
+    }
+
+    #[test]
+    fn st2_an_identical_value_is_a_success_that_changes_nothing_and_prolongs_nothing() {
+        let mut s = storage();
+        put(&mut s, kind(KindId::CHANNEL, 0, vec![own(A, 5)])).unwrap();
+        let again = s.store(at(300), &home(), BY_A, vec![kind(KindId::CHANNEL, 0, vec![own(A, 5)])]).unwrap();
+        assert_eq!((again.counters[0].1, again.changed), (1, false));
+        assert_eq!(s.deadline(), Some(at(600)));
+    }
+
+    #[test]
+    fn st8_the_counter_of_a_request_must_be_the_current_one_or_zero() {
+        let mut s = storage();
+        put(&mut s, kind(KindId::CHANNEL, 0, vec![own(A, 5)])).unwrap();
+        let low = Err(Refusal::GenerationCounterTooLow(vec![(KindId::CHANNEL, 1)]));
+        assert_eq!(put(&mut s, kind(KindId::CHANNEL, 7, vec![own(A, 6)])), low, "higher is wrong too");
+        assert_eq!(put(&mut s, kind(KindId::CHANNEL, 1, vec![own(A, 6)])), Ok(2));
+    }
+
+    #[test]
+    fn st9_a_replica_brings_its_counter_and_never_zero() {
+        let mut s = storage();
+        let replica = |s: &mut Storage, generation, time| {
+            let groups = vec![kind(KindId::CHANNEL, generation, vec![own(B, time)])];
+            s.store(at(0), &home(), Origin::Replica, groups)
+        };
+        assert_eq!(replica(&mut s, 0, 5), Err(Refusal::Invalid));
+        assert_eq!(replica(&mut s, 9, 5).unwrap().counters, [(KindId::CHANNEL, 9)]);
+        assert_eq!(replica(&mut s, 9, 4), Err(Refusal::DataTooOld));
+    }
+
+    #[test]
+    fn st10_st11_all_kinds_of_a_request_are_stored_or_none_and_no_kind_twice() {
+        let mut s = storage();
+        let good = || kind(SINGLE, 0, vec![arrival(Slot::Single, 600, value(A, 1, b"a"))]);
+        let bad = kind(ARRAY, 3, vec![arrival(Slot::APPEND, 600, value(A, 1, b"a"))]);
+        assert!(s.store(at(0), &home(), BY_A, vec![good(), bad]).is_err());
+        assert!(s.is_empty() && s.bytes() == 0 && s.deadline().is_none());
+        assert_eq!(s.store(at(0), &home(), BY_A, vec![good(), good()]), Err(Refusal::Invalid));
+    }
+
+    #[test]
+    fn st5_st6_values_expire_by_the_local_clock_and_are_handed_over_with_what_is_left() {
+        let mut s = storage();
+        put(&mut s, kind(KindId::CHANNEL, 0, vec![own(A, 5)])).unwrap();
+        let (_, groups) = s.hand_over(at(150), &home()).unwrap();
+        assert_eq!((groups[0].generation, groups[0].values[0].lifetime), (1, 450));
+        s.expire(at(599));
+        assert_eq!(s.len(), 1);
+        s.expire(at(600));
+        assert!(s.is_empty() && s.bytes() == 0 && s.resources().count() == 0);
+    }
+
+    #[test]
+    fn k8_a_value_lives_no_longer_than_the_limit_whatever_its_writer_says() {
+        let mut s = storage();
+        let forever = arrival(Slot::Single, u32::MAX, value(A, u64::MAX, b"x"));
+        put(&mut s, kind(SINGLE, 0, vec![forever])).unwrap();
+        assert_eq!(s.deadline(), Some(at(3600)));
+    }
+
+    #[test]
+    fn st15_sizes_and_counts_have_their_limits() {
+        let mut s = storage();
+        let append = |time, bytes| kind(ARRAY, 0, vec![arrival(Slot::APPEND, 600, value(A, time, bytes))]);
+        assert_eq!(put(&mut s, append(1, b"0123456789")), Ok(1));
+        assert_eq!(put(&mut s, append(1, b"0123456789a")), Err(Refusal::DataTooLarge));
+        (2..=4).for_each(|n| assert_eq!(put(&mut s, append(n, b"x")), Ok(n)));
+        assert_eq!(put(&mut s, append(5, b"x")), Err(Refusal::DataTooLarge), "max-count 4");
+        let replaced = kind(ARRAY, 0, vec![arrival(Slot::Index(0), 600, value(A, 9, b"x"))]);
+        assert_eq!(put(&mut s, replaced), Ok(5), "replacing needs no room");
+    }
+
+    #[test]
+    fn k8_the_store_as_a_whole_has_its_limits() {
+        let mut s = storage();
+        for n in 0..6u8 {
+            let result = s.store(
+                at(0),
+                &ResourceId::of_name(&[n]),
+                BY_A,
+                vec![kind(KindId::CHANNEL, 0, vec![own(A, 1)])],
+            );
+            assert_eq!(result.is_ok(), n < 4, "{n}");
+        }
+        s.retain(|_| false);
+        assert_eq!((s.len(), s.bytes(), s.deadline()), (0, 0, None));
+    }
+
+    #[test]
+    fn ac3_ac7_writers_write_only_what_is_theirs() {
+        let mut s = storage();
+        let single = |signer| kind(SINGLE, 0, vec![arrival(Slot::Single, 600, value(signer, 1, b"x"))]);
+        assert_eq!(put(&mut s, single(B)), Err(Refusal::Forbidden), "B at A's Resource-ID");
+        assert_eq!(put(&mut s, single(A)), Ok(1));
+        assert_eq!(put(&mut s, kind(KindId::CHANNEL, 0, vec![own(B, 1)])), Err(Refusal::Forbidden), "AC-1");
+        let wrong_model = kind(SINGLE, 0, vec![own(A, 1)]);
+        assert_eq!(put(&mut s, wrong_model), Err(Refusal::Invalid));
+    }
+
+    #[test]
+    fn dm2_dm5_an_array_is_sparse_and_a_fetch_fills_the_gaps() {
+        let mut s = storage();
+        put(&mut s, kind(ARRAY, 0, vec![arrival(Slot::Index(2), 600, value(A, 1, b"x"))])).unwrap();
+        put(&mut s, kind(ARRAY, 0, vec![arrival(Slot::APPEND, 600, value(A, 1, b"y"))])).unwrap();
+        let mut ask = |first, last| {
+            let selection = Selection::Array(vec![ArrayRange { first, last }]);
+            s.fetch(at(0), &home(), ARRAY, 0, &selection)
+                .map(|(_, found)| found.into_iter().map(|f| (f.slot, f.value.is_some())).collect::<Vec<_>>())
+        };
+        let i = Slot::Index;
+        assert_eq!(ask(0, 2), Ok(vec![(i(0), false), (i(1), false), (i(2), true)]));
+        assert_eq!(
+            ask(1, u32::MAX),
+            Ok(vec![(i(1), false), (i(2), true), (i(3), true)]),
+            "clipped to the end"
+        );
+        assert_eq!(ask(u32::MAX, u32::MAX), Ok(vec![(i(3), true)]), "the last element");
+        assert_eq!(ask(3, 1), Err(Refusal::Invalid), "FE-2");
+    }
+
+    #[test]
+    fn fe7_a_gap_of_billions_is_refused_and_not_filled() {
+        let mut s = storage();
+        put(&mut s, kind(ARRAY, 0, vec![arrival(Slot::Index(0xf000_0000), 600, value(A, 1, b"x"))])).unwrap();
+        let ask = |s: &mut Storage, first| {
+            let ranges = vec![ArrayRange { first, last: u32::MAX }];
+            s.fetch(at(0), &home(), ARRAY, 0, &Selection::Array(ranges))
+        };
+        assert_eq!(ask(&mut s, 0), Err(Refusal::DataTooLarge));
+        assert_eq!(ask(&mut s, 0xf000_0000).unwrap().1.len(), 1);
+    }
+
+    #[test]
+    fn fe3_fe5_no_keys_mean_all_and_a_known_generation_means_none() {
+        let mut s = storage();
+        put(&mut s, kind(KindId::CHANNEL, 0, vec![own(A, 1)])).unwrap();
+        let all = Selection::Dictionary(vec![]);
+        let mut count = |known| s.fetch(at(0), &home(), KindId::CHANNEL, known, &all).unwrap().1.len();
+        assert_eq!((count(0), count(1), count(2)), (1, 0, 1));
+        let absent = Selection::Dictionary(vec![Bytes::from_static(b"?")]);
+        let (_, found) = s.fetch(at(0), &home(), KindId::CHANNEL, 0, &absent).unwrap();
+        assert_eq!(found, [Found { slot: Slot::Key(Bytes::from_static(b"?")), value: None }]);
+        assert!(found[0].to_wire().signature.is_none());
+    }
+
+    #[test]
+    fn a_version_that_was_handed_over_counts_as_placed_until_it_changes() {
+        let mut s = storage();
+        put(&mut s, kind(KindId::CHANNEL, 0, vec![own(A, 1)])).unwrap();
+        let (version, _) = s.hand_over(at(0), &home()).unwrap();
+        s.mark_placed(&home(), version, B);
+        assert!(s.is_placed(&home(), B));
+        put(&mut s, kind(KindId::CHANNEL, 0, vec![own(A, 2)])).unwrap();
+        s.mark_placed(&home(), version, B);
+        assert!(!s.is_placed(&home(), B), "that was the old version");
+    }
 }

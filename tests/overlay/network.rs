@@ -17,38 +17,44 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 const WALL: u64 = 1_700_000_000_000;
-const NOON: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_secs(3600);
 
-fn seconds(n: u64) -> Duration {
+pub(super) fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-struct Node {
-    overlay: Overlay<Chord>,
-    identity: InsecureIdentity,
-    entropy: Seeded,
-    alive: bool,
-    facts: Vec<Fact>,
-    drops: BTreeMap<DropReason, usize>,
-    sent: usize,
+pub(super) struct Node {
+    pub(super) overlay: Overlay<Chord>,
+    pub(super) identity: InsecureIdentity,
+    pub(super) entropy: Seeded,
+    pub(super) alive: bool,
+    pub(super) facts: Vec<Fact>,
+    pub(super) drops: BTreeMap<DropReason, usize>,
+    pub(super) sent: usize,
 }
 
-struct Net {
-    nodes: Vec<Node>,
-    on_the_way: BTreeMap<(Instant, u64), (usize, usize, Bytes)>,
-    now: Instant,
-    counter: u64,
-    entropy: Seeded,
-    loss_percent: u64,
+pub(super) struct Net {
+    pub(super) nodes: Vec<Node>,
+    pub(super) on_the_way: BTreeMap<(Instant, u64), (usize, usize, Bytes)>,
+    pub(super) now: Instant,
+    pub(super) counter: u64,
+    pub(super) entropy: Seeded,
+    pub(super) loss_percent: u64,
     /// Nodes that cannot reach each other: those below this number and the others.
-    cut: Option<usize>,
+    pub(super) cut: Option<usize>,
+    /// Pairs of nodes that cannot reach each other.
+    pub(super) blocked: BTreeSet<(usize, usize)>,
+    /// Every datagram since the last time that this was emptied.
+    pub(super) frames: Vec<Bytes>,
+    /// What was sent to addresses at which there is no node.
+    pub(super) outside: Vec<Bytes>,
 }
 
-fn address(i: usize) -> SocketAddr {
+pub(super) fn address(i: usize) -> SocketAddr {
     SocketAddr::from(([10, 0, (i >> 8) as u8, i as u8], 6084))
 }
 
-fn config(i: usize) -> Config {
+pub(super) fn config(i: usize) -> Config {
     let mut config = Config::new("p2piptv.example", address(i));
     config.timers.update_interval = seconds(60);
     config.timers.ping_interval = seconds(30);
@@ -57,7 +63,7 @@ fn config(i: usize) -> Config {
 }
 
 impl Net {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Net {
             nodes: Vec::new(),
             on_the_way: BTreeMap::new(),
@@ -66,10 +72,13 @@ impl Net {
             entropy: Seeded::new(seed),
             loss_percent: 0,
             cut: None,
+            blocked: BTreeSet::new(),
+            frames: Vec::new(),
+            outside: Vec::new(),
         }
     }
 
-    fn add(&mut self, id: NodeId) -> usize {
+    pub(super) fn add(&mut self, id: NodeId) -> usize {
         let i = self.nodes.len();
         let mut overlay = Overlay::new(config(i), id).unwrap();
         overlay.handle_wall_clock(self.now, UnixMillis(WALL + self.now.as_millis()));
@@ -86,14 +95,14 @@ impl Net {
         i
     }
 
-    fn random_id(&mut self) -> NodeId {
+    pub(super) fn random_id(&mut self) -> NodeId {
         let mut id = [0; 16];
         self.entropy.fill(&mut id);
         NodeId(id)
     }
 
     /// Does something with one overlay, then puts what it sent on the way and keeps its facts.
-    fn with<R>(
+    pub(super) fn with<R>(
         &mut self,
         i: usize,
         f: impl FnOnce(&mut Overlay<Chord>, Instant, &mut Context<'_>) -> R,
@@ -121,10 +130,15 @@ impl Net {
         result
     }
 
-    fn transmit(&mut self, from: usize, to: SocketAddr, payload: Bytes) {
+    pub(super) fn transmit(&mut self, from: usize, to: SocketAddr, payload: Bytes) {
+        self.frames.push(payload.clone());
         let lost = self.entropy.below(100) < self.loss_percent;
-        let Some(to) = (0..self.nodes.len()).find(|&i| address(i) == to) else { return };
-        let apart = self.cut.is_some_and(|n| (from < n) != (to < n));
+        let Some(to) = (0..self.nodes.len()).find(|&i| address(i) == to) else {
+            self.outside.push(payload);
+            return;
+        };
+        let pair = (from.min(to), from.max(to));
+        let apart = self.blocked.contains(&pair) || self.cut.is_some_and(|n| (from < n) != (to < n));
         if !lost && !apart {
             let at = self.now + Duration::from_micros(5_000 + self.entropy.below(45_000));
             self.counter += 1;
@@ -133,7 +147,7 @@ impl Net {
     }
 
     /// Lets time pass.
-    fn run(&mut self, duration: Duration) {
+    pub(super) fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         loop {
             let arrival = self.on_the_way.first_key_value().map(|((at, _), _)| *at);
@@ -160,28 +174,28 @@ impl Net {
         self.now = end;
     }
 
-    fn create(&mut self, i: usize) {
+    pub(super) fn create(&mut self, i: usize) {
         self.with(i, |o, now, ctx| o.create(now, ctx)).unwrap();
     }
 
-    fn join(&mut self, i: usize, through: &[usize]) {
+    pub(super) fn join(&mut self, i: usize, through: &[usize]) {
         let through: Vec<SocketAddr> = through.iter().map(|&n| address(n)).collect();
         self.with(i, |o, now, ctx| o.join(now, &through, ctx)).unwrap();
     }
 
-    fn kill(&mut self, i: usize) {
+    pub(super) fn kill(&mut self, i: usize) {
         self.nodes[i].alive = false;
     }
 
-    fn living(&self) -> Vec<usize> {
+    pub(super) fn living(&self) -> Vec<usize> {
         (0..self.nodes.len()).filter(|&i| self.nodes[i].alive).collect()
     }
 
-    fn id(&self, i: usize) -> NodeId {
+    pub(super) fn id(&self, i: usize) -> NodeId {
         self.nodes[i].overlay.node_id()
     }
 
-    fn store(&mut self, i: usize, ticket: u64, name: &str, value: &'static [u8], lifetime: u64) {
+    pub(super) fn store(&mut self, i: usize, ticket: u64, name: &str, value: &'static [u8], lifetime: u64) {
         let at = slot_of(self, i, name);
         self.with(i, |o, now, ctx| {
             o.store(now, Ticket(ticket), at, Bytes::from_static(value), seconds(lifetime), ctx)
@@ -189,19 +203,19 @@ impl Net {
         .unwrap();
     }
 
-    fn fetch(&mut self, i: usize, ticket: u64, name: &str) {
+    pub(super) fn fetch(&mut self, i: usize, ticket: u64, name: &str) {
         let resource = ResourceId::of_name(name.as_bytes());
         self.with(i, |o, now, ctx| o.fetch(now, Ticket(ticket), resource, KindId::CHANNEL, ctx)).unwrap();
     }
 
-    fn stored(&self, i: usize, ticket: u64) -> Option<Result<u64, Failure>> {
+    pub(super) fn stored(&self, i: usize, ticket: u64) -> Option<Result<u64, Failure>> {
         self.nodes[i].facts.iter().find_map(|f| match f {
             Fact::Stored { ticket: t, result } if t.0 == ticket => Some(*result),
             _ => None,
         })
     }
 
-    fn fetched(&self, i: usize, ticket: u64) -> Option<Result<Vec<Value>, Failure>> {
+    pub(super) fn fetched(&self, i: usize, ticket: u64) -> Option<Result<Vec<Value>, Failure>> {
         self.nodes[i].facts.iter().find_map(|f| match f {
             Fact::Fetched { ticket: t, result, .. } if t.0 == ticket => Some(result.clone()),
             _ => None,
@@ -209,13 +223,13 @@ impl Net {
     }
 
     /// Who holds anything under a name.
-    fn holders(&self, name: &str) -> BTreeSet<usize> {
+    pub(super) fn holders(&self, name: &str) -> BTreeSet<usize> {
         let resource = ResourceId::of_name(name.as_bytes());
         let holds = |&i: &usize| self.nodes[i].overlay.storage().resources().any(|r| *r == resource);
         self.living().into_iter().filter(holds).collect()
     }
 
-    fn responsible(&self, name: &str) -> usize {
+    pub(super) fn responsible(&self, name: &str) -> usize {
         let resource = ResourceId::of_name(name.as_bytes());
         let is = |&i: &usize| self.nodes[i].overlay.is_responsible_for(&resource);
         let all: Vec<usize> = self.living().into_iter().filter(is).collect();
@@ -224,7 +238,7 @@ impl Net {
     }
 
     /// Everybody knows the three nearest on either side.
-    fn assert_ring(&self) {
+    pub(super) fn assert_ring(&self) {
         let mut ids: Vec<NodeId> = self.living().into_iter().map(|i| self.id(i)).collect();
         ids.sort_unstable();
         let n = ids.len();
@@ -242,17 +256,17 @@ impl Net {
 }
 
 /// The slot of a node's own record under a channel's name.
-fn slot_of(net: &Net, i: usize, name: &str) -> Address {
+pub(super) fn slot_of(net: &Net, i: usize, name: &str) -> Address {
     let key = Bytes::copy_from_slice(&net.id(i).0);
     Address { resource: ResourceId::of_name(name.as_bytes()), kind: KindId::CHANNEL, slot: Slot::Key(key) }
 }
 
 /// A settled ring of `n` nodes with random Node-IDs; node 0 founded it.
-fn ring(n: usize, seed: u64) -> Net {
+pub(super) fn ring(n: usize, seed: u64) -> Net {
     ring_with_loss(n, seed, 0)
 }
 
-fn ring_with_loss(n: usize, seed: u64, loss_percent: u64) -> Net {
+pub(super) fn ring_with_loss(n: usize, seed: u64, loss_percent: u64) -> Net {
     let mut net = Net::new(seed);
     net.loss_percent = loss_percent;
     for i in 0..n {
@@ -269,7 +283,7 @@ fn ring_with_loss(n: usize, seed: u64, loss_percent: u64) -> Net {
     net
 }
 
-fn names(n: usize) -> Vec<String> {
+pub(super) fn names(n: usize) -> Vec<String> {
     (0..n).map(|i| format!("channel {i}")).collect()
 }
 
@@ -615,7 +629,66 @@ fn k9_the_same_seed_gives_the_same_run() {
 fn k6_an_older_now_counts_as_the_last_one_and_a_jump_kills_nobody() {
     let mut net = ring(3, 15);
     net.with(0, |o, _, ctx| o.handle_timeout(Instant::ZERO, ctx));
-    net.now = net.now + NOON;
+    net.now += HOUR;
     net.run(seconds(60));
     net.assert_ring();
+}
+
+#[test]
+fn rings_live_through_a_death_two_joins_and_a_departure_with_every_value_on_three_nodes() {
+    for seed in 1000..1008 {
+        let n = 4 + (seed % 9) as usize;
+        let mut net = ring(n, seed);
+        let names = names(6);
+        let all_on_three = |net: &Net, when: &str| {
+            let expected = net.living().len().min(REPLICAS + 1);
+            names.iter().for_each(|n| assert_eq!(net.holders(n).len(), expected, "{n} {when}, seed {seed}"));
+        };
+        names.iter().for_each(|name| net.store(0, 1, name, b"x", 7200));
+        net.run(seconds(5));
+        all_on_three(&net, "at first");
+
+        let victim = net.responsible(&names[0]);
+        net.kill(victim);
+        let asker = (0..n).find(|i| *i != victim).unwrap();
+        names.iter().for_each(|name| net.fetch(asker, 10, name));
+        net.run(seconds(15));
+        let found = net.nodes[asker].facts.iter().filter(|f| match f {
+            Fact::Fetched { result: Ok(values), .. } => values.len() == 1,
+            _ => false,
+        });
+        assert_eq!(found.count(), names.len(), "seed {seed}");
+        net.run(seconds(180));
+        net.assert_ring();
+        all_on_three(&net, "after the death");
+
+        let through = net.living();
+        let (a, b) = (net.random_id(), net.random_id());
+        let (a, b) = (net.add(a), net.add(b));
+        net.join(a, &through[..1]);
+        net.join(b, &through[1..2]);
+        net.run(seconds(60));
+        net.assert_ring();
+        all_on_three(&net, "after the joins");
+
+        let leaver = net.responsible(&names[1]);
+        net.with(leaver, |o, now, ctx| o.leave(now, ctx)).unwrap();
+        net.run(seconds(4));
+        net.kill(leaver);
+        net.run(seconds(10));
+        net.assert_ring();
+        all_on_three(&net, "after the departure");
+    }
+}
+
+#[test]
+fn k12_a_call_before_the_deadline_does_nothing() {
+    let mut net = ring(4, 16);
+    net.run(seconds(30));
+    for i in 0..4 {
+        let (deadline, sent) = (net.nodes[i].overlay.deadline(), net.nodes[i].sent);
+        assert!(deadline.is_some());
+        net.with(i, |o, now, ctx| o.handle_timeout(now, ctx));
+        assert_eq!((net.nodes[i].overlay.deadline(), net.nodes[i].sent), (deadline, sent));
+    }
 }
