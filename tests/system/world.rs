@@ -74,7 +74,7 @@ fn null_packet() -> [u8; 188] {
 
 fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeIndex {
     let node = net.add(|index, at| {
-        let mut random = Seeded::new((setup.seed << 16) | (u64::from(index.0) + 1));
+        let mut random = Seeded::new((setup.seed << 16) + u64::from(index.0) + 1);
         let mut random_id = [0; 16];
         random.fill(&mut random_id);
         let id = odd.id.unwrap_or(NodeId(random_id));
