@@ -145,6 +145,7 @@ struct Told {
     media: Option<Instant>,
     from: Option<Instant>,
     report: Option<Instant>,
+    lossy: Option<CallId>,
 }
 
 impl Progress for Told {
@@ -156,6 +157,9 @@ impl Progress for Told {
     }
     fn last_report(&self, _: CallId) -> Option<Instant> {
         self.report
+    }
+    fn reported_loss(&self, call: CallId) -> Option<u8> {
+        Some(if self.lossy == Some(call) { 30 } else { 0 })
     }
 }
 
@@ -526,6 +530,17 @@ fn q3_the_record_is_stored_again_when_free_slots_cross_zero_at_a_bounded_rate() 
     }
     let count = stored.iter().filter(|o| matches!(o, Order::Register { .. })).count();
     assert!(count <= 2, "{count} stores in ten seconds");
+}
+
+#[test]
+fn q10_who_loses_packets_itself_is_elected_after_those_who_do_not() {
+    for (profile, elected) in [(Profile::Default, 1), (Profile::Paper, 0)] {
+        let mut s = Solo::publisher(Config::new(profile, 2));
+        let (first, _) = s.invited(1, false);
+        s.told.lossy = Some(first);
+        let (second, orders) = s.invited(2, false);
+        assert_eq!(selected(orders), [[first, second][elected]], "{profile:?}");
+    }
 }
 
 #[test]

@@ -89,11 +89,13 @@ impl<P: Copy + Ord> Election<P> {
             && (turned_away.is_some() || !self.table.is_open())
         {
             let paper = turn.config.is_paper();
-            let rested = self.table.candidate(turn.now, paper, turned_away);
+            let progress = turn.progress;
+            let loss = |call| progress.reported_loss(call);
+            let rested = self.table.candidate(turn.now, paper, turned_away, loss);
             // For somebody who waits, and if there is nobody else, a sixth of the rest has to do.
             let most_of_it = turn.config.candidate_backoff / 6 * 5;
             let candidate = rested.or_else(|| match turned_away {
-                Some(_) => self.table.candidate(turn.now + most_of_it, paper, turned_away),
+                Some(_) => self.table.candidate(turn.now + most_of_it, paper, turned_away, loss),
                 None => None,
             });
             let Some(peer) = candidate else { return };

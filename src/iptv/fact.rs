@@ -13,6 +13,10 @@ pub trait Progress {
     fn last_from(&self, call: CallId) -> Option<Instant>;
     /// When this child last sent a reception report.
     fn last_report(&self, call: CallId) -> Option<Instant>;
+    /// The share of packets that this child missed of late, in 1/256, as its last report says.
+    fn reported_loss(&self, _call: CallId) -> Option<u8> {
+        None
+    }
 }
 
 /// Something that happened. About calls and channels that the policy does not know, any fact is harmless.

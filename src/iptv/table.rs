@@ -14,6 +14,8 @@ use alloc::vec::Vec;
 const ADRIFT: u8 = u8::MAX;
 /// The deepest layer that is told apart.
 const DEEPEST: u8 = u8::MAX - 1;
+/// The reported loss, in 1/256, from which a candidate counts as lossy.
+const LOSSY: u8 = 13;
 /// Candidates of one layer that are compared; the rest of the layer has its turn later.
 const COMPARED: usize = 16;
 /// Relayers among which a redirect chooses.
@@ -462,9 +464,15 @@ impl<P: Copy + Ord> Table<P> {
     }
 
     /// The next candidate (P11): of the lowest layer that has one. Which of the layer is the policy's choice (Q10): the
-    /// first of the table, or else the one with most slots, then the nearest, then the oldest. Nobody who hangs below
-    /// `caller`, for whom the slots are wanted, and nobody who rests at `now`.
-    pub(super) fn candidate(&self, now: Instant, paper: bool, caller: Option<P>) -> Option<P> {
+    /// first of the table, or else the one with most slots, then who receives well, the nearest, the oldest. Nobody who
+    /// hangs below `caller`, for whom the slots are wanted, and nobody who rests at `now`.
+    pub(super) fn candidate(
+        &self,
+        now: Instant,
+        paper: bool,
+        caller: Option<P>,
+        loss: impl Fn(CallId) -> Option<u8>,
+    ) -> Option<P> {
         let able = |&(_, _, p): &(u8, u32, P)| {
             !self.rests(p, now) && caller.is_none_or(|c| p != c && !self.is_below(p, c))
         };
@@ -476,9 +484,11 @@ impl<P: Copy + Ord> Table<P> {
         let merit = |&(_, arrival, p): &(u8, u32, P)| {
             let row = self.rows.get(&p);
             let slots = row.and_then(|r| r.slots).unwrap_or(1);
+            // Who loses a packet in twenty would pass the gaps on. Of peers without a dialog here nobody knows.
+            let lossy = row.and_then(|r| r.call).and_then(&loss).is_some_and(|lost| lost >= LOSSY);
             // Differences below 50 ms are noise.
             let far = row.map_or(0, |r| r.rtt.as_millis() / 50);
-            (core::cmp::Reverse(slots), far, arrival)
+            (core::cmp::Reverse(slots), lossy, far, arrival)
         };
         let layer = able.take_while(|c| c.0 == first.0).take(COMPARED);
         layer.chain([first]).min_by_key(merit).map(|c| c.2)
@@ -659,17 +669,20 @@ mod tests {
     #[test]
     fn p11_the_candidate_is_of_the_lowest_layer_and_q10_the_best_of_it() {
         let mut t = table();
-        assert_eq!(t.candidate(T, false, None), Some('b'));
+        assert_eq!(t.candidate(T, false, None, |_| None), Some('b'));
         t.offer('b', true);
-        assert_eq!((t.candidate(T, false, None), t.registered()), (Some('d'), 1));
+        assert_eq!((t.candidate(T, false, None, |_| None), t.registered()), (Some('d'), 1));
         t.rest('b', T + Duration::from_secs(30));
-        assert_eq!((t.candidate(T, false, None), t.registered()), (Some('d'), 0));
-        assert_eq!(t.candidate(T + Duration::from_secs(30), false, None), Some('b'));
+        assert_eq!((t.candidate(T, false, None, |_| None), t.registered()), (Some('d'), 0));
+        assert_eq!(t.candidate(T + Duration::from_secs(30), false, None, |_| None), Some('b'));
         // Nobody below the one for whom it is.
-        assert_eq!(t.candidate(T, false, Some('a')), None);
+        assert_eq!(t.candidate(T, false, Some('a'), |_| None), None);
         t.report('a', &kids("cdf"), T);
         t.set_rtt('d', Duration::from_millis(200));
-        assert_eq!((t.candidate(T, false, None), t.candidate(T, true, None)), (Some('f'), Some('d')));
+        assert_eq!(
+            (t.candidate(T, false, None, |_| None), t.candidate(T, true, None, |_| None)),
+            (Some('f'), Some('d'))
+        );
     }
 
     #[test]

@@ -25,6 +25,10 @@ impl iptv::Progress for Progress<'_> {
     fn last_report(&self, call: CallId) -> Option<Instant> {
         self.0.last_report(call)
     }
+
+    fn reported_loss(&self, call: CallId) -> Option<u8> {
+        self.0.reported_loss(call)
+    }
 }
 
 impl Node {
