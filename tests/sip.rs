@@ -821,3 +821,18 @@ fn a_response_echoes_what_identifies_the_request_and_notes_where_it_came_from() 
          Content-Length: 0\r\n\r\n"
     );
 }
+
+#[test]
+fn the_answer_to_a_request_that_repeats_itself_does_not() {
+    let bytes = std::fs::read(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/regressions/sip_message/ninety-five-call-ids"),
+    );
+    let Ok(Message::Request(r)) = Message::parse(bytes.unwrap().into()) else { panic!() };
+    let Err(refusal) = judge(&r, &ABLE) else { panic!("Call-ID may stand there only once") };
+    let answer = refusal.response(&r, "192.0.2.1:5060".parse().unwrap(), &ABLE).unwrap().finish().unwrap();
+    let Ok(Message::Response(answer)) = Message::parse(answer) else {
+        panic!("we could not read it ourselves")
+    };
+    assert_eq!(answer.headers.get_all(Name::CALL_ID).collect::<Vec<_>>(), [b"x"]);
+    assert_eq!(answer.headers.get_all(Name::VIA).count(), 1);
+}

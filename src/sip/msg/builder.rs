@@ -280,21 +280,19 @@ impl<'a> ResponseBuilder<'a> {
         let headers = &self.request.headers;
         let mut head = Rows::default();
         self.vias(&mut head)?;
-        for name in [Name::RECORD_ROUTE, Name::FROM] {
-            headers.get_all(name).for_each(|value| head.copied(name, value));
-        }
-        for value in headers.get_all(Name::TO) {
-            let has_tag = headers.to().is_ok_and(|to| to.is_some_and(|to| to.tag().is_some()));
+        headers.get_all(Name::RECORD_ROUTE).for_each(|value| head.copied(Name::RECORD_ROUTE, value));
+        // Of what may stand in a message only once, one goes back, however often it came: the answer to a broken request
+        // is not broken itself.
+        for name in [Name::FROM, Name::TO, Name::CALL_ID, Name::CSEQ, Name::TIMESTAMP] {
+            let Some(value) = headers.get(name) else { continue };
+            let has_tag = || headers.to().is_ok_and(|to| to.is_some_and(|to| to.tag().is_some()));
             match &self.to_tag {
-                Some(tag) if !has_tag => head.copied(Name::TO, &[value, b";tag=", tag.as_bytes()].concat()),
-                _ => head.copied(Name::TO, value),
+                _ if name == Name::TIMESTAMP && self.status != Status::TRYING => {}
+                Some(tag) if name == Name::TO && !has_tag() => {
+                    head.copied(name, &[value, b";tag=", tag.as_bytes()].concat());
+                }
+                _ => head.copied(name, value),
             }
-        }
-        for name in [Name::CALL_ID, Name::CSEQ] {
-            headers.get_all(name).for_each(|value| head.copied(name, value));
-        }
-        if self.status == Status::TRYING {
-            headers.get_all(Name::TIMESTAMP).for_each(|value| head.copied(Name::TIMESTAMP, value));
         }
         let start = format!("SIP/2.0 {} {}\r\n", self.status, self.status.reason());
         self.rest.finish(start, head)
