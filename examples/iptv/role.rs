@@ -38,7 +38,7 @@ pub fn bootstrap(role: &Role) -> Result<()> {
         process.turn(None)?;
         while process.next_event().is_some() {}
     }
-    Ok(())
+    process.end()
 }
 
 /// Publishes a channel.
@@ -75,13 +75,16 @@ pub fn source(asked: &Source) -> Result<()> {
                 let _ = node.push_media(now, channel, packet);
             })
         });
-        flow = fed?;
+        flow = fed.unwrap_or_else(|trouble| {
+            process.fail(trouble);
+            Flow::Ended
+        });
         process.set_capacity(uplink.measure(process.host.now(), bytes));
         if flow == Flow::Ended {
             process.leave();
         }
     }
-    Ok(())
+    process.end()
 }
 
 /// Watches a channel.
@@ -103,7 +106,7 @@ pub fn watch(asked: &Watch) -> Result<()> {
             match event {
                 Event::Joined => channel = Some(process.command(|node, now| node.tune(now, &asked.channel))?),
                 Event::JoinFailed => return Err(Trouble::NoBootstrap(asked.bootstrap)),
-                Event::NotFound { .. } if !played => return Err(Trouble::NotOffered(asked.channel.clone())),
+                Event::NotFound { .. } if !played => process.fail(Trouble::NotOffered(asked.channel.clone())),
                 Event::Playing { .. } => played = true,
                 Event::Ended { .. } => process.leave(),
                 _ => {}
@@ -117,9 +120,9 @@ pub fn watch(asked: &Watch) -> Result<()> {
         Some(sink) => {
             let ((played, refused), missing) = (sink.counts(), sink.skipped());
             eprintln!("played {played} bytes, {refused} of them in vain; {missing} packets never came");
-            sink.finish()
+            process.end().and(sink.finish())
         }
-        None => Ok(()),
+        None => process.end(),
     }
 }
 
@@ -180,6 +183,8 @@ struct Process {
     /// Once it is leaving: when it goes without waiting any longer.
     leaving: Option<Instant>,
     left: bool,
+    /// Why it leaves, if it is not as it should be.
+    trouble: Option<Trouble>,
     quiet: bool,
 }
 
@@ -215,6 +220,7 @@ impl Process {
             capacity: None,
             leaving: None,
             left: false,
+            trouble: None,
             quiet: false,
         };
         process.tell_time();
@@ -275,11 +281,13 @@ impl Process {
         self.host.turn(&mut self.inbox)?;
 
         let now = self.host.now();
-        if let Some(sink) = &mut self.inbox.sink {
-            sink.handle_timeout(now)?;
+        if let Some(sink) = &mut self.inbox.sink
+            && let Err(trouble) = sink.handle_timeout(now)
+        {
+            (self.inbox.sink, self.inbox.trouble) = (None, Some(trouble));
         }
         if let Some(trouble) = self.inbox.trouble.take() {
-            return Err(trouble);
+            self.fail(trouble);
         }
         self.tell_time();
         self.inbox.ready.clear();
@@ -307,6 +315,17 @@ impl Process {
             self.leaving = Some(self.host.now() + FAREWELL);
             self.host.command(self.seat, &mut self.inbox, |node, now| node.leave(now));
         }
+    }
+
+    /// Leaves because of this trouble: whoever goes without a word keeps others waiting for it.
+    fn fail(&mut self, trouble: Trouble) {
+        self.trouble.get_or_insert(trouble);
+        self.leave();
+    }
+
+    /// How it ended.
+    fn end(&mut self) -> Result<()> {
+        self.trouble.take().map_or(Ok(()), Err)
     }
 
     fn is_leaving(&self) -> bool {
