@@ -3,18 +3,25 @@
 
 // A test may panic, and has std.
 
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "system/world.rs"]
+mod world;
+
 use allocation_counter::measure;
 use bytes::{Bytes, BytesMut};
 use p2piptv::effect::{Effect, Effects};
 use p2piptv::env::Seeded;
 use p2piptv::ids::{CallId, ChannelId};
+use p2piptv::node::{Datagram, Output, Receipt};
 use p2piptv::rtp::mp2t::{Packetizer, TsPacket};
 use p2piptv::rtp::relay::{Config, Fact, Limits, Relay, Role};
 use p2piptv::rtp::rtcp::Hold;
-use p2piptv::stats::DropReason;
+use p2piptv::sim::Death;
+use p2piptv::stats::{DropReason, Plane};
 use p2piptv::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use world::{Setup, World};
 
 const CHANNEL: ChannelId = ChannelId(7);
 /// 8 Mbit/s in packets of 1328 octets.
@@ -189,6 +196,52 @@ fn f9_a_host_that_reads_many_datagrams_into_one_buffer_pays_for_the_buffer_alone
     // The octets, and the counter through which eight views share them.
     let allocations = run(steady);
     assert!(allocations <= 2 * 100, "{allocations}");
+}
+
+#[test]
+fn f9_a_whole_node_passes_on_the_payload_that_came_in_and_pays_for_the_receive_buffer_alone() {
+    // A relayer with a child, taken out of its tree while it plays.
+    let mut world = World::new(Setup::default());
+    world.seat(3);
+    world.run(2);
+    let parent = world.net.addresses(world.source).media;
+    let (relayer, mut now) = (world.viewers[0], world.net.now());
+    let mut trains = |count| -> Vec<Vec<u8>> {
+        (0..count).map(|_| (0..8).flat_map(|_| world.packet()).collect()).collect()
+    };
+    let (warm, steady) = (trains(4), trains(100));
+    let mut node = world.net.kill(relayer.node, Death::Host).unwrap();
+    let mut run = |trains: &[Vec<u8>]| {
+        let info = measure(|| {
+            for train in trains {
+                let mut buffer = BytesMut::with_capacity(train.len());
+                buffer.extend_from_slice(train);
+                let place = buffer.as_ptr();
+                let len = train.len() / 8;
+                while !buffer.is_empty() {
+                    let datagram = Datagram {
+                        plane: Plane::Media,
+                        from: parent,
+                        payload: buffer.split_to(len).freeze(),
+                    };
+                    assert_eq!(node.handle_datagram(now, datagram), Receipt::Accepted);
+                }
+                // What is measured is the way of the media: no timer is due in between.
+                now += Duration::from_micros(1);
+                let Some(Output::Media { packets, .. }) = node.poll_output() else { panic!("no media") };
+                assert_eq!(packets.len(), 8);
+                assert!(packets.iter().enumerate().all(|(n, p)| p.as_ptr() == place.wrapping_add(n * len)));
+                node.recycle(packets);
+                assert_eq!(node.poll_output(), None);
+            }
+        });
+        info.count_total
+    };
+    run(&warm);
+    // The octets, and the counter through which eight views share them.
+    let allocations = run(&steady);
+    assert!(allocations <= 2 * 100, "{allocations}");
+    assert_eq!(node.children(relayer.channel).len(), 1);
 }
 
 /// Relays joined by a network that delivers in order and at once.

@@ -15,10 +15,8 @@ pub enum Command {
     Demo(Demo),
     /// Run a bootstrap node.
     Bootstrap(Role),
-    /// Publish a channel.
-    Source(Source),
-    /// Watch a channel.
-    Watch(Watch),
+    /// Publish and watch channels.
+    Peer(Peer),
     /// Say who offers a channel.
     Channel(Lookup),
     /// Print this text.
@@ -123,36 +121,39 @@ pub enum Output {
     Rtp(SocketAddr),
 }
 
-/// A process that publishes a channel.
+/// A process that publishes and watches channels. A source and a viewer are the ones that do so with one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct Peer {
     /// Addresses and behaviour.
     pub role: Role,
     /// A node of the overlay.
     pub bootstrap: SocketAddr,
+    /// What it publishes.
+    pub publishes: Vec<Publish>,
+    /// What it watches.
+    pub watches: Vec<View>,
+    /// How many children, of all channels together.
+    pub capacity: Capacity,
+}
+
+/// A channel to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
     /// The channel's name.
     pub channel: ChannelName,
     /// Further names under which it can be found.
     pub keywords: Vec<ChannelName>,
     /// What is sent.
     pub input: Input,
-    /// How many children.
-    pub capacity: Capacity,
 }
 
-/// A process that watches a channel.
+/// A channel to watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watch {
-    /// Addresses and behaviour.
-    pub role: Role,
-    /// A node of the overlay.
-    pub bootstrap: SocketAddr,
-    /// The channel's name.
+pub struct View {
+    /// The channel's name, or a keyword.
     pub channel: ChannelName,
     /// Where the picture goes; nowhere means to relay only.
     pub output: Option<Output>,
-    /// How many children.
-    pub capacity: Capacity,
 }
 
 /// A process that asks who offers a channel.
@@ -204,10 +205,11 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Com
         "bootstrap" => bootstrap(&mut parser),
         "source" => source(&mut parser),
         "watch" => watch(&mut parser),
+        "peer" => peer(&mut parser),
         "channel" => channel(&mut parser),
         "help" => Ok(Command::Help(help::OVERVIEW)),
         other => Err(UsageError(format!(
-            "there is no command {other:?}; there are demo, bootstrap, source, watch, channel and help"
+            "there is no command {other:?}; there are demo, bootstrap, source, watch, peer, channel and help"
         ))),
     }
 }
@@ -248,25 +250,18 @@ fn source(parser: &mut Parser) -> Result<Command> {
             Arg::Long("bootstrap") => bootstrap = Some(address(parser, "--bootstrap")?),
             Arg::Long("channel") => name = Some(channel_name(parser, "--channel")?),
             Arg::Long("keyword") => keywords.push(channel_name(parser, "--keyword")?),
-            Arg::Long("input") => {
-                input = match place(parser, "--input")? {
-                    Place::File(path) => Input::File(path),
-                    Place::Pipe => Input::Pipe,
-                    Place::Rtp(address) => Input::Rtp(address),
-                }
-            }
+            Arg::Long("input") => input = place(&parser.value()?, "--input")?.into(),
             Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
             Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::SOURCE)),
             other => role_option(&mut role, other.into(), parser)?,
         }
     }
-    Ok(Command::Source(Source {
+    Ok(Command::Peer(Peer {
         role,
         bootstrap: needed(bootstrap, NO_BOOTSTRAP)?,
-        channel: needed(name, NO_CHANNEL)?,
-        keywords,
-        input,
+        publishes: vec![Publish { channel: needed(name, NO_CHANNEL)?, keywords, input }],
+        watches: Vec::new(),
         capacity,
     }))
 }
@@ -278,26 +273,61 @@ fn watch(parser: &mut Parser) -> Result<Command> {
         match arg {
             Arg::Long("bootstrap") => bootstrap = Some(address(parser, "--bootstrap")?),
             Arg::Long("channel") => name = Some(channel_name(parser, "--channel")?),
-            Arg::Long("output") => {
-                output = Some(match place(parser, "--output")? {
-                    Place::File(path) => Output::File(path),
-                    Place::Pipe => Output::Pipe,
-                    Place::Rtp(address) => Output::Rtp(address),
-                })
-            }
+            Arg::Long("output") => output = Some(place(&parser.value()?, "--output")?.into()),
             Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
             Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::WATCH)),
             other => role_option(&mut role, other.into(), parser)?,
         }
     }
-    Ok(Command::Watch(Watch {
+    Ok(Command::Peer(Peer {
         role,
         bootstrap: needed(bootstrap, NO_BOOTSTRAP)?,
-        channel: needed(name, NO_CHANNEL)?,
-        output,
+        publishes: Vec::new(),
+        watches: vec![View { channel: needed(name, NO_CHANNEL)?, output }],
         capacity,
     }))
+}
+
+/// Any number of channels, published and watched.
+fn peer(parser: &mut Parser) -> Result<Command> {
+    let (mut role, mut bootstrap, mut capacity) = (Role::default(), None, Capacity::Slots(2));
+    let (mut publishes, mut watches) = (Vec::new(), Vec::new());
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("bootstrap") => bootstrap = Some(address(parser, "--bootstrap")?),
+            Arg::Long("publish") => {
+                let (channel, input) = channel_and_place(parser, "--publish")?;
+                let input = input.map_or(Input::TestCard, Input::from);
+                publishes.push(Publish { channel, keywords: Vec::new(), input });
+            }
+            Arg::Long("watch") => {
+                let (channel, output) = channel_and_place(parser, "--watch")?;
+                watches.push(View { channel, output: output.map(Output::from) });
+            }
+            Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
+            Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::PEER)),
+            other => role_option(&mut role, other.into(), parser)?,
+        }
+    }
+    if publishes.is_empty() && watches.is_empty() {
+        return Err(UsageError(
+            "say what to do: --publish NAME=INPUT, --watch NAME=OUTPUT, or several of them".into(),
+        ));
+    }
+    let bootstrap = needed(bootstrap, NO_BOOTSTRAP)?;
+    Ok(Command::Peer(Peer { role, bootstrap, publishes, watches, capacity }))
+}
+
+/// `NAME` or `NAME=PLACE`.
+fn channel_and_place(parser: &mut Parser, option: &str) -> Result<(ChannelName, Option<Place>)> {
+    let word = parser.value()?.to_string_lossy().into_owned();
+    let (name, at) = match word.split_once('=') {
+        Some((name, at)) => (name, Some(place(&OsString::from(at), option)?)),
+        None => (&*word, None),
+    };
+    Ok((channel_from(&OsString::from(name), option)?, at))
 }
 
 fn channel(parser: &mut Parser) -> Result<Command> {
@@ -432,8 +462,7 @@ enum Place {
 }
 
 /// A file, `-`, or `rtp://IP:PORT`.
-fn place(parser: &mut Parser, option: &str) -> Result<Place> {
-    let value = parser.value()?;
+fn place(value: &OsString, option: &str) -> Result<Place> {
     let word = value.to_string_lossy();
     if let Some(address) = word.strip_prefix("rtp://") {
         return address_from(address, option).map(Place::Rtp);
@@ -443,6 +472,26 @@ fn place(parser: &mut Parser, option: &str) -> Result<Place> {
         return Err(UsageError(format!("{option}: {scheme}:// is not supported; {advice}")));
     }
     Ok(if word == "-" { Place::Pipe } else { Place::File(value.into()) })
+}
+
+impl From<Place> for Input {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::File(path) => Input::File(path),
+            Place::Pipe => Input::Pipe,
+            Place::Rtp(address) => Input::Rtp(address),
+        }
+    }
+}
+
+impl From<Place> for Output {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::File(path) => Output::File(path),
+            Place::Pipe => Output::Pipe,
+            Place::Rtp(address) => Output::Rtp(address),
+        }
+    }
 }
 
 /// Bits a second: a number with `k`, `M` or `G` behind it.
@@ -497,19 +546,23 @@ mod tests {
 
     #[test]
     fn a_source_needs_only_an_overlay_and_a_name() {
-        let source = Source {
-            role: Role::default(),
-            bootstrap: at("127.0.0.1:6084"),
+        let publish = Publish {
             channel: ChannelName::new("100").expect("a name"),
             keywords: Vec::new(),
             input: Input::TestCard,
+        };
+        let source = Peer {
+            role: Role::default(),
+            bootstrap: at("127.0.0.1:6084"),
+            publishes: vec![publish.clone()],
+            watches: Vec::new(),
             capacity: Capacity::Slots(2),
         };
         assert_eq!(
             read("source --bootstrap 127.0.0.1:6084 --channel 100"),
-            Ok(Command::Source(source.clone()))
+            Ok(Command::Peer(source.clone()))
         );
-        let full = Source {
+        let full = Peer {
             role: Role {
                 name: Some("alice".into()),
                 listen: Some(at("127.0.0.2:1")),
@@ -517,34 +570,52 @@ mod tests {
                 media: Some(at("[::1]:0")),
                 profile: ProfileName::Paper,
             },
-            keywords: ["news", "live"].iter().filter_map(|k| ChannelName::new(k)).collect(),
-            input: Input::Rtp(at("127.0.0.1:5004")),
+            publishes: vec![Publish {
+                keywords: ["news", "live"].iter().filter_map(|k| ChannelName::new(k)).collect(),
+                input: Input::Rtp(at("127.0.0.1:5004")),
+                ..publish
+            }],
             capacity: Capacity::Uplink(20_000_000),
             ..source
         };
         let line = "source --bootstrap=127.0.0.1:6084 --channel 100 --keyword news --keyword live --uplink 20M \
                     --input rtp://127.0.0.1:5004 --name alice --listen 127.0.0.2:1 --sip 127.0.0.2:2 \
                     --media [::1]:0 --profile paper";
-        assert_eq!(read(line), Ok(Command::Source(full)));
+        assert_eq!(read(line), Ok(Command::Peer(full)));
     }
 
     #[test]
     fn media_comes_from_and_goes_to_files_pipes_and_rtp() {
         let input =
             |word: &str| match read(&format!("source --bootstrap 1.2.3.4:5 --channel 1 --input {word}")) {
-                Ok(Command::Source(source)) => source.input,
+                Ok(Command::Peer(peer)) => peer.publishes[0].input.clone(),
                 other => panic!("{other:?}"),
             };
         assert_eq!(input("clip.ts"), Input::File("clip.ts".into()));
         assert_eq!(input("-"), Input::Pipe);
         let output =
             |word: &str| match read(&format!("watch --bootstrap 1.2.3.4:5 --channel 1 --output {word}")) {
-                Ok(Command::Watch(watch)) => watch.output,
+                Ok(Command::Peer(peer)) => peer.watches[0].output.clone(),
                 other => panic!("{other:?}"),
             };
         assert_eq!(output("out.ts"), Some(Output::File("out.ts".into())));
         assert_eq!(output("-"), Some(Output::Pipe));
         assert_eq!(output("rtp://[::1]:5004"), Some(Output::Rtp(at("[::1]:5004"))));
+    }
+
+    #[test]
+    fn p9_a_peer_publishes_and_watches_several_channels() {
+        let line =
+            "peer --bootstrap 1.2.3.4:5 --publish 100 --publish 200=b.ts --watch 300=out.ts --watch 400";
+        let Ok(Command::Peer(peer)) = read(line) else { panic!("{line}") };
+        let inputs: Vec<_> = peer.publishes.iter().map(|p| (p.channel.as_str(), &p.input)).collect();
+        assert_eq!(inputs, [("100", &Input::TestCard), ("200", &Input::File("b.ts".into()))]);
+        let outputs: Vec<_> = peer.watches.iter().map(|w| (w.channel.as_str(), &w.output)).collect();
+        assert_eq!(outputs, [("300", &Some(Output::File("out.ts".into()))), ("400", &None)]);
+        assert_eq!(
+            error("peer --bootstrap 1.2.3.4:5"),
+            "say what to do: --publish NAME=INPUT, --watch NAME=OUTPUT, or several of them"
+        );
     }
 
     #[test]
@@ -555,7 +626,7 @@ mod tests {
         assert_eq!(Capacity::Slots(5).slots(8_000_000), 5);
         let uplink = |word: &str| read(&format!("watch --bootstrap 1.2.3.4:5 --channel 1 --uplink {word}"));
         for (word, bits) in [("20M", 20_000_000), ("1.5m", 1_500_000), ("800k", 800_000), ("64000", 64_000)] {
-            let Ok(Command::Watch(watch)) = uplink(word) else { panic!("{word}") };
+            let Ok(Command::Peer(watch)) = uplink(word) else { panic!("{word}") };
             assert_eq!(watch.capacity, Capacity::Uplink(bits));
         }
     }
@@ -569,6 +640,7 @@ mod tests {
             ("bootstrap --help", help::BOOTSTRAP),
             ("source --help", help::SOURCE),
             ("watch --help", help::WATCH),
+            ("peer --help", help::PEER),
             ("channel -h", help::CHANNEL),
         ] {
             assert_eq!(read(line), Ok(Command::Help(text)), "{line}");
@@ -590,6 +662,7 @@ mod tests {
             (help::BOOTSTRAP, &[], &common),
             (help::SOURCE, &source, &common),
             (help::WATCH, &watch, &common),
+            (help::PEER, &["--bootstrap", "--publish", "--watch", "--capacity", "--uplink"], &common),
             (help::CHANNEL, &["--bootstrap"], &common),
         ] {
             let mut expected: Vec<_> = own.iter().chain(shared).copied().collect();
@@ -608,7 +681,7 @@ mod tests {
         for (line, expected) in [
             (
                 "play",
-                r#"there is no command "play"; there are demo, bootstrap, source, watch, channel and help"#,
+                r#"there is no command "play"; there are demo, bootstrap, source, watch, peer, channel and help"#,
             ),
             ("--viewers", "--viewers needs a value"),
             ("--viewers six", r#"--viewers: "six" is no number from 1 to 200"#),

@@ -15,6 +15,7 @@ Commands (each has its own --help):
   bootstrap    a node that others join the overlay through
   source       publishes a channel
   watch        watches a channel, and relays it when it is elected to
+  peer         publishes and watches several channels on one uplink
   channel      tells who offers a channel
 
 Options of the demonstration:
@@ -108,6 +109,27 @@ On the screen:
 
 Ctrl-C leaves the channel; the children of this node are told to find another parent.
 Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
+";
+
+/// `iptv peer --help`.
+pub const PEER: &str = "\
+Publishes and watches several channels in one process. They share its uplink, and it relays those
+that it watches when it is elected to.
+
+  iptv peer --bootstrap IP:PORT [--publish NAME[=INPUT]]... [--watch NAME[=OUTPUT]]... [OPTIONS]
+
+Options:
+  --bootstrap IP:PORT  any node of the overlay; the bootstrap node prints its address
+  --publish NAME=INPUT a channel to publish; INPUT as in 'iptv source' (without it: the test card)
+  --watch NAME=OUTPUT  a channel to watch; OUTPUT as in 'iptv watch' (without it: relay only)
+  --capacity N         how many children this node can serve, all channels together (2)
+  --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
+  --listen IP:PORT     address of the overlay (an address of this machine, any port)
+  --sip IP:PORT        address of SIP, UDP and TCP (the same IP, any port)
+  --media IP:PORT      address of RTP (the same IP, any port)
+  --name NAME          its name in SIP addresses (made from its port)
+  --profile NAME       'default' or 'paper'
+  --help               this text
 ";
 
 /// `iptv channel --help`.

@@ -36,9 +36,9 @@ pub struct Inbox {
     pub ready: Vec<Token>,
     /// What each node sent, from its beginning.
     pub outgoing: BTreeMap<Seat, Outgoing>,
-    /// Where the media of a process goes that has one viewer.
-    pub sink: Option<Sink>,
-    /// What went wrong at the sink.
+    /// Where the media of a process's channels goes.
+    pub sinks: BTreeMap<ChannelId, Sink>,
+    /// What went wrong at a sink.
     pub trouble: Option<Trouble>,
     /// Where packets are recorded.
     pub recorder: Option<Recorder>,
@@ -49,11 +49,12 @@ impl Observer for Inbox {
         self.events.push_back((seat, now, event));
     }
 
-    fn media(&mut self, _: Seat, now: Instant, _: ChannelId, packets: &[Bytes]) {
-        if let Some(sink) = &mut self.sink
+    fn media(&mut self, _: Seat, now: Instant, channel: ChannelId, packets: &[Bytes]) {
+        if let Some(sink) = self.sinks.get_mut(&channel)
             && let Err(trouble) = sink.push(now, packets)
         {
-            (self.sink, self.trouble) = (None, Some(trouble));
+            self.sinks.remove(&channel);
+            self.trouble = Some(trouble);
         }
     }
 

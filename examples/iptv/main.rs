@@ -10,7 +10,8 @@
 //! | `ts`, `clip`, `feed` | where a source's picture comes from |
 //! | `reorder`, `entry`, `sink` | where a viewer's picture goes |
 //! | `member`, `inbox`, `news` | a node of this host, what it brings, what that means in words |
-//! | `role` | bootstrap, source, watch, channel |
+//! | `process`, `uplink` | one node in a process of its own, and how many children its uplink carries |
+//! | `role` | bootstrap, source, watch, peer, channel |
 //! | `demo`, `director`, `screen`, `report`, `figure16` | the demonstration |
 
 mod args;
@@ -27,6 +28,7 @@ mod host;
 mod inbox;
 mod member;
 mod news;
+mod process;
 mod reorder;
 mod report;
 mod role;
@@ -38,6 +40,7 @@ mod streams;
 mod timer;
 mod trouble;
 mod ts;
+mod uplink;
 
 use args::Command;
 use std::process::ExitCode;
@@ -57,8 +60,7 @@ fn main() -> ExitCode {
         }
         Command::Demo(asked) => demo::run(asked),
         Command::Bootstrap(asked) => role::bootstrap(asked),
-        Command::Source(asked) => role::source(asked),
-        Command::Watch(asked) => role::watch(asked),
+        Command::Peer(asked) => role::peer(asked),
         Command::Channel(asked) => role::channel(asked),
     };
     match done {

@@ -1,28 +1,22 @@
-//! The roles that a process can have: bootstrap node, source, viewer, and the one that only asks.
+//! The roles that a process can have: bootstrap node, source, viewer, several of those at once, and the one that only
+//! asks.
 
-use crate::args::{Capacity, Lookup, Role, Source, Watch};
+use crate::args::{Lookup, Peer, Role, View};
 use crate::feed::{Feed, Flow};
-use crate::host::{Host, Seat, foreign_token};
-use crate::inbox::Inbox;
-use crate::member::{self, Setup};
-use crate::news;
+use crate::host::foreign_token;
+use crate::member;
+use crate::process::Process;
 use crate::sink::Sink;
 use crate::sockets;
-use crate::stop::Stop;
 use crate::trouble::Trouble;
+use crate::uplink::Uplink;
 use p2piptv::ids::{ChannelId, ChannelName};
-use p2piptv::node::{Addresses, Event, Node, ProviderInfo};
+use p2piptv::node::{Event, ProviderInfo};
 use p2piptv::time::{Duration, Instant, earliest};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The port that a bootstrap node takes unless it is told another: the one of RELOAD (RFC 6940 §14.1).
 const RELOAD_PORT: u16 = 6084;
-/// How long a node may take to leave.
-const FAREWELL: Duration = Duration::from_secs(3);
-/// How long an unknown bitrate is measured before an uplink is counted in children.
-const MEASURE: Duration = Duration::from_secs(3);
-/// How often the time of day is told.
-const WALL_CLOCK: Duration = Duration::from_secs(60);
 /// How long the answer of the overlay is waited for.
 const ANSWER: Duration = Duration::from_secs(20);
 
@@ -41,88 +35,182 @@ pub fn bootstrap(role: &Role) -> Result<()> {
     process.end()
 }
 
-/// Publishes a channel.
-pub fn source(asked: &Source) -> Result<()> {
+/// Publishes and watches channels: one of either for a plain source or viewer, any number for a peer of the paper,
+/// all on one uplink (P9).
+pub fn peer(asked: &Peer) -> Result<()> {
     let home = sockets::towards(asked.bootstrap)?;
-    let mut process = Process::open(&asked.role, home, 0, "source", 1)?;
-    let mut feed = Feed::open(&asked.input, process.host.registry(), INPUT, member::random())?;
+    let (title, capacity) = match (asked.publishes.is_empty(), asked.watches.is_empty()) {
+        (false, true) => ("source", 1),
+        (true, _) => ("viewer", 0),
+        (false, false) => ("peer", 1),
+    };
+    let mut process = Process::open(&asked.role, home, 0, title, capacity)?;
+    let mut uplink = Uplink::new(asked.capacity);
+    let mut sources = Vec::new();
+    for (i, publish) in asked.publishes.iter().enumerate() {
+        let feed =
+            Feed::open(&publish.input, process.host.registry(), foreign_token(1 + i), member::random())?;
+        uplink.add(feed.bitrate());
+        sources.push(Publishing { publish, feed, channel: None, flow: Flow::Goes, number: i });
+    }
+    let mut viewers = Vec::new();
+    for (i, view) in asked.watches.iter().enumerate() {
+        let sink =
+            view.output.as_ref().map(|output| Sink::open(output, member::random() as u64)).transpose()?;
+        uplink.add(None);
+        let number = asked.publishes.len() + i;
+        viewers.push(Watching { view, sink, channel: None, state: Sight::Waiting, media: 0, number });
+    }
     process.introduce();
-    let mut uplink = Uplink::new(asked.capacity, feed.bitrate());
     process.set_capacity(uplink.known());
     process.command(|node, now| node.join(now, &[asked.bootstrap]))?;
 
-    let (mut channel, mut flow) = (None, Flow::Goes);
     while !process.has_left() {
-        let due = channel.and_then(|_| feed.deadline()).filter(|_| flow == Flow::Goes);
-        process.turn(due)?;
+        let feeding = sources.iter().map(Publishing::deadline).fold(None, earliest);
+        process.turn(earliest(feeding, uplink.deadline()))?;
         while let Some(event) = process.next_event() {
-            match event {
+            match &event {
                 Event::Joined => {
-                    let opened =
-                        process.command(|node, now| node.publish(now, &asked.channel, &asked.keywords))?;
-                    channel = Some(opened);
+                    for source in &mut sources {
+                        source.start(&mut process)?;
+                    }
+                    for viewer in &mut viewers {
+                        viewer.start(&mut process)?;
+                    }
                 }
                 Event::JoinFailed => return Err(Trouble::NoBootstrap(asked.bootstrap)),
-                _ => {}
+                event => viewers.iter_mut().for_each(|viewer| viewer.on_event(event)),
             }
         }
-        let Some(channel) = channel.filter(|_| flow == Flow::Goes && !process.is_leaving()) else { continue };
-        let mut bytes = 0;
-        let fed = process.command(|node, now| {
+        if !process.is_leaving() {
+            for source in &mut sources {
+                match source.feed(&mut process, &mut uplink) {
+                    Ok(capacity) => process.set_capacity(capacity),
+                    Err(trouble) => process.fail(trouble),
+                }
+            }
+        }
+        for viewer in &mut viewers {
+            let capacity = viewer.measure(&process, &mut uplink);
+            process.set_capacity(capacity);
+        }
+        let published = sources.iter().any(|source| source.flow == Flow::Goes);
+        let watched = viewers.iter().any(|viewer| matches!(viewer.state, Sight::Waiting | Sight::Played));
+        if !published && !watched && !process.is_leaving() {
+            if let [Watching { view, state: Sight::NotOffered, .. }] = &viewers[..] {
+                process.fail(Trouble::NotOffered(view.channel.clone()));
+            }
+            process.leave();
+        }
+    }
+    let ended = process.end();
+    for viewer in viewers {
+        viewer.finish(&mut process)?;
+    }
+    ended
+}
+
+/// One channel that this process publishes.
+struct Publishing<'a> {
+    publish: &'a crate::args::Publish,
+    feed: Feed,
+    channel: Option<ChannelId>,
+    flow: Flow,
+    /// Its place at the uplink.
+    number: usize,
+}
+
+impl Publishing<'_> {
+    fn deadline(&self) -> Option<Instant> {
+        self.channel.and_then(|_| self.feed.deadline()).filter(|_| self.flow == Flow::Goes)
+    }
+
+    fn start(&mut self, process: &mut Process) -> Result<()> {
+        let publish = self.publish;
+        let opened = process.command(|node, now| node.publish(now, &publish.channel, &publish.keywords))?;
+        self.channel = Some(opened);
+        Ok(())
+    }
+
+    /// Sends what is due, and says how many children there can be.
+    fn feed(&mut self, process: &mut Process, uplink: &mut Uplink) -> Result<Option<u16>> {
+        let Some(channel) = self.channel.filter(|_| self.flow == Flow::Goes) else {
+            return Ok(uplink.known());
+        };
+        let (feed, mut bytes) = (&mut self.feed, 0);
+        self.flow = process.command(|node, now| {
             feed.take(now, |packet| {
                 bytes += packet.len() as u64;
                 // What is no RTP was not let in; a full queue drops live media.
                 let _ = node.push_media(now, channel, packet);
             })
-        });
-        flow = fed.unwrap_or_else(|trouble| {
-            process.fail(trouble);
-            Flow::Ended
-        });
-        process.set_capacity(uplink.measure(process.host.now(), bytes));
-        if flow == Flow::Ended {
-            process.leave();
+        })?;
+        if self.flow == Flow::Ended {
+            // Nobody to tell when it is over already.
+            let _ = process.command(|node, now| node.stop(now, channel));
         }
+        Ok(uplink.measure(self.number, process.host.now(), bytes))
     }
-    process.end()
 }
 
-/// Watches a channel.
-pub fn watch(asked: &Watch) -> Result<()> {
-    let home = sockets::towards(asked.bootstrap)?;
-    let mut process = Process::open(&asked.role, home, 0, "viewer", 0)?;
-    if let Some(output) = &asked.output {
-        process.inbox.sink = Some(Sink::open(output, member::random() as u64)?);
-    }
-    process.introduce();
-    let mut uplink = Uplink::new(asked.capacity, None);
-    process.set_capacity(uplink.known());
-    process.command(|node, now| node.join(now, &[asked.bootstrap]))?;
+/// How far a viewer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    Waiting,
+    Played,
+    NotOffered,
+    Over,
+}
 
-    let (mut channel, mut played, mut media) = (None, false, 0);
-    while !process.has_left() {
-        process.turn(channel.and_then(|_| uplink.deadline()))?;
-        while let Some(event) = process.next_event() {
-            match event {
-                Event::Joined => channel = Some(process.command(|node, now| node.tune(now, &asked.channel))?),
-                Event::JoinFailed => return Err(Trouble::NoBootstrap(asked.bootstrap)),
-                Event::NotFound { .. } if !played => process.fail(Trouble::NotOffered(asked.channel.clone())),
-                Event::Playing { .. } => played = true,
-                Event::Ended { .. } => process.leave(),
-                _ => {}
-            }
-        }
-        let received = channel.and_then(|channel| process.received(channel)).unwrap_or(media);
-        process.set_capacity(uplink.measure(process.host.now(), received - media));
-        media = received;
+/// One channel that this process watches.
+struct Watching<'a> {
+    view: &'a View,
+    /// Until the channel is tuned.
+    sink: Option<Sink>,
+    channel: Option<ChannelId>,
+    state: Sight,
+    /// Bytes of media seen.
+    media: u64,
+    /// Its place at the uplink.
+    number: usize,
+}
+
+impl Watching<'_> {
+    fn start(&mut self, process: &mut Process) -> Result<()> {
+        let name = &self.view.channel;
+        let channel = process.command(|node, now| node.tune(now, name))?;
+        self.channel = Some(channel);
+        process.inbox.sinks.extend(self.sink.take().map(|sink| (channel, sink)));
+        Ok(())
     }
-    match process.inbox.sink.take() {
-        Some(sink) => {
-            let ((played, refused), missing) = (sink.counts(), sink.skipped());
-            eprintln!("played {played} bytes, {refused} of them in vain; {missing} packets never came");
-            process.end().and(sink.finish())
+
+    fn on_event(&mut self, event: &Event) {
+        let own = |channel: &ChannelId| Some(*channel) == self.channel;
+        self.state = match event {
+            Event::Playing { channel, .. } if own(channel) => Sight::Played,
+            Event::NotFound { channel } if own(channel) && self.state == Sight::Waiting => Sight::NotOffered,
+            Event::Ended { channel, .. } if own(channel) => Sight::Over,
+            _ => return,
         }
-        None => process.end(),
+    }
+
+    fn measure(&mut self, process: &Process, uplink: &mut Uplink) -> Option<u16> {
+        let received = self.channel.and_then(|channel| process.received(channel)).unwrap_or(self.media);
+        let fresh = received - self.media;
+        self.media = received;
+        uplink.measure(self.number, process.host.now(), fresh)
+    }
+
+    /// Says what was played, and closes the output.
+    fn finish(self, process: &mut Process) -> Result<()> {
+        let tuned = self.channel.and_then(|channel| process.inbox.sinks.remove(&channel));
+        let Some(sink) = tuned.or(self.sink) else { return Ok(()) };
+        let ((played, refused), missing) = (sink.counts(), sink.skipped());
+        eprintln!(
+            "{}: played {played} bytes, {refused} of them in vain; {missing} packets never came",
+            self.view.channel
+        );
+        sink.finish()
     }
 }
 
@@ -169,240 +257,10 @@ fn provider_table(channel: &ChannelName, providers: &[ProviderInfo]) -> String {
     out
 }
 
-const STOP: mio::Token = foreign_token(0);
-const INPUT: mio::Token = foreign_token(1);
-
-/// One node in a process of its own, which tells on standard error what happens to it.
-struct Process {
-    host: Host<Node>,
-    seat: Seat,
-    inbox: Inbox,
-    stop: Stop,
-    next_wall_clock: Instant,
-    capacity: Option<u16>,
-    /// Once it is leaving: when it goes without waiting any longer.
-    leaving: Option<Instant>,
-    left: bool,
-    /// Why it leaves, if it is not as it should be.
-    trouble: Option<Trouble>,
-    quiet: bool,
-}
-
-impl Process {
-    /// Opens the sockets and makes the node. What `role` leaves open is `home`, `port` and a name made of `title`.
-    fn open(role: &Role, home: IpAddr, port: u16, title: &str, capacity: u16) -> Result<Self> {
-        let overlay = role.listen.unwrap_or(SocketAddr::new(home, port));
-        let beside = SocketAddr::new(overlay.ip(), 0);
-        let wanted = Addresses {
-            overlay,
-            signalling: role.sip.unwrap_or(beside),
-            media: role.media.unwrap_or(beside),
-        };
-        let mut host = Host::new()?;
-        let stop = Stop::new(host.registry(), STOP)?;
-        let seat = host.seat(wanted, |addresses| {
-            let own_name = match title {
-                "source" | "bootstrap" => title.to_owned(),
-                _ => format!("{title}-{}", addresses.overlay.port()),
-            };
-            let name = role.name.clone().unwrap_or(own_name);
-            Setup { name, profile: role.profile, capacity }.node(addresses)
-        });
-        let seat = seat.map_err(|error| Trouble::Address(error.to_string()))?;
-        let next_wall_clock = host.now();
-        let inbox = Inbox::default();
-        let mut process = Process {
-            host,
-            seat,
-            inbox,
-            stop,
-            next_wall_clock,
-            capacity: None,
-            leaving: None,
-            left: false,
-            trouble: None,
-            quiet: false,
-        };
-        process.tell_time();
-        Ok(process)
-    }
-
-    /// Says who this is, and where.
-    fn introduce(&self) {
-        if let Some(node) = self.host.node(self.seat) {
-            let (config, id) = (node.config(), node.node_id());
-            let Addresses { overlay, signalling, media } = config.addresses;
-            eprintln!("{}: Node-ID {id}, overlay {overlay}, SIP {signalling}, media {media}", config.name);
-        }
-    }
-
-    fn addresses(&self) -> Result<Addresses> {
-        let node = self.host.node(self.seat);
-        node.map(|node| node.config().addresses).ok_or_else(|| Trouble::Address("the node is gone".into()))
-    }
-
-    /// A command to the node; its own complaint becomes ours.
-    fn command<R, E: Into<Trouble>>(
-        &mut self,
-        command: impl FnOnce(&mut Node, Instant) -> std::result::Result<R, E>,
-    ) -> Result<R> {
-        match self.host.command(self.seat, &mut self.inbox, command) {
-            Some(result) => result.map_err(Into::into),
-            None => Err(Trouble::Address("the node is gone".into())),
-        }
-    }
-
-    fn tell_time(&mut self) {
-        if self.host.now() >= self.next_wall_clock {
-            let wall = member::wall_clock();
-            self.host.command(self.seat, &mut self.inbox, |node, now| node.handle_wall_clock(now, wall));
-            self.next_wall_clock = self.host.now() + WALL_CLOCK;
-        }
-    }
-
-    fn set_capacity(&mut self, slots: Option<u16>) {
-        if slots.is_some() && slots != self.capacity {
-            self.capacity = slots;
-            let slots = slots.unwrap_or_default();
-            self.host.command(self.seat, &mut self.inbox, |node, now| node.set_capacity(now, slots));
-        }
-    }
-
-    /// Bytes of media that have come.
-    fn received(&self, channel: ChannelId) -> Option<u64> {
-        Some(self.host.node(self.seat)?.media_counters(channel)?.media.bytes)
-    }
-
-    /// Waits for something to happen, `wake` at the latest, and does what every role does about it.
-    fn turn(&mut self, wake: Option<Instant>) -> Result<()> {
-        let sink = self.inbox.sink.as_ref().and_then(Sink::deadline);
-        let own = earliest(self.leaving, Some(self.next_wall_clock));
-        self.host.wake_at(earliest(earliest(wake, sink), own));
-        self.host.turn(&mut self.inbox)?;
-
-        let now = self.host.now();
-        if let Some(sink) = &mut self.inbox.sink
-            && let Err(trouble) = sink.handle_timeout(now)
-        {
-            (self.inbox.sink, self.inbox.trouble) = (None, Some(trouble));
-        }
-        if let Some(trouble) = self.inbox.trouble.take() {
-            self.fail(trouble);
-        }
-        self.tell_time();
-        self.inbox.ready.clear();
-        match self.stop.take() {
-            0 => {}
-            // Whoever asks twice does not want to wait.
-            _ if self.is_leaving() => self.left = true,
-            _ => self.leave(),
-        }
-        self.left |= self.leaving.is_some_and(|limit| limit <= now);
-        Ok(())
-    }
-
-    fn next_event(&mut self) -> Option<Event> {
-        let (_, now, event) = self.inbox.events.pop_front()?;
-        if let (Some(line), false) = (news::line(&event), self.quiet) {
-            eprintln!("{:>8}.{:03} {line}", now.as_millis() / 1000, now.as_millis() % 1000);
-        }
-        self.left |= event == Event::Left;
-        Some(event)
-    }
-
-    fn leave(&mut self) {
-        if self.leaving.is_none() {
-            self.leaving = Some(self.host.now() + FAREWELL);
-            self.host.command(self.seat, &mut self.inbox, |node, now| node.leave(now));
-        }
-    }
-
-    /// Leaves because of this trouble: whoever goes without a word keeps others waiting for it.
-    fn fail(&mut self, trouble: Trouble) {
-        self.trouble.get_or_insert(trouble);
-        self.leave();
-    }
-
-    /// How it ended.
-    fn end(&mut self) -> Result<()> {
-        self.trouble.take().map_or(Ok(()), Err)
-    }
-
-    fn is_leaving(&self) -> bool {
-        self.leaving.is_some()
-    }
-
-    fn has_left(&self) -> bool {
-        self.left
-    }
-}
-
-/// A capacity that may have to wait for the channel's bitrate.
-struct Uplink {
-    capacity: Capacity,
-    bitrate: Option<u64>,
-    since: Option<Instant>,
-    bytes: u64,
-}
-
-impl Uplink {
-    fn new(capacity: Capacity, bitrate: Option<u64>) -> Self {
-        Uplink { capacity, bitrate, since: None, bytes: 0 }
-    }
-
-    /// Children, as far as they can be counted yet.
-    fn known(&self) -> Option<u16> {
-        match (self.capacity, self.bitrate) {
-            (Capacity::Slots(n), _) => Some(n),
-            (capacity, Some(bitrate)) => Some(capacity.slots(bitrate)),
-            (Capacity::Uplink(_), None) => None,
-        }
-    }
-
-    /// When the bitrate will be known.
-    fn deadline(&self) -> Option<Instant> {
-        self.since.filter(|_| self.known().is_none()).map(|since| since + MEASURE)
-    }
-
-    /// Takes note of media, and says how many children there can be once that is known.
-    fn measure(&mut self, now: Instant, bytes: u64) -> Option<u16> {
-        if self.known().is_none() && (bytes > 0 || self.since.is_some()) {
-            let elapsed = now.since(*self.since.get_or_insert(now));
-            self.bytes += bytes;
-            if elapsed >= MEASURE {
-                self.bitrate = Some((self.bytes * 8_000_000) / elapsed.as_micros() as u64);
-            }
-        }
-        self.known()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use p2piptv::ids::NodeId;
-
-    fn at(ms: u64) -> Instant {
-        Instant::from_millis(ms)
-    }
-
-    #[test]
-    fn an_uplink_is_counted_in_children_once_the_bitrate_is_known() {
-        let mut uplink = Uplink::new(Capacity::Uplink(2_000_000), None);
-        assert_eq!(uplink.measure(at(0), 0), None);
-        for ms in (1000..4000).step_by(10) {
-            assert_eq!(uplink.measure(at(ms), 1000), None);
-        }
-        assert_eq!(uplink.deadline(), Some(at(4000)));
-        assert_eq!(uplink.measure(at(4000), 1000), Some(2), "800 kbit/s");
-        assert_eq!(uplink.measure(at(9000), 1 << 30), Some(2), "measured once");
-    }
-
-    #[test]
-    fn a_clip_says_its_bitrate_and_a_number_needs_none() {
-        assert_eq!(Uplink::new(Capacity::Uplink(2_000_000), Some(800_000)).known(), Some(2));
-        assert_eq!(Uplink::new(Capacity::Slots(7), None).known(), Some(7));
-    }
 
     #[test]
     fn providers_stand_in_a_table() {

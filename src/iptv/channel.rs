@@ -114,6 +114,15 @@ impl<P: Copy + Ord> Channel<P> {
             }
     }
 
+    /// Whether a peer may be called, or named to others, sooner or later.
+    pub(super) fn counts_on(&self, peer: P) -> bool {
+        self.seats.by_peer(peer).is_some()
+            || match &self.station {
+                Station::Publisher { election, .. } => election.table.contains(peer),
+                Station::Viewer(w) => w.viewer.counts_on(peer),
+            }
+    }
+
     /// This node's own hops from the source.
     fn depth(&self) -> u8 {
         match &self.station {

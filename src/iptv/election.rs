@@ -81,7 +81,7 @@ impl<P: Copy + Ord> Election<P> {
     /// Elects when no slot is left, or none for somebody who asked, and nobody is being asked.
     pub(super) fn settle(&mut self, turn: &mut Turn<'_, P>) {
         if self.sweep_at.is_none() && !self.table.is_empty() {
-            self.sweep_at = Some(turn.now + turn.config.alive_interval);
+            self.sweep_at = Some(turn.now + turn.config.alive_interval / 4);
         }
         let turned_away = self.turned_away.take();
         while self.offer.is_none()

@@ -318,6 +318,11 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         self.channels.iter().map(Channel::id)
     }
 
+    /// Whether a peer may be called, or named to others, sooner or later.
+    pub fn counts_on(&self, peer: P) -> bool {
+        self.channels.iter().any(|c| c.counts_on(peer))
+    }
+
     /// Ordinary slots that are free now.
     pub const fn free_slots(&self) -> u16 {
         self.uplink.free()

@@ -121,6 +121,11 @@ impl<P: Copy + Ord> Search<P> {
         self.calls.iter().any(|c| c.call == call)
     }
 
+    /// Whether a peer is being asked, or may be.
+    pub(super) fn counts_on(&self, peer: P) -> bool {
+        self.calls.iter().map(|c| &c.candidate).chain(&self.queue).any(|c| c.peer == peer)
+    }
+
     /// Whether a whole round has failed.
     pub(super) fn is_waiting(&self) -> bool {
         matches!(self.phase, Phase::Waiting { .. })

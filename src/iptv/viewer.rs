@@ -135,6 +135,14 @@ impl<P: Copy + Ord> Viewer<P> {
         self.parent.as_ref().is_some_and(above) || self.next.as_deref().is_some_and(above)
     }
 
+    /// Whether a peer is, was or may become a parent of this node.
+    pub(super) fn counts_on(&self, peer: P) -> bool {
+        let named = |providers: &[Provider<P>]| providers.iter().any(|p| p.peer == peer);
+        let linked = self.parent.iter().chain(self.next.as_deref()).any(|l| l.peer == peer);
+        let searched = self.search.as_ref().is_some_and(|s| s.counts_on(peer));
+        linked || searched || self.source == Some(peer) || named(&self.backups) || named(&self.known)
+    }
+
     /// What the parent says about having nothing to send, unless media came since.
     pub(super) fn hold(&self, turn: &Turn<'_, P>) -> Option<Hold> {
         let (hold, at) = self.parent.as_ref()?.held?;

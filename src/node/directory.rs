@@ -3,6 +3,7 @@
 use crate::bounded::BoundedMap;
 use crate::ids::{NodeId, sha1};
 use crate::sip::agent::Transport;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::net::SocketAddr;
 
@@ -49,32 +50,54 @@ impl Contact {
     }
 }
 
-/// The peers heard of lately. At the limit the one that was mentioned longest ago is forgotten; if the policy still
-/// asks for it, the order fails as if that peer did not answer.
+/// When the directory is full, at most so many peers are asked after until one of them has to go.
+const SPARED: usize = 64;
+
+/// The peers heard of lately. At the limit the one that was mentioned longest ago, and that the policy does not count
+/// on, is forgotten. Should it be asked for later, the order fails as if that peer did not answer.
 #[derive(Debug)]
 pub(super) struct Directory {
     peers: BoundedMap<PeerKey, (u64, Contact)>,
+    /// The same by their last mention.
+    by_age: BTreeMap<u64, PeerKey>,
     mentions: u64,
 }
 
 impl Directory {
     pub(super) const fn new(limit: usize) -> Self {
-        Directory { peers: BoundedMap::new(limit), mentions: 0 }
+        Directory { peers: BoundedMap::new(limit), by_age: BTreeMap::new(), mentions: 0 }
     }
 
-    /// Remembers a contact, or what is new about it, and gives its key.
-    pub(super) fn mention(&mut self, contact: Contact) -> PeerKey {
+    /// Remembers a contact, or what is new about it, and gives its key. Whoever `is_needed` is spared, within reason.
+    pub(super) fn mention(&mut self, contact: Contact, is_needed: impl Fn(PeerKey) -> bool) -> PeerKey {
         let key = contact.key();
-        if self.peers.is_full()
-            && !self.peers.contains_key(&key)
-            && let Some(oldest) = self.peers.iter().min_by_key(|(_, (last, _))| *last).map(|(k, _)| *k)
-        {
-            self.peers.remove(&oldest);
+        if self.peers.is_full() && !self.peers.contains_key(&key) {
+            self.make_room(is_needed);
         }
         self.mentions += 1;
         // There is room now, unless the limit is zero; then nobody can be remembered.
-        let _ = self.peers.insert(key, (self.mentions, contact));
+        if let Ok(old) = self.peers.insert(key, (self.mentions, contact)) {
+            old.and_then(|(last, _)| self.by_age.remove(&last));
+            self.by_age.insert(self.mentions, key);
+        }
         key
+    }
+
+    /// Forgets one peer. Those that are needed count as mentioned just now, so that they are not looked at again soon.
+    fn make_room(&mut self, is_needed: impl Fn(PeerKey) -> bool) {
+        for _ in 0..SPARED {
+            let Some((_, key)) = self.by_age.pop_first() else { return };
+            let Some((last, _)) = self.peers.get_mut(&key).filter(|_| is_needed(key)) else {
+                self.peers.remove(&key);
+                return;
+            };
+            self.mentions += 1;
+            *last = self.mentions;
+            self.by_age.insert(self.mentions, key);
+        }
+        if let Some((_, key)) = self.by_age.pop_first() {
+            self.peers.remove(&key);
+        }
     }
 
     pub(super) fn get(&self, key: PeerKey) -> Option<&Contact> {
@@ -96,6 +119,7 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     fn contact(name: &str, port: u16, node_id: Option<NodeId>) -> Contact {
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
@@ -106,20 +130,41 @@ mod tests {
     fn a_node_keeps_its_key_when_its_address_changes_and_a_plain_agent_does_not() {
         let mut d = Directory::new(8);
         let id = Some(NodeId([7; 16]));
-        let a = d.mention(contact("1", 5060, id));
-        assert_eq!(d.mention(contact("1", 5070, id)), a);
+        let mut mention = |name, port, id| d.mention(contact(name, port, id), |_| false);
+        let a = mention("1", 5060, id);
+        assert_eq!(mention("1", 5070, id), a);
+        assert_ne!(mention("x", 5060, None), mention("x", 5061, None));
         assert_eq!(d.get(a).unwrap().addr.port(), 5070);
-        assert_ne!(d.mention(contact("x", 5060, None)), d.mention(contact("x", 5061, None)));
+        assert_eq!(d.by_age.len(), d.len());
     }
 
     #[test]
     fn k8_the_peer_mentioned_longest_ago_makes_room() {
         let mut d = Directory::new(2);
-        let a = d.mention(contact("a", 1, None));
-        let b = d.mention(contact("b", 2, None));
-        d.mention(contact("a", 1, None));
-        let c = d.mention(contact("c", 3, None));
+        let mut mention = |name, port| d.mention(contact(name, port, None), |_| false);
+        let a = mention("a", 1);
+        let b = mention("b", 2);
+        mention("a", 1);
+        let c = mention("c", 3);
         assert!(d.get(a).is_some() && d.get(b).is_none() && d.get(c).is_some());
-        assert_eq!(d.len(), 2);
+        assert_eq!((d.len(), d.by_age.len()), (2, 2));
+    }
+
+    #[test]
+    fn k8_peers_that_are_needed_are_spared_from_a_flood_of_names() {
+        let mut d = Directory::new(100);
+        let mut needed = Vec::new();
+        for n in 0..10 {
+            needed.push(d.mention(contact("needed", n, None), |_| false));
+        }
+        for n in 0..1000 {
+            d.mention(contact("noise", n, None), |key| needed.contains(&key));
+        }
+        assert!(needed.iter().all(|&key| d.get(key).is_some()));
+        // If all are, one has to go all the same.
+        for n in 0..1000 {
+            d.mention(contact("more noise", n, None), |_| true);
+        }
+        assert_eq!((d.len(), d.by_age.len()), (100, 100));
     }
 }

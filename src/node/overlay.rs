@@ -2,6 +2,7 @@
 
 use super::Node;
 use super::api::{Event, Output, ProviderInfo};
+use super::channels::Channel;
 use super::directory::Contact;
 use super::records::Record;
 use super::{Membership, PeerKey};
@@ -193,10 +194,9 @@ impl Node {
     fn on_providers(&mut self, channel: ChannelId, values: &[Value]) {
         let me = self.node_id();
         let found: Vec<Found> = values.iter().filter_map(read).filter(|f| f.info.node_id != me).collect();
-        // Who found a channel by a keyword goes on under its own name, under which the relayers stand too.
-        let own_name = found.iter().find_map(|f| f.channel.clone());
-        if let (Some(open), Some(name)) = (self.channels.get_mut(channel), own_name)
-            && open.name != name
+        let name = self.channels.get(channel).and_then(|open| own_name(open, &found));
+        if let Some(name) = name.filter(|name| self.channels.named(name.as_str()).is_none())
+            && let Some(open) = self.channels.get_mut(channel)
         {
             open.keywords = alloc::vec![core::mem::replace(&mut open.name, name.clone())];
             return self.fetch(name, Purpose::Lookup(channel));
@@ -204,13 +204,23 @@ impl Node {
         let providers = found
             .into_iter()
             .map(|Found { info, contact, .. }| Provider {
-                peer: self.directory.mention(contact),
+                peer: self.remember(contact),
                 depth: Some(info.depth),
                 free: Some(info.free_slots),
             })
             .collect::<Vec<Provider<PeerKey>>>();
         self.tell(iptv::Fact::Fetched { channel, providers });
     }
+}
+
+/// Who found a channel by a keyword goes on under its own name, under which the relayers stand too. A keyword is followed
+/// once, and a name under which the channel itself stands is none: records may lie.
+fn own_name(open: &Channel, found: &[Found]) -> Option<ChannelName> {
+    let stands_here = |f: &Found| f.channel.as_ref().is_none_or(|name| *name == open.name);
+    if !open.keywords.is_empty() || found.iter().any(stands_here) {
+        return None;
+    }
+    found.first()?.channel.clone()
 }
 
 /// A record as it was found.
@@ -240,4 +250,59 @@ fn read(value: &Value) -> Option<Found> {
         contact: record.sip_contact.clone(),
     };
     Some(Found { info, contact, channel })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::NodeId;
+    use crate::time::{Instant, UnixMillis};
+
+    fn value(contact: &str) -> Value {
+        let record = ProviderRecord {
+            role: ProviderRole::RELAYER,
+            depth: 1,
+            free_slots: 2,
+            uptime_seconds: 0,
+            sip_contact: contact.into(),
+        };
+        let signer = NodeId([1; 16]);
+        let slot = Slot::Key(Bytes::copy_from_slice(&signer.0));
+        let (storage_time, lifetime) = (UnixMillis(0), Duration::from_secs(60));
+        Value { slot, signer, storage_time, lifetime, value: Some(record.encode().unwrap()) }
+    }
+
+    #[test]
+    fn a_record_is_read_only_when_it_speaks_of_its_signer_and_can_be_reached() {
+        let good = value("sip:1@192.0.2.1:5060;channel=100");
+        assert!(read(&good).is_some());
+        for contact in ["", "sip:1@host.example", "tel:1", "sip:192.0.2.1", "sip:1@192.0.2.1:0x"] {
+            assert!(read(&value(contact)).is_none(), "{contact}");
+        }
+        let others = Value { signer: NodeId([2; 16]), ..good.clone() };
+        let removed = Value { value: None, ..good.clone() };
+        let garbage = Value { value: Some(Bytes::from_static(&[0xff; 40])), ..good.clone() };
+        let unnamed = Value { slot: Slot::Single, ..good };
+        for bad in [others, removed, garbage, unnamed] {
+            assert!(read(&bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_keyword_is_followed_once_and_a_name_that_somebody_offers_is_none() {
+        let name = |text| ChannelName::new(text).unwrap();
+        let found = |names: &[&str]| -> Vec<Found> {
+            names
+                .iter()
+                .filter_map(|n| read(&value(&alloc::format!("sip:1@192.0.2.1:5060;channel={n}"))))
+                .collect()
+        };
+        let mut open = Channel { name: name("news"), keywords: Vec::new(), since: Instant::ZERO };
+        assert_eq!(own_name(&open, &found(&["100", "200"])), Some(name("100")));
+        assert_eq!(own_name(&open, &found(&["100", "news"])), None);
+        assert_eq!(own_name(&open, &found(&[])), None);
+        // Two names that lead to each other would be followed for ever.
+        open.keywords.push(name("100"));
+        assert_eq!(own_name(&open, &found(&["100"])), None);
+    }
 }

@@ -123,11 +123,11 @@ impl Node {
             let (slots, rescue) =
                 contact.as_ref().map_or((None, false), |contact| (contact.slots(), contact.is_rescue_slot()));
             let peer = match contact.as_ref().and_then(read_contact) {
-                Some(contact) => self.directory.mention(contact),
+                Some(contact) => self.remember(contact),
                 // The paper's list has names alone. Whoever is known by that name is meant.
                 None => self.directory.named(&name).unwrap_or_else(|| {
                     let transport = Transport::Udp;
-                    self.directory.mention(Contact { name, addr: NOWHERE, transport, node_id: None })
+                    self.remember(Contact { name, addr: NOWHERE, transport, node_id: None })
                 }),
             };
             met.push(Child { peer, slots, rescue });
@@ -137,7 +137,7 @@ impl Node {
 
     fn meet_provider(&mut self, contact: &NameAddr<'static>) -> Option<Provider<PeerKey>> {
         let (depth, free) = (contact.depth(), contact.slots());
-        Some(Provider { peer: self.directory.mention(read_contact(contact)?), depth, free })
+        Some(Provider { peer: self.remember(read_contact(contact)?), depth, free })
     }
 
     /// How a peer stands in a list of contacts; `None` once its contact is forgotten.

@@ -199,7 +199,12 @@ impl Node {
     /// Remembers a peer and gives its key.
     pub(super) fn meet(&mut self, peer: Peer) -> PeerKey {
         let Peer { name, addr, transport, node_id, params: _ } = peer;
-        self.directory.mention(Contact { name, addr, transport, node_id })
+        self.remember(Contact { name, addr, transport, node_id })
+    }
+
+    /// Remembers a contact and gives its key.
+    pub(super) fn remember(&mut self, contact: Contact) -> PeerKey {
+        self.directory.mention(contact, |key| self.policy.counts_on(key))
     }
 
     /// A peer that may serve the channel.
@@ -235,10 +240,11 @@ impl Node {
     /// What to call a peer when talking to people.
     pub(super) fn name_of(&self, key: PeerKey) -> super::PeerName {
         match self.directory.get(key) {
-            Some(contact) => super::PeerName { name: contact.name.clone(), node_id: contact.node_id },
-            None if key == PeerKey::of_node(self.node_id()) => {
+            // Whatever others say of it.
+            _ if key == PeerKey::of_node(self.node_id()) => {
                 super::PeerName { name: self.config.name.clone(), node_id: Some(self.node_id()) }
             }
+            Some(contact) => super::PeerName { name: contact.name.clone(), node_id: contact.node_id },
             None => super::PeerName { name: String::from("?"), node_id: None },
         }
     }

@@ -72,10 +72,12 @@ pub fn way_back(previous_hop: NodeId, via_list: &[Destination]) -> Vec<Destinati
     list
 }
 
-/// Whether a Destination List names somebody twice (DL-7).
+/// Whether a Destination List names somebody twice (DL-7): a list that goes to and fro would make two nodes send a
+/// message as often as its TTL allows.
 pub fn has_duplicates(header: &ForwardingHeader) -> bool {
-    let list = &header.destination_list;
-    list.iter().enumerate().any(|(i, d)| list.iter().skip(i + 1).any(|e| e == d))
+    let mut list: Vec<&Destination> = header.destination_list.iter().collect();
+    list.sort_unstable();
+    list.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
 }
 
 #[cfg(test)]

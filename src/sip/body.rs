@@ -8,7 +8,8 @@
 //! | `Full capacity`, `Child update` | relayer → elector | `CHILD PEER : 3, 4`, `CHILD CONTACT : <sip:..>;.., ...` in the same order, `FREE SLOTS : n` |
 //! | `Alive` | relayer → elector | |
 //! | `Tree position` | parent → child | `DEPTH : n`, `PATH : <hex>, ...` from the source to the parent, `SLOT : ordinary` or `rescue`, `BACKUP CONTACT : <sip:..>;.., ...` |
-//! | `End of channel`, `Leaving` | parent → child, in a BYE | |
+//! | `End of channel` | parent → child, in a BYE | |
+//! | `Leaving` | parent ↔ child, relayer → elector, in a BYE | |
 //!
 //! `CHANNEL : name` may stand in each. Names are compared without case, order does not matter, unknown lines are passed
 //! over, a known line stands there once. The names hold blanks, so this is neither MIME nor a SIP header.

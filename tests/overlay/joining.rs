@@ -2,8 +2,10 @@
 
 use super::network::{Net, names, ring, seconds};
 use p2piptv::ids::NodeId;
+use p2piptv::reload::codec::{Frame, Message, MessageCode};
 use p2piptv::reload::overlay::Fact;
 use p2piptv::reload::topology::Topology;
+use std::collections::BTreeSet;
 
 /// A Node-ID in the middle of the gap behind one node.
 fn id_behind(net: &Net, i: usize) -> NodeId {
@@ -51,4 +53,45 @@ fn a_newcomer_takes_over_from_a_predecessor_that_is_gone() {
     net.assert_ring();
     names(40).iter().for_each(|name| assert!(net.responsible(name) != 3));
     assert!(net.nodes[joiner].overlay.topology().presumed().is_none());
+}
+
+/// Messages that everybody together sends in five seconds, hop by hop and without ACKs, and different Updates among them.
+fn messages_in_five_seconds(net: &mut Net) -> (usize, usize) {
+    net.frames.clear();
+    net.run(seconds(5));
+    let messages = net.frames.iter().filter_map(|frame| match Frame::decode(frame) {
+        Ok(Frame::Data { message, .. }) => Message::decode(&message).ok(),
+        _ => None,
+    });
+    let messages: Vec<Message> = messages.collect();
+    let updates = messages.iter().filter(|m| m.contents.message_code == MessageCode::UPDATE_REQ);
+    let updates: BTreeSet<u64> = updates.map(|m| m.header.transaction_id).collect();
+    (messages.len(), updates.len())
+}
+
+#[test]
+fn cu10_8_a_join_makes_no_more_updates_than_the_rfc_asks_for_however_large_the_ring() {
+    for (n, seed) in [(20, 420), (100, 421)] {
+        let mut net = ring(n, seed);
+        net.run(seconds(120));
+        let quiet = messages_in_five_seconds(&mut net);
+        let id = net.random_id();
+        let joiner = net.add(id);
+        net.join(joiner, &[0]);
+        let busy = messages_in_five_seconds(&mut net);
+        net.assert_ring();
+        // Everybody whose neighbor table changed tells its Connection Table; with whom the newcomer attaches, it
+        // exchanges one Update each way more. A quarter more than that is for changes that came one by one.
+        let connections = |i: usize| net.nodes[i].overlay.connected().count();
+        let changed = |i: &usize| {
+            let topology = net.nodes[*i].overlay.topology();
+            topology.successors().contains(&id) || topology.predecessors().contains(&id)
+        };
+        let told: usize = net.living().into_iter().filter(changed).map(connections).sum();
+        let asked_for = told + 3 * connections(joiner);
+        assert!(
+            busy.1 <= quiet.1 + asked_for * 5 / 4,
+            "{n}: {busy:?} against {quiet:?}, {asked_for} asked for"
+        );
+    }
 }

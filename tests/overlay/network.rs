@@ -44,6 +44,8 @@ pub(super) struct Net {
     pub(super) cut: Option<usize>,
     /// Pairs of nodes that cannot reach each other.
     pub(super) blocked: BTreeSet<(usize, usize)>,
+    /// Every datagram since the last time that this was emptied.
+    pub(super) frames: Vec<Bytes>,
     /// What was sent to addresses at which there is no node.
     pub(super) outside: Vec<Bytes>,
 }
@@ -71,6 +73,7 @@ impl Net {
             loss_percent: 0,
             cut: None,
             blocked: BTreeSet::new(),
+            frames: Vec::new(),
             outside: Vec::new(),
         }
     }
@@ -128,6 +131,7 @@ impl Net {
     }
 
     pub(super) fn transmit(&mut self, from: usize, to: SocketAddr, payload: Bytes) {
+        self.frames.push(payload.clone());
         let lost = self.entropy.below(100) < self.loss_percent;
         let Some(to) = (0..self.nodes.len()).find(|&i| address(i) == to) else {
             self.outside.push(payload);

@@ -43,6 +43,8 @@ pub(super) struct Bench {
     pub(super) sequence: u32,
     pub(super) next_id: u64,
     pub(super) facts: Vec<Fact>,
+    /// Where every datagram went, and its frame.
+    pub(super) sent: Vec<(SocketAddr, Frame)>,
 }
 
 impl Bench {
@@ -55,6 +57,7 @@ impl Bench {
             sequence: 0,
             next_id: 1000,
             facts: Vec::new(),
+            sent: Vec::new(),
         };
         bench.overlay.handle_wall_clock(Instant::ZERO, UnixMillis(1_700_000_000_000));
         bench.with(|o, now, ctx| o.create(now, ctx)).0.unwrap();
@@ -88,7 +91,11 @@ impl Bench {
         let mut frames = Vec::new();
         for effect in effects.drain() {
             match effect {
-                Effect::Send { payload, .. } => frames.push(Frame::decode(&payload).unwrap()),
+                Effect::Send { to, payload } => {
+                    let frame = Frame::decode(&payload).unwrap();
+                    self.sent.push((to, frame.clone()));
+                    frames.push(frame);
+                }
                 Effect::Fact(fact) => self.facts.push(fact),
                 other => panic!("{other:?}"),
             }

@@ -1,5 +1,12 @@
 //! The promises of the system (P1 to P19), kept by real nodes on a simulated network.
 
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "tests run on an operating system"
+)]
+
+mod scripts;
 mod world;
 
 use p2piptv::ids::{NodeId, ResourceId};
@@ -7,7 +14,7 @@ use p2piptv::iptv::Profile;
 use p2piptv::node::{EndReason, Event};
 use p2piptv::sim::{Conditions, Death};
 use p2piptv::time::Duration;
-use world::{Setup, World, name};
+use world::{Odd, Setup, World, name};
 
 const TABLE_1: [&str; 6] = ["1: 1 < source", "1: 2 < source", "2: 3 < 1", "2: 4 < 1", "2: 5 < 2", "2: 6 < 2"];
 
@@ -198,7 +205,7 @@ fn the_loss_of_the_responsible_peer_loses_no_channel() {
     // A Node-ID just behind the channel's Resource-ID is responsible for it.
     let resource = ResourceId::of_name(b"100");
     let id = NodeId::from_u128(resource.to_u128().unwrap().wrapping_add(1));
-    let responsible = world.add_node_with("responsible", Some(id));
+    let responsible = world.add_odd_node("responsible", Odd { id: Some(id), ..Odd::default() });
     world.run(40);
     assert!(world.net.machine(responsible).unwrap().overlay().is_responsible_for(&resource));
     world.net.kill(responsible, Death::Host);

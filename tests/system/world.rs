@@ -7,7 +7,9 @@ use p2piptv::iptv::{self, Profile};
 use p2piptv::node::{Addresses, Config, Event, Node};
 use p2piptv::rtp::mp2t::Packetizer;
 use p2piptv::sim::{self, Conditions, Death, Network, NodeIndex};
+use p2piptv::sip::agent::Transport;
 use p2piptv::time::{Duration, Instant, UnixMillis};
+use std::net::SocketAddr;
 
 /// Between two packets of the source: 100 a second.
 pub const PACE: Duration = Duration::from_millis(10);
@@ -19,12 +21,14 @@ pub struct Setup {
     pub capacity: u16,
     pub profile: Profile,
     pub conditions: Conditions,
+    /// How SIP travels.
+    pub transport: Transport,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let conditions = Conditions::constant(Duration::from_millis(5));
-        Setup { seed: 1, capacity: 2, profile: Profile::Default, conditions }
+        Setup { seed: 1, capacity: 2, profile: Profile::Default, conditions, transport: Transport::Udp }
     }
 }
 
@@ -47,20 +51,37 @@ pub struct World {
     packetizer: Packetizer,
     pushed: u32,
     next_push: Option<Instant>,
+    /// Another channel, which its publisher feeds with the same pace.
+    other: Option<(NodeIndex, ChannelId, Packetizer)>,
 }
 
 pub fn name(text: &str) -> ChannelName {
     ChannelName::new(text).unwrap()
 }
 
-fn add(net: &mut Network<Node>, setup: &Setup, label: &str, id: Option<NodeId>) -> NodeIndex {
+/// How one node differs from the others.
+#[derive(Default)]
+pub struct Odd {
+    pub id: Option<NodeId>,
+    pub signalling: Option<SocketAddr>,
+}
+
+fn null_packet() -> [u8; 188] {
+    let mut null = [0xff; 188];
+    null[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
+    null
+}
+
+fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeIndex {
     let node = net.add(|index, at| {
-        let mut random = Seeded::new((setup.seed << 16) + u64::from(index.0) + 1);
+        let mut random = Seeded::new((setup.seed << 16) | (u64::from(index.0) + 1));
         let mut random_id = [0; 16];
         random.fill(&mut random_id);
-        let id = id.unwrap_or(NodeId(random_id));
-        let addresses = Addresses { overlay: at.overlay, signalling: at.signalling, media: at.media };
+        let id = odd.id.unwrap_or(NodeId(random_id));
+        let signalling = odd.signalling.unwrap_or(at.signalling);
+        let addresses = Addresses { overlay: at.overlay, signalling, media: at.media };
         let mut config = Config::new(label, "tv.example", addresses);
+        config.agent.transport = setup.transport;
         config.policy = iptv::Config::new(setup.profile, setup.capacity);
         Node::new(config, Box::new(random), Box::new(InsecureIdentity::new(id))).unwrap()
     });
@@ -73,9 +94,9 @@ impl World {
     pub fn new(setup: Setup) -> Self {
         let config = sim::Config { seed: setup.seed, conditions: setup.conditions, ..sim::Config::default() };
         let mut net = Network::new(config);
-        let bootstrap = add(&mut net, &setup, "bootstrap", None);
+        let bootstrap = add(&mut net, &setup, "bootstrap", Odd::default());
         net.command(bootstrap, |n, now| n.create(now)).unwrap().unwrap();
-        let source = add(&mut net, &setup, "source", None);
+        let source = add(&mut net, &setup, "source", Odd::default());
         let mut world = World {
             net,
             setup,
@@ -87,6 +108,7 @@ impl World {
             packetizer: Packetizer::new(0x5eed, 65_000),
             pushed: 0,
             next_push: None,
+            other: None,
         };
         world.join(source);
         world.channel = world
@@ -105,24 +127,29 @@ impl World {
 
     /// Another node, in the overlay.
     pub fn add_node(&mut self, label: &str) -> NodeIndex {
-        self.add_node_with(label, None)
+        self.add_odd_node(label, Odd::default())
     }
 
-    /// The same with a Node-ID of its own choosing.
-    pub fn add_node_with(&mut self, label: &str, id: Option<NodeId>) -> NodeIndex {
-        let node = add(&mut self.net, &self.setup, label, id);
+    /// The same with something of its own.
+    pub fn add_odd_node(&mut self, label: &str, odd: Odd) -> NodeIndex {
+        let node = add(&mut self.net, &self.setup, label, odd);
         self.join(node);
         node
     }
 
+    /// Joins, and tries again when that fails, as any host does.
     fn join(&mut self, node: NodeIndex) {
         let bootstrap = self.net.addresses(self.bootstrap).overlay;
-        self.net.command(node, |n, now| n.join(now, &[bootstrap])).unwrap().unwrap();
-        assert!(
-            self.until(20, |w| w.told(node, |e| *e == Event::Joined)),
-            "{node} did not join\n{}",
-            self.trace()
-        );
+        for _ in 0..3 {
+            let from = self.net.now();
+            self.net.command(node, |n, now| n.join(now, &[bootstrap])).unwrap().unwrap();
+            let over = |e: &Event| matches!(e, Event::Joined | Event::JoinFailed);
+            self.until(60, |w| w.first(from, node, over).is_some());
+            if self.first(from, node, |e| *e == Event::Joined).is_some() {
+                return;
+            }
+        }
+        panic!("seed {}: {node} did not join\n{}", self.setup.seed, self.trace());
     }
 
     /// A viewer that has started to tune.
@@ -160,7 +187,11 @@ impl World {
 
     /// Lets time pass, with the source sending, until something holds; `false` after this many seconds.
     pub fn until(&mut self, seconds: u64, mut holds: impl FnMut(&Self) -> bool) -> bool {
-        let end = self.net.now() + Duration::from_secs(seconds);
+        self.until_in(Duration::from_secs(seconds), &mut holds)
+    }
+
+    fn until_in(&mut self, time: Duration, holds: &mut dyn FnMut(&Self) -> bool) -> bool {
+        let end = self.net.now() + time;
         loop {
             self.events.extend(self.net.take_events());
             if holds(self) {
@@ -177,17 +208,38 @@ impl World {
         }
     }
 
+    pub fn run_for(&mut self, time: Duration) {
+        self.until_in(time, &mut |_| false);
+    }
+
     pub fn run(&mut self, seconds: u64) {
         self.until(seconds, |_| false);
     }
 
-    fn push(&mut self) {
+    /// The next packet of the source.
+    pub fn packet(&mut self) -> Bytes {
         self.pushed += 1;
-        let mut null = [0xff; 188];
-        null[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
-        let packet: Bytes = self.packetizer.packetize(self.pushed * 900, false, &null).unwrap();
+        self.packetizer.packetize(self.pushed * 900, false, &null_packet()).unwrap()
+    }
+
+    fn push(&mut self) {
+        let packet = self.packet();
         let channel = self.channel;
         self.net.command(self.source, |n, now| n.push_media(now, channel, packet)).unwrap().unwrap();
+        if let Some((node, channel, packetizer)) = &mut self.other {
+            let packet = packetizer.packetize(self.pushed * 900, false, &null_packet()).unwrap();
+            self.net.command(*node, |n, now| n.push_media(now, *channel, packet)).unwrap().unwrap();
+        }
+    }
+
+    /// From now on this node sends a channel too.
+    pub fn publish_too(&mut self, node: NodeIndex, channel: ChannelId) {
+        self.other = Some((node, channel, Packetizer::new(0x0712e5, 0)));
+    }
+
+    /// It does not any more.
+    pub fn end_the_other(&mut self) {
+        self.other = None;
     }
 
     /// The source goes on, or stops to send for a while.

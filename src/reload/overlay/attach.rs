@@ -9,6 +9,10 @@
 //!   │ ◀─────── Update ───────────────── │          if B is a member; then A may route through B (AT-3)
 //! ```
 //!
+//! Whoever sends an Attach with somebody else's address makes this node dial there: the opening Ping goes out at 0, 0.5 and
+//! 1.5 s and perhaps once more before the dial is given up after [`Timers::dial`](super::Timers::dial), to one address not
+//! again before that, and to at most half of [`Limits::half_open`](super::Limits::half_open) addresses at one time.
+//!
 //! A link is named by its address, so that two Attaches that cross end in one link.
 
 use super::connections::{Connection, Dialing, Incident};
@@ -28,10 +32,14 @@ use crate::time::Instant;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 
 /// ICE priority of the only candidate: that of a host candidate with the highest local preference (RFC 8445 §5.1.2).
 const HOST_PRIORITY: u32 = 126 << 24 | 65_535 << 8 | 255;
+
+/// Attaches under way to nodes that one node told of: as many as a neighbor table holds. Each is sent five times in 15 s,
+/// so this is what somebody can make this node send who tells of nodes that do not exist.
+const ATTACHES_ON_ONE_WORD: usize = 6;
 
 impl<T: Topology> Overlay<T> {
     /// Dials a link: sends the opening Ping. Whoever is connected or being dialled already is left alone.
@@ -112,6 +120,8 @@ impl<T: Topology> Overlay<T> {
             return Err(DropReason::NotAllowedOnLink);
         }
         self.bind(now, from, signer, ctx);
+        // Only an address that has answered is one where somebody is: whoever dials can forge his own.
+        self.remember_bootstrap(from);
         self.on_bound(now, signer, ctx);
         Ok(())
     }
@@ -122,7 +132,6 @@ impl<T: Topology> Overlay<T> {
             self.close(now, moved_from, ctx);
         }
         self.connections.bind(address, node);
-        self.remember_bootstrap(address);
     }
 
     /// It is known now who is at the other end.
@@ -139,6 +148,7 @@ impl<T: Topology> Overlay<T> {
         &mut self,
         now: Instant,
         destination_list: Vec<Destination>,
+        word_of: NodeId,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
         let target = match destination_list.last() {
@@ -146,7 +156,7 @@ impl<T: Topology> Overlay<T> {
             _ => None,
         };
         let body = Body::AttachReq(self.offer(AttachReqAns::PASSIVE));
-        self.request(now, destination_list, &body, Purpose::Attach { target }, ctx)
+        self.request(now, destination_list, &body, Purpose::Attach { target, word_of }, ctx)
     }
 
     /// Asks a node for a link that this node does not have, through the node that told of it (§10.6).
@@ -158,7 +168,11 @@ impl<T: Topology> Overlay<T> {
         ctx: &mut Context<'_>,
     ) {
         let known = node == self.me || self.topology.contains(node);
-        if known || self.is_attaching(now, node) || self.is_shunned(now, node) {
+        if known
+            || self.is_attaching(now, node)
+            || self.is_shunned(now, node)
+            || self.has_heard_enough(learned_from)
+        {
             return;
         }
         let mut list = vec![Destination::Node(node)];
@@ -166,7 +180,20 @@ impl<T: Topology> Overlay<T> {
             list.insert(0, learned_from.into());
         }
         // With too many requests under way the next Update brings the node up again.
-        let _ = self.attach(now, list, ctx);
+        let _ = self.attach(now, list, learned_from, ctx);
+    }
+
+    /// Whether as many Attaches are under way on this node's word as it could have a reason for, or too many on others'
+    /// words altogether.
+    fn has_heard_enough(&self, learned_from: NodeId) -> bool {
+        let (mut of_one, mut of_all) = (0, 0);
+        for (_, request) in self.requests.iter() {
+            if let Purpose::Attach { word_of, .. } = request.purpose {
+                of_all += 1;
+                of_one += usize::from(word_of == learned_from);
+            }
+        }
+        learned_from != self.me && of_one >= ATTACHES_ON_ONE_WORD || of_all >= self.config.limits.requests / 4
     }
 
     /// Whether an Attach with this node is under way, or its link has had no time yet to come up.
@@ -177,7 +204,7 @@ impl<T: Topology> Overlay<T> {
     }
 
     fn attach_request(&self, node: NodeId) -> Option<u64> {
-        let to = |p: &Purpose| matches!(p, Purpose::Attach { target: Some(t) } if *t == node);
+        let to = |p: &Purpose| matches!(p, Purpose::Attach { target: Some(t), .. } if *t == node);
         self.requests.iter().find(|(_, r)| to(&r.purpose)).map(|(id, _)| id)
     }
 
@@ -208,12 +235,16 @@ impl<T: Topology> Overlay<T> {
     ) {
         let peer = request.signer;
         let own = self.attach_request(peer);
+        let unlinked = self.connections.address_of(peer).is_none();
         let (answer, address): (Answer, _) = match address_in(asked) {
             _ if asked.role != AttachReqAns::PASSIVE => {
                 (refuse_because(ErrorCode::INVALID_MESSAGE, "role"), None)
             }
             None => (refuse_because(ErrorCode::INVALID_MESSAGE, "no candidate for this overlay"), None),
             _ if own.is_some() && self.me > peer => (refuse(ErrorCode::IN_PROGRESS), None),
+            _ if unlinked && self.connections.dialing() >= self.config.limits.half_open.div_ceil(2) => {
+                (refuse(ErrorCode::IN_PROGRESS), None)
+            }
             Some(address) => (Ok(Body::AttachAns(self.offer(AttachReqAns::ACTIVE))), Some(address)),
         };
         self.answer(now, request, answer, ctx);
@@ -222,7 +253,7 @@ impl<T: Topology> Overlay<T> {
             self.requests.take(own);
         }
         self.shunned.remove(&peer);
-        if self.connections.address_of(peer).is_some() {
+        if !unlinked {
             self.complete_attach(now, peer, ctx);
         } else if self.expect_attach(now, peer).is_ok() {
             // Nobody to tell when it cannot be dialled: the asker hears nothing, and asks again.
@@ -350,5 +381,8 @@ fn address_in(attach: &AttachReqAns) -> Option<SocketAddr> {
     };
     let all = attach.candidates.iter().all(|c| c.overlay_link == OverlayLinkType::EXP_LINK);
     let address = attach.candidates.iter().find(|c| fits(c))?.addr_port.socket_addr()?;
-    all.then_some(address)
+    let ip = address.ip();
+    let nowhere =
+        ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST || address.port() == 0;
+    (all && !nowhere).then_some(address)
 }

@@ -107,11 +107,12 @@ pub struct Limits {
     /// Links. Full: the link that is neither neighbour nor finger and has been idle longest gives way; if there is
     /// none, newcomers are dropped.
     pub links: usize,
-    /// Links whose other end has not completed an Attach. Full: the one idle longest gives way.
+    /// Links whose other end has not completed an Attach. Full: the one idle longest gives way. At most half as many are
+    /// dialled at one time because somebody asked; more are refused with Error_In_Progress.
     pub half_open: usize,
     /// Messages that wait on one link. Full: the new message is dropped, and end-to-end retransmission repeats it.
     pub link_queue: usize,
-    /// Requests under way. Full: commands fail at once with [`Failure::TooMany`](super::Failure::TooMany); maintenance waits for its next turn.
+    /// Requests under way. A quarter of them may be Attaches to nodes that others told of. Full: commands fail at once with [`Failure::TooMany`](super::Failure::TooMany); maintenance waits for its next turn.
     pub requests: usize,
     /// Remembered answers. Full: the oldest goes.
     pub answers: usize,
@@ -125,6 +126,8 @@ pub struct Limits {
     pub values: usize,
     /// Bytes stored here, signatures included. Full: Error_Data_Too_Large.
     pub value_bytes: usize,
+    /// How long a value lives here. Longer: it lives this long.
+    pub lifetime: Duration,
     /// Replica Stores and transfers that wait for their answers at one time; the others follow when answers come.
     pub transfers: usize,
     /// Messages from this node to itself that one call works off.
@@ -144,6 +147,7 @@ impl Default for Limits {
             resources: 4096,
             values: 16384,
             value_bytes: 8 << 20,
+            lifetime: Duration::from_secs(24 * 3600),
             transfers: 8,
             turns: 64,
         }

@@ -112,6 +112,11 @@ impl Connections {
         self.by_node.iter().map(|(n, a)| (*n, *a))
     }
 
+    /// Links that are being dialled because of an Attach.
+    pub(super) fn dialing(&self) -> usize {
+        self.links.values().filter(|c| c.dialing.is_some_and(|d| d.expected.is_some())).count()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.links.len()
     }

@@ -218,7 +218,8 @@ impl<T: Topology> Overlay<T> {
         payload: &Bytes,
         ctx: &mut Context<'_>,
     ) {
-        if let Ok(message) = header.encode(payload) {
+        let message = header.encode(payload).ok().filter(|m| m.len() <= self.config.limits.message_size);
+        if let Some(message) = message {
             // A lost answer is healed by the requester's retransmission.
             let _ = self.originate(now, message, ctx);
         }

@@ -130,6 +130,11 @@ impl<T: Topology> Overlay<T> {
         result: Result<(), Failure>,
         ctx: &mut Context<'_>,
     ) {
+        if self.admission == Some(to) && result == Err(Failure::Timeout) {
+            // Whoever wants to join and takes nothing must not keep others out.
+            self.admission = None;
+            self.handover.forget(to);
+        }
         let key = (to, resource);
         let Some(flight) = self.handover.flights.get_mut(&key) else { return };
         flight.open = flight.open.saturating_sub(1);
@@ -160,9 +165,16 @@ impl<T: Topology> Overlay<T> {
 
     /// A peer holds something newer: fetches it, to take its place here (ST-16).
     fn adopt(&mut self, now: Instant, from: NodeId, resource: ResourceId, ctx: &mut Context<'_>) {
-        let kinds = self.config.kinds.clone();
-        let specifiers: Vec<StoredDataSpecifier> =
-            kinds.iter().filter_map(|k| StoredDataSpecifier::new(k.id, &k.everything()).ok()).collect();
+        let adopting = self.requests.iter().filter(|(_, r)| matches!(r.purpose, Purpose::Adopt { .. }));
+        if adopting.count() >= self.config.limits.transfers {
+            return;
+        }
+        let specifiers: Vec<StoredDataSpecifier> = self
+            .config
+            .kinds
+            .iter()
+            .filter_map(|k| StoredDataSpecifier::new(k.id, &k.everything()).ok())
+            .collect();
         let fetch = Body::FetchReq(FetchReq { resource: resource.clone(), specifiers });
         // Tried again with the next round of replicas.
         let _ = self.request(now, vec![from.into()], &fetch, Purpose::Adopt { resource }, ctx);
@@ -184,9 +196,10 @@ impl<T: Topology> Overlay<T> {
             }
         }
         let (topology, handover) = (&self.topology, &self.handover);
+        let leaving: BTreeSet<&ResourceId> =
+            handover.queue.iter().chain(handover.flights.keys()).map(|(_, r)| r).collect();
         self.storage.retain(|resource| {
-            let leaving = handover.queue.iter().chain(handover.flights.keys()).any(|(_, r)| r == resource);
-            leaving || resource.to_u128().is_some_and(|place| topology.holds(place))
+            leaving.contains(resource) || resource.to_u128().is_some_and(|place| topology.holds(place))
         });
         self.hand_over(now, ctx);
     }

@@ -124,7 +124,7 @@ impl<T: Topology> Overlay<T> {
             Stage::Dialing if linked => {
                 join.stage = Stage::Attaching;
                 let place = ResourceId::from_u128(self.topology.admission_place());
-                if self.attach(now, vec![Destination::Resource(place)], ctx).is_err() {
+                if self.attach(now, vec![Destination::Resource(place)], self.me, ctx).is_err() {
                     self.retry_join(now, ctx);
                 }
             }
@@ -224,6 +224,9 @@ impl<T: Topology> Overlay<T> {
         join.admitting = None;
         join.early = None;
         join.stage = Stage::Pausing;
+        // What the failed attempt asked must not end the next one.
+        let of_the_attempt = |p: &Purpose| matches!(p, Purpose::Join | Purpose::Attach { target: None, .. });
+        self.requests.retain(|r| !of_the_attempt(&r.purpose));
         if join.attempts >= ATTEMPTS {
             return self.fail_join(ctx);
         }

@@ -138,9 +138,10 @@ impl<T: Topology> Overlay<T> {
     ) {
         match request.purpose {
             // The other end's own Attach goes on instead (AT-6).
-            Purpose::Attach { target: Some(_) } if failure == Failure::Refused(ErrorCode::IN_PROGRESS) => {}
-            Purpose::Attach { target: Some(node) } => self.on_unreachable_peer(now, node, ctx),
-            Purpose::Attach { target: None } | Purpose::Join => self.retry_join(now, ctx),
+            Purpose::Attach { target: Some(_), .. }
+                if failure == Failure::Refused(ErrorCode::IN_PROGRESS) => {}
+            Purpose::Attach { target: Some(node), .. } => self.on_unreachable_peer(now, node, ctx),
+            Purpose::Attach { target: None, .. } | Purpose::Join => self.retry_join(now, ctx),
             Purpose::Replica { to, resource } => self.on_handed_over(now, to, resource, Err(failure), ctx),
             Purpose::Store { ticket } => self.on_stored(ticket, Err(failure), ctx),
             Purpose::Fetch { ticket, resource, kind } => {

@@ -89,7 +89,7 @@ struct Request {
 /// What a request of this node's own is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Purpose {
-    Attach { target: Option<NodeId> },
+    Attach { target: Option<NodeId>, word_of: NodeId },
     Join,
     Update { to: NodeId },
     Leave { to: NodeId },
@@ -169,6 +169,7 @@ impl<T: Topology> Overlay<T> {
             values: limits.values,
             bytes: limits.value_bytes,
             answer: limits.message_size / MIN_STORED_DATA,
+            lifetime: limits.lifetime,
         };
         let request = config.timers.request;
         Ok(Overlay {

@@ -77,10 +77,10 @@ impl<T: Topology> Overlay<T> {
             // Whatever the frame holds, it has arrived (LR-1).
             self.connections.on_data(now, from, sequence, ctx.effects);
         }
-        if message.len() > self.config.limits.message_size {
-            return Err(DropReason::TooLarge);
-        }
         let (header, payload) = self.read_header(message)?;
+        if message.len() > self.config.limits.message_size {
+            return Err(self.refuse_size(now, node, &header, &payload, ctx));
+        }
         let answers_dial = dialing.is_some_and(|d| d.transaction_id == header.transaction_id);
         match node {
             _ if is_handshake(&header, &payload) => {
@@ -94,6 +94,23 @@ impl<T: Topology> Overlay<T> {
             }
             None => Err(DropReason::NotAllowedOnLink),
         }
+    }
+
+    /// FR-6, without its second half: the link stays. A plain link would let anyone who forges a source address close
+    /// it with one datagram.
+    fn refuse_size(
+        &mut self,
+        now: Instant,
+        node: Option<NodeId>,
+        header: &ForwardingHeader,
+        payload: &Bytes,
+        ctx: &mut Context<'_>,
+    ) -> DropReason {
+        let is_request = peek_code(header, payload).is_some_and(MessageCode::is_request);
+        if let Some(node) = node.filter(|_| is_request) {
+            self.answer_from_transit(now, header, node, ErrorCode::MESSAGE_TOO_LARGE, ctx);
+        }
+        DropReason::TooLarge
     }
 
     /// Works off one message from this node to itself.
@@ -128,8 +145,9 @@ impl<T: Topology> Overlay<T> {
         if header.ttl > self.config.initial_ttl {
             return self.refuse_passage(now, &header, previous_hop, is_request, ErrorCode::TTL_EXCEEDED, ctx);
         }
-        if is_request && has_duplicates(&header) {
-            return self.refuse_passage(now, &header, previous_hop, true, ErrorCode::INVALID_MESSAGE, ctx);
+        if has_duplicates(&header) {
+            let code = ErrorCode::INVALID_MESSAGE;
+            return self.refuse_passage(now, &header, previous_hop, is_request, code, ctx);
         }
         match route::route(&mut header.destination_list, self) {
             Verdict::Drop(reason) => Err(reason),

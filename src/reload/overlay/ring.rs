@@ -155,6 +155,12 @@ impl<T: Topology> Overlay<T> {
         scope: UpdateScope,
         ctx: &mut Context<'_>,
     ) {
+        if self.connections.address_of(to).is_none() {
+            // An Update counts only when it comes over the link that binds its sender.
+            return;
+        }
+        // A newer Update takes the place of one that waits for its answer.
+        self.requests.retain(|r| !matches!(r.purpose, Purpose::Update { to: other } if other == to));
         let body = Body::UpdateReq(self.topology.update(self.uptime(now), scope));
         // With too many requests under way the periodic Update follows.
         let _ = self.request(now, vec![to.into()], &body, Purpose::Update { to }, ctx);
@@ -284,7 +290,7 @@ impl<T: Topology> Overlay<T> {
             for place in self.topology.finger_places() {
                 let list = vec![Destination::Resource(ResourceId::from_u128(place))];
                 // Whatever is not found now is looked for later.
-                let _ = self.attach(now, list, ctx);
+                let _ = self.attach(now, list, self.me, ctx);
             }
         } else if let Some(place) = self.topology.finger_search(ctx.entropy) {
             let list = vec![Destination::Resource(ResourceId::from_u128(place))];
@@ -301,9 +307,11 @@ impl<T: Topology> Overlay<T> {
         }
     }
 
-    /// Remembers where the overlay can be found again (BS-2).
+    /// Remembers where the overlay can be found again (BS-2): the first addresses for good, and in the last place the
+    /// latest one.
     pub(super) fn remember_bootstrap(&mut self, address: SocketAddr) {
-        if !self.bootstraps.contains(&address) && self.bootstraps.len() < BOOTSTRAPS {
+        if !self.bootstraps.contains(&address) {
+            self.bootstraps.truncate(BOOTSTRAPS - 1);
             self.bootstraps.push(address);
         }
     }

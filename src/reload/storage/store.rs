@@ -23,6 +23,8 @@ pub struct Limits {
     pub bytes: usize,
     /// Values in the answer to one Fetch, synthetic ones included.
     pub answer: usize,
+    /// How long a value lives at most, whatever its writer says.
+    pub lifetime: Duration,
 }
 
 /// Who asks to store.
@@ -211,7 +213,8 @@ impl Storage {
                 }
             }
             // A value without any lifetime would be gone before it could be fetched: it gets the least there is.
-            let until = now + Duration::from_secs(lifetime.max(1).into());
+            let lifetime = Duration::from_secs(lifetime.max(1).into());
+            let until = now + lifetime.min(self.limits.lifetime);
             let bytes = size(&slot, &value);
             let slot = match slot {
                 Slot::Key(key) => Slot::Key(Bytes::copy_from_slice(&key)),
@@ -515,7 +518,8 @@ mod tests {
     const B: NodeId = NodeId([0xbb; 16]);
     const SINGLE: KindId = KindId(0xf000_0001);
     const ARRAY: KindId = KindId(0xf000_0002);
-    const LIMITS: Limits = Limits { resources: 4, values: 8, bytes: 4000, answer: 100 };
+    const LIMITS: Limits =
+        Limits { resources: 4, values: 8, bytes: 4000, answer: 100, lifetime: Duration::from_secs(3600) };
 
     fn storage() -> Storage {
         let of = |id, model| Kind { id, model, access: Access::NodeMatch, max_count: 4, max_size: 10 };
@@ -623,6 +627,14 @@ mod tests {
         assert_eq!(s.len(), 1);
         s.expire(at(600));
         assert!(s.is_empty() && s.bytes() == 0 && s.resources().count() == 0);
+    }
+
+    #[test]
+    fn k8_a_value_lives_no_longer_than_the_limit_whatever_its_writer_says() {
+        let mut s = storage();
+        let forever = arrival(Slot::Single, u32::MAX, value(A, u64::MAX, b"x"));
+        put(&mut s, kind(SINGLE, 0, vec![forever])).unwrap();
+        assert_eq!(s.deadline(), Some(at(3600)));
     }
 
     #[test]

@@ -144,6 +144,7 @@ impl Agent {
             Method::CANCEL => self.on_cancel(now, origin, &request, key, ctx),
             _ => match DialogId::of_request(&request.headers) {
                 Some(id) => self.on_inside(now, origin, request, key, &id, ctx),
+                None if self.servers.is_crowded() => self.answer_statelessly(origin, &request, key),
                 None => self.on_outside(now, origin, request, key, ctx),
             },
         }

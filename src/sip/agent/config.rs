@@ -74,7 +74,8 @@ pub enum ConfigError {
 pub struct Limits {
     /// Calls at a time, placed and received. A further INVITE is answered 503; a further order is an error.
     pub calls: usize,
-    /// Server transactions at a time. A further request is answered 503 without state, a further ACK is dropped.
+    /// Server transactions at a time. A further request is answered 503 without state, a further ACK is dropped. The
+    /// last quarter is kept for requests inside dialogs.
     pub server_transactions: usize,
     /// Client transactions at a time. A further order is an error.
     pub client_transactions: usize,

@@ -160,6 +160,12 @@ impl<U: Copy> Servers<U> {
         self.entries.len() >= self.limit
     }
 
+    /// Whether what is left is kept for requests inside dialogs, so that no flood of strangers can silence those who
+    /// are talking.
+    pub fn is_crowded(&self) -> bool {
+        self.entries.len() >= self.limit - self.limit / 4
+    }
+
     /// When [`Servers::handle_timeout`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|&(at, _)| at)

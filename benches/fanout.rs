@@ -5,11 +5,11 @@
 //! What is measured is the CPU time of the sending thread per datagram; the techniques take turns in short slices, and
 //! the best slice of each counts, so that neighbours on the machine disturb all of them alike.
 //!
-//!     cargo run --release --example fanout_bench
+//!     cargo bench --bench fanout
 
 #[cfg(target_os = "linux")]
 #[allow(dead_code, reason = "the host uses the rest")]
-#[path = "iptv/fanout.rs"]
+#[path = "../examples/iptv/fanout.rs"]
 mod fanout;
 
 #[cfg(not(target_os = "linux"))]

@@ -1,0 +1,323 @@
+//! Hostile peers against whole nodes: whatever they send, everybody else goes on being served.
+
+#![allow(
+    clippy::std_instead_of_core,
+    clippy::std_instead_of_alloc,
+    reason = "tests run on an operating system"
+)]
+
+#[allow(dead_code, reason = "other tests use the rest")]
+#[path = "system/world.rs"]
+mod world;
+
+use bytes::Bytes;
+use p2piptv::node::Event;
+use p2piptv::sim::{NodeIndex, Record, What};
+use p2piptv::stats::Plane;
+use p2piptv::time::{Duration, Instant};
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use world::{Odd, Setup, World, name};
+
+/// Somebody outside of the simulated network: what it says is injected, what is sent to it is written down.
+struct Stranger {
+    addr: SocketAddr,
+    told: Rc<RefCell<Vec<(NodeIndex, Bytes)>>>,
+}
+
+impl Stranger {
+    /// Writes down everything that is sent to this host from now on.
+    fn at(world: &mut World, host: u8) -> Self {
+        let addr = SocketAddr::from(([192, 0, 2, host], 5060));
+        let told = Rc::new(RefCell::new(Vec::new()));
+        let inbox = Rc::clone(&told);
+        world.net.observe(move |record| {
+            if let Record::Packet { from, to, what: What::Datagram { payload, .. }, .. } = record
+                && *to == addr
+                && let Some(node) = NodeIndex::of(from.ip())
+            {
+                inbox.borrow_mut().push((node, payload.clone()));
+            }
+        });
+        Stranger { addr, told }
+    }
+
+    fn take(&self) -> Vec<(NodeIndex, String)> {
+        let told = self.told.borrow_mut().drain(..).collect::<Vec<_>>();
+        told.into_iter().map(|(node, bytes)| (node, String::from_utf8_lossy(&bytes).into_owned())).collect()
+    }
+
+    /// Line ends and Content-Length made right.
+    fn say(&self, world: &mut World, to: NodeIndex, head: &str, body: &str) {
+        let head: String = head.trim().lines().map(|line| format!("{}\r\n", line.trim())).collect();
+        let text = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+        world.net.inject(to, Plane::Signalling, self.addr, text.into());
+    }
+
+    /// A request of its own; what stands in `rest` is added.
+    fn request(&self, world: &mut World, to: NodeIndex, method: &str, call: &Call, rest: &str, body: &str) {
+        let (target, addr) = (world.net.addresses(to).signalling, self.addr);
+        let Call { id, cseq, to_tag } = call;
+        let tag = to_tag.as_ref().map_or_else(String::new, |tag| format!(";tag={tag}"));
+        let head = format!(
+            "{method} sip:100@{target} SIP/2.0
+            Via: SIP/2.0/UDP {addr};branch=z9hG4bK{method}{id}{cseq}
+            Max-Forwards: 70
+            From: <sip:eve@example.org>;tag=e
+            To: <sip:100@example.org>{tag}
+            Call-ID: {id}
+            CSeq: {cseq} {method}
+            {rest}"
+        );
+        self.say(world, to, &head, body);
+    }
+
+    /// Calls the channel with this Contact and this media address, and ACKs: the call, if it was accepted.
+    fn call(
+        &self,
+        world: &mut World,
+        to: NodeIndex,
+        id: &str,
+        contact: &str,
+        media: SocketAddr,
+    ) -> Option<Call> {
+        let mut call = Call { id: id.into(), cseq: 1, to_tag: None };
+        let rest = format!("Contact: {contact}\nPriority: urgent\nContent-Type: application/sdp");
+        self.take();
+        self.request(world, to, "INVITE", &call, &rest, &sdp(media, "recvonly"));
+        world.run_for(Duration::from_millis(50));
+        let ok = self.take().into_iter().find(|(_, m)| m.starts_with("SIP/2.0 200"))?.1;
+        call.to_tag = row(&ok, "To").and_then(|to| to.split("tag=").nth(1)).map(String::from);
+        self.request(world, to, "ACK", &call, "", "");
+        Some(call)
+    }
+}
+
+struct Call {
+    id: String,
+    cseq: u32,
+    to_tag: Option<String>,
+}
+
+fn row<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+    message.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(": "))
+}
+
+fn sdp(media: SocketAddr, direction: &str) -> String {
+    let (ip, port) = (media.ip(), media.port());
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=video {port} RTP/AVP 33\r\n\
+         a=rtpmap:33 MP2T/90000\r\na={direction}\r\na=rtcp-mux\r\n"
+    )
+}
+
+/// Six viewers that play.
+fn grown(seed: u64) -> World {
+    let mut world = World::new(Setup { seed, ..Setup::default() });
+    world.seat(6);
+    world.run(3);
+    world
+}
+
+/// Nobody has noticed anything since, and the table is as it was.
+fn unharmed(world: &mut World, since: Instant, table: &[String]) {
+    for viewer in world.viewers.clone() {
+        assert!(world.is_playing(viewer), "{}", world.trace());
+        let hurt = world.since(since, viewer.node).any(|e| matches!(e, Event::Orphaned { .. }));
+        assert!(!hurt, "{} lost its parent\n{}", viewer.node, world.trace());
+    }
+    assert!(!world.since(since, world.source).any(|e| matches!(e, Event::RelayerLost { .. })));
+    assert_eq!(world.table(), table);
+}
+
+#[test]
+fn forged_byes_and_infos_from_strangers_end_nothing() {
+    let mut world = grown(1);
+    let eve = Stranger::at(&mut world, 66);
+    // Eve has even seen a Call-ID, and both names.
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let ids = Rc::clone(&seen);
+    world.net.observe(move |record| {
+        if let Record::Packet { plane: Plane::Signalling, what: What::Datagram { payload, .. }, .. } = record
+        {
+            let text = String::from_utf8_lossy(payload).into_owned();
+            ids.borrow_mut().extend(row(&text, "Call-ID").map(String::from));
+        }
+    });
+    world.run(2);
+    let (since, table) = (world.net.now(), world.table());
+    let nodes: Vec<NodeIndex> = world.viewers.iter().map(|v| v.node).chain([world.source]).collect();
+    let ids = seen.take();
+    assert!(!ids.is_empty());
+    for (n, id) in ids.iter().enumerate() {
+        let call = Call { id: id.clone(), cseq: 9000 + n as u32, to_tag: Some("guess".into()) };
+        for &node in &nodes {
+            eve.request(&mut world, node, "BYE", &call, "", "");
+            let body = "IPTV INFO : Full capacity\r\nCHILD PEER : eve, mallory\r\n";
+            eve.request(&mut world, node, "INFO", &call, "Content-Type: text/plain", body);
+            eve.request(&mut world, node, "CANCEL", &call, "", "");
+        }
+    }
+    world.run(5);
+    assert!(eve.take().iter().all(|(_, answer)| answer.starts_with("SIP/2.0 4")));
+    unharmed(&mut world, since, &table);
+}
+
+#[test]
+fn k8_a_flood_of_invites_is_refused_while_everybody_is_served_and_the_repair_knows_its_way() {
+    let mut world = grown(2);
+    let eve = Stranger::at(&mut world, 66);
+    let (since, table) = (world.net.now(), world.table());
+    for n in 0..9_000u32 {
+        // More names than the directory has room for, and more requests than there are transactions.
+        let call = Call { id: format!("flood{n}"), cseq: 1, to_tag: None };
+        let contact = format!("<sip:e{n}@192.0.2.66>;node-id={n:032x}");
+        let rest = format!("Contact: {contact}\nContent-Type: application/sdp");
+        let target = if n % 3 == 0 { world.viewers[1].node } else { world.source };
+        eve.request(&mut world, target, "INVITE", &call, &rest, &sdp(eve.addr, "recvonly"));
+        if n % 30 == 0 {
+            world.run_for(Duration::from_millis(10));
+        }
+    }
+    world.run(4);
+    let answers = eve.take();
+    assert!(
+        answers.iter().any(|(_, a)| a.starts_with("SIP/2.0 503"))
+            && !answers.iter().any(|(_, a)| a.starts_with("SIP/2.0 2"))
+    );
+    unharmed(&mut world, since, &table);
+    let (one, killed_at) = (world.viewers[0], world.net.now());
+    world.kill(one);
+    world.run(10);
+    for &viewer in &world.viewers {
+        assert!(world.is_playing(viewer), "{}", world.trace());
+        let back = world.first(killed_at, viewer.node, |e| matches!(e, Event::Reparented { .. }));
+        assert!(back.is_none_or(|at| at.since(killed_at) < Duration::from_millis(700)), "{}", world.trace());
+    }
+    world.run(35);
+    let late = world.tune("late");
+    assert!(world.until(20, |w| w.is_playing(late)), "{}", world.trace());
+}
+
+#[test]
+fn k8_a_seated_child_that_was_never_elected_reports_to_deaf_ears() {
+    let mut world = grown(3);
+    let eve = Stranger::at(&mut world, 66);
+    let (since, source) = (world.net.now(), world.source);
+    let contact = "<sip:eve@192.0.2.66>;slots=60000";
+    let mut call = eve.call(&mut world, source, "seat", contact, eve.addr).expect("the rescue slot is free");
+    let table = world.table();
+    assert_eq!(table.len(), 7);
+    let names: Vec<String> = (0..128).map(|n| format!("n{n}")).collect();
+    for round in 0..40 {
+        for title in ["Full capacity", "Child update", "Alive", "Selected Relayer", "Tree position"] {
+            call.cseq += 1;
+            let names = names.iter().map(|n| format!("{n}r{round}")).collect::<Vec<_>>().join(", ");
+            let body = format!("IPTV INFO : {title}\r\nCHILD PEER : {names}\r\nFREE SLOTS : 9\r\n");
+            eve.request(&mut world, source, "INFO", &call, "Content-Type: text/plain", &body);
+        }
+        world.run_for(Duration::from_millis(10));
+    }
+    world.run(1);
+    let rows = world.table();
+    assert!(rows.len() <= 7 && !rows.iter().any(|row| row.contains('r') && row.contains("n1")), "{rows:#?}");
+    // It never sends a report of its own: it is put out, and the table is as before.
+    world.run(40);
+    assert!(!world.table().iter().any(|row| row.contains("eve")), "{}", world.trace());
+    let table: Vec<String> = table.into_iter().filter(|row| !row.contains("eve")).collect();
+    unharmed(&mut world, since, &table);
+}
+
+#[test]
+fn a_caller_whose_contact_and_media_are_the_node_itself_gets_nothing_going() {
+    let mut world = grown(4);
+    let eve = Stranger::at(&mut world, 66);
+    let (since, source) = (world.net.now(), world.source);
+    let table = world.table();
+    let own = world.net.addresses(source);
+    let contact = format!("<sip:eve@{}>", own.signalling);
+    let before = world.net.sent(source, Plane::Media).packets;
+    eve.call(&mut world, source, "mirror", &contact, own.media).expect("the rescue slot is free");
+    world.run(70);
+    let sent = world.net.sent(source, Plane::Media).packets - before;
+    // 100 packets a second to two children and the mirror, and some RTCP.
+    assert!(sent < 70 * 320, "{sent}");
+    assert_eq!(
+        world.net.machine(source).unwrap().status(world.channel).unwrap().rescued,
+        0,
+        "{}",
+        world.trace()
+    );
+    unharmed(&mut world, since, &table);
+}
+
+#[test]
+fn media_and_holds_from_strangers_move_nobody() {
+    let mut world = grown(5);
+    let (since, table) = (world.net.now(), world.table());
+    let viewer = world.viewers[2];
+    let received =
+        |w: &World| w.net.machine(viewer.node).unwrap().media_counters(viewer.channel).unwrap().sequence;
+    let lost = received(&world).lost;
+    let hold: &[u8] = &[0x80, 204, 0, 3, 0, 0, 0, 1, b'I', b'P', b'T', b'V', 0, 0, 0, 0];
+    for n in 0..500u32 {
+        let from = SocketAddr::from(([192, 0, 2, n as u8], 5004));
+        let mut rtp = vec![0x80, 33, (n >> 8) as u8, n as u8, 0, 0, 0, 0];
+        rtp.extend(0x5eed_u32.to_be_bytes());
+        rtp.extend([0x47; 188]);
+        for payload in [Bytes::from(rtp), Bytes::from_static(hold)] {
+            for _ in 0..10 {
+                world.net.inject(viewer.node, Plane::Media, from, payload.clone());
+            }
+        }
+        world.run_for(Duration::from_millis(10));
+    }
+    assert_eq!(received(&world).lost, lost);
+    unharmed(&mut world, since, &table);
+}
+
+/// A node that says of itself in the overlay that it can be reached at `signalling`, and offers the channel.
+fn liar(world: &mut World, label: &str, signalling: SocketAddr) -> NodeIndex {
+    let node = world.add_odd_node(label, Odd { signalling: Some(signalling), ..Odd::default() });
+    world.net.command(node, |n, now| n.publish(now, &name("100"), &[])).unwrap().unwrap();
+    node
+}
+
+#[test]
+fn redirects_in_a_ring_and_records_of_the_dead_delay_a_viewer_and_no_more() {
+    let mut world = World::new(Setup { seed: 6, ..Setup::default() });
+    let ring: Vec<Stranger> = (60..63).map(|host| Stranger::at(&mut world, host)).collect();
+    for (n, stranger) in ring.iter().enumerate() {
+        liar(&mut world, &format!("liar{n}"), stranger.addr);
+    }
+    // One more, whose record leads back to the one who reads it.
+    let next = NodeIndex(world.net.nodes().count() as u32 + 1);
+    let own = p2piptv::sim::Addresses::new(next, p2piptv::sim::Family::V4).signalling;
+    liar(&mut world, "mirror", own);
+    world.run(3);
+    let late = world.tune("late");
+    assert_eq!(late.node, next);
+    let tuned = world.net.now();
+    let mut calls = 0;
+    for _ in 0..500 {
+        world.run_for(Duration::from_millis(10));
+        for (n, stranger) in ring.iter().enumerate() {
+            for (node, invite) in stranger.take().into_iter().filter(|(_, m)| m.starts_with("INVITE")) {
+                calls += 1;
+                let rows =
+                    ["Via", "From", "Call-ID", "CSeq"].map(|r| format!("{r}: {}", row(&invite, r).unwrap()));
+                let to = row(&invite, "To").unwrap();
+                let other = ring[(n + 1) % ring.len()].addr;
+                let contact = format!("<sip:x@{other}>;depth=0;slots=9");
+                let head =
+                    format!("SIP/2.0 302 Moved\n{}\nTo: {to};tag=r\nContact: {contact}", rows.join("\n"));
+                stranger.say(&mut world, node, &head, "");
+            }
+        }
+    }
+    assert!((1..40).contains(&calls), "{calls} INVITEs to the ring");
+    let playing = world.first(tuned, late.node, |e| matches!(e, Event::Playing { .. }));
+    assert!(playing.is_some_and(|at| at.since(tuned) < Duration::from_secs(2)), "{}", world.trace());
+    assert!(world.is_playing(late));
+}
