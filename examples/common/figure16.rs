@@ -40,6 +40,7 @@ pub struct Figure16 {
 const SIZE: (u32, u32) = (900, 500);
 const SERVER: RGBColor = RGBColor(0xb0, 0x3a, 0x2e);
 const P2P: RGBColor = RGBColor(0x1f, 0x61, 0x8d);
+const ELECTION: RGBColor = RGBColor(0xd6, 0x89, 0x10);
 
 impl Figure16 {
     /// Writes `figure16.csv` and `figure16.svg` into a directory, which is made if it is not there.
@@ -94,12 +95,12 @@ impl Figure16 {
             .draw()?;
 
         // Elections first, so that the curves lie over them.
-        let line = |at: f64| PathElement::new(vec![(at, 0.0), (at, most * 1.1)], BLACK.mix(0.35));
+        let line = |at: f64| PathElement::new(vec![(at, 0.0), (at, most * 1.1)], ELECTION.stroke_width(2));
         let elections = chart.draw_series(self.elections.iter().map(|&at| line(at)))?;
         if !self.elections.is_empty() {
             elections
                 .label("a relayer is elected")
-                .legend(|(x, y)| PathElement::new(vec![(x, y), (x + 20, y)], BLACK.mix(0.35)));
+                .legend(|(x, y)| PathElement::new(vec![(x, y), (x + 20, y)], ELECTION.stroke_width(2)));
         }
         for (run, name, colour) in [(&self.server, "server-based", SERVER), (&self.p2p, "P2P-based", P2P)] {
             let points = run.iter().enumerate().map(|(i, s)| (i as f64, s.total() as f64 / 1000.0));

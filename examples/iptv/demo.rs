@@ -48,19 +48,19 @@ pub fn run(asked: &Asked) -> Result<()> {
         // Server-based delivery is a source that has room for everybody.
         let everybody = Asked { capacity: asked.viewers as u16, pcap: None, ..asked.clone() };
         let mut stage = Stage::open(&everybody, "server-based: every viewer at the source")?;
-        if !stage.play(false, &mut screen)? {
-            return Ok(());
-        }
+        stage.play(false, &mut screen)?;
         figure.server = stage.seconds;
     }
     let mut stage = Stage::open(asked, "P2P-based: viewers relay")?;
-    let finished = stage.play(true, &mut screen)?;
+    // What was seen is told in any case.
+    let played = stage.play(true, &mut screen);
     let report = stage.report();
     screen.close(&report.text())?;
     if let Some(path) = &asked.json {
         std::fs::write(path, report.json()).map_err(|e| Trouble::cannot_write(path, &e))?;
     }
-    if let (Some(directory), true) = (&asked.figure16, finished) {
+    played?;
+    if let Some(directory) = &asked.figure16 {
         (figure.p2p, figure.elections) = (stage.seconds, stage.elections);
         figure.write(directory).map_err(|e| Trouble::cannot_write(directory, &e))?;
     }
@@ -156,8 +156,8 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Plays until the end; false when the user stopped it.
-    fn play(&mut self, kill: bool, screen: &mut Screen<std::io::Stdout>) -> Result<bool> {
+    /// Plays until the end.
+    fn play(&mut self, kill: bool, screen: &mut Screen<std::io::Stdout>) -> Result<()> {
         let mut director = Director::new(self.host.now(), kill, PATIENCE);
         let mut stopped = false;
         let mut glance = self.host.now();
@@ -186,7 +186,7 @@ impl Stage {
                 None => {}
             }
         }
-        Ok(!stopped)
+        if stopped { Err(Trouble::Stopped) } else { Ok(()) }
     }
 
     fn perform(&mut self, act: Act, now: Instant, screen: &mut Screen<std::io::Stdout>) -> Result<()> {
@@ -218,14 +218,13 @@ impl Stage {
                 self.report.killed = Some(name);
             }
             Act::Mended => {
-                let table = self.table();
-                if self.report.killed.is_none() {
-                    self.report.table_before_kill.clone_from(&table);
-                }
-                self.report.table_after_repair = table;
+                self.report.table_after_repair = self.table();
             }
             Act::Leave => {
                 self.look(now);
+                if self.report.killed.is_none() {
+                    self.report.table_before_kill = self.table();
+                }
                 // What comes from here on is the end of the channel, not a loss.
                 self.channel = None;
                 self.measured = None;

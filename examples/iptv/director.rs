@@ -8,7 +8,7 @@ const PAUSE: Duration = Duration::from_millis(700);
 /// The tree has settled when nothing moved for this long: longer than a relayer takes to report its children.
 const SETTLED: Duration = Duration::from_millis(2500);
 /// How long the mended tree is watched.
-const EPILOGUE: Duration = Duration::from_secs(2);
+const EPILOGUE: Duration = Duration::from_secs(1);
 /// How long everybody has to leave.
 const FAREWELL: Duration = Duration::from_secs(3);
 

@@ -33,6 +33,8 @@ pub struct Process {
     /// Once it is leaving: when it goes without waiting any longer.
     leaving: Option<Instant>,
     left: bool,
+    /// Why it leaves, if that is not what was asked for.
+    trouble: Option<Trouble>,
     /// Whether events are kept from standard error.
     pub quiet: bool,
 }
@@ -69,6 +71,7 @@ impl Process {
             capacity: None,
             leaving: None,
             left: false,
+            trouble: None,
             quiet: false,
         };
         process.tell_time();
@@ -131,11 +134,16 @@ impl Process {
         self.host.turn(&mut self.inbox)?;
 
         let now = self.host.now();
-        for sink in self.inbox.sinks.values_mut() {
-            sink.handle_timeout(now)?;
-        }
+        let inbox = &mut self.inbox;
+        inbox.sinks.retain(|_, sink| match sink.handle_timeout(now) {
+            Ok(()) => true,
+            Err(trouble) => {
+                inbox.trouble = Some(trouble);
+                false
+            }
+        });
         if let Some(trouble) = self.inbox.trouble.take() {
-            return Err(trouble);
+            self.fail(trouble);
         }
         self.tell_time();
         self.inbox.ready.clear();
@@ -165,6 +173,17 @@ impl Process {
             self.leaving = Some(self.host.now() + FAREWELL);
             self.host.command(self.seat, &mut self.inbox, |node, now| node.leave(now));
         }
+    }
+
+    /// Leaves because of this trouble: a node that goes without a word keeps others waiting for it.
+    pub fn fail(&mut self, trouble: Trouble) {
+        self.trouble.get_or_insert(trouble);
+        self.leave();
+    }
+
+    /// How it ended.
+    pub fn end(&mut self) -> Result<()> {
+        self.trouble.take().map_or(Ok(()), Err)
     }
 
     /// Whether it is on its way out.

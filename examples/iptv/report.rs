@@ -118,10 +118,15 @@ impl Report {
     }
 
     fn write_text(&self, out: &mut String) -> std::fmt::Result {
-        let killed = self.killed.as_deref().unwrap_or("nobody");
-        writeln!(out, "The source's peer table before and after {killed} was killed:\n")?;
         let mut left = table_lines(&self.table_before_kill).into_iter();
-        let mut right = table_lines(&self.table_after_repair).into_iter();
+        let mut right = Vec::new().into_iter();
+        match &self.killed {
+            Some(killed) => {
+                writeln!(out, "The source's peer table before and after {killed} was killed:\n")?;
+                right = table_lines(&self.table_after_repair).into_iter();
+            }
+            None => writeln!(out, "The source's peer table:\n")?,
+        }
         loop {
             match (left.next(), right.next()) {
                 (None, None) => break,

@@ -32,7 +32,7 @@ pub fn bootstrap(role: &Role) -> Result<()> {
         process.turn(None)?;
         while process.next_event().is_some() {}
     }
-    Ok(())
+    process.end()
 }
 
 /// Publishes and watches channels: one of either for a plain source or viewer, any number for a peer of the paper,
@@ -84,8 +84,10 @@ pub fn peer(asked: &Peer) -> Result<()> {
         }
         if !process.is_leaving() {
             for source in &mut sources {
-                let capacity = source.feed(&mut process, &mut uplink)?;
-                process.set_capacity(capacity);
+                match source.feed(&mut process, &mut uplink) {
+                    Ok(capacity) => process.set_capacity(capacity),
+                    Err(trouble) => process.fail(trouble),
+                }
             }
         }
         for viewer in &mut viewers {
@@ -96,15 +98,16 @@ pub fn peer(asked: &Peer) -> Result<()> {
         let watched = viewers.iter().any(|viewer| matches!(viewer.state, Sight::Waiting | Sight::Played));
         if !published && !watched && !process.is_leaving() {
             if let [Watching { view, state: Sight::NotOffered, .. }] = &viewers[..] {
-                return Err(Trouble::NotOffered(view.channel.clone()));
+                process.fail(Trouble::NotOffered(view.channel.clone()));
             }
             process.leave();
         }
     }
+    let ended = process.end();
     for viewer in viewers {
         viewer.finish(&mut process)?;
     }
-    Ok(())
+    ended
 }
 
 /// One channel that this process publishes.

@@ -58,6 +58,9 @@ pub enum Trouble {
     /// The demonstration does not come on.
     #[error("{0} (a machine that is very busy may need fewer viewers: --viewers N)")]
     Stuck(#[from] Stuck),
+    /// The user did not let it play to its end.
+    #[error("stopped before the tree was mended (let it play for half a minute)")]
+    Stopped,
     /// A command that the node refused.
     #[error("this cannot be done now: {0}")]
     Refused(#[from] CommandError),
