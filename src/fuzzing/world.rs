@@ -281,18 +281,19 @@ impl<'a> World<'a> {
         self.call(who, |node, now| node.push_media(now, channel, packet).ok());
     }
 
-    /// An input with an older `now`: it counts as one of the last.
+    /// A parcel that arrives at an older `now`: it counts as one of the last.
     fn call_in_the_past(&mut self) {
-        let (who, back) = (self.node(), Duration::from_millis(100 * self.script.tenths()));
-        self.call(who, |node, now| node.handle_timeout(now));
+        let (nth, back) = (self.script.choice(self.wire.len()), self.script.tenths());
+        let Some(Parcel { to, what }) = self.wire.remove(nth) else { return };
+        self.call(to, |node, now| node.handle_timeout(now));
         let told = match self.clock {
-            Clock::Rough => self.now - back,
+            Clock::Rough => self.now - Duration::from_millis(100 * back),
             Clock::Calm => self.now,
         };
-        let noise = Bytes::copy_from_slice(self.script.octets());
-        let from = address(self.anybody(), Plane::Signalling);
-        let datagram = Datagram { plane: Plane::Signalling, from, payload: noise };
-        self.receipt(who, |node, _| node.handle_datagram(told, datagram));
+        self.receipt(to, |node, _| match what {
+            What::Datagram(datagram) => node.handle_datagram(told, datagram),
+            What::Stream(stream, input) => node.handle_stream(told, stream, input),
+        });
     }
 
     /// One call of a node, and everything that a host does after it.
