@@ -18,9 +18,14 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
+/// Long files would only repeat their middle.
+const EVERY_BYTE: usize = 700;
+/// A script of a whole world takes a while; in it a few places have to do.
+const FEW: usize = 2;
+
 /// Runs a target over its corpus, its regressions and further folders; and over each file cut short at every byte, and
-/// with every byte spoilt, as the first steps of a fuzzer would have it.
-fn replay(target: &str, run: fn(&[u8]), further: &[&str]) {
+/// with every byte spoilt, as the first steps of a fuzzer would have it. `most` bytes of a file are tried so.
+fn replay(target: &str, run: fn(&[u8]), most: usize, further: &[&str]) {
     let corpus = files(&format!("fuzz/corpus/{target}"));
     assert!(!corpus.is_empty(), "{target} has no seeds");
     let regressions = files(&format!("fuzz/regressions/{target}"));
@@ -29,9 +34,8 @@ fn replay(target: &str, run: fn(&[u8]), further: &[&str]) {
         println!("{}", file.display());
         let mut bytes = fs::read(&file).unwrap();
         run(&bytes);
-        // Long files would only repeat their middle.
-        const MOST: usize = 700;
-        for at in 0..bytes.len().min(MOST) {
+        let stride = if most < EVERY_BYTE { bytes.len().div_ceil(most).max(1) } else { 1 };
+        for at in (0..bytes.len()).step_by(stride).take(most) {
             run(&bytes[..at]);
             bytes[at] ^= 0xff;
             run(&bytes);
@@ -41,8 +45,8 @@ fn replay(target: &str, run: fn(&[u8]), further: &[&str]) {
 }
 
 macro_rules! targets {
-    ($($name:ident $(with $($folder:literal),*)?;)*) => {
-        $(#[test] fn $name() { replay(stringify!($name), fuzzing::$name, &[$($($folder),*)?]); })*
+    ($($name:ident at $most:ident $(with $($folder:literal),*)?;)*) => {
+        $(#[test] fn $name() { replay(stringify!($name), fuzzing::$name, $most, &[$($($folder),*)?]); })*
 
         #[test]
         fn every_corpus_has_a_target() {
@@ -56,12 +60,13 @@ macro_rules! targets {
 }
 
 targets! {
-    reload_frame;
-    reload_message;
-    sip_message with "tests/data/sip/rfc4475", "tests/data/sip/rfc5118", "tests/data/sip/rfc5118-repaired";
-    sip_stream;
-    sdp;
-    iptv_body;
-    rtp;
-    node_ops;
+    reload_frame at EVERY_BYTE;
+    reload_message at EVERY_BYTE;
+    sip_message at EVERY_BYTE with "tests/data/sip/rfc4475", "tests/data/sip/rfc5118", "tests/data/sip/rfc5118-repaired";
+    sip_stream at EVERY_BYTE;
+    sdp at EVERY_BYTE;
+    iptv_body at EVERY_BYTE;
+    rtp at EVERY_BYTE;
+    node_ops at EVERY_BYTE;
+    node_world at FEW;
 }

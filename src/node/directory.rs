@@ -110,8 +110,8 @@ impl Directory {
         called_so.max_by_key(|(_, (last, _))| *last).map(|(key, _)| *key)
     }
 
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    #[cfg(any(test, feature = "arbitrary"))]
+    pub(super) fn len(&self) -> usize {
         self.peers.len()
     }
 }

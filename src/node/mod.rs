@@ -12,12 +12,15 @@
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
 //! | `records` | this node's own entries in the overlay, kept fresh |
+//! | `census` | how much it holds, for the fuzz targets |
 //! | `channels`, `directory`, `queue` | what the node remembers: names, contacts, outputs |
 //!
 //! A node translates and never decides: who is fed by whom is the policy's business ([`crate::iptv`]), what a message
 //! looks like the planes'.
 
 mod api;
+#[cfg(feature = "arbitrary")]
+mod census;
 mod channels;
 mod commands;
 mod config;

@@ -59,6 +59,11 @@ impl Lookups {
         ticket
     }
 
+    #[cfg(feature = "arbitrary")]
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
     fn count(&self, is: impl Fn(&Purpose) -> bool) -> usize {
         self.pending.values().filter(|purpose| is(purpose)).count()
     }

@@ -39,6 +39,10 @@ impl Records {
         let least = Duration::from_millis(100);
         Records { entries: BTreeMap::new(), lifetime: lifetime.max(least), retry: retry.max(least) }
     }
+    #[cfg(feature = "arbitrary")]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.entries.values().map(|entry| entry.due).min()

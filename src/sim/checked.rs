@@ -109,6 +109,21 @@ impl<M: Machine> Checked<M> {
         self.broken(Promise::K3, format!("more than {} outputs from one call", Self::MAX_OUTPUTS))
     }
 
+    /// Gives the machine one input and drains nothing, as a busy host does. What waits then comes with the next
+    /// [`step`](Self::step).
+    pub fn step_undrained<R>(
+        &mut self,
+        now: Instant,
+        input: impl FnOnce(&mut M) -> R,
+    ) -> Result<R, Violation> {
+        self.last = self.last.max(now);
+        let result = input(&mut self.machine);
+        match self.machine.deadline() {
+            Some(d) if d < self.last => self.broken(Promise::K2, format!("the deadline is {d:?}")),
+            _ => Ok(result),
+        }
+    }
+
     /// Wakes the machine before its deadline; it must not care. Does nothing once the deadline has come.
     pub fn wake_early(&mut self, now: Instant) -> Result<(), Violation> {
         let deadline = self.machine.deadline();
@@ -264,6 +279,16 @@ mod tests {
     #[test]
     fn k2_output_that_the_deadline_does_not_tell_of_is_seen() {
         assert_eq!(tick(Clock { hides_its_output: true, ..Clock::default() }), Err(Promise::K2));
+    }
+
+    #[test]
+    fn k2_a_deadline_behind_the_clock_is_seen_before_anything_is_drained() {
+        let flawed = Clock { deadline_stays_behind: true, hides_its_output: true, ..Clock::default() };
+        let late = Instant::from_millis(1500);
+        for (clock, promise) in [(Clock::default(), None), (flawed, Some(Promise::K2))] {
+            let seen = Checked::new(clock).step_undrained(late, |m| m.handle_timeout(late));
+            assert_eq!(seen.err().map(|v| v.promise), promise);
+        }
     }
 
     #[test]

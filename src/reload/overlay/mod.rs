@@ -18,6 +18,7 @@
 //! | `join` | the way into the overlay, and admission |
 //! | `ring` | Updates, stabilisation, leaving |
 //! | `data` | Store, Fetch, Stat, Find |
+//! | `census` | how much it holds, for the fuzz targets |
 //! | `handover` | stored values on their way to other peers |
 //!
 //! What is not here: fragments are forwarded and not reassembled, lists are not compressed and opaque ids not resolved,
@@ -25,6 +26,8 @@
 
 mod api;
 mod attach;
+#[cfg(feature = "arbitrary")]
+mod census;
 mod config;
 mod connections;
 mod data;

@@ -1,27 +1,15 @@
-//! The bodies of the fuzz targets: each takes any bytes, and panics when a law is broken.
-//!
-//! They stand here so that a fuzzer, the replay of its corpus in plain tests, and property tests all run the same code.
-//! Nothing of this is part of the interface of the crate.
+//! What every parser holds: it is total and bounded, and what is written is what was read.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a broken law has to stop the fuzzer")]
-
-use crate::env::{InsecureIdentity, Seeded};
-use crate::ids::{ChannelName, NodeId, StreamId};
-use crate::node::{Addresses, Config, Datagram, Node, Output, StreamInput};
 use crate::reload::codec::{ForwardingHeader, Frame, Message as ReloadMessage};
 use crate::rtp::{header, mp2t, rtcp};
-use crate::sim::{Checked, Machine};
 use crate::sip::body::{Carrier, IptvBody};
 use crate::sip::msg::{
-    Capabilities, Message, Method, Request, ResponseBuilder, Status, judge, judge_response,
+    Capabilities, MAX_HEAD, Message, Method, Name, Request, ResponseBuilder, Status, judge, judge_response,
 };
 use crate::sip::sdp::SessionDescription;
 use crate::sip::stream::Framer;
-use crate::stats::Plane;
-use crate::time::{Duration, Instant, UnixMillis};
-use alloc::boxed::Box;
+use crate::wire::DecodeErrorKind;
 use alloc::vec::Vec;
-use arbitrary::{Arbitrary, Unstructured};
 use bytes::Bytes;
 use core::net::{Ipv4Addr, SocketAddr};
 
@@ -96,9 +84,19 @@ fn answer(request: &Request) {
     if let Some(Ok(bytes)) = response.map(ResponseBuilder::finish) {
         match Message::parse(bytes.clone()) {
             Ok(Message::Response(_)) => {}
+            // Its Via and Record-Route fill a message, and the answer has a row more.
+            Err(e) if e.kind == DecodeErrorKind::TooLong && is_full(request) => {}
             other => panic!("our answer {bytes:?} is read as {other:?}"),
         }
     }
+}
+
+/// Whether an answer, which sends the way of the request back, may be larger than what we would read.
+fn is_full(request: &Request) -> bool {
+    const HOPS: usize = 70;
+    const GROWTH: usize = 256;
+    let hops = request.headers.vias().count() + request.headers.get_all(Name::RECORD_ROUTE).count();
+    hops > HOPS || request.as_bytes().len() - request.body().len() + GROWTH > MAX_HEAD
 }
 
 /// The frames of a stream are the same however it is cut, and what waits is bounded. The first byte says how it is cut.
@@ -158,120 +156,4 @@ pub fn rtp(data: &[u8]) {
     if let Ok(compound) = rtcp::parse(&bytes) {
         let _ = alloc::format!("{compound:?}");
     }
-}
-
-/// A whole node under any calls. The first byte says whether it founds an overlay and publishes a channel, or joins one
-/// and watches.
-pub fn node_ops(data: &[u8]) {
-    let Some((&role, script)) = data.split_first() else { return };
-    let addresses =
-        Addresses { overlay: address(9, 6084), signalling: address(9, 5060), media: address(9, 5004) };
-    let identity = InsecureIdentity::new(NodeId([9; NodeId::LEN]));
-    let config = Config::new("nine", "overlay.example.org", addresses);
-    let mut node = Node::new(config, Box::new(Seeded::new(9)), Box::new(identity)).unwrap();
-    node.handle_wall_clock(Instant::ZERO, UnixMillis(1_767_225_600_000));
-    let channel = ChannelName::new("100").unwrap();
-    if role.is_multiple_of(2) {
-        node.create(Instant::ZERO).unwrap();
-        let _ = node.publish(Instant::ZERO, &channel, &[]);
-    } else {
-        node.join(Instant::ZERO, &[address(0, 5060)]).unwrap();
-        let _ = node.tune(Instant::ZERO, &channel);
-    }
-    operate(node, script);
-}
-
-/// One thing that a host may do to a machine.
-#[derive(Debug, Arbitrary)]
-enum Operation {
-    /// Time goes on, by 2 to this power microseconds.
-    Wait(u8),
-    /// The clock goes back by so many milliseconds.
-    TurnBack(u16),
-    /// Time goes on to the deadline.
-    Wake,
-    Datagram {
-        plane: u8,
-        from: u8,
-        payload: Vec<u8>,
-    },
-    Opened {
-        stream: u8,
-        plane: u8,
-    },
-    Bytes {
-        stream: u8,
-        bytes: Vec<u8>,
-    },
-    Writable {
-        stream: u8,
-    },
-    Closed {
-        stream: u8,
-    },
-    Unreachable {
-        plane: u8,
-        to: u8,
-    },
-}
-
-fn plane(n: u8) -> Plane {
-    [Plane::Overlay, Plane::Signalling, Plane::Media][usize::from(n % 3)]
-}
-
-fn stream(n: u8) -> StreamId {
-    if n.is_multiple_of(2) {
-        StreamId::accepted(u32::from(n / 2))
-    } else {
-        StreamId::requested(u32::from(n / 2))
-    }
-}
-
-/// Any calls in any order, with any bytes, are legal and bounded (K3, K7), and no promise breaks on the way.
-pub fn operate<M: Machine>(machine: M, script: &[u8]) -> Vec<Output> {
-    const CALLS: usize = 1_000;
-    /// A day is 2^36.3 microseconds.
-    const LONGEST: u8 = 37;
-    let mut script = Unstructured::new(script);
-    let (mut machine, mut outputs) = (Checked::new(machine), Vec::new());
-    let mut now = Instant::ZERO;
-    for _ in 0..CALLS {
-        if script.is_empty() {
-            break;
-        }
-        let Ok(operation) = Operation::arbitrary(&mut script) else { break };
-        match operation {
-            Operation::Wait(power) => now += Duration::from_micros(1 << (power % LONGEST)),
-            Operation::TurnBack(millis) => now = now - Duration::from_millis(millis.into()),
-            Operation::Wake => now = machine.deadline().unwrap_or(now).max(now),
-            _ => {}
-        }
-        let step = machine.step(
-            now,
-            |m| match operation {
-                Operation::Wait(_) | Operation::TurnBack(_) | Operation::Wake => m.handle_timeout(now),
-                Operation::Datagram { plane: p, from, payload } => {
-                    let from = address(from % 4, 5060);
-                    m.handle_datagram(now, Datagram { plane: plane(p), from, payload: payload.into() });
-                }
-                Operation::Opened { stream: s, plane: p } => {
-                    let opened = StreamInput::Opened { peer: address(s, 5060), plane: plane(p) };
-                    m.handle_stream(now, stream(s), opened);
-                }
-                Operation::Bytes { stream: s, bytes } => {
-                    m.handle_stream(now, stream(s), StreamInput::Bytes(bytes.into()));
-                }
-                Operation::Writable { stream: s } => m.handle_stream(now, stream(s), StreamInput::Writable),
-                Operation::Closed { stream: s } => m.handle_stream(now, stream(s), StreamInput::Closed),
-                Operation::Unreachable { plane: p, to } => {
-                    m.handle_unreachable(now, plane(p), address(to, 5060));
-                }
-            },
-            |_, output| outputs.push(output),
-        );
-        if let Err(violation) = step {
-            panic!("{violation}");
-        }
-    }
-    outputs
 }

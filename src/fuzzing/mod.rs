@@ -1,0 +1,24 @@
+//! The bodies of the fuzz targets: each takes any bytes, and panics when a law is broken.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `codecs` | one target for each parser |
+//! | `machine` | any calls in any order on one machine of any kind |
+//! | `script` | letters and operands: how `world` reads its bytes |
+//! | `world` | three nodes, a network, a host for each, and a script of what befalls them |
+//! | `forge` | messages of a peer who knows the protocol and means ill |
+//!
+//! They stand here so that a fuzzer, the replay of its corpus in plain tests, and property tests all run the same code.
+//! Nothing of this is part of the interface of the crate.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a broken law has to stop the fuzzer")]
+
+mod codecs;
+mod forge;
+mod machine;
+mod script;
+mod world;
+
+pub use codecs::{iptv_body, reload_frame, reload_message, rtp, sdp, sip_message, sip_stream};
+pub use machine::{node_ops, operate};
+pub use world::node_world;

@@ -1,0 +1,31 @@
+//! How much a node holds of what peers can make grow, for the fuzz targets (K8).
+
+use super::Node;
+use alloc::vec::Vec;
+
+impl Node {
+    /// What is held, how much of it, and how much may be. It is asked of a node that is drained.
+    #[doc(hidden)]
+    pub fn census(&self) -> Vec<(&'static str, usize, usize)> {
+        let sip = &self.config.agent.limits;
+        let (clients, servers) = self.agent.transactions();
+        let policy = &self.config.policy.limits;
+        let channels = usize::from(policy.channels);
+        let rows = usize::try_from(policy.rows).unwrap_or(usize::MAX);
+        let largest = self.channels.ids().map(|id| self.policy.table(id).len()).max().unwrap_or(0);
+        let own = [
+            ("outputs", self.queue.len(), 0),
+            ("channels", self.channels.ids().count(), channels),
+            ("records", self.records.len(), channels),
+            ("table rows", largest, rows),
+            ("calls", self.calls.len(), sip.calls),
+            ("SIP calls", self.agent.calls(), sip.calls),
+            ("client transactions", clients, sip.client_transactions),
+            ("server transactions", servers, sip.server_transactions),
+            ("streams", self.agent.streams(), sip.streams),
+            ("peers", self.directory.len(), self.config.limits.peers),
+            ("lookups", self.lookups.len(), 16 * channels + self.config.limits.queries),
+        ];
+        self.overlay.census().chain(own).collect()
+    }
+}

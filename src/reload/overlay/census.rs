@@ -1,0 +1,23 @@
+//! How much this node holds of what peers can make grow, for the fuzz targets (K8).
+
+use super::Overlay;
+use crate::reload::topology::Topology;
+
+impl<T: Topology> Overlay<T> {
+    /// What is held, how much of it, and how much may be.
+    #[doc(hidden)]
+    pub fn census(&self) -> impl Iterator<Item = (&'static str, usize, usize)> {
+        let limits = &self.config.limits;
+        [
+            ("links", self.connections.len(), limits.links),
+            ("nodes at the ends of links", self.connections.nodes().count(), self.connections.len()),
+            ("requests", self.requests.iter().count(), limits.requests),
+            ("answers", self.answers.len(), limits.answers),
+            ("stored values", self.storage.len(), limits.values),
+            ("stored bytes", self.storage.bytes(), limits.value_bytes),
+            ("peers in the Routing Table", self.topology.len(), limits.links),
+            ("messages to itself", self.loopback.len(), limits.turns),
+        ]
+        .into_iter()
+    }
+}
