@@ -91,6 +91,8 @@ impl Figure16 {
             .configure_mesh()
             .x_desc("seconds")
             .y_desc("1000 bytes a second")
+            .x_label_formatter(&|x| format!("{x:.0}"))
+            .y_label_formatter(&|y| format!("{y:.0}"))
             .light_line_style(WHITE)
             .draw()?;
 

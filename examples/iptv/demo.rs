@@ -2,7 +2,7 @@
 //! They share one poll and nothing else.
 
 use crate::args::{Demo as Asked, Input, ProfileName};
-use crate::director::{Act, Director, Parent, Scene, Seen};
+use crate::director::{Act, Director, Parent, Scene, Seen, Tempo};
 use crate::feed::Feed;
 use crate::figure16::{Figure16, Second};
 use crate::host::{Host, Seat, foreign_token};
@@ -30,8 +30,6 @@ const CHANNEL: &str = "100";
 const GLANCE: Duration = Duration::from_millis(50);
 /// Lines of news on the screen.
 const NEWS: usize = 8;
-/// How long one step of the script may take. In the paper's profile an orphan notices after 15 s.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 type Result<T> = std::result::Result<T, Trouble>;
 
@@ -158,7 +156,7 @@ impl Stage {
 
     /// Plays until the end.
     fn play(&mut self, kill: bool, screen: &mut Screen<std::io::Stdout>) -> Result<()> {
-        let mut director = Director::new(self.host.now(), kill, PATIENCE);
+        let mut director = Director::new(self.host.now(), kill, tempo(&self.asked));
         let mut stopped = false;
         let mut glance = self.host.now();
         loop {
@@ -431,6 +429,17 @@ impl Stage {
             ..self.report.clone()
         }
     }
+}
+
+/// The script is played fast enough for an audience of six to see its end within half a minute. A figure by seconds
+/// needs more room between two viewers, and in the paper's profile an orphan notices after 15 s and asks ever less often.
+fn tempo(asked: &Asked) -> Tempo {
+    let pause = Duration::from_millis(if asked.figure16.is_some() { 3000 } else { 700 });
+    let patience = match asked.profile {
+        ProfileName::Default => Duration::from_secs(60),
+        ProfileName::Paper => Duration::from_secs(180),
+    };
+    Tempo { pause, patience }
 }
 
 /// A new node with sockets of its own.

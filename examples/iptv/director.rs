@@ -3,8 +3,6 @@
 
 use p2piptv::time::{Duration, Instant};
 
-/// Between a viewer that plays and the next that enters.
-const PAUSE: Duration = Duration::from_millis(700);
 /// The tree has settled when nothing moved for this long: longer than a relayer takes to report its children.
 const SETTLED: Duration = Duration::from_millis(2500);
 /// How long the mended tree is watched.
@@ -97,11 +95,20 @@ pub enum Stuck {
     Mending,
 }
 
+/// How fast the script is played.
+#[derive(Clone, Copy, Debug)]
+pub struct Tempo {
+    /// Between a viewer that plays and the next that enters.
+    pub pause: Duration,
+    /// How long every step may take.
+    pub patience: Duration,
+}
+
 /// Follows the script.
 #[derive(Debug)]
 pub struct Director {
     kill: bool,
-    patience: Duration,
+    tempo: Tempo,
     step: Step,
     since: Instant,
     scene: Scene,
@@ -110,9 +117,9 @@ pub struct Director {
 }
 
 impl Director {
-    /// Begins. `kill` is whether a relayer is killed; every step may take as long as `patience`.
-    pub fn new(now: Instant, kill: bool, patience: Duration) -> Self {
-        Director { kill, patience, step: Step::Founding, since: now, scene: Scene::default(), moved: now }
+    /// Begins. `kill` is whether a relayer is killed.
+    pub fn new(now: Instant, kill: bool, tempo: Tempo) -> Self {
+        Director { kill, tempo, step: Step::Founding, since: now, scene: Scene::default(), moved: now }
     }
 
     /// Looks at the scene. At most one thing is to be done at a time; ask again.
@@ -126,7 +133,9 @@ impl Director {
         let next = match self.step {
             Step::Founding if scene.founded => Some((Step::Publishing, Act::StartSource)),
             Step::Publishing if scene.published => Some((Step::Playing(0), Act::StartViewer(0))),
-            Step::Playing(n) if scene.viewers.get(n).is_some_and(|v| v.playing) && rest >= PAUSE => {
+            Step::Playing(n)
+                if scene.viewers.get(n).is_some_and(|v| v.playing) && rest >= self.tempo.pause =>
+            {
                 match n + 1 < scene.viewers.len() {
                     true => Some((Step::Playing(n + 1), Act::StartViewer(n + 1))),
                     false => self.turn(now, Step::Settling),
@@ -147,7 +156,7 @@ impl Director {
                 self.turn(now, step);
                 Ok(Some(act))
             }
-            None if waited > self.patience => self.give_up(),
+            None if waited > self.tempo.patience => self.give_up(),
             None => Ok(None),
         }
     }
@@ -215,7 +224,8 @@ mod tests {
     }
 
     fn director(kill: bool) -> Director {
-        Director::new(at(0), kill, Duration::from_secs(30))
+        let tempo = Tempo { pause: Duration::from_millis(700), patience: Duration::from_secs(30) };
+        Director::new(at(0), kill, tempo)
     }
 
     /// Looks every 100 ms until something is to be done.
