@@ -1,19 +1,15 @@
 //! Hostile peers against whole nodes: whatever they send, everybody else goes on being served.
 
-#![allow(
-    clippy::std_instead_of_core,
-    clippy::std_instead_of_alloc,
-    reason = "tests run on an operating system"
-)]
-
 #[allow(dead_code, reason = "other tests use the rest")]
 #[path = "system/world.rs"]
 mod world;
 
 use bytes::Bytes;
-use p2piptv::node::Event;
+use p2piptv::env::{InsecureIdentity, Seeded};
+use p2piptv::ids::NodeId;
+use p2piptv::node::{Addresses, Config, Datagram, Event, Node, Output, Receipt};
 use p2piptv::sim::{NodeIndex, Record, What};
-use p2piptv::stats::Plane;
+use p2piptv::stats::{DropReason, Plane};
 use p2piptv::time::{Duration, Instant};
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -320,4 +316,30 @@ fn redirects_in_a_ring_and_records_of_the_dead_delay_a_viewer_and_no_more() {
     let playing = world.first(tuned, late.node, |e| matches!(e, Event::Playing { .. }));
     assert!(playing.is_some_and(|at| at.since(tuned) < Duration::from_secs(2)), "{}", world.trace());
     assert!(world.is_playing(late));
+}
+
+#[test]
+fn k8_a_host_that_drains_nothing_for_a_while_gets_a_bounded_queue_and_a_node_that_still_works() {
+    let at = |port| SocketAddr::from(([10, 9, 8, 7], port));
+    let addresses = Addresses { overlay: at(1), signalling: at(2), media: at(3) };
+    let mut config = Config::new("slow", "tv.example", addresses);
+    config.limits.outputs = 100;
+    let identity = InsecureIdentity::new(NodeId([9; 16]));
+    let mut node = Node::new(config, Box::new(Seeded::new(1)), Box::new(identity)).unwrap();
+    let options = |n: u32| {
+        let text = format!(
+            "OPTIONS sip:slow@10.9.8.7:2 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK{n}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:slow@tv.example>\r\n\
+             Call-ID: {n}@10.0.0.1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        );
+        let from = SocketAddr::from(([10, 0, 0, 1], 5060));
+        Datagram { plane: Plane::Signalling, from, payload: text.into() }
+    };
+    let receipts: Vec<Receipt> = (0..1000).map(|n| node.handle_datagram(Instant::ZERO, options(n))).collect();
+    assert_eq!(receipts[99], Receipt::Accepted);
+    assert_eq!(receipts[100], Receipt::Dropped(DropReason::Overloaded));
+    let waiting = core::iter::from_fn(|| node.poll_output()).count();
+    assert_eq!(waiting, 100);
+    assert_eq!(node.handle_datagram(Instant::ZERO, options(2000)), Receipt::Accepted);
+    assert!(matches!(node.poll_output(), Some(Output::Transmit { plane: Plane::Signalling, .. })));
 }

@@ -10,7 +10,6 @@ use crate::iptv;
 use crate::reload::overlay::OrderError;
 use crate::rtp::relay::{RelayError, Role};
 use crate::time::Instant;
-use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddr;
 
@@ -110,7 +109,7 @@ impl Node {
         packet: Bytes,
     ) -> Result<(), CommandError> {
         self.begin(now);
-        if self.queue.len() >= self.config.limits.outputs {
+        if self.queue.is_full() {
             return Err(CommandError::Limit("outputs"));
         }
         self.relay.push(self.now, channel, packet, &mut self.media_effects).map_err(|e| match e {
@@ -157,7 +156,7 @@ impl Node {
     pub fn leave(&mut self, now: Instant) {
         self.begin(now);
         match self.membership {
-            Membership::Outside => self.queue.event(Event::Left),
+            Membership::Outside => self.queue.event(Event::Left, &mut self.stats),
             Membership::Joining | Membership::Joined => {
                 self.with_policy(|policy, now, ctx| policy.leave(now, ctx));
                 self.membership = Membership::TakingLeave(self.now + self.config.farewell);
@@ -185,7 +184,7 @@ impl Node {
 
     pub(super) fn left(&mut self) {
         self.membership = Membership::Outside;
-        self.queue.event(Event::Left);
+        self.queue.event(Event::Left, &mut self.stats);
     }
 
     /// Forgets a channel that is over.
@@ -194,10 +193,9 @@ impl Node {
         self.channels.close(channel);
     }
 
-    /// Whether any channel is in use here.
+    /// The channels in use here, with what each calls itself.
     pub fn channels(&self) -> impl Iterator<Item = (ChannelId, &ChannelName)> + '_ {
-        let named = |id| Some((id, &self.channels.get(id)?.name));
-        self.channels.ids().filter_map(named).collect::<Vec<_>>().into_iter()
+        self.channels.ids().filter_map(|id| Some((id, &self.channels.get(id)?.name)))
     }
 }
 

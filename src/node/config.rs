@@ -63,7 +63,8 @@ pub struct Limits {
     pub turns: usize,
     /// Peers whose contacts are remembered. Full: the one mentioned longest ago is forgotten.
     pub peers: usize,
-    /// Outputs that may wait for the host. Full: new media packets are dropped (they would be late anyway).
+    /// Outputs that may wait for the host. Full: datagrams that arrive are dropped unread, those to be sent are dropped
+    /// unsent, a stream that brings more is closed; at twice as many, events and what streams were to be told go too.
     pub outputs: usize,
     /// Keywords of one channel; more are refused.
     pub keywords: usize,

@@ -147,7 +147,7 @@ impl Node {
             lookups: Lookups::new(config.limits.queries),
             records: Records::new(config.record_lifetime, config.record_retry),
             next_refresh: None,
-            queue: Queue::default(),
+            queue: Queue::new(config.limits.outputs),
             stats: Stats::default(),
             now: Instant::ZERO,
             config,
@@ -162,13 +162,13 @@ impl Node {
         let Datagram { plane, from, payload } = datagram;
         self.stats.count_received(plane, payload.len());
         let result = match plane {
+            _ if self.queue.is_full() => Err(DropReason::Overloaded),
             Plane::Overlay => {
                 self.with_overlay(|overlay, now, ctx| overlay.handle_datagram(now, from, payload, ctx))
             }
             Plane::Signalling => {
                 self.with_agent(|agent, now, ctx| agent.handle_datagram(now, from, payload, ctx))
             }
-            Plane::Media if self.queue.len() >= self.config.limits.outputs => Err(DropReason::Overloaded),
             Plane::Media => self.relay.handle_datagram(self.now, from, payload, &mut self.media_effects),
         };
         self.finish();
@@ -186,6 +186,12 @@ impl Node {
             StreamInput::Opened { .. } => {
                 self.queue.push(Output::Close { stream }, &mut self.stats);
                 Err(DropReason::NotInUse)
+            }
+            // Left out bytes would break the framing, so the stream goes.
+            StreamInput::Bytes(_) if self.queue.is_full() => {
+                self.queue.push(Output::Close { stream }, &mut self.stats);
+                self.with_agent(|agent, now, ctx| agent.on_stream_closed(now, stream, ctx));
+                Err(DropReason::Overloaded)
             }
             StreamInput::Bytes(bytes) => {
                 self.stats.count_received(Plane::Signalling, bytes.len());

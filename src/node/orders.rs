@@ -207,6 +207,6 @@ impl Node {
                 Event::Ended { channel, reason }
             }
         };
-        self.queue.event(event);
+        self.queue.event(event, &mut self.stats);
     }
 }

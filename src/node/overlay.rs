@@ -156,11 +156,11 @@ impl Node {
             }
             Effect::Fact(Fact::Joined) => {
                 self.membership = Membership::Joined;
-                self.queue.event(Event::Joined);
+                self.queue.event(Event::Joined, &mut self.stats);
             }
             Effect::Fact(Fact::JoinFailed) => {
                 self.membership = Membership::Outside;
-                self.queue.event(Event::JoinFailed);
+                self.queue.event(Event::JoinFailed, &mut self.stats);
             }
             Effect::Fact(Fact::Left) => self.left(),
             Effect::Fact(Fact::Stored { ticket, result }) => self.on_stored(ticket, result.is_ok()),
@@ -190,7 +190,7 @@ impl Node {
                 let mut providers: Vec<ProviderInfo> =
                     values.iter().flatten().filter_map(|value| Some(read(value)?.info)).collect();
                 providers.sort_by_key(|p| (p.depth, core::cmp::Reverse(p.free_slots), p.node_id));
-                self.queue.event(Event::Providers { name, providers });
+                self.queue.event(Event::Providers { name, providers }, &mut self.stats);
             }
             Some(Purpose::Record(_) | Purpose::Keyword | Purpose::Removal) | None => {}
         }

@@ -2,7 +2,7 @@
 
 use super::api::{Event, Output};
 use crate::ids::ChannelId;
-use crate::stats::{Plane, Stats};
+use crate::stats::{DropReason, Plane, Stats};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -11,18 +11,30 @@ use bytes::Bytes;
 const MAX_RUN: usize = 49;
 
 /// Outputs that wait for the host, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     outputs: VecDeque<Output>,
+    /// Where datagrams stop; everything else stops at twice as many.
+    limit: usize,
     /// Buffers of runs that the host gave back, so that a steady stream allocates nothing.
     spare: Vec<Vec<Bytes>>,
 }
 
 impl Queue {
+    pub(super) const fn new(limit: usize) -> Self {
+        Queue { outputs: VecDeque::new(), limit, spare: Vec::new() }
+    }
+
+    /// Whether the host has let so much wait that no input shall add to it.
+    pub(super) fn is_full(&self) -> bool {
+        self.outputs.len() >= self.limit
+    }
+
     pub(super) fn pop(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
+    #[cfg(any(test, feature = "arbitrary"))]
     pub(super) fn len(&self) -> usize {
         self.outputs.len()
     }
@@ -31,12 +43,20 @@ impl Queue {
         self.outputs.is_empty()
     }
 
-    pub(super) fn event(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+    pub(super) fn event(&mut self, event: Event, stats: &mut Stats) {
+        self.push(Output::Event(event), stats);
     }
 
-    /// Anything but media.
+    /// Anything but media. What a host that drains nothing has no room for is dropped and counted: datagrams first,
+    /// which the protocols send again, and at twice the limit whatever the timers still come up with.
     pub(super) fn push(&mut self, output: Output, stats: &mut Stats) {
+        let room = match output {
+            Output::Transmit { .. } => self.limit,
+            _ => self.limit.saturating_mul(2),
+        };
+        if self.outputs.len() >= room {
+            return stats.count_drop(DropReason::Overloaded);
+        }
         match &output {
             Output::Transmit { plane, payload, .. } => stats.count_sent(*plane, payload.len()),
             Output::Write { bytes, .. } => stats.count_sent(Plane::Signalling, bytes.len()),
@@ -48,6 +68,9 @@ impl Queue {
     /// One new packet of a channel with `children` children. It joins the run at the end of the queue if that is the
     /// same channel's.
     pub(super) fn media(&mut self, channel: ChannelId, packet: Bytes, children: usize, stats: &mut Stats) {
+        if self.is_full() {
+            return stats.count_drop(DropReason::Overloaded);
+        }
         for _ in 0..children {
             stats.count_sent(Plane::Media, packet.len());
         }
@@ -83,12 +106,12 @@ mod tests {
 
     #[test]
     fn adjacent_packets_of_a_channel_become_one_run_and_others_keep_their_place() {
-        let (mut q, mut s) = (Queue::default(), Stats::default());
+        let (mut q, mut s) = (Queue::new(1000), Stats::default());
         let (a, b) = (ChannelId(0), ChannelId(1));
         q.media(a, packet(1), 2, &mut s);
         q.media(a, packet(2), 2, &mut s);
         q.media(b, packet(3), 1, &mut s);
-        q.event(Event::Joined);
+        q.event(Event::Joined, &mut s);
         q.media(b, packet(4), 1, &mut s);
         assert_eq!(q.pop(), Some(Output::Media { channel: a, packets: [packet(1), packet(2)].into() }));
         assert_eq!(q.pop(), Some(Output::Media { channel: b, packets: [packet(3)].into() }));
@@ -98,8 +121,23 @@ mod tests {
     }
 
     #[test]
+    fn k8_a_host_that_drains_nothing_loses_datagrams_first_and_nothing_grows_for_ever() {
+        let (mut q, mut s) = (Queue::new(10), Stats::default());
+        let to = core::net::SocketAddr::from(([127, 0, 0, 1], 5060));
+        for n in 0..100 {
+            let transmit = Output::Transmit { plane: Plane::Overlay, to, payload: packet(n) };
+            q.push(transmit, &mut s);
+            q.media(ChannelId(n.into()), packet(n), 1, &mut s);
+        }
+        assert_eq!((q.len(), s.dropped(DropReason::Overloaded)), (10, 190));
+        (0..100).for_each(|_| q.event(Event::Joined, &mut s));
+        assert_eq!((q.len(), s.dropped(DropReason::Overloaded)), (20, 280));
+        assert_eq!(s.sent(Plane::Overlay).packets, 5, "what was dropped was not sent");
+    }
+
+    #[test]
     fn a_run_never_outgrows_one_gso_message() {
-        let (mut q, mut s) = (Queue::default(), Stats::default());
+        let (mut q, mut s) = (Queue::new(1000), Stats::default());
         (0..100).for_each(|n| q.media(ChannelId(0), packet(n), 1, &mut s));
         let mut lengths = Vec::new();
         while let Some(Output::Media { packets, .. }) = q.pop() {
@@ -110,7 +148,7 @@ mod tests {
 
     #[test]
     fn f9_a_recycled_run_is_used_again_without_allocating() {
-        let (mut q, mut s) = (Queue::default(), Stats::default());
+        let (mut q, mut s) = (Queue::new(1000), Stats::default());
         q.media(ChannelId(0), packet(1), 1, &mut s);
         let Some(Output::Media { packets, .. }) = q.pop() else { panic!("a run was queued") };
         let place = packets.as_ptr();
