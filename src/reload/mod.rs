@@ -8,9 +8,11 @@
 //! | [`route`] | where a message goes from here (§6.1) |
 //! | [`storage`] | what a peer stores for the overlay (§7) |
 //! | [`topology`] | the Topology Plug-in as the overlay sees it (§6.4.1) |
+//! | [`grant`] | who may speak for a channel: its owner, and whom he names |
 //! | [`overlay`] | the plane's machine |
 
 pub mod codec;
+pub mod grant;
 pub mod link;
 pub mod overlay;
 pub mod request;
