@@ -1,12 +1,9 @@
 //! What a receiver knows of one source: which packets came, how evenly, and what it reports of that (RFC 3550 §6.4).
 
 use super::rtcp::{ReportBlock, SenderInfo};
-use super::window::{Counts, Seen, Window};
+use super::window::{Counts, Seen, TICKS_PER_MILLI, Window};
 use crate::stats::Traffic;
 use crate::time::Instant;
-
-/// Clock ticks of MP2T in a millisecond (RFC 3551 §5: 90 kHz).
-const TICKS_PER_MILLI: u64 = 90;
 
 /// The statistics of one channel. They only grow, except `lost` and `jitter`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +39,7 @@ impl Reception {
 
     /// Takes note of a data packet of `len` octets.
     pub fn on_packet(&mut self, now: Instant, sequence: u16, timestamp: u32, len: usize) -> Seen {
-        let seen = self.window.insert(now, sequence);
+        let seen = self.window.insert(now, sequence, timestamp);
         if seen == Seen::New {
             self.media.count(len);
             if self.window.expected_and_received() == (1, 1) {
@@ -57,6 +54,11 @@ impl Reception {
     /// Takes note of the source's SR.
     pub fn on_sender_report(&mut self, now: Instant, info: &SenderInfo) {
         self.last_sr = Some(((info.ntp >> 16) as u32, now));
+    }
+
+    /// The source says that it pauses: the silence that follows loses nothing.
+    pub fn on_pause(&mut self) {
+        self.window.pause();
     }
 
     /// Another source follows: its sequence, timestamps and SRs have nothing to do with these. The counters go on.
