@@ -5,13 +5,17 @@ use super::window::{Counts, Seen, TICKS_PER_MILLI, Window};
 use crate::stats::Traffic;
 use crate::time::Instant;
 
-/// The statistics of one channel. They only grow, except `lost` and `jitter`.
+/// The statistics of one channel. Packets and octets only grow, except for `lost`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// New packets, with their headers.
     pub media: Traffic,
     /// What the sequence numbers say.
     pub sequence: Counts,
+    /// The highest extended sequence number of the present source; its lower 16 bits are the source's own.
+    pub highest: Option<u32>,
+    /// When the last new packet came.
+    pub last_new: Option<Instant>,
     /// Interarrival jitter, in ticks of 90 kHz.
     pub jitter: u32,
 }
@@ -103,7 +107,13 @@ impl Reception {
 
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
-        Counters { media: self.media, sequence: self.window.counts(), jitter: self.jitter() }
+        Counters {
+            media: self.media,
+            sequence: self.window.counts(),
+            highest: self.highest(),
+            last_new: self.last_new(),
+            jitter: self.jitter(),
+        }
     }
 
     fn jitter(&self) -> u32 {
