@@ -94,7 +94,7 @@ impl Config {
             record_lifetime: Duration::from_secs(60),
             record_retry: Duration::from_secs(2),
             refresh: Duration::from_secs(30),
-            farewell: Duration::from_secs(1),
+            farewell: Duration::from_millis(700),
             limits: Limits::default(),
         }
     }
