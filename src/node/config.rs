@@ -104,7 +104,7 @@ impl Config {
             record_retry: Duration::from_secs(2),
             grant_lifetime: Duration::from_secs(600),
             refresh: Duration::from_secs(30),
-            farewell: Duration::from_secs(1),
+            farewell: Duration::from_millis(700),
             limits: Limits::default(),
         }
     }
