@@ -51,6 +51,11 @@ const RULES: &[(&str, &[&str])] = &[
     ),
     // Around the node.
     ("sim", &["node", "iptv", "wire", "time", "bounded", "env", "ids", "stats"]),
+    // Overlays without a node around them.
+    (
+        "sim::overlay",
+        &["reload", "chord", "sim", "wire", "time", "bounded", "env", "ids", "stats", "effect"],
+    ),
     (
         "fuzzing",
         &[
