@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
 use sha1::{Digest, Sha1};
+use sha2::Sha256;
 
 /// A 128-bit Node-ID (RFC 6940 §6.3.1.1 with NodeIdLength 16, the length CHORD-RELOAD uses).
 ///
@@ -105,6 +106,38 @@ impl fmt::Debug for ResourceId {
 /// The SHA-1 digest that RELOAD's identifiers are cut from. It protects nothing here: it only spreads names.
 pub fn sha1(data: &[u8]) -> [u8; 20] {
     Sha1::digest(data).into()
+}
+
+/// The SHA-256 of a public key (its DER SubjectPublicKeyInfo): by this a key is pinned and told to people.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyFingerprint(pub [u8; 32]);
+
+impl KeyFingerprint {
+    /// The fingerprint of this SubjectPublicKeyInfo.
+    pub fn of(spki: &[u8]) -> Self {
+        KeyFingerprint(Sha256::digest(spki).into())
+    }
+
+    /// Reads 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let (high, low) = text.split_at_checked(32)?;
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(&NodeId::from_hex(high)?.0);
+        bytes[16..].copy_from_slice(&NodeId::from_hex(low)?.0);
+        Some(KeyFingerprint(bytes))
+    }
+}
+
+impl fmt::Display for KeyFingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl fmt::Debug for KeyFingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// The `overlay` field of the forwarding header: the lower 32 bits of the SHA-1 of the overlay name (RFC 6940 §6.3.2).

@@ -81,7 +81,7 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// The time of day as the host told it, moved on by the monotonic clock; zero before the host told any.
-    pub(super) fn time_of_day(&self, now: Instant) -> UnixMillis {
+    pub fn time_of_day(&self, now: Instant) -> UnixMillis {
         self.wall_clock.map_or(UnixMillis(0), |(at, wall)| wall + now.since(at))
     }
 
@@ -136,8 +136,9 @@ impl<T: Topology> Overlay<T> {
     ) -> Option<Arrival> {
         let Signature { identity, signed } = &data.signature;
         let input = data_signature_input(resource, kind, data.storage_time, &data.value, identity).ok()?;
-        let signer = ctx.crypto.verify(identity, certificates, &[&input], signed).ok()?;
-        Some(Arrival::new(data, signer))
+        let at = self.time_of_day(self.now);
+        let signer = ctx.crypto.verify(at, identity, certificates, &[&input], signed).ok()?;
+        Some(Arrival::new(data, signer.node_id))
     }
 
     /// The answer to this node's own Store.

@@ -226,11 +226,12 @@ impl<T: Topology> Overlay<T> {
         let identity = &security.signature.identity;
         let input = message_signature_input(self.hash, header.transaction_id, &contents, identity)
             .map_err(|_| DropReason::BadMessage)?;
+        let at = self.time_of_day(self.now);
         let signer = ctx
             .crypto
-            .verify(identity, &security.x509(), &[&input], &security.signature.signed)
+            .verify(at, identity, &security.x509(), &[&input], &security.signature.signed)
             .map_err(|_| DropReason::BadSignature)?;
-        Ok(Delivered { header, contents, security, signer })
+        Ok(Delivered { header, contents, security, signer: signer.node_id })
     }
 
     /// The opening Ping of a link: whoever signed it is at the other end. `unacknowledged` is the number of its frame
