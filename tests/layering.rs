@@ -53,6 +53,11 @@ const RULES: &[(&str, &[&str])] = &[
     ),
     // Around the node.
     ("sim", &["node", "iptv", "wire", "time", "bounded", "env", "ids", "stats"]),
+    // Overlays without a node around them.
+    (
+        "sim::overlay",
+        &["reload", "chord", "sim", "wire", "time", "bounded", "env", "ids", "stats", "effect"],
+    ),
     (
         "fuzzing",
         &[
