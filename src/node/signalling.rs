@@ -51,6 +51,8 @@ impl Node {
                 self.queue.push(Output::Write { stream, bytes }, &mut self.stats)
             }
             Effect::Close { stream } => self.queue.push(Output::Close { stream }, &mut self.stats),
+            // Signalling has no associations.
+            Effect::Associate { .. } | Effect::Dissociate { .. } => {}
             Effect::Fact(fact) => self.on_sip_fact(fact),
         }
     }
