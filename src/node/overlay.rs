@@ -171,7 +171,11 @@ impl Node {
             }
             Effect::Fact(_) => {}
             // This overlay's links are datagrams.
-            Effect::Connect { .. } | Effect::Write { .. } | Effect::Close { .. } => {}
+            Effect::Connect { .. }
+            | Effect::Write { .. }
+            | Effect::Close { .. }
+            | Effect::Associate { .. }
+            | Effect::Dissociate { .. } => {}
         }
     }
 

@@ -49,6 +49,8 @@ impl Node {
             }
             Effect::Write { stream, bytes } => self.write_stream(stream, bytes),
             Effect::Close { stream } => self.close_stream(stream),
+            // Signalling has no associations.
+            Effect::Associate { .. } | Effect::Dissociate { .. } => {}
             Effect::Fact(fact) => self.on_sip_fact(fact),
         }
     }

@@ -3,7 +3,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`codec`] | bytes ↔ values |
-//! | [`link`] | one overlay link: ACKs and simple reliability (§6.6) |
+//! | [`link`] | one overlay link: frames, ACKs, simple reliability (§6.6) |
 //! | [`request`] | end-to-end reliability: retransmission, and the memory of answers (§6.2.1) |
 //! | [`route`] | where a message goes from here (§6.1) |
 //! | [`storage`] | what a peer stores for the overlay (§7) |
