@@ -39,6 +39,8 @@ const RULES: &[(&str, &[&str])] = &[
     ("sip", GROUND),
     ("rtp", GROUND),
     ("chord", &["reload", "wire", "time", "bounded", "env", "ids", "stats", "effect"]),
+    // Beneath the planes. Of RELOAD it knows the names and numbers that stand in certificates and signatures.
+    ("tls", &["reload::codec", "wire", "time", "bounded", "env", "ids", "stats"]),
     // Policy: no bytes, no addresses.
     ("iptv", &["time", "bounded", "ids", "env"]),
     // The one place that wires things.
