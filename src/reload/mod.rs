@@ -3,6 +3,7 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`codec`] | bytes ↔ values |
+//! | [`configuration`] | the overlay configuration document (§11.1) |
 //! | [`link`] | one overlay link: ACKs and simple reliability (§6.6) |
 //! | [`request`] | end-to-end reliability: retransmission, and the memory of answers (§6.2.1) |
 //! | [`route`] | where a message goes from here (§6.1) |
@@ -11,6 +12,7 @@
 //! | [`overlay`] | the plane's machine |
 
 pub mod codec;
+pub mod configuration;
 pub mod link;
 pub mod overlay;
 pub mod request;
