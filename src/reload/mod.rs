@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`codec`] | bytes ↔ values |
 //! | [`link`] | one overlay link: frames, ACKs, simple reliability (§6.6) |
+//! | [`configuration`] | the overlay configuration document (§11.1) |
 //! | [`request`] | end-to-end reliability: retransmission, and the memory of answers (§6.2.1) |
 //! | [`route`] | where a message goes from here (§6.1) |
 //! | [`storage`] | what a peer stores for the overlay (§7) |
@@ -13,6 +14,7 @@
 
 pub mod codec;
 pub mod grant;
+pub mod configuration;
 pub mod link;
 pub mod overlay;
 pub mod request;
