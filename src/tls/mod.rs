@@ -105,6 +105,9 @@ pub enum IdentityError {
     /// The number of Node-IDs.
     #[error("a certificate has 1 to {MAX_NODE_IDS} Node-IDs")]
     NodeIds,
+    /// A certificate that the node signs itself, where that is not permitted.
+    #[error("self-signed certificates are not permitted in this overlay")]
+    NotSelfSigned,
     /// The cryptographic library, or the randomness that it has from the operating system, failed.
     #[error("the cryptographic library failed")]
     Library,
