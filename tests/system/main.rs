@@ -226,7 +226,7 @@ fn the_loss_of_the_responsible_peer_loses_no_channel() {
         world.add_node(&format!("bystander{i}"));
     }
     // A Node-ID just behind the channel's Resource-ID is responsible for it.
-    let resource = ResourceId::of_name(b"100");
+    let resource = ResourceId::of_name(b"100@tv.example");
     let id = NodeId::from_u128(resource.to_u128().unwrap().wrapping_add(1));
     let responsible = world.add_odd_node("responsible", Odd { id: Some(id), ..Odd::default() });
     world.run(40);
