@@ -108,6 +108,7 @@ pub mod iptv;
 pub mod node;
 pub mod reload;
 pub mod rtp;
+pub mod secure;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod sip;

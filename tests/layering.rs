@@ -39,14 +39,16 @@ const RULES: &[(&str, &[&str])] = &[
     ("sip", GROUND),
     ("rtp", GROUND),
     ("chord", &["reload", "wire", "time", "bounded", "env", "ids", "stats", "effect"]),
+    // Beneath the planes: what they read was ciphertext.
+    ("secure", GROUND),
     // Policy: no bytes, no addresses.
     ("iptv", &["time", "bounded", "ids", "env"]),
     // The one place that wires things.
     (
         "node",
         &[
-            "reload", "chord", "sip", "rtp", "iptv", "wire", "time", "bounded", "env", "ids", "stats",
-            "effect",
+            "reload", "chord", "sip", "rtp", "secure", "iptv", "wire", "time", "bounded", "env", "ids",
+            "stats", "effect",
         ],
     ),
     // Around the node.

@@ -12,12 +12,11 @@ use crate::iptv::{self, Provider, Role};
 use crate::reload::codec::{ProviderRecord, ProviderRole, Structure as _};
 use crate::reload::overlay::{Address, Fact, Slot, Ticket, Value};
 use crate::reload::storage::Kind;
-use crate::sip::agent::Transport;
-use crate::sip::msg::{self, SipUri};
+use crate::sip::msg::SipUri;
 use crate::stats::Plane;
 use crate::time::Duration;
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -128,10 +127,8 @@ impl Node {
 
     fn encode_record(&self, channel: ChannelId, record: Record) -> Option<Bytes> {
         let open = self.channels.get(channel)?;
-        let mut uri = SipUri::of_user(&self.config.name, self.config.addresses.signalling);
-        if self.config.agent.transport == Transport::Tcp {
-            uri = uri.with_transport(msg::Transport::TCP);
-        }
+        let uri = SipUri::of_user(&self.config.name, self.config.addresses.signalling)
+            .with_transport(self.config.agent.transport.to_msg());
         let uri = uri.with_param(CHANNEL_PARAM, Some(open.name.as_str())).ok()?;
         let record = ProviderRecord {
             role: match record.role {
@@ -248,9 +245,8 @@ fn read(value: &Value) -> Option<Found> {
     let record = ProviderRecord::decode(value.value.as_ref()?).ok()?;
     let uri = SipUri::new(&record.sip_contact)?;
     let channel = uri.params().get(CHANNEL_PARAM).and_then(ChannelName::new);
-    let transport = if uri.transport() == msg::Transport::TCP { Transport::Tcp } else { Transport::Udp };
-    let name = String::from(uri.unescaped_user()?);
-    let contact = Contact { name, addr: uri.address()?, transport, node_id: Some(value.signer) };
+    uri.user()?;
+    let contact = Contact::of_uri(&uri, Some(value.signer))?;
     let info = ProviderInfo {
         node_id: value.signer,
         is_source: record.role == ProviderRole::SOURCE,

@@ -6,8 +6,7 @@ use crate::ids::{CallId, ChannelName};
 use crate::iptv::{Child, Provider, Report};
 use crate::sip::agent::Transport;
 use crate::sip::body::{self, Carrier, IptvBody, IptvInfo, Position, Slot};
-use crate::sip::msg::{self, NameAddr, SipUri};
-use alloc::string::{String, ToString};
+use crate::sip::msg::NameAddr;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddr;
@@ -143,11 +142,7 @@ impl Node {
     /// How a peer stands in a list of contacts; `None` once its contact is forgotten.
     fn name_addr(&self, provider: &Provider<PeerKey>) -> Option<NameAddr<'static>> {
         let contact = self.directory.get(provider.peer)?;
-        let mut uri = SipUri::of_user(&contact.name, contact.addr);
-        if contact.transport == Transport::Tcp {
-            uri = uri.with_transport(msg::Transport::TCP);
-        }
-        let mut addr = NameAddr::new(uri.into_owned());
+        let mut addr = NameAddr::new(contact.uri());
         if let Some(id) = contact.node_id {
             addr = addr.with_node_id(id);
         }
@@ -163,8 +158,5 @@ impl Node {
 
 /// `None` unless it is a SIP URI with an IP address.
 fn read_contact(contact: &NameAddr<'static>) -> Option<Contact> {
-    let uri = contact.uri().sip()?;
-    let transport = if uri.transport() == msg::Transport::TCP { Transport::Tcp } else { Transport::Udp };
-    let name = uri.unescaped_user().map(|user| user.to_string()).unwrap_or_else(String::new);
-    Some(Contact { name, addr: uri.address()?, transport, node_id: contact.node_id() })
+    Contact::of_uri(contact.uri().sip()?, contact.node_id())
 }
