@@ -191,6 +191,7 @@ impl Node {
         self.relay.remove_parent(call);
         self.relay.remove_child(call);
         self.calls.remove(&call);
+        self.grants.forget(call);
         if !self.calls.values().any(|call| call.serving) {
             self.next_refresh = None;
         }

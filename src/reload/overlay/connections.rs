@@ -175,6 +175,12 @@ impl Connections {
             .collect()
     }
 
+    /// Peers that have said goodbye, and may be handing values over to this node until it says so as well.
+    pub(super) fn leaving(&self) -> Vec<NodeId> {
+        let leaves = |at: &SocketAddr| self.links.get(at).is_some_and(|c| c.left);
+        self.by_node.iter().filter(|(_, at)| leaves(at)).map(|(node, _)| *node).collect()
+    }
+
     /// Bound nodes with their addresses, in the order of their Node-IDs.
     pub(super) fn nodes(&self) -> impl Iterator<Item = (NodeId, SocketAddr)> {
         self.by_node.iter().filter_map(|(node, link)| Some((*node, self.get(*link)?.address)))

@@ -9,6 +9,7 @@ use crate::reload::codec::{
     SecurityBlock, Structure, message_signature_input,
 };
 use crate::reload::link::{Piece, Reader};
+use crate::reload::configuration::sequence;
 use crate::reload::route::{self, Verdict, has_duplicates};
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
@@ -453,7 +454,7 @@ impl<T: Topology> Overlay<T> {
         let (theirs, mine) = (request.header.configuration_sequence, self.config.configuration_sequence);
         let options = &request.header.options;
         if theirs != mine {
-            return Some(if is_older(theirs, mine) {
+            return Some(if sequence::is_older(theirs, mine) {
                 ErrorCode::CONFIG_TOO_OLD
             } else {
                 ErrorCode::CONFIG_TOO_NEW
@@ -515,23 +516,4 @@ fn is_handshake(header: &ForwardingHeader, payload: &Bytes) -> bool {
     peek_code(header, payload) == Some(MessageCode::PING_REQ)
         && header.via_list.is_empty()
         && header.destination_list == [NodeId::WILDCARD.into()]
-}
-
-/// Serial arithmetic modulo 65535 (CS-1).
-fn is_older(a: u16, b: u16) -> bool {
-    const MODULUS: u32 = 65_535;
-    let ahead = (u32::from(b) + MODULUS - u32::from(a) % MODULUS) % MODULUS;
-    ahead != 0 && ahead <= MODULUS / 2
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cs1_the_sequence_wraps_at_65535_and_half_of_it_is_the_past() {
-        assert!(is_older(65_534, 0) && !is_older(0, 65_534));
-        assert!(is_older(1, 2) && !is_older(2, 1) && !is_older(7, 7));
-        assert!(is_older(40_000, 0), "0 is 25535 ahead of 40000");
-    }
 }

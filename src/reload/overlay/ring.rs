@@ -365,7 +365,9 @@ impl<T: Topology> Overlay<T> {
         self.phase = Phase::Leaving;
         self.replicate(now, ctx);
         self.tasks.set(Task::Leave, Some(now + self.config.timers.leave));
-        for node in self.connections.attached() {
+        let mut told = self.connections.attached();
+        told.extend(self.connections.leaving());
+        for node in told {
             let Ok(overlay_specific_data) = self.topology.leave(node).encode() else { continue };
             let body = Body::LeaveReq(LeaveReq { leaving_peer_id: self.me, overlay_specific_data });
             // Whoever does not hear it notices by itself.
@@ -382,7 +384,7 @@ impl<T: Topology> Overlay<T> {
         }
         let alone = self.topology.is_empty();
         let waits = |p: &Purpose| match p {
-            Purpose::Leave { .. } => true,
+            Purpose::Leave { to } => self.connections.of(*to).is_some_and(|c| c.attached),
             Purpose::Store { .. } | Purpose::Fetch { .. } => !alone,
             _ => false,
         };
