@@ -177,8 +177,8 @@ impl Connections {
 
     /// Peers that have said goodbye, and may be handing values over to this node until it says so as well.
     pub(super) fn leaving(&self) -> Vec<NodeId> {
-        let leaves = |link: &LinkId| self.links.get(link).is_some_and(|c| c.left);
-        self.by_node.iter().filter(|(_, link)| leaves(link)).map(|(node, _)| *node).collect()
+        let leaves = |at: &LinkId| self.links.get(at).is_some_and(|c| c.left);
+        self.by_node.iter().filter(|(_, at)| leaves(at)).map(|(node, _)| *node).collect()
     }
 
     /// Bound nodes with their addresses, in the order of their Node-IDs.
