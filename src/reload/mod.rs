@@ -4,8 +4,10 @@
 //! | --- | --- |
 //! | [`codec`] | bytes ↔ values |
 //! | [`link`] | one overlay link: ACKs and simple reliability (§6.6) |
+//! | [`fragment`] | messages cut for small datagrams, and put together (§6.7) |
 //! | [`request`] | end-to-end reliability: retransmission, and the memory of answers (§6.2.1) |
 //! | [`route`] | where a message goes from here (§6.1) |
+//! | [`via`] | how the answer to what passed finds its way back (§6.1.2, §6.1.3) |
 //! | [`storage`] | what a peer stores for the overlay (§7) |
 //! | [`topology`] | the Topology Plug-in as the overlay sees it (§6.4.1) |
 //! | [`overlay`] | the plane's machine |
@@ -23,6 +25,7 @@
 //! | LT-1 | DTLS with ICE (§6.6.4) | the same |
 
 pub mod codec;
+pub mod fragment;
 pub mod link;
 pub mod overlay;
 pub mod request;
@@ -30,3 +33,4 @@ pub mod route;
 pub mod storage;
 mod timers;
 pub mod topology;
+pub mod via;

@@ -7,6 +7,7 @@ use crate::reload::codec::{
     Body, CertificateType, Destination, ErrorCode, ErrorResponse, ForwardingHeader, GenericCertificate,
     MessageCode, MessageContents, Payload, SecurityBlock, Signature, Structure, message_signature_input,
 };
+use crate::reload::fragment;
 use crate::reload::request::Due;
 use crate::reload::route::{self, Surroundings, Verdict, way_back};
 use crate::reload::topology::{Place, Topology};
@@ -135,10 +136,12 @@ impl<T: Topology> Overlay<T> {
             }
             Verdict::Direct(node) | Verdict::Through(node) => self.send(now, node, message, ctx),
             Verdict::Drop(reason) => Err(reason),
+            // Nobody gives out ids for others to send to.
+            Verdict::Open(_) => Err(DropReason::NoRoute),
         }
     }
 
-    /// Sends a message over the link to a node.
+    /// Sends a message over the link to a node, cut where the link's datagrams are too small for it (FG-1).
     pub(super) fn send(
         &mut self,
         now: Instant,
@@ -147,7 +150,10 @@ impl<T: Topology> Overlay<T> {
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
         let address = self.connections.address_of(node).ok_or(DropReason::NotConnected)?;
-        self.connections.send(now, address, message, ctx.effects).map_err(|_| DropReason::LinkQueueFull)
+        for piece in fragment::cut(message, self.config.path_mtu) {
+            self.connections.send(now, address, piece, ctx.effects).map_err(|_| DropReason::LinkQueueFull)?;
+        }
+        Ok(())
     }
 
     /// Answers a request, and remembers the answer for its retransmissions.
@@ -189,10 +195,10 @@ impl<T: Topology> Overlay<T> {
         now: Instant,
         request: &ForwardingHeader,
         previous_hop: NodeId,
-        code: ErrorCode,
+        error: Answer,
         ctx: &mut Context<'_>,
     ) {
-        if let Ok(payload) = self.answer_payload(request.transaction_id, refuse(code), ctx) {
+        if let Ok(payload) = self.answer_payload(request.transaction_id, error, ctx) {
             self.answer_again(now, request, previous_hop, &payload, ctx);
         }
     }

@@ -4,10 +4,9 @@ use super::exchange::refuse;
 use super::{Context, Expected, Overlay, Phase, Request};
 use crate::ids::NodeId;
 use crate::reload::codec::{
-    ErrorCode, ForwardingHeader, ForwardingOption, Frame, MessageCode, MessageContents, Payload,
+    ErrorCode, ForwardingHeader, ForwardingOption, Frame, HeaderView, MessageCode, MessageContents, Payload,
     SecurityBlock, Structure, message_signature_input,
 };
-use crate::reload::route::{self, Verdict, has_duplicates};
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -33,7 +32,7 @@ impl Incoming {
 }
 
 /// The parts of a message for this node.
-struct Delivered {
+pub(super) struct Delivered {
     header: ForwardingHeader,
     contents: MessageContents,
     security: SecurityBlock,
@@ -77,20 +76,20 @@ impl<T: Topology> Overlay<T> {
             // Whatever the frame holds, it has arrived (LR-1).
             self.connections.on_data(now, from, sequence, ctx.effects);
         }
-        let (header, payload) = self.read_header(message)?;
+        let view = self.read_header(message)?;
         if message.len() > self.config.limits.message_size {
-            return Err(self.refuse_size(now, node, &header, &payload, ctx));
+            return Err(self.refuse_size(now, node, &view, ctx));
         }
-        let answers_dial = dialing.is_some_and(|d| d.transaction_id == header.transaction_id);
+        let answers_dial = dialing.is_some_and(|d| d.transaction_id == view.transaction_id);
         match node {
-            _ if is_handshake(&header, &payload) => {
+            _ if is_handshake(&view) => {
                 let unacknowledged = node.is_none().then_some(sequence);
-                self.receive_handshake(now, from, header, &payload, unacknowledged, ctx)
+                self.receive_handshake(now, from, &view, unacknowledged, ctx)
             }
-            Some(node) => self.receive(now, node, header, &payload, ctx),
+            Some(node) => self.receive(now, node, &view, ctx),
             None if answers_dial => {
                 self.connections.on_data(now, from, sequence, ctx.effects);
-                self.receive_handshake_answer(now, from, header, &payload, ctx)
+                self.receive_handshake_answer(now, from, &view, ctx)
             }
             None => Err(DropReason::NotAllowedOnLink),
         }
@@ -102,126 +101,43 @@ impl<T: Topology> Overlay<T> {
         &mut self,
         now: Instant,
         node: Option<NodeId>,
-        header: &ForwardingHeader,
-        payload: &Bytes,
+        view: &HeaderView,
         ctx: &mut Context<'_>,
     ) -> DropReason {
-        let is_request = peek_code(header, payload).is_some_and(MessageCode::is_request);
+        let is_request = view.message_code().is_some_and(MessageCode::is_request);
         if let Some(node) = node.filter(|_| is_request) {
-            self.answer_from_transit(now, header, node, ErrorCode::MESSAGE_TOO_LARGE, ctx);
+            self.answer_from_transit(now, &view.header(), node, refuse(ErrorCode::MESSAGE_TOO_LARGE), ctx);
         }
         DropReason::TooLarge
     }
 
     /// Works off one message from this node to itself.
     pub(super) fn receive_loopback(&mut self, now: Instant, message: &Bytes, ctx: &mut Context<'_>) {
-        if let Ok((header, payload)) = self.read_header(message) {
+        if let Ok(view) = self.read_header(message) {
             // What this node sends to itself is dropped for the same reasons as anybody's message.
-            let _ = self.receive(now, self.me, header, &payload, ctx);
+            let _ = self.receive(now, self.me, &view, ctx);
         }
     }
 
     /// RX-1: another overlay's, another version's or a damaged header goes unanswered.
-    fn read_header(&self, message: &Bytes) -> Result<(ForwardingHeader, Bytes), DropReason> {
-        let (header, payload) = ForwardingHeader::decode(message).map_err(|e| match e.field {
+    fn read_header(&self, message: &Bytes) -> Result<HeaderView, DropReason> {
+        let view = HeaderView::read(message).map_err(|e| match e.field {
             "version" => DropReason::WrongVersion,
             _ => DropReason::BadHeader,
         })?;
-        if header.overlay != self.hash {
+        if view.overlay != self.hash {
             return Err(DropReason::WrongOverlay);
         }
-        Ok((header, payload))
-    }
-
-    fn receive(
-        &mut self,
-        now: Instant,
-        previous_hop: NodeId,
-        mut header: ForwardingHeader,
-        payload: &Bytes,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        let is_request = peek_code(&header, payload).is_some_and(MessageCode::is_request);
-        if header.ttl > self.config.initial_ttl {
-            return self.refuse_passage(now, &header, previous_hop, is_request, ErrorCode::TTL_EXCEEDED, ctx);
-        }
-        if has_duplicates(&header) {
-            let code = ErrorCode::INVALID_MESSAGE;
-            return self.refuse_passage(now, &header, previous_hop, is_request, code, ctx);
-        }
-        match route::route(&mut header.destination_list, self) {
-            Verdict::Drop(reason) => Err(reason),
-            Verdict::Deliver => {
-                let delivered = self.open(header, payload, ctx)?;
-                self.deliver(now, previous_hop, delivered, ctx)
-            }
-            // Nothing that goes towards a place can make progress by going back: the tables here and there disagree.
-            Verdict::Through(next) if is_request && next == previous_hop => Err(DropReason::NoRoute),
-            Verdict::Through(next) | Verdict::Direct(next) => {
-                self.forward(now, previous_hop, next, is_request, header, payload, ctx)
-            }
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a message in transit is exactly these parts")]
-    fn forward(
-        &mut self,
-        now: Instant,
-        previous_hop: NodeId,
-        next: NodeId,
-        is_request: bool,
-        mut header: ForwardingHeader,
-        payload: &Bytes,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        if header.ttl == 0 {
-            return self.refuse_passage(now, &header, previous_hop, is_request, ErrorCode::TTL_EXCEEDED, ctx);
-        }
-        let critical = |o: &ForwardingOption| o.has(ForwardingOption::FORWARD_CRITICAL);
-        if is_request && header.options.iter().any(critical) {
-            let code = ErrorCode::UNSUPPORTED_FORWARDING_OPTION;
-            return self.refuse_passage(now, &header, previous_hop, true, code, ctx);
-        }
-        header.ttl -= 1;
-        if is_request && previous_hop != self.me {
-            header.via_list.push(previous_hop.into());
-        }
-        let message = header.encode(payload).map_err(|_| DropReason::TooLarge)?;
-        if message.len() > self.config.limits.message_size {
-            return Err(DropReason::TooLarge);
-        }
-        self.send(now, next, message, ctx)
-    }
-
-    /// A request that goes no further is answered with an error, a response is not (trap c of the header rules).
-    fn refuse_passage(
-        &mut self,
-        now: Instant,
-        header: &ForwardingHeader,
-        previous_hop: NodeId,
-        is_request: bool,
-        code: ErrorCode,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        if is_request && previous_hop != self.me {
-            self.answer_from_transit(now, header, previous_hop, code, ctx);
-        }
-        Err(match code {
-            ErrorCode::TTL_EXCEEDED => DropReason::TtlExpired,
-            _ => DropReason::BadHeader,
-        })
+        Ok(view)
     }
 
     /// Reads what is for this node and checks whose it is (SB-5).
-    fn open(
+    pub(super) fn open(
         &self,
         header: ForwardingHeader,
         payload: &Bytes,
         ctx: &Context<'_>,
     ) -> Result<Delivered, DropReason> {
-        if !header.fragment.is_whole() {
-            return Err(DropReason::BadFragment);
-        }
         let Payload { contents, security } = Payload::decode(payload).map_err(|_| DropReason::BadMessage)?;
         let identity = &security.signature.identity;
         let input = message_signature_input(self.hash, header.transaction_id, &contents, identity)
@@ -240,12 +156,11 @@ impl<T: Topology> Overlay<T> {
         &mut self,
         now: Instant,
         from: SocketAddr,
-        header: ForwardingHeader,
-        payload: &Bytes,
+        view: &HeaderView,
         unacknowledged: Option<u32>,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let delivered = self.open(header, payload, ctx)?;
+        let delivered = self.open(view.header(), &view.payload(), ctx)?;
         let signer = delivered.signer;
         if signer == self.me || signer == NodeId::WILDCARD {
             return Err(DropReason::NotAllowedOnLink);
@@ -269,18 +184,18 @@ impl<T: Topology> Overlay<T> {
         &mut self,
         now: Instant,
         from: SocketAddr,
-        header: ForwardingHeader,
-        payload: &Bytes,
+        view: &HeaderView,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let delivered = self.open(header, payload, ctx)?;
+        let Some(payload) = self.reassemble(now, NodeId::WILDCARD, view)? else { return Ok(()) };
+        let delivered = self.open(view.header(), &payload, ctx)?;
         if delivered.contents.message_code != MessageCode::PING_ANS {
             return Err(DropReason::UnknownTransaction);
         }
         self.on_dial_answered(now, from, delivered.signer, ctx)
     }
 
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         now: Instant,
         previous_hop: NodeId,
@@ -357,17 +272,14 @@ impl<T: Topology> Overlay<T> {
     }
 }
 
-/// The message code, which is not encrypted and stands first in the first fragment.
-fn peek_code(header: &ForwardingHeader, payload: &Bytes) -> Option<MessageCode> {
-    let code = payload.first_chunk().filter(|_| header.fragment.offset == 0)?;
-    Some(MessageCode(u16::from_be_bytes(*code)))
-}
-
 /// A Ping to whoever is there, directly from its originator: what opens a plain link.
-fn is_handshake(header: &ForwardingHeader, payload: &Bytes) -> bool {
-    peek_code(header, payload) == Some(MessageCode::PING_REQ)
-        && header.via_list.is_empty()
-        && header.destination_list == [NodeId::WILDCARD.into()]
+fn is_handshake(view: &HeaderView) -> bool {
+    let mut list = view.destination_list();
+    view.message_code() == Some(MessageCode::PING_REQ)
+        && view.fragment.is_whole()
+        && view.via_bytes().is_empty()
+        && list.next() == Some(NodeId::WILDCARD.into())
+        && list.next().is_none()
 }
 
 /// Serial arithmetic modulo 65535 (CS-1).
