@@ -123,6 +123,13 @@ impl ForwardingHeader {
         Ok((view.header(), view.payload()))
     }
 
+    /// How many bytes the header has that begins here; `None` when too few are there to tell.
+    pub fn announced_length(start: &[u8]) -> Option<usize> {
+        let [.., v0, v1, d0, d1, o0, o1] = start.first_chunk::<FIXED>()?;
+        let lists = [[*v0, *v1], [*d0, *d1], [*o0, *o1]];
+        Some(FIXED + lists.into_iter().map(|n| usize::from(u16::from_be_bytes(n))).sum::<usize>())
+    }
+
     /// The header with this payload behind it; the length fields are computed (FH-10, FH-13).
     pub fn encode(&self, payload: &[u8]) -> Result<Bytes, EncodeError> {
         let mut w = Writer::with_capacity(FIXED + 128 + payload.len());

@@ -69,6 +69,11 @@ impl Iterator for Entries<'_> {
 impl HeaderView {
     /// Checks the header of a message or fragment. Refused is what [`ForwardingHeader::decode`] refuses.
     pub fn read(message: &Bytes) -> Result<Self, DecodeError> {
+        Self::read_beginning(message, message.len())
+    }
+
+    /// The same for a message of `length` bytes of which perhaps only the beginning is there.
+    pub fn read_beginning(message: &Bytes, length: usize) -> Result<Self, DecodeError> {
         use DecodeErrorKind::{BadLength, InvalidValue};
         let mut r = Reader::new(message);
         let at = |kind, field, offset| Err(DecodeError { kind, field, offset });
@@ -84,7 +89,7 @@ impl HeaderView {
         let Some(fragment) = Fragment::from_u32(r.u32("fragment")?) else {
             return at(InvalidValue, "fragment", 12);
         };
-        if r.u32("length")? as usize != message.len() {
+        if r.u32("length")? as usize != length {
             return at(BadLength, "length", LENGTH_AT);
         }
         let transaction_id = r.u64("transaction_id")?;

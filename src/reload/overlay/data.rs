@@ -81,7 +81,7 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// The time of day as the host told it, moved on by the monotonic clock; zero before the host told any.
-    pub(super) fn time_of_day(&self, now: Instant) -> UnixMillis {
+    pub fn time_of_day(&self, now: Instant) -> UnixMillis {
         self.wall_clock.map_or(UnixMillis(0), |(at, wall)| wall + now.since(at))
     }
 

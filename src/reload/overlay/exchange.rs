@@ -1,5 +1,6 @@
 //! Requests of this node's own, answers to others' requests, and the way of both onto the links (RFC 6940 §6.2).
 
+use super::connections::LinkId;
 use super::receive::Incoming;
 use super::{Context, Expected, Failure, Overlay, Purpose, Request};
 use crate::ids::NodeId;
@@ -39,7 +40,7 @@ impl<T: Topology> Surroundings for Overlay<T> {
     }
 
     fn is_connected(&self, node: NodeId) -> bool {
-        self.connections.address_of(node).is_some()
+        self.connections.link_of(node).is_some()
     }
 
     fn is_responsible(&self, place: Place) -> bool {
@@ -149,9 +150,13 @@ impl<T: Topology> Overlay<T> {
         message: Bytes,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let address = self.connections.address_of(node).ok_or(DropReason::NotConnected)?;
-        for piece in fragment::cut(message, self.config.path_mtu) {
-            self.connections.send(now, address, piece, ctx.effects).map_err(|_| DropReason::LinkQueueFull)?;
+        let link = self.connections.link_of(node).ok_or(DropReason::NotConnected)?;
+        let path_mtu = match link {
+            LinkId::Datagram(_) => self.config.path_mtu,
+            LinkId::Stream(_) => usize::MAX,
+        };
+        for piece in fragment::cut(message, path_mtu) {
+            self.connections.send(now, link, piece, ctx.effects).map_err(|_| DropReason::LinkQueueFull)?;
         }
         Ok(())
     }
