@@ -120,6 +120,12 @@ impl Identity {
         Self::new(self.0.key.clone_key(), self.0.certificates.clone(), trust)
     }
 
+    /// Whether those who believe the same would accept this identity at that time.
+    pub fn valid_at(&self, at: UnixMillis) -> Result<(), CryptoError> {
+        let chain: Vec<&[u8]> = self.0.certificates.iter().map(AsRef::as_ref).collect();
+        self.0.judge.peer(at, &chain).map(|_| ())
+    }
+
     /// Every Node-ID that the certificate binds.
     pub fn node_ids(&self) -> &[NodeId] {
         &self.0.own.node_ids
@@ -148,6 +154,10 @@ impl Identity {
     pub(super) fn certified(&self) -> CertifiedKey {
         let chain = self.0.certificates.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
         CertifiedKey::new(chain, self.0.signing_key.clone())
+    }
+
+    pub(super) fn private_key(&self) -> &PrivateKeyDer<'static> {
+        &self.0.key
     }
 }
 
