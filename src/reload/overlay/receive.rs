@@ -8,8 +8,8 @@ use crate::reload::codec::{
     ErrorCode, ForwardingHeader, ForwardingOption, Frame, MessageCode, MessageContents, Payload,
     SecurityBlock, Structure, message_signature_input,
 };
-use crate::reload::link::{Piece, Reader};
 use crate::reload::configuration::sequence;
+use crate::reload::link::{Piece, Reader};
 use crate::reload::route::{self, Verdict, has_duplicates};
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
