@@ -16,7 +16,9 @@ use rcgen::{
     PublicKeyData, SanType, date_time_ymd,
 };
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, crypto};
 use std::io::Write as _;
 use std::sync::Arc;
@@ -31,9 +33,8 @@ fn refused(reader: &Identity, forged: &Forged, more: &[&Forged], error: CryptoEr
     assert_eq!(judge(reader, forged, more).err(), Some(error));
     // Our own library would not make such an identity, so the forger speaks TLS by himself.
     let mut accepting = Tls::new(reader).unwrap().accept(NOW, TODAY);
-    let chain = [forged].iter().chain(more).map(|f| CertificateDer::from(f.der.to_vec())).collect();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(forged.key.serialize_der()).unwrap();
-    let config = stranger().with_client_auth_cert(chain, key).unwrap();
+    let chain: Vec<&Bytes> = [forged].iter().chain(more).map(|f| &f.der).collect();
+    let config = showing(&chain, forged.key.serialize_der(), stranger());
     assert_eq!(speak(config, &mut *accepting), Err(ChannelError::Certificate(error)));
     assert!(accepting.peer().is_none());
     assert_eq!(accepting.poll_plaintext(), None);
@@ -100,6 +101,14 @@ fn dial(config: ClientConfig) -> ClientConnection {
     ClientConnection::new(Arc::new(config), ServerName::try_from("stranger.example").unwrap()).unwrap()
 }
 
+/// A client that shows these certificates, whatever they are.
+fn showing(chain: &[&Bytes], key: Vec<u8>, builder: ClientBuilder) -> ClientConfig {
+    let chain = chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+    let key = crypto::aws_lc_rs::sign::any_supported_type(&PrivateKeyDer::try_from(key).unwrap()).unwrap();
+    let certified = CertifiedKey::new(chain, key);
+    builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+}
+
 /// Lets a client of another kind speak to one of our ends until neither says more.
 fn speak(config: ClientConfig, end: &mut dyn Channel) -> Ended {
     converse(&mut dial(config), end)
@@ -131,9 +140,8 @@ fn the_forgers_tools_make_good_certificates_too() {
     assert_eq!(judge(&believer(&root), &forged, &[]).unwrap().node_id, ID);
     assert!(judge(&node("reader"), &self_signed(|_| ()), &[]).is_ok());
     let mut end = Tls::new(&believer(&root)).unwrap().accept(NOW, TODAY);
-    let chain = vec![CertificateDer::from(forged.der.to_vec())];
-    let key = rustls::pki_types::PrivateKeyDer::try_from(forged.key.serialize_der()).unwrap();
-    assert_eq!(speak(stranger().with_client_auth_cert(chain, key).unwrap(), &mut *end), Ok(()));
+    let config = showing(&[&forged.der], forged.key.serialize_der(), stranger());
+    assert_eq!(speak(config, &mut *end), Ok(()));
     assert_eq!(end.peer().unwrap().node_id, ID);
 }
 
@@ -156,7 +164,8 @@ fn sb7_a_certificate_out_of_its_time_is_refused() {
 fn ce1_a_certificate_of_another_form_is_refused() {
     let root = root();
     let reader = believer(&root);
-    let faults: &[(&str, fn(&mut CertificateParams))] = &[
+    type Fault = fn(&mut CertificateParams);
+    let faults: &[(&str, Fault)] = &[
         ("a subject", |p| p.distinguished_name.push(DnType::CommonName, "alice")),
         ("no name at all", |p| p.subject_alt_names.clear()),
         ("no user name", |p| p.subject_alt_names.truncate(1)),
@@ -198,10 +207,6 @@ fn ce1_a_certificate_of_another_form_is_refused() {
             let mut extension = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
             extension.set_criticality(true);
             p.custom_extensions.push(extension);
-        }),
-        ("too large", |p| {
-            let filler = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![0; MAX_CERTIFICATE]);
-            p.custom_extensions.push(filler);
         }),
     ];
     for (fault, change) in faults {
@@ -285,8 +290,7 @@ fn ce9_a_self_signed_certificate_with_anothers_node_id_is_refused() {
         params.subject_alt_names.splice(0..1, names);
         let certificate = params.self_signed(&key).unwrap();
         let mut end = Tls::new(&node("reader")).unwrap().accept(NOW, TODAY);
-        let private = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        let config = stranger().with_client_auth_cert(vec![certificate.der().clone()], private).unwrap();
+        let config = showing(&[&Bytes::copy_from_slice(certificate.der())], key.serialize_der(), stranger());
         let refused = Err(ChannelError::Certificate(CryptoError::NotTrusted));
         assert_eq!(speak(config, &mut *end), refused);
     }
@@ -401,6 +405,25 @@ fn every_flipped_bit_and_every_missing_byte_of_a_certificate_counts() {
 }
 
 #[test]
+fn a_certificate_that_is_too_large_is_nobodys() {
+    let root = root();
+    let mut params = good();
+    params.custom_extensions.push(CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![0; MAX_CERTIFICATE]));
+    let large = issue(params.clone(), key(), Some(&root));
+    // It is not even hashed, so nobody has signed.
+    assert_eq!(judge(&believer(&root), &large, &[]).err(), Some(CryptoError::UnknownSigner));
+    let mut end = Tls::new(&believer(&root)).unwrap().accept(NOW, TODAY);
+    let config = showing(&[&large.der], large.key.serialize_der(), stranger());
+    assert_eq!(speak(config, &mut *end), Err(ChannelError::Certificate(CryptoError::BadCertificate)));
+    // One that is just not too large is good.
+    params.custom_extensions[0] =
+        CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![0; MAX_CERTIFICATE - 500]);
+    let large = issue(params, key(), Some(&root));
+    assert!(large.der.len() > MAX_CERTIFICATE - 200);
+    assert!(judge(&believer(&root), &large, &[]).is_ok());
+}
+
+#[test]
 fn what_is_too_large_is_not_looked_at() {
     let reader = node("reader");
     // A length that promises four gigabytes, and one that is there.
@@ -430,10 +453,9 @@ fn whoever_shows_no_certificate_is_nobody() {
 
 /// An honest node's own configuration as a client of another kind.
 fn honest(alice: &Identity, builder: ClientBuilder) -> ClientConfig {
-    use rustls::pki_types::pem::PemObject;
-    let chain = alice.certificates().iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-    let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(alice.key_pem().as_bytes()).unwrap();
-    builder.with_client_auth_cert(chain, key).unwrap()
+    let key = PrivateKeyDer::from_pem_slice(alice.key_pem().as_bytes()).unwrap();
+    let chain: Vec<&Bytes> = alice.certificates().iter().collect();
+    showing(&chain, key.secret_der().to_vec(), builder)
 }
 
 #[test]
@@ -546,9 +568,7 @@ fn a_handshake_that_is_cut_or_bent_anywhere_opens_nothing() {
 fn what_is_sent_before_a_certificate_was_found_good_is_never_read() {
     let mut end = Tls::new(&node("bob")).unwrap().accept(NOW, TODAY);
     let theft = self_signed(|p| p.subject_alt_names[0] = uri(ID));
-    let chain = vec![CertificateDer::from(theft.der.to_vec())];
-    let key = rustls::pki_types::PrivateKeyDer::try_from(theft.key.serialize_der()).unwrap();
-    let mut client = dial(stranger().with_client_auth_cert(chain, key).unwrap());
+    let mut client = dial(showing(&[&theft.der], theft.key.serialize_der(), stranger()));
     client.writer().write_all(b"do this").unwrap();
     let refused = Err(ChannelError::Certificate(CryptoError::NotTrusted));
     assert_eq!(converse(&mut client, &mut *end), refused);

@@ -5,7 +5,7 @@ use super::trust::{Digest, Judge, Trust, hash_of};
 use super::uri::ReloadUri;
 use super::{IdentityError, pem};
 use crate::env::{Crypto, CryptoError, Party, Signed, Signer};
-use crate::ids::{ChannelName, NodeId};
+use crate::ids::{ChannelName, KeyFingerprint, NodeId};
 use crate::reload::codec::{HashAlgorithm, SignatureAlgorithm, SignerIdentityType};
 use crate::time::UnixMillis;
 use alloc::boxed::Box;
@@ -129,6 +129,11 @@ impl Identity {
     /// Every Node-ID that the certificate binds.
     pub fn node_ids(&self) -> &[NodeId] {
         &self.0.own.node_ids
+    }
+
+    /// The key, as it is pinned and told to people.
+    pub fn key(&self) -> KeyFingerprint {
+        KeyFingerprint::of(&self.0.own.public_key)
     }
 
     /// The kind of key.

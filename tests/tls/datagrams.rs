@@ -216,7 +216,7 @@ fn noise_and_broken_datagrams_are_passed_over() {
         let mut flipped = datagram.to_vec();
         flipped[bit / 8] ^= 1 << (bit % 8);
         assert_eq!(world.ends[1].handle_ciphertext(world.now, &flipped), Ok(()));
-        assert_eq!(world.received(1), [Bytes::new(); 0], "bit {bit}");
+        assert!(world.received(1).is_empty(), "bit {bit}");
     }
     for length in 0..datagram.len() {
         assert_eq!(world.ends[1].handle_ciphertext(world.now, &datagram[..length]), Ok(()));
