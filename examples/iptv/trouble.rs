@@ -5,6 +5,7 @@ use crate::director::Stuck;
 use crate::ts::NotTs;
 use p2piptv::ids::ChannelName;
 use p2piptv::node::CommandError;
+use p2piptv::tls::IdentityError;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -72,6 +73,20 @@ pub enum Trouble {
     /// A command that the node refused.
     #[error("this cannot be done now: {0}")]
     Refused(#[from] CommandError),
+    /// A file that should not be overwritten.
+    #[error(
+        "{} is there already: a name exists once in an overlay (take another, or move the file away to make it anew)",
+        .0.display()
+    )]
+    NameTaken(PathBuf),
+    /// A key, a certificate or an authority.
+    #[error("{}: {reason}", .path.display())]
+    Identity {
+        /// The directory or the file.
+        path: PathBuf,
+        /// Why.
+        reason: IdentityError,
+    },
     /// The poll or the timer failed.
     #[error("the system refuses: {0}")]
     System(#[from] io::Error),

@@ -142,9 +142,20 @@ impl Identity {
         KeyFingerprint::of(&self.0.own.public_key)
     }
 
+    /// Whether those who believe the same would accept this identity at that time.
+    pub fn valid_at(&self, at: UnixMillis) -> Result<(), CryptoError> {
+        let chain: Vec<&[u8]> = self.0.certificates.iter().map(AsRef::as_ref).collect();
+        self.0.judge.peer(at, &chain).map(|_| ())
+    }
+
     /// Every Node-ID that the certificate binds.
     pub fn node_ids(&self) -> &[NodeId] {
         &self.0.own.node_ids
+    }
+
+    /// The key, as it is pinned and told to people.
+    pub fn key(&self) -> KeyFingerprint {
+        KeyFingerprint::of(&self.0.own.public_key)
     }
 
     /// The kind of key.
@@ -170,6 +181,10 @@ impl Identity {
     pub(super) fn certified(&self) -> CertifiedKey {
         let chain = self.0.certificates.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
         CertifiedKey::new(chain, self.0.signing_key.clone())
+    }
+
+    pub(super) fn private_key(&self) -> &PrivateKeyDer<'static> {
+        &self.0.key
     }
 }
 
