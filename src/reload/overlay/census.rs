@@ -15,6 +15,7 @@ impl<T: Topology> Overlay<T> {
             ("answers", self.answers.len(), limits.answers),
             ("stored values", self.storage.len(), limits.values),
             ("stored bytes", self.storage.bytes(), limits.value_bytes),
+            ("places seen", self.seen.len(), limits.seen),
             ("peers in the Routing Table", self.topology.len(), limits.links),
             ("messages to itself", self.loopback.len(), limits.turns),
         ]

@@ -17,7 +17,9 @@
 //! | `attach` | how links come up and go down |
 //! | `join` | the way into the overlay, and admission |
 //! | `ring` | Updates, stabilisation, leaving |
-//! | `data` | Store, Fetch, Stat, Find |
+//! | `orders` | Store, Fetch, Stat and Find as this node's own orders |
+//! | `data` | Store, Fetch, Stat, Find as a storing peer answers them |
+//! | `seen` | how new what was fetched before was |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `handover` | stored values on their way to other peers |
 //!
@@ -35,11 +37,13 @@ mod exchange;
 mod handover;
 mod join;
 mod methods;
+mod orders;
 mod receive;
 mod ring;
+mod seen;
 
 pub use super::storage::Slot;
-pub use api::{Address, Context, Fact, Failure, OrderError, Ticket, Value};
+pub use api::{Address, Context, Description, Fact, Failure, OrderError, Query, Ticket, Value, Write};
 pub use config::{Config, ConfigError, Limits, LinkSecurity, Timers};
 
 use super::codec::{KindId, MessageCode};
@@ -51,6 +55,7 @@ use crate::bounded::BoundedMap;
 use crate::ids::{NodeId, ResourceId, overlay_hash};
 use crate::stats::DropReason;
 use crate::time::{Instant, UnixMillis, earliest};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -59,6 +64,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use handover::Handover;
 use join::Join;
+use orders::StoreOrder;
+use seen::Seen;
 
 /// Where this node stands.
 #[derive(Clone, Debug)]
@@ -92,20 +99,56 @@ struct Request {
 /// What a request of this node's own is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Purpose {
-    Attach { target: Option<NodeId>, word_of: NodeId },
+    Attach {
+        target: Option<NodeId>,
+        word_of: NodeId,
+    },
     Join,
-    Update { to: NodeId },
-    Leave { to: NodeId },
-    Ping { to: NodeId },
+    Update {
+        to: NodeId,
+    },
+    Leave {
+        to: NodeId,
+    },
+    Ping {
+        to: NodeId,
+    },
     Finger,
-    Partition { through: NodeId },
-    Replica { to: NodeId, resource: ResourceId },
-    Adopt { resource: ResourceId },
-    Store { ticket: Ticket },
-    Fetch { ticket: Ticket, resource: ResourceId, kind: KindId },
+    Partition {
+        through: NodeId,
+    },
+    Replica {
+        to: NodeId,
+        resource: ResourceId,
+    },
+    Adopt {
+        resource: ResourceId,
+    },
+    Store(Box<StoreOrder>),
+    /// The Fetch between a Store that was too old and its second try.
+    Overtake(Box<StoreOrder>),
+    Fetch {
+        ticket: Ticket,
+        resource: ResourceId,
+        queries: Vec<Query>,
+    },
+    Stat {
+        ticket: Ticket,
+        kinds: Vec<KindId>,
+    },
+    Find {
+        ticket: Ticket,
+        kinds: Vec<KindId>,
+    },
 }
 
 impl Purpose {
+    /// Whether this node's user waits for its answer.
+    fn is_order(&self) -> bool {
+        use Purpose::{Fetch, Find, Overtake, Stat, Store};
+        matches!(self, Store(_) | Overtake(_) | Fetch { .. } | Stat { .. } | Find { .. })
+    }
+
     /// Whether nobody waits for its answer any more once this node is no peer.
     fn ends_with(&self, node: NodeId) -> bool {
         matches!(self, Purpose::Leave { to } | Purpose::Replica { to, .. } if *to == node)
@@ -143,6 +186,7 @@ pub struct Overlay<T> {
     requests: Requests<Request>,
     answers: Answers,
     storage: Storage,
+    seen: Seen,
     handover: Handover,
     /// The node that is being admitted.
     admission: Option<NodeId>,
@@ -171,6 +215,9 @@ impl<T: Topology> Overlay<T> {
             resources: limits.resources,
             values: limits.values,
             bytes: limits.value_bytes,
+            signer_values: limits.signer_values,
+            signer_bytes: limits.signer_bytes,
+            group_bytes: limits.message_size - ANSWER_OVERHEAD,
             answer: limits.message_size / MIN_STORED_DATA,
             lifetime: limits.lifetime,
         };
@@ -185,7 +232,8 @@ impl<T: Topology> Overlay<T> {
             shunned: BoundedMap::new(limits.links),
             requests: Requests::new(request, limits.requests),
             answers: Answers::new(request * SENDS.into(), limits.answers, limits.answer_bytes),
-            storage: Storage::new(config.kinds.iter().copied(), stored),
+            storage: Storage::new(config.kinds.iter().cloned(), stored),
+            seen: Seen::new(limits.seen),
             handover: Handover::new(limits.transfers),
             admission: None,
             tasks: TimerSet::new(),
@@ -249,75 +297,6 @@ impl<T: Topology> Overlay<T> {
                 self.work_off(now, ctx);
             }
         }
-        Ok(())
-    }
-
-    /// Stores a value at the responsible peer (RFC 6940 §7.4.1). [`Fact::Stored`] follows. It lives for `lifetime`, in
-    /// whole seconds; who wants it to live longer stores it again.
-    pub fn store(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        address: Address,
-        value: Bytes,
-        lifetime: Duration,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), OrderError> {
-        self.may_store(&address)?;
-        let now = self.tick(now);
-        self.order_store(now, ticket, address, Some(value), lifetime, ctx);
-        self.work_off(now, ctx);
-        Ok(())
-    }
-
-    /// Removes a value: stores that it does not exist (RFC 6940 §7.4.1.3), for `lifetime`, which must be at least what
-    /// the value has left. [`Fact::Stored`] follows.
-    pub fn remove(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        address: Address,
-        lifetime: Duration,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), OrderError> {
-        self.may_store(&address)?;
-        let now = self.tick(now);
-        self.order_store(now, ticket, address, None, lifetime, ctx);
-        self.work_off(now, ctx);
-        Ok(())
-    }
-
-    fn may_store(&self, address: &Address) -> Result<(), OrderError> {
-        let model = self.storage.kind(address.kind).map(|k| k.model);
-        if !self.is_joined() {
-            Err(OrderError::NotJoined)
-        } else if model != Some(address.slot.model()) {
-            Err(OrderError::BadKind)
-        } else if self.wall_clock.is_none() {
-            Err(OrderError::NoWallClock)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Asks the responsible peer for all values of a Kind (RFC 6940 §7.4.2). [`Fact::Fetched`] follows.
-    pub fn fetch(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        resource: ResourceId,
-        kind: KindId,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), OrderError> {
-        if !self.is_joined() {
-            return Err(OrderError::NotJoined);
-        }
-        if self.storage.kind(kind).is_none() {
-            return Err(OrderError::BadKind);
-        }
-        let now = self.tick(now);
-        self.order_fetch(now, ticket, resource, kind, ctx);
-        self.work_off(now, ctx);
         Ok(())
     }
 
@@ -416,6 +395,7 @@ impl<T: Topology> Overlay<T> {
         self.shunned.clear();
         self.requests.take_all().for_each(drop);
         self.storage.retain(|_| false);
+        self.seen.clear();
         self.handover.clear();
         self.admission = None;
         self.tasks = TimerSet::new();
@@ -466,6 +446,10 @@ impl<T: Topology> Overlay<T> {
         &self.config
     }
 }
+
+/// Bytes of a FetchAns around its values and their signers' certificates: header with a path of twenty hops, signature
+/// and certificate of the answering peer. [`check`] sees to it that messages are larger.
+const ANSWER_OVERHEAD: usize = 1024;
 
 /// No StoredData is shorter: length, storage_time, lifetime, an empty value, no signature.
 const MIN_STORED_DATA: usize = 4 + 8 + 4 + 5 + 7;

@@ -2,6 +2,7 @@
 
 use super::exchange::refuse;
 use super::{Context, Expected, Overlay, Phase, Request};
+use crate::env::Party;
 use crate::ids::NodeId;
 use crate::reload::codec::{
     ErrorCode, ForwardingHeader, ForwardingOption, Frame, MessageCode, MessageContents, Payload,
@@ -11,6 +12,7 @@ use crate::reload::route::{self, Verdict, has_duplicates};
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
 use crate::time::Instant;
+use alloc::sync::Arc;
 use bytes::Bytes;
 use core::net::SocketAddr;
 
@@ -20,6 +22,8 @@ pub(super) struct Incoming {
     pub(super) header: ForwardingHeader,
     /// Who signed it.
     pub(super) signer: NodeId,
+    /// The same, with everything that the signer's certificate binds.
+    pub(super) party: Arc<Party>,
     /// The node at the other end of the link that it came over; this node itself for its own requests.
     pub(super) previous_hop: NodeId,
     pub(super) contents: MessageContents,
@@ -37,7 +41,7 @@ struct Delivered {
     header: ForwardingHeader,
     contents: MessageContents,
     security: SecurityBlock,
-    signer: NodeId,
+    party: Arc<Party>,
 }
 
 impl<T: Topology> Overlay<T> {
@@ -227,11 +231,11 @@ impl<T: Topology> Overlay<T> {
         let input = message_signature_input(self.hash, header.transaction_id, &contents, identity)
             .map_err(|_| DropReason::BadMessage)?;
         let at = self.time_of_day(self.now);
-        let signer = ctx
+        let party = ctx
             .crypto
             .verify(at, identity, &security.x509(), &[&input], &security.signature.signed)
             .map_err(|_| DropReason::BadSignature)?;
-        Ok(Delivered { header, contents, security, signer: signer.node_id })
+        Ok(Delivered { header, contents, security, party })
     }
 
     /// The opening Ping of a link: whoever signed it is at the other end. `unacknowledged` is the number of its frame
@@ -246,7 +250,7 @@ impl<T: Topology> Overlay<T> {
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
         let delivered = self.open(header, payload, ctx)?;
-        let signer = delivered.signer;
+        let signer = delivered.party.node_id;
         if signer == self.me || signer == NodeId::WILDCARD {
             return Err(DropReason::NotAllowedOnLink);
         }
@@ -277,7 +281,7 @@ impl<T: Topology> Overlay<T> {
         if delivered.contents.message_code != MessageCode::PING_ANS {
             return Err(DropReason::UnknownTransaction);
         }
-        self.on_dial_answered(now, from, delivered.signer, ctx)
+        self.on_dial_answered(now, from, delivered.party.node_id, ctx)
     }
 
     fn deliver(
@@ -287,7 +291,8 @@ impl<T: Topology> Overlay<T> {
         delivered: Delivered,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let Delivered { header, contents, security, signer } = delivered;
+        let Delivered { header, contents, security, party } = delivered;
+        let signer = party.node_id;
         if !contents.message_code.is_request() {
             return self.receive_answer(now, &header, &contents, &security, signer, ctx);
         }
@@ -295,7 +300,7 @@ impl<T: Topology> Overlay<T> {
             self.answer_again(now, &header, previous_hop, &answer, ctx);
             return Ok(());
         }
-        let request = Incoming { header, signer, previous_hop, contents };
+        let request = Incoming { header, signer, party, previous_hop, contents };
         if let Some(error) = self.objection(&request) {
             self.answer(now, &request, refuse(error), ctx);
             return Ok(());
