@@ -274,7 +274,8 @@ impl<T: Topology> Overlay<T> {
         time
     }
 
-    pub(super) fn time_of_day(&self, now: Instant) -> UnixMillis {
+    /// The time of day as the host told it, moved on by the monotonic clock; zero before the host told any.
+    pub fn time_of_day(&self, now: Instant) -> UnixMillis {
         self.wall_clock.map_or(UnixMillis(0), |(at, wall)| wall + now.since(at))
     }
 
