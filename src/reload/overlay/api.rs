@@ -10,6 +10,7 @@ use crate::time::UnixMillis;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 /// What an input may use and where its effects go.
@@ -104,6 +105,13 @@ pub enum Fact {
         ticket: Ticket,
         /// For each Kind that may be searched for the nearest Resource-ID where there is one.
         result: Result<Vec<(KindId, Option<ResourceId>)>, Failure>,
+    },
+    /// The answer to a `find_turn_server`.
+    TurnServerFound {
+        /// The order's ticket.
+        ticket: Ticket,
+        /// Its address; `None` when there was none at several random places.
+        result: Result<Option<SocketAddr>, Failure>,
     },
     /// The neighbours changed.
     RingChanged {

@@ -1,5 +1,6 @@
 //! What an overlay is told once: its name, its timers, its limits, the Kinds it knows.
 
+use super::usages::Usages;
 use crate::reload::link::Reliability;
 use crate::reload::storage::Kind;
 use alloc::string::String;
@@ -35,6 +36,8 @@ pub struct Config {
     pub timers: Timers,
     /// Limits.
     pub limits: Limits,
+    /// What this node stores about itself, as far as the Kinds for it are among the following.
+    pub usages: Usages,
     /// The Kinds that may be stored here. Whatever is not listed is answered with Error_Unknown_Kind.
     pub kinds: Vec<Kind>,
 }
@@ -50,6 +53,7 @@ impl Config {
             initial_ttl: 100,
             timers: Timers::default(),
             limits: Limits::default(),
+            usages: Usages::default(),
             kinds: alloc::vec![Kind::CHANNEL],
         }
     }

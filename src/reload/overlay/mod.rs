@@ -19,6 +19,7 @@
 //! | `ring` | Updates, stabilisation, leaving |
 //! | `orders` | Store, Fetch, Stat and Find as this node's own orders |
 //! | `data` | Store, Fetch, Stat, Find as a storing peer answers them |
+//! | `usages` | what this node stores about itself: certificate, TURN server |
 //! | `seen` | how new what was fetched before was |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `handover` | stored values on their way to other peers |
@@ -41,10 +42,12 @@ mod orders;
 mod receive;
 mod ring;
 mod seen;
+mod usages;
 
 pub use super::storage::Slot;
 pub use api::{Address, Context, Description, Fact, Failure, OrderError, Query, Ticket, Value, Write};
 pub use config::{Config, ConfigError, Limits, LinkSecurity, Timers};
+pub use usages::Usages;
 
 use super::codec::{KindId, MessageCode};
 use super::request::{Answers, Requests, SENDS};
@@ -66,6 +69,7 @@ use handover::Handover;
 use join::Join;
 use orders::StoreOrder;
 use seen::Seen;
+use usages::TurnSearch;
 
 /// Where this node stands.
 #[derive(Clone, Debug)]
@@ -96,57 +100,42 @@ struct Request {
     purpose: Purpose,
 }
 
-/// What a request of this node's own is for.
+/// What a request of this node's own is for. `Overtake` is the Fetch between a Store that was too old and its second try,
+/// `OwnCertificate` the one before this node stores its certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Purpose {
-    Attach {
-        target: Option<NodeId>,
-        word_of: NodeId,
-    },
+    Attach { target: Option<NodeId>, word_of: NodeId },
     Join,
-    Update {
-        to: NodeId,
-    },
-    Leave {
-        to: NodeId,
-    },
-    Ping {
-        to: NodeId,
-    },
+    Update { to: NodeId },
+    Leave { to: NodeId },
+    Ping { to: NodeId },
     Finger,
-    Partition {
-        through: NodeId,
-    },
-    Replica {
-        to: NodeId,
-        resource: ResourceId,
-    },
-    Adopt {
-        resource: ResourceId,
-    },
+    Partition { through: NodeId },
+    Replica { to: NodeId, resource: ResourceId },
+    Adopt { resource: ResourceId },
     Store(Box<StoreOrder>),
-    /// The Fetch between a Store that was too old and its second try.
     Overtake(Box<StoreOrder>),
-    Fetch {
-        ticket: Ticket,
-        resource: ResourceId,
-        queries: Vec<Query>,
-    },
-    Stat {
-        ticket: Ticket,
-        kinds: Vec<KindId>,
-    },
-    Find {
-        ticket: Ticket,
-        kinds: Vec<KindId>,
-    },
+    Fetch { ticket: Ticket, resource: ResourceId, queries: Vec<Query> },
+    Stat { ticket: Ticket, kinds: Vec<KindId> },
+    Find { ticket: Ticket, kinds: Vec<KindId> },
+    OwnCertificate { resource: ResourceId, kind: KindId },
+    TurnSearch(TurnSearch),
 }
 
 impl Purpose {
-    /// Whether this node's user waits for its answer.
+    /// Whether it stores or reads something, for this node's user or for itself.
     fn is_order(&self) -> bool {
-        use Purpose::{Fetch, Find, Overtake, Stat, Store};
-        matches!(self, Store(_) | Overtake(_) | Fetch { .. } | Stat { .. } | Find { .. })
+        use Purpose::{Fetch, Find, Overtake, OwnCertificate, Stat, Store, TurnSearch};
+        matches!(
+            self,
+            Store(_)
+                | Overtake(_)
+                | Fetch { .. }
+                | Stat { .. }
+                | Find { .. }
+                | OwnCertificate { .. }
+                | TurnSearch(_)
+        )
     }
 
     /// Whether nobody waits for its answer any more once this node is no peer.
@@ -167,6 +156,7 @@ enum Task {
     Fingers,
     Partition,
     Replicate,
+    Usages,
 }
 
 /// One node's view of one overlay instance, and its part in it.
@@ -381,6 +371,7 @@ impl<T: Topology> Overlay<T> {
                 Task::Leave => self.finish_leaving(now, true, ctx),
                 Task::Dial(address) => self.on_dial_timeout(now, address, ctx),
                 Task::Replicate => self.replicate(now, ctx),
+                Task::Usages => self.publish_itself(now, ctx),
                 ring => self.on_ring_task(now, ring, ctx),
             }
         }

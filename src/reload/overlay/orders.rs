@@ -24,7 +24,8 @@ use bytes::Bytes;
 /// A Store of this node's own, kept until it is answered: it may have to be signed once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StoreOrder {
-    ticket: Ticket,
+    /// `None` when this node stores of its own accord.
+    ticket: Option<Ticket>,
     resource: ResourceId,
     writes: Vec<Write>,
     expected: Vec<(KindId, u64)>,
@@ -33,6 +34,11 @@ pub(super) struct StoreOrder {
 }
 
 impl StoreOrder {
+    /// What a node stores about itself without being told to.
+    pub(super) fn of_this_node(resource: ResourceId, write: Write) -> Self {
+        StoreOrder { ticket: None, resource, writes: vec![write], expected: Vec::new(), newer_than: None }
+    }
+
     /// Its Kinds, each once.
     fn kinds(&self) -> Vec<KindId> {
         let mut kinds: Vec<KindId> = Vec::new();
@@ -103,6 +109,7 @@ impl<T: Topology> Overlay<T> {
             return Err(OrderError::NoWallClock);
         }
         let now = self.tick(now);
+        let ticket = Some(ticket);
         let order = StoreOrder { ticket, resource, writes, expected: expected.to_vec(), newer_than: None };
         self.send_store(now, Box::new(order), ctx);
         self.work_off(now, ctx);
@@ -215,7 +222,7 @@ impl<T: Topology> Overlay<T> {
 
 /// What is sent.
 impl<T: Topology> Overlay<T> {
-    fn send_store(&mut self, now: Instant, order: Box<StoreOrder>, ctx: &mut Context<'_>) {
+    pub(super) fn send_store(&mut self, now: Instant, order: Box<StoreOrder>, ctx: &mut Context<'_>) {
         let ticket = order.ticket;
         let sent = self.signed_store(now, &order, ctx).map_err(|_| Failure::TooLarge);
         let sent = sent.and_then(|store| {
@@ -223,7 +230,21 @@ impl<T: Topology> Overlay<T> {
             self.request(now, list, &Body::StoreReq(store), Purpose::Store(order), ctx)
         });
         if let Err(failure) = sent {
-            ctx.effects.fact(Fact::Stored { ticket, result: Err(failure) });
+            self.tell_stored(now, ticket, Err(failure), ctx);
+        }
+    }
+
+    fn tell_stored(
+        &mut self,
+        now: Instant,
+        ticket: Option<Ticket>,
+        result: Result<Vec<StoreKindResponse>, Failure>,
+        ctx: &mut Context<'_>,
+    ) {
+        match ticket {
+            Some(ticket) => ctx.effects.fact(Fact::Stored { ticket, result }),
+            None if result.is_err() => self.publish_itself_later(now),
+            None => {}
         }
     }
 
@@ -280,10 +301,17 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// Sends the Fetch for a purpose that needs one, with the delegations when values could be there by delegation.
-    fn send_fetch(&mut self, now: Instant, purpose: Purpose, ctx: &mut Context<'_>) {
+    pub(super) fn send_fetch(&mut self, now: Instant, purpose: Purpose, ctx: &mut Context<'_>) {
         let (resource, mut queries) = match &purpose {
             Purpose::Fetch { resource, queries, .. } => (resource.clone(), queries.clone()),
             Purpose::Overtake(order) => (order.resource.clone(), self.everything_in(order)),
+            Purpose::OwnCertificate { resource, kind } => {
+                (resource.clone(), self.everything_of(*kind).into_iter().collect())
+            }
+            Purpose::TurnSearch(search) => match Self::turn_query(search) {
+                Some(query) => query,
+                None => return,
+            },
             _ => return,
         };
         let list = KindId::ACCESS_CONTROL_LIST;
@@ -317,6 +345,10 @@ impl<T: Topology> Overlay<T> {
         match purpose {
             Purpose::Store(order) => self.on_stored(now, order, result.map(|(body, _)| body), ctx),
             Purpose::Overtake(order) => self.on_overtaken(now, order, result, ctx),
+            Purpose::OwnCertificate { resource, kind } => {
+                self.on_own_certificate(now, resource, kind, result, ctx);
+            }
+            Purpose::TurnSearch(search) => self.on_turn_search(now, search, result, ctx),
             Purpose::Fetch { ticket, resource, queries } => {
                 let read = result.and_then(|(body, certificates)| match body {
                     Body::FetchAns(answer) => {
@@ -375,8 +407,8 @@ impl<T: Topology> Overlay<T> {
             _ => Err(Failure::BadAnswer),
         });
         let counter_too_low = result == Err(Failure::Refused(ErrorCode::GENERATION_COUNTER_TOO_LOW));
-        ctx.effects.fact(Fact::Stored { ticket, result });
-        if counter_too_low {
+        self.tell_stored(now, ticket, result, ctx);
+        if let Some(ticket) = ticket.filter(|_| counter_too_low) {
             let queries = self.everything_in(&order);
             self.send_fetch(now, Purpose::Fetch { ticket, resource: order.resource, queries }, ctx);
         }
@@ -406,14 +438,14 @@ impl<T: Topology> Overlay<T> {
             }
             None => {
                 let result = Err(Failure::Refused(ErrorCode::DATA_TOO_OLD));
-                ctx.effects.fact(Fact::Stored { ticket: order.ticket, result });
+                self.tell_stored(now, order.ticket, result, ctx);
             }
         }
     }
 
     /// The values, the generation counters, and how many values were thrown away.
     #[expect(clippy::type_complexity, reason = "the three parts of one fact")]
-    fn read_fetched(
+    pub(super) fn read_fetched(
         &mut self,
         resource: &ResourceId,
         queries: &[Query],
