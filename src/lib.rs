@@ -108,9 +108,12 @@ pub mod iptv;
 pub mod node;
 pub mod reload;
 pub mod rtp;
+pub mod secure;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod sip;
 pub mod stats;
 pub mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod wire;

@@ -69,8 +69,14 @@ drop_reasons! {
     StrayMessage => "stray SIP message",
     /// Signalling: too many transactions.
     TransactionLimit => "too many SIP transactions",
-    /// Signalling: a stream that broke the framing rules.
-    BadStream => "broken SIP stream",
+    /// Overlay and signalling: a stream that broke the framing rules.
+    BadStream => "broken stream",
+    /// Overlay and signalling: a stream whose other end has no acceptable certificate.
+    BadCertificate => "certificate not accepted",
+    /// Overlay and signalling: plain bytes where only secured ones are taken.
+    NotSecured => "not secured",
+    /// A grant that its channel's owner did not give, or for somebody else.
+    NotGranted => "grant not accepted",
     /// Media: neither RTP nor RTCP.
     NotRtp => "neither RTP nor RTCP",
     /// Media: from somebody who is not a parent or a child.

@@ -1,8 +1,10 @@
-//! Identity without proof.
+//! Identity without proof, and channels without secrets.
 
-use super::{Crypto, CryptoError, Party, Signed, Signer};
+use super::{Channel, ChannelError, Channels, Crypto, CryptoError, Party, Signed, Signer};
 use crate::ids::{KeyFingerprint, NodeId, sha1};
-use crate::time::UnixMillis;
+use crate::time::{Instant, UnixMillis};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -73,6 +75,107 @@ impl Crypto for InsecureIdentity {
         }
         let key = KeyFingerprint::of(&node_id.0);
         Ok(Arc::new(Party { node_id, node_ids: vec![node_id], user: None, key, certificate: None }))
+    }
+}
+
+/// Channels that hide nothing and prove nothing: each end begins with its Node-ID in clear, and is believed.
+///
+/// They take the place of TLS in simulations and tests, where every run has to repeat itself byte for byte.
+#[derive(Clone, Debug)]
+pub struct InsecureChannels(NodeId);
+
+impl InsecureChannels {
+    /// The channels of whoever claims this Node-ID.
+    pub const fn new(node_id: NodeId) -> Self {
+        InsecureChannels(node_id)
+    }
+
+    fn open(&self) -> Box<dyn Channel> {
+        let hello = [&[InsecureChannel::HELLO], self.0.0.as_slice()].concat();
+        let outgoing = VecDeque::from([Bytes::from(hello)]);
+        let (hello, plaintext) = (heapless::Vec::new(), VecDeque::new());
+        Box::new(InsecureChannel { hello, peer: None, outgoing, waiting: Vec::new(), plaintext })
+    }
+}
+
+impl Channels for InsecureChannels {
+    fn connect(&mut self, _now: Instant, _at: UnixMillis) -> Box<dyn Channel> {
+        self.open()
+    }
+
+    fn accept(&mut self, _now: Instant, _at: UnixMillis) -> Box<dyn Channel> {
+        self.open()
+    }
+}
+
+/// One end.
+struct InsecureChannel {
+    /// What has come of the other end's first bytes.
+    hello: heapless::Vec<u8, { 1 + NodeId::LEN }>,
+    peer: Option<Arc<Party>>,
+    outgoing: VecDeque<Bytes>,
+    /// Plaintext before the other end is known.
+    waiting: Vec<u8>,
+    plaintext: VecDeque<Bytes>,
+}
+
+impl InsecureChannel {
+    /// The byte that a TLS handshake begins with, so that both are told from SIP in the same way.
+    const HELLO: u8 = 22;
+    /// Bytes that may wait for the other end's first.
+    const WAITING: usize = 64 * 1024;
+}
+
+impl Channel for InsecureChannel {
+    fn handle_ciphertext(&mut self, _now: Instant, bytes: &[u8]) -> Result<(), ChannelError> {
+        let missing = self.hello.capacity() - self.hello.len();
+        let (hello, rest) = bytes.split_at(missing.min(bytes.len()));
+        // There is room: no more was cut off than is missing.
+        let _ = self.hello.extend_from_slice(hello);
+        if self.hello.first().is_some_and(|&byte| byte != Self::HELLO) {
+            return Err(ChannelError::Protocol);
+        }
+        if self.peer.is_none()
+            && let [_, id @ ..] = self.hello.as_slice()
+            && let Ok(id) = id.try_into()
+        {
+            let node_id = NodeId(id);
+            let key = KeyFingerprint::of(&node_id.0);
+            let party = Party { node_id, node_ids: vec![node_id], user: None, key, certificate: None };
+            self.peer = Some(Arc::new(party));
+            if !self.waiting.is_empty() {
+                self.outgoing.push_back(core::mem::take(&mut self.waiting).into());
+            }
+        }
+        if !rest.is_empty() {
+            self.plaintext.push_back(Bytes::copy_from_slice(rest));
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, _now: Instant, plaintext: &[u8]) -> Result<(), ChannelError> {
+        if self.peer.is_some() {
+            self.outgoing.push_back(Bytes::copy_from_slice(plaintext));
+        } else if self.waiting.len() + plaintext.len() <= Self::WAITING {
+            self.waiting.extend_from_slice(plaintext);
+        } else {
+            return Err(ChannelError::Full);
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, _now: Instant) {}
+
+    fn poll_ciphertext(&mut self) -> Option<Bytes> {
+        self.outgoing.pop_front()
+    }
+
+    fn poll_plaintext(&mut self) -> Option<Bytes> {
+        self.plaintext.pop_front()
+    }
+
+    fn peer(&self) -> Option<&Arc<Party>> {
+        self.peer.as_ref()
     }
 }
 

@@ -5,7 +5,7 @@
 //! | `entropy` | [`Entropy`]: random bytes |
 //! | `crypto` | [`Crypto`]: who this node is; signatures made and checked |
 //! | `channel` | [`Channel`], [`Channels`]: TLS or DTLS as bytes in and bytes out |
-//! | `insecure` | [`InsecureIdentity`]: a [`Crypto`] that believes everybody |
+//! | `insecure` | [`InsecureIdentity`], [`InsecureChannels`]: they believe everybody, repeatably |
 
 mod channel;
 mod crypto;
@@ -15,4 +15,4 @@ mod insecure;
 pub use channel::{Channel, ChannelError, Channels};
 pub use crypto::{Crypto, CryptoError, Party, Signed, Signer};
 pub use entropy::{Entropy, Seeded};
-pub use insecure::InsecureIdentity;
+pub use insecure::{InsecureChannels, InsecureIdentity};

@@ -3,6 +3,7 @@
 use crate::iptv;
 use crate::reload::overlay;
 use crate::rtp::relay;
+use crate::secure;
 use crate::sip::agent;
 use crate::time::Duration;
 use alloc::string::String;
@@ -25,6 +26,9 @@ pub struct Addresses {
 pub enum Security {
     /// Plain links, believed names: for tests and closed networks.
     InsecurePlain,
+    /// TLS on every stream: overlay links (TLS-TCP-FH-NO-ICE, RFC 6940 §6.6.5) and SIP, with the certificates that signed
+    /// messages go by. Needs [`Node::secured`](super::Node::secured).
+    Tls,
 }
 
 /// What a node is told once. Every part can be tuned; [`Config::new`] has sensible values for all.
@@ -40,6 +44,8 @@ pub struct Config {
     pub overlay: overlay::Config,
     /// The signalling plane.
     pub agent: agent::Config,
+    /// Secured streams.
+    pub streams: secure::Limits,
     /// The media plane's limits.
     pub media: relay::Limits,
     /// The policy: profile, capacity, timers.
@@ -48,6 +54,8 @@ pub struct Config {
     pub record_lifetime: Duration,
     /// A record that could not be stored is tried again after this long.
     pub record_retry: Duration,
+    /// How long a relayer may be found by the word of the channel's owner, unless that is renewed (at half of it).
+    pub grant_lifetime: Duration,
     /// A child that never sends RTCP is asked for a sign of life this often (P17).
     pub refresh: Duration,
     /// `leave` waits at most this long for BYEs and removals before it leaves the overlay all the same.
@@ -89,12 +97,14 @@ impl Config {
             security: Security::InsecurePlain,
             overlay: overlay::Config::new(overlay_name, addresses.overlay),
             agent,
+            streams: secure::Limits::default(),
             media: relay::Limits::default(),
             policy: iptv::Config::default(),
             record_lifetime: Duration::from_secs(60),
             record_retry: Duration::from_secs(2),
+            grant_lifetime: Duration::from_secs(600),
             refresh: Duration::from_secs(30),
-            farewell: Duration::from_secs(1),
+            farewell: Duration::from_millis(700),
             limits: Limits::default(),
         }
     }
@@ -107,6 +117,9 @@ pub enum ConfigError {
     /// The name cannot stand in a SIP URI.
     #[error("the node's name must have 1 to 64 letters, digits or -_.!~*'&=+$")]
     BadName,
+    /// [`Security::Tls`] without channels, or channels without it.
+    #[error("secured streams need Node::secured, and Node::secured needs them")]
+    Security,
     /// The overlay plane's own complaint.
     #[error(transparent)]
     Overlay(#[from] overlay::ConfigError),

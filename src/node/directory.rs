@@ -3,6 +3,7 @@
 use crate::bounded::BoundedMap;
 use crate::ids::{NodeId, sha1};
 use crate::sip::agent::Transport;
+use crate::sip::msg::SipUri;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use core::net::SocketAddr;
@@ -42,6 +43,17 @@ pub(super) struct Contact {
 }
 
 impl Contact {
+    /// Whom a SIP URI leads to; `None` unless its host is an address.
+    pub(super) fn of_uri(uri: &SipUri<'_>, node_id: Option<NodeId>) -> Option<Self> {
+        let name = uri.unescaped_user().map(String::from).unwrap_or_default();
+        Some(Contact { name, addr: uri.address()?, transport: Transport::of_uri(uri), node_id })
+    }
+
+    /// The SIP URI that leads there.
+    pub(super) fn uri(&self) -> SipUri<'static> {
+        SipUri::of_user(&self.name, self.addr).with_transport(self.transport.to_msg())
+    }
+
     pub(super) fn key(&self) -> PeerKey {
         match self.node_id {
             Some(id) => PeerKey::of_node(id),

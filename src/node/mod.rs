@@ -9,8 +9,10 @@
 //! | `config` | [`Config`], [`Addresses`], [`Limits`] |
 //! | `commands` | publish, tune, leave: what the host asks for |
 //! | `overlay`, `signalling`, `media` | one plane each: its facts told to the policy, in the policy's words |
+//! | `streams` | TLS beneath the planes that use streams |
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
+//! | `grants` | who may be found under a channel's name |
 //! | `records` | this node's own entries in the overlay, kept fresh |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `channels`, `directory`, `queue` | what the node remembers: names, contacts, outputs |
@@ -25,6 +27,7 @@ mod channels;
 mod commands;
 mod config;
 mod directory;
+mod grants;
 mod media;
 mod orders;
 mod overlay;
@@ -32,19 +35,22 @@ mod queue;
 mod records;
 mod reports;
 mod signalling;
+mod streams;
 
 pub use api::*;
 pub use config::{Addresses, Config, ConfigError, Limits, Security};
 pub use directory::PeerKey;
 
+use crate::bounded::BoundedMap;
 use crate::chord::Chord;
 use crate::effect::Effects;
-use crate::env::{Crypto, Entropy};
+use crate::env::{Channels as SecureChannels, Crypto, Entropy};
 use crate::ids::{CallId, ChannelId, ChannelName, NodeId, StreamId};
 use crate::iptv::{self, Iptv, Order};
-use crate::reload::overlay::{Fact as OverlayFact, Overlay};
+use crate::reload::overlay::{Fact as OverlayFact, LinkSecurity, Overlay};
 use crate::rtp::relay::{self, Fact as MediaFact, Relay};
-use crate::sip::agent::{Agent, Fact as SipFact};
+use crate::secure::{Fact as StreamFact, Sessions};
+use crate::sip::agent::{Agent, Fact as SipFact, Transport};
 use crate::stats::{DropReason, Plane, Stats};
 use crate::time::{Instant, UnixMillis, earliest};
 use alloc::boxed::Box;
@@ -54,6 +60,7 @@ use bytes::Bytes;
 use channels::Channels;
 use core::net::SocketAddr;
 use directory::Directory;
+use grants::Grants;
 use overlay::Lookups;
 use queue::Queue;
 use records::Records;
@@ -80,8 +87,15 @@ pub struct Node {
     overlay: Overlay<Chord>,
     agent: Agent,
     relay: Relay,
+    /// `None` where nothing is secured.
+    sessions: Option<Sessions>,
+    /// Streams without TLS, and whose they are.
+    plain_streams: BoundedMap<StreamId, Plane>,
+    /// Accepted SIP streams of which no byte has come that would say whether they are secured, and how long that may take.
+    unsorted: BoundedMap<StreamId, (SocketAddr, Instant)>,
     policy: Iptv<PeerKey>,
 
+    stream_effects: Effects<StreamFact>,
     overlay_effects: Effects<OverlayFact>,
     sip_effects: Effects<SipFact>,
     media_effects: Effects<MediaFact>,
@@ -93,6 +107,7 @@ pub struct Node {
     directory: Directory,
     lookups: Lookups,
     records: Records,
+    grants: Grants,
     /// When children without RTCP are asked for a sign of life again.
     next_refresh: Option<Instant>,
 
@@ -114,12 +129,39 @@ impl core::fmt::Debug for Node {
 }
 
 impl Node {
-    /// A node that does nothing yet. Its Node-ID is the one that `crypto` speaks for.
+    /// A node without secured links that does nothing yet. Its Node-ID is the one that `crypto` speaks for.
     pub fn new(
+        config: Config,
+        entropy: Box<dyn Entropy>,
+        crypto: Box<dyn Crypto>,
+    ) -> Result<Self, ConfigError> {
+        Self::with(config, entropy, crypto, None)
+    }
+
+    /// A node whose streams are secured ([`Security::Tls`]). `channels` makes its ends of them, with a certificate for the
+    /// same Node-ID that `crypto` speaks for.
+    pub fn secured(
+        config: Config,
+        entropy: Box<dyn Entropy>,
+        crypto: Box<dyn Crypto>,
+        channels: Box<dyn SecureChannels>,
+    ) -> Result<Self, ConfigError> {
+        Self::with(config, entropy, crypto, Some(channels))
+    }
+
+    fn with(
         mut config: Config,
         mut entropy: Box<dyn Entropy>,
         crypto: Box<dyn Crypto>,
+        channels: Option<Box<dyn SecureChannels>>,
     ) -> Result<Self, ConfigError> {
+        if channels.is_some() != (config.security == Security::Tls) {
+            return Err(ConfigError::Security);
+        }
+        if channels.is_some() {
+            config.agent.transport = Transport::Tls;
+            config.overlay.security = LinkSecurity::Tls;
+        }
         if ChannelName::new(&config.name).is_none() {
             return Err(ConfigError::BadName);
         }
@@ -135,6 +177,10 @@ impl Node {
             overlay: Overlay::new(config.overlay.clone(), node_id)?,
             agent: Agent::new(config.agent.clone())?,
             relay: Relay::new(relay_config),
+            sessions: channels.map(|channels| Sessions::new(channels, config.streams)),
+            plain_streams: BoundedMap::new(config.streams.streams),
+            unsorted: BoundedMap::new(config.streams.handshakes),
+            stream_effects: Effects::new(),
             policy: Iptv::new(config.policy.clone(), me),
             overlay_effects: Effects::new(),
             sip_effects: Effects::new(),
@@ -146,6 +192,7 @@ impl Node {
             directory: Directory::new(config.limits.peers),
             lookups: Lookups::new(config.limits.queries),
             records: Records::new(config.record_lifetime, config.record_retry),
+            grants: Grants::new(config.grant_lifetime),
             next_refresh: None,
             queue: Queue::new(config.limits.outputs),
             stats: Stats::default(),
@@ -178,32 +225,7 @@ impl Node {
     /// Something happened on a stream.
     pub fn handle_stream(&mut self, now: Instant, stream: StreamId, input: StreamInput) -> Receipt {
         self.begin(now);
-        let result = match input {
-            StreamInput::Opened { peer, plane: Plane::Signalling } => {
-                self.with_agent(|agent, now, ctx| agent.on_stream_opened(now, stream, peer, ctx));
-                Ok(())
-            }
-            StreamInput::Opened { .. } => {
-                self.queue.push(Output::Close { stream }, &mut self.stats);
-                Err(DropReason::NotInUse)
-            }
-            // Left out bytes would break the framing, so the stream goes.
-            StreamInput::Bytes(_) if self.queue.is_full() => {
-                self.queue.push(Output::Close { stream }, &mut self.stats);
-                self.with_agent(|agent, now, ctx| agent.on_stream_closed(now, stream, ctx));
-                Err(DropReason::Overloaded)
-            }
-            StreamInput::Bytes(bytes) => {
-                self.stats.count_received(Plane::Signalling, bytes.len());
-                self.with_agent(|agent, now, ctx| agent.on_stream_bytes(now, stream, bytes, ctx))
-            }
-            // The host holds back what a stream cannot take yet, and closes a stream that holds back too much.
-            StreamInput::Writable => Ok(()),
-            StreamInput::Closed => {
-                self.with_agent(|agent, now, ctx| agent.on_stream_closed(now, stream, ctx));
-                Ok(())
-            }
-        };
+        let result = self.on_stream(stream, input);
         self.finish();
         self.receipt(result)
     }
@@ -255,7 +277,11 @@ impl Node {
             Membership::TakingLeave(at) => Some(at),
             _ => None,
         };
-        let own = earliest(earliest(self.records.deadline(), self.next_refresh), leave);
+        let planes = earliest(planes, self.streams_deadline());
+        let own = earliest(
+            earliest(earliest(self.records.deadline(), self.grants.deadline()), self.next_refresh),
+            leave,
+        );
         earliest(earliest(planes, self.policy.deadline()), own)
     }
 
@@ -344,6 +370,7 @@ impl Node {
     fn fire(&mut self) {
         let now = self.now;
         let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
+        self.fire_streams();
         if due(self.overlay.deadline()) {
             self.with_overlay(|overlay, now, ctx| overlay.handle_timeout(now, ctx));
         }
@@ -359,6 +386,9 @@ impl Node {
         if due(self.records.deadline()) {
             self.refresh_records();
         }
+        if due(self.grants.deadline()) {
+            self.renew_grants();
+        }
         if due(self.next_refresh) {
             self.refresh_children();
         }
@@ -367,7 +397,8 @@ impl Node {
     }
 
     fn has_work(&self) -> bool {
-        !(self.overlay_effects.is_empty()
+        !(self.stream_effects.is_empty()
+            && self.overlay_effects.is_empty()
             && self.sip_effects.is_empty()
             && self.media_effects.is_empty()
             && self.orders.is_empty())
@@ -376,7 +407,9 @@ impl Node {
     /// Facts up, orders down, until nothing is left or this input has had its share.
     fn work_off(&mut self) {
         for _ in 0..self.config.limits.turns {
-            if let Some(effect) = self.overlay_effects.pop() {
+            if let Some(effect) = self.stream_effects.pop() {
+                self.on_stream_effect(effect);
+            } else if let Some(effect) = self.overlay_effects.pop() {
                 self.on_overlay(effect);
             } else if let Some(effect) = self.sip_effects.pop() {
                 self.on_signalling(effect);

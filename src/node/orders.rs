@@ -82,6 +82,7 @@ impl Node {
             transport: Some(contact.transport),
             user: String::from(open.name.as_str()),
             to: (!contact.name.is_empty()).then(|| contact.name.clone()),
+            node_id: contact.node_id,
         };
         let (direction, usage) = match kind {
             InviteKind::Media | InviteKind::Urgent => (Direction::RecvOnly, Usage::Media(None)),

@@ -6,8 +6,7 @@ use crate::ids::{CallId, ChannelName};
 use crate::iptv::{Child, Provider, Report};
 use crate::sip::agent::Transport;
 use crate::sip::body::{self, Carrier, IptvBody, IptvInfo, Position, Slot};
-use crate::sip::msg::{self, NameAddr, SipUri};
-use alloc::string::{String, ToString};
+use crate::sip::msg::NameAddr;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddr;
@@ -43,9 +42,12 @@ impl Node {
     }
 
     /// `None` when the call is unknown or its peer's contact cannot be written.
-    pub(super) fn encode_report(&self, call: CallId, report: &Report<PeerKey>) -> Option<Bytes> {
+    pub(super) fn encode_report(&mut self, call: CallId, report: &Report<PeerKey>) -> Option<Bytes> {
         let info = match report {
-            Report::SelectedRelayer { register } => IptvInfo::SelectedRelayer { register: *register },
+            Report::SelectedRelayer { register } => IptvInfo::SelectedRelayer {
+                register: *register,
+                grant: if *register { self.give_grant(call) } else { None },
+            },
             Report::RelayerAccepted { free } => IptvInfo::RelayerAccepted { free_slots: Some(*free) },
             Report::RelayerDeclined => IptvInfo::RelayerDeclined { reason: None },
             Report::FullCapacity { children } => IptvInfo::FullCapacity(body::Report {
@@ -79,7 +81,17 @@ impl Node {
             return None;
         }
         Some(match info {
-            IptvInfo::SelectedRelayer { register } => Report::SelectedRelayer { register },
+            // Whoever is sent by nobody may not send others to this node.
+            IptvInfo::SelectedRelayer { register: true, grant } if self.needs_grants() => {
+                self.take_grant(call, &grant?).ok()?;
+                Report::SelectedRelayer { register: true }
+            }
+            IptvInfo::SelectedRelayer { register, .. } => Report::SelectedRelayer { register },
+            IptvInfo::Grant(grant) => {
+                // One that does not count was counted as such; the policy knows nothing of grants.
+                let _ = self.take_grant(call, &grant);
+                return None;
+            }
             IptvInfo::RelayerAccepted { free_slots } => {
                 Report::RelayerAccepted { free: free_slots.unwrap_or(0) }
             }
@@ -101,7 +113,7 @@ impl Node {
         })
     }
 
-    fn channel_of(&self, call: CallId) -> Option<ChannelName> {
+    pub(super) fn channel_of(&self, call: CallId) -> Option<ChannelName> {
         Some(self.channels.get(self.calls.get(&call)?.channel)?.name.clone())
     }
 
@@ -143,11 +155,7 @@ impl Node {
     /// How a peer stands in a list of contacts; `None` once its contact is forgotten.
     fn name_addr(&self, provider: &Provider<PeerKey>) -> Option<NameAddr<'static>> {
         let contact = self.directory.get(provider.peer)?;
-        let mut uri = SipUri::of_user(&contact.name, contact.addr);
-        if contact.transport == Transport::Tcp {
-            uri = uri.with_transport(msg::Transport::TCP);
-        }
-        let mut addr = NameAddr::new(uri.into_owned());
+        let mut addr = NameAddr::new(contact.uri());
         if let Some(id) = contact.node_id {
             addr = addr.with_node_id(id);
         }
@@ -163,8 +171,5 @@ impl Node {
 
 /// `None` unless it is a SIP URI with an IP address.
 fn read_contact(contact: &NameAddr<'static>) -> Option<Contact> {
-    let uri = contact.uri().sip()?;
-    let transport = if uri.transport() == msg::Transport::TCP { Transport::Tcp } else { Transport::Udp };
-    let name = uri.unescaped_user().map(|user| user.to_string()).unwrap_or_else(String::new);
-    Some(Contact { name, addr: uri.address()?, transport, node_id: contact.node_id() })
+    Contact::of_uri(contact.uri().sip()?, contact.node_id())
 }

@@ -47,10 +47,10 @@ impl Node {
             Effect::Connect { stream, to } => {
                 self.queue.push(Output::Connect { stream, plane: Plane::Signalling, to }, &mut self.stats);
             }
-            Effect::Write { stream, bytes } => {
-                self.queue.push(Output::Write { stream, bytes }, &mut self.stats)
-            }
-            Effect::Close { stream } => self.queue.push(Output::Close { stream }, &mut self.stats),
+            Effect::Write { stream, bytes } => self.write_stream(stream, bytes),
+            Effect::Close { stream } => self.close_stream(stream),
+            // Signalling has no associations.
+            Effect::Associate { .. } | Effect::Dissociate { .. } => {}
             Effect::Fact(fact) => self.on_sip_fact(fact),
         }
     }
@@ -74,7 +74,7 @@ impl Node {
             Fact::Failed { call, cause } => {
                 let refusal = match cause {
                     Failure::Timeout | Failure::Unreachable => iptv::Refusal::NoAnswer,
-                    Failure::BadAnswer => iptv::Refusal::Other,
+                    Failure::BadAnswer | Failure::Impostor => iptv::Refusal::Other,
                 };
                 self.call_is_over(call);
                 self.tell(iptv::Fact::Refused { call, refusal });
@@ -191,6 +191,7 @@ impl Node {
         self.relay.remove_parent(call);
         self.relay.remove_child(call);
         self.calls.remove(&call);
+        self.grants.forget(call);
         if !self.calls.values().any(|call| call.serving) {
             self.next_refresh = None;
         }

@@ -15,14 +15,18 @@
 //! | `authority` | [`Authority`]: identities with certificates and users, the same in every run |
 //! | `trace` | [`Record`]: one line for everything that travels |
 //! | `summary` | what a datagram is, in a few words |
+//! | `overlay` | [`overlay::OverlayNetwork`]: thousands of overlays with nothing on top, growth, churn, audits |
+//! | `statistics` | [`Samples`] and their percentiles |
 //! | `pcapng` | a capture file of what travelled, for Wireshark |
 
 mod authority;
 mod checked;
 mod machine;
 mod network;
+pub mod overlay;
 pub mod pcapng;
 mod queue;
+mod statistics;
 mod streams;
 mod summary;
 mod trace;
@@ -33,6 +37,7 @@ pub use checked::{Checked, Fnv, Promise, Violation};
 pub use machine::{Addresses, Family, Machine, NodeIndex};
 pub use network::{Config, Death, Network, Played};
 pub use queue::{Queue, Ticket};
+pub use statistics::Samples;
 pub use summary::summarise;
 pub use trace::{Fate, Record, What};
 pub use underlay::{Conditions, Latency};

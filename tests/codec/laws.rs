@@ -78,6 +78,7 @@ every_structure_survives! {
     turn_servers_survive: TurnServer,
     sip_registrations_survive: SipRegistration,
     resource_name_extensions_survive: ResourceNameExtension,
+    grants_survive: Grant,
 }
 
 quickcheck! {

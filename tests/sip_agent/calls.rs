@@ -342,7 +342,7 @@ fn a_large_request_takes_tcp_and_falls_back_to_udp() {
     for listening in [true, false] {
         let mut w = World::pair(Transport::Udp);
         w.listening = listening;
-        let target = Target { addr: addr(1), transport: None, user: "100".into(), to: None };
+        let target = Target { addr: addr(1), transport: None, user: "100".into(), to: None, node_id: None };
         let sdp = Bytes::from(vec![b'x'; 1400]);
         w.invite_as(0, CallId::placed(1), target, sdp.clone()).unwrap();
         w.run_until(100);
@@ -357,7 +357,13 @@ fn a_large_request_takes_tcp_and_falls_back_to_udp() {
 #[test]
 fn a_target_that_asks_for_udp_gets_udp() {
     let mut w = World::pair(Transport::Tcp);
-    let target = Target { addr: addr(1), transport: Some(Transport::Udp), user: "100".into(), to: None };
+    let target = Target {
+        addr: addr(1),
+        transport: Some(Transport::Udp),
+        user: "100".into(),
+        to: None,
+        node_id: None,
+    };
     w.invite_as(0, CallId::placed(1), target, Bytes::from(vec![b'x'; 1400])).unwrap();
     w.run_until(100);
     assert_eq!(w.sides[0].agent.streams(), 0);
@@ -436,8 +442,13 @@ fn orders_that_make_no_sense_are_refused_and_change_nothing() {
     assert_eq!(w.reject(1, received, Refusal::status(Status::OK)), Err(OrderError::BadValue("status")));
     w.accept(1, received).unwrap();
     assert_eq!(w.accept(1, received), Err(OrderError::WrongState));
-    let injected =
-        Target { addr: addr(1), transport: None, user: "1\r\nX: y".into(), to: Some("a\r\nb".into()) };
+    let injected = Target {
+        addr: addr(1),
+        transport: None,
+        user: "1\r\nX: y".into(),
+        to: Some("a\r\nb".into()),
+        node_id: None,
+    };
     w.invite_as(0, CallId::placed(2), injected, Bytes::new()).unwrap();
     assert!(w.sides[0].messages.iter().all(|m| !m.contains("\nX: y") && !m.contains("\nb")));
 }
@@ -495,7 +506,7 @@ fn k8_streams_have_a_limit() {
     w.invite(0, CallId::placed(2), addr(9)).unwrap();
     assert_eq!(w.fact(0), Some(Fact::Failed { call: CallId::placed(2), cause: Failure::Unreachable }));
     let (id, peer) = (StreamId::accepted(0), addr(7));
-    w.with(0, |agent, now, ctx| agent.on_stream_opened(now, id, peer, ctx));
+    w.with(0, |agent, now, ctx| agent.on_stream_opened(now, id, peer, None, ctx).is_ok());
     assert_eq!(w.sides[0].agent.streams(), 1, "a further accepted one is closed");
 }
 
@@ -522,6 +533,8 @@ fn a_stream_that_opens_after_it_was_given_up_is_closed() {
     w.cancel(0, CallId::placed(1)).unwrap();
     w.run_until(5000);
     assert_eq!(w.sides[0].agent.streams(), 0);
-    w.with(0, |agent, now, ctx| agent.on_stream_opened(now, StreamId::requested(0), addr(1), ctx));
+    w.with(0, |agent, now, ctx| {
+        agent.on_stream_opened(now, StreamId::requested(0), addr(1), None, ctx).is_ok()
+    });
     assert_eq!(w.sides[0].agent.streams(), 0);
 }

@@ -231,7 +231,7 @@ fn a_stream_that_ends_inside_a_message_leaves_nothing() {
     for n in 0..invite.len() {
         let mut w = World::new(vec![Config::new("source", addr(0))]);
         let id = StreamId::accepted(0);
-        w.with(0, |agent, now, ctx| agent.on_stream_opened(now, id, addr(9), ctx));
+        w.with(0, |agent, now, ctx| agent.on_stream_opened(now, id, addr(9), None, ctx).is_ok());
         let bytes = Bytes::copy_from_slice(&invite.as_bytes()[..n]);
         assert_eq!(w.with(0, |agent, now, ctx| agent.on_stream_bytes(now, id, bytes, ctx)), Ok(()));
         w.with(0, |agent, now, ctx| agent.on_stream_closed(now, id, ctx));

@@ -354,7 +354,7 @@ fn crossing_request(invite: &str, method: &str, tag: &str) -> String {
 /// We call Bob, who answers with this status and tag.
 fn call_bob(w: &mut World) -> (CallId, String) {
     let call = CallId::placed(1);
-    let target = Target { addr: peer(), transport: None, user: "100".into(), to: None };
+    let target = Target { addr: peer(), transport: None, user: "100".into(), to: None, node_id: None };
     w.invite_as(0, call, target, Bytes::from_static(b"v=0\r\n")).unwrap();
     (call, w.sides[0].messages.last().unwrap().clone())
 }
@@ -617,7 +617,7 @@ fn a_peer_of_rfc_2543_is_served() {
 fn a_stream_that_breaks_the_framing_rules_is_closed_after_its_good_messages() {
     let mut w = alone();
     let id = StreamId::accepted(0);
-    w.with(0, |agent, now, ctx| agent.on_stream_opened(now, id, peer(), ctx));
+    w.with(0, |agent, now, ctx| agent.on_stream_opened(now, id, peer(), None, ctx).is_ok());
     let options: String =
         INVITE.replace("INVITE", "OPTIONS").lines().map(|l| format!("{}\r\n", l.trim())).collect();
     let good = format!("{options}Content-Length: 0\r\n\r\n");

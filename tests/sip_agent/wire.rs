@@ -153,6 +153,7 @@ impl World {
                 }
             }
             Effect::Close { stream } => self.cut(side, stream),
+            Effect::Associate { .. } | Effect::Dissociate { .. } => panic!("SIP has no associations"),
         }
     }
 
@@ -195,7 +196,7 @@ impl World {
                 }
             }
             Event::Opened { side, id, peer } => {
-                self.with(side, |agent, now, ctx| agent.on_stream_opened(now, id, peer, ctx))
+                self.with(side, |agent, now, ctx| agent.on_stream_opened(now, id, peer, None, ctx).unwrap())
             }
             Event::Bytes { side, id, bytes } => {
                 // A stream keeps no boundaries.
@@ -223,7 +224,13 @@ impl World {
     // ---- orders
 
     pub(crate) fn invite(&mut self, side: usize, call: CallId, to: SocketAddr) -> Result<(), OrderError> {
-        let target = Target { addr: to, transport: None, user: "100".into(), to: Some("source".into()) };
+        let target = Target {
+            addr: to,
+            transport: None,
+            user: "100".into(),
+            to: Some("source".into()),
+            node_id: None,
+        };
         self.invite_as(side, call, target, Bytes::from_static(OFFER))
     }
 

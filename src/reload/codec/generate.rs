@@ -252,6 +252,7 @@ generate! {
         free_slots: any(u)?,
         uptime_seconds: any(u)?,
         sip_contact: any::<Bytes>(u)?.iter().map(|b| char::from(b'!' + b % 94)).collect::<String>(),
+        grant: if any(u)? { Some(any(u)?) } else { None },
     });
     ResourceNameExtension: |u| Ok(match any(u)? {
         true => ResourceNameExtension::Pattern(any(u)?),
@@ -281,6 +282,7 @@ generate_structs! {
     Payload { contents, security }
     SecurityBlock { certificates, signature }
     GenericCertificate { certificate_type, certificate }
+    Grant { role, epoch, not_before, not_after, certificate, signature }
     Signature { identity, signed }
     ErrorResponse { error_code, error_info }
     ProbeReq { requested_info }

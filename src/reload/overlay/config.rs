@@ -1,6 +1,7 @@
 //! What an overlay is told once: its name, its timers, its limits, the Kinds it knows.
 
 use super::usages::Usages;
+use crate::ids::NodeId;
 use crate::reload::link::Reliability;
 use crate::reload::storage::Kind;
 use alloc::string::String;
@@ -17,6 +18,11 @@ pub enum LinkSecurity {
     /// type EXP-LINK (RFC 6940 §14.10).
     #[default]
     InsecurePlain,
+    /// TLS over TCP (link type TLS-TCP-FH-NO-ICE, RFC 6940 §6.6.5). The other end of a link is whom its certificate names.
+    Tls,
+    /// DTLS over UDP with simple reliability (link type DTLS-UDP-SR-NO-ICE, RFC 6940 §6.6.6). The other end of a link is
+    /// whom its certificate names.
+    Dtls,
 }
 
 /// The configuration of one overlay instance at this node.
@@ -38,6 +44,8 @@ pub struct Config {
     pub limits: Limits,
     /// What this node stores about itself, as far as the Kinds for it are among the following.
     pub usages: Usages,
+    /// Nodes that are shut out: no link to them, no word of theirs counts (SB-8).
+    pub bad_nodes: Vec<NodeId>,
     /// The Kinds that may be stored here. Whatever is not listed is answered with Error_Unknown_Kind.
     pub kinds: Vec<Kind>,
 }
@@ -54,6 +62,7 @@ impl Config {
             timers: Timers::default(),
             limits: Limits::default(),
             usages: Usages::default(),
+            bad_nodes: Vec::new(),
             kinds: alloc::vec![Kind::CHANNEL],
         }
     }
@@ -66,6 +75,8 @@ pub struct Timers {
     pub request: Duration,
     /// Simple reliability of a link (RFC 6940 §6.6.3.1).
     pub link: Reliability,
+    /// How long a link over a stream is kept on which no ACK comes any more (RFC 6940 §6.6.5).
+    pub link_grace: Duration,
     /// chord-update-interval: between two periodic Updates to the neighbours (RFC 6940 §10.7.4.1).
     pub update_interval: Duration,
     /// chord-ping-interval: between two searches for better fingers (RFC 6940 §10.7.4.2); the first follows the join at
@@ -79,7 +90,8 @@ pub struct Timers {
     pub settle: Duration,
     /// Before replicas are made for a successor that replaces a lost one: the hold-down of RFC 6940 §10.7.1.
     pub hold_down: Duration,
-    /// A dialled link that nobody answers is given up after this long.
+    /// A link of which it is not known whom it binds is given up after this long. It is also the time within which two
+    /// dials count as crossing.
     pub dial: Duration,
     /// Before a refused or failed attempt to join begins anew.
     pub join_retry: Duration,
@@ -92,6 +104,7 @@ impl Default for Timers {
         Timers {
             request: Duration::from_secs(3),
             link: Reliability::default(),
+            link_grace: Duration::from_secs(30),
             update_interval: Duration::from_secs(600),
             ping_interval: Duration::from_secs(3600),
             neighbor_ping_interval: Duration::from_secs(10),

@@ -116,6 +116,20 @@ impl<T: Topology> Overlay<T> {
         }
     }
 
+    /// Drops the values under a Resource-ID whose signatures hold no longer, since a certificate has expired or is no longer
+    /// trusted: no reader takes them, and one of them makes another peer refuse all that come with it (RFC 6940 §7.1).
+    pub(super) fn drop_what_expired(&mut self, now: Instant, resource: &ResourceId, ctx: &Context<'_>) {
+        let Some((_, groups)) = self.storage.hand_over(now, resource) else { return };
+        for KindValues { kind, values, .. } in groups {
+            for value in values {
+                let certificates = value.value.signer.certificate.as_slice();
+                if self.verify_value(resource, kind, &value.to_wire(), certificates, ctx).is_none() {
+                    self.storage.discard(resource, kind, &value.slot);
+                }
+            }
+        }
+    }
+
     /// Answers a Store.
     pub(super) fn on_store(
         &mut self,

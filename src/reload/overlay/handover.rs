@@ -147,6 +147,9 @@ impl<T: Topology> Overlay<T> {
                 self.storage.mark_placed(&key.1, version, to);
             }
         }
+        if result == Err(Failure::Refused(ErrorCode::FORBIDDEN)) {
+            self.drop_what_expired(now, &key.1, ctx);
+        }
         if newer_there {
             self.adopt(now, to, key.1, ctx);
         }

@@ -48,8 +48,8 @@ pub enum Access {
         /// The largest i.
         max: u8,
     },
-    /// Anyone, in a dictionary, under the key that is the signing node's Node-ID: what NODE-ID-MATCH comes to where there
-    /// is no tree.
+    /// NODE-ID-KEY, a policy of our own: anyone, in a dictionary, under the key that is the signing node's Node-ID. It is
+    /// what NODE-ID-MATCH comes to where there is no tree.
     NodeIdKey,
     /// NODE-ID-MATCH (RFC 7374 §5): the same, and what is stored must belong into this node of the ReDiR tree.
     NodeIdMatch {
@@ -73,6 +73,7 @@ impl Access {
             "NODE-MATCH" => Access::NodeMatch,
             "USER-NODE-MATCH" => Access::UserNodeMatch,
             "NODE-MULTIPLE" => Access::NodeMultiple { max: max_node_multiple.filter(|&max| max > 0)? },
+            "NODE-ID-KEY" => Access::NodeIdKey,
             "NODE-ID-MATCH" => Access::NodeIdMatch { branching_factor: redir::BRANCHING_FACTOR },
             "USER-CHAIN-ACL" => Access::UserChainAcl { names: None },
             _ => return None,

@@ -363,8 +363,7 @@ impl Storage {
             }
         }
         for key in gone {
-            self.expiry.clear(&key);
-            self.drop_value(&key);
+            self.discard(&key.0, key.1, &key.2);
         }
     }
 
@@ -501,6 +500,13 @@ impl Storage {
                 self.revoke(&key.0);
             }
         }
+    }
+
+    /// Drops one value.
+    pub fn discard(&mut self, resource: &ResourceId, kind: KindId, slot: &Slot) {
+        let key = (resource.clone(), kind, slot.clone());
+        self.expiry.clear(&key);
+        self.drop_value(&key);
     }
 
     /// Takes one value out, and with it whatever is empty then.

@@ -1,7 +1,7 @@
 //! One call: an INVITE usage from its INVITE to its end.
 
 use super::fact::ContactParams;
-use crate::ids::StreamId;
+use crate::ids::{NodeId, StreamId};
 use crate::sip::body::Carrier;
 use crate::sip::dialog::Dialog;
 use crate::sip::msg::{Method, Request};
@@ -17,6 +17,8 @@ use core::net::{IpAddr, SocketAddr};
 pub(super) struct Origin {
     pub(super) addr: SocketAddr,
     pub(super) stream: Option<StreamId>,
+    /// The node that proved to be there; `None` of a datagram or an unsecured stream.
+    pub(super) node: Option<NodeId>,
 }
 
 impl Origin {
@@ -119,6 +121,8 @@ pub(super) struct Call {
     pub(super) dialog: Option<Dialog>,
     /// The way to a peer whose Contact cannot be used.
     pub(super) fallback: Path,
+    /// The node at the other end, as far as it is proved or, of a placed call, meant.
+    pub(super) node: Option<NodeId>,
     /// Whether the peer named our Info-Package in Recv-Info.
     pub(super) package: bool,
     /// What was offered and answered so far.
@@ -131,9 +135,9 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(state: State, fallback: Path, session: Session) -> Self {
+    pub(super) fn new(state: State, fallback: Path, node: Option<NodeId>, session: Session) -> Self {
         let requests = VecDeque::new();
-        Call { state, dialog: None, fallback, package: false, session, requests, filed: None }
+        Call { state, dialog: None, fallback, node, package: false, session, requests, filed: None }
     }
 
     /// Whether the policy has ended it already and is told nothing more.

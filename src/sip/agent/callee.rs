@@ -140,7 +140,7 @@ impl Agent {
         }
         let key = key.ok_or(DropReason::UnanswerableRequest)?;
         match *request.method() {
-            Method::ACK => self.on_ack(now, &request, ctx),
+            Method::ACK => self.on_ack(now, origin, &request, ctx),
             Method::CANCEL => self.on_cancel(now, origin, &request, key, ctx),
             _ => match DialogId::of_request(&request.headers) {
                 Some(id) => self.on_inside(now, origin, request, key, &id, ctx),
@@ -231,10 +231,13 @@ impl Agent {
     }
 
     /// The ACK of a 2xx, or of nothing.
-    fn on_ack(&mut self, now: Instant, request: &Request, ctx: &mut Context<'_>) -> Done {
+    fn on_ack(&mut self, now: Instant, origin: Origin, request: &Request, ctx: &mut Context<'_>) -> Done {
         let id = DialogId::of_request(&request.headers).and_then(|d| self.dialogs.get(&d).copied());
         let id = id.ok_or(DropReason::StrayMessage)?;
         let number = request.headers.cseq().ok().flatten().map(|c| c.number);
+        if self.is_impostor(id, origin) {
+            return Err(DropReason::NotSecured);
+        }
         let ours = self.config.info_package;
         let Some(call) = self.calls.get_mut(&id) else { return Err(DropReason::StrayMessage) };
         let State::Accepted(accepted) = &mut call.state else { return Ok(()) };
@@ -268,6 +271,9 @@ impl Agent {
         let Some(user) = invite.and_then(|invite| self.servers.user(&invite)) else {
             return self.answer_status(now, origin, request, key, Status::NO_SUCH_CALL);
         };
+        if user.is_some_and(|id| self.is_impostor(id, origin)) {
+            return self.answer_status(now, origin, request, key, Status::FORBIDDEN);
+        }
         let call = user.and_then(|id| self.calls.get(&id).map(|call| (id, call)));
         // The same tag as in the answers to the INVITE.
         let tag =
@@ -326,9 +332,16 @@ impl Agent {
             Ok(dialog) => dialog,
             Err(status) => return self.answer_status(now, origin, &request, key, status),
         };
-        let Some(invitation) = Invitation::of_request(&request, origin) else {
+        let Some(mut invitation) = Invitation::of_request(&request, origin) else {
             return self.answer_status(now, origin, &request, key, Status::BAD_REQUEST);
         };
+        if self.config.is_secured() {
+            // Who says which node he is has to be it.
+            if invitation.contact.node_id.is_some_and(|claimed| origin.node != Some(claimed)) {
+                return self.answer_status(now, origin, &request, key, Status::FORBIDDEN);
+            }
+            invitation.contact.node_id = origin.node;
+        }
         let path = origin.reply_path(&request).ok_or(DropReason::UnanswerableRequest)?;
         let trying = msg::ResponseBuilder::new(&request, Status::TRYING, origin.addr).finish();
         let trying = trying.map_err(|_| DropReason::UnanswerableRequest)?;
@@ -347,7 +360,7 @@ impl Agent {
         let session = Session { ours: Bytes::new(), theirs, params: ContactParams::default() };
         let state = State::Ringing(Box::new(Ringing { key, invite: request, origin }));
         self.dialogs.insert(dialog.id(), id);
-        let call = Call::new(state, origin.path(), session);
+        let call = Call::new(state, origin.path(), origin.node, session);
         self.calls.insert(id, Call { dialog: Some(dialog), package, ..call });
         self.file(id, Some(now + self.config.ring));
         ctx.effects.fact(Fact::Invited { call: id, invitation });
@@ -384,10 +397,14 @@ impl Agent {
         dialog: &DialogId,
         ctx: &mut Context<'_>,
     ) -> Done {
+        let secured = self.config.is_secured();
         let found = self.dialogs.get(dialog).and_then(|id| self.calls.get_mut(id).map(|call| (*id, call)));
         let Some((id, call)) = found else {
             return self.answer_status(now, origin, &request, key, Status::NO_SUCH_CALL);
         };
+        if secured && call.node != origin.node {
+            return self.answer_status(now, origin, &request, key, Status::FORBIDDEN);
+        }
         let number = request.headers.cseq().ok().flatten().map(|c| c.number).unwrap_or_default();
         if let Some(Err(status)) = call.dialog.as_mut().map(|d| d.note_cseq(number)) {
             return self.answer_status(now, origin, &request, key, status);

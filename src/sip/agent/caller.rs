@@ -3,8 +3,9 @@
 
 use super::call::{Call, Calling, Ordered, Origin, Session, State};
 use super::compose::{Built, Composer, Content, Opening};
+use super::streams::Streams;
 use super::{
-    Agent, Context, EndCause, Fact, Failure, INFO_PACKAGE, Offer, OrderError, Peer, Refusal, Target,
+    Agent, Config, Context, EndCause, Fact, Failure, INFO_PACKAGE, Offer, OrderError, Peer, Refusal, Target,
     Transport, Use, random_token,
 };
 use crate::ids::CallId;
@@ -39,21 +40,22 @@ impl Agent {
         let uri = Composer::request_uri(&target, self.config.transport);
         let path = match target.transport.unwrap_or(self.config.transport) {
             Transport::Udp => Path::Datagram(target.addr),
-            Transport::Tcp => Path::Stream { id: None, to: target.addr },
+            Transport::Tls if !self.config.is_secured() => return Err(OrderError::BadValue("transport")),
+            Transport::Tcp | Transport::Tls => Path::Stream { id: None, to: target.addr },
         };
         let limit = match target.transport {
             Some(_) => usize::MAX,
-            None => self.config.limits.datagram,
+            None => self.datagram_limit(),
         };
         let write = |transport| self.composer.invite(&target, &uri, &offer, &opening, transport);
-        let request = outgoing(branch, Method::INVITE, path, limit, write)?;
+        let request = outgoing(branch, Method::INVITE, path, (limit, self.stream_kind(path)), write)?;
         let path = request.path;
         self.clients
             .request(now, request, Use::Invite(call), &mut self.out)
             .map_err(|_| OrderError::Limit("client transactions"))?;
         let state = State::Calling(Calling { branch, proceeding: false, cancelled: false });
         let session = Session { ours: offer.sdp, theirs: Bytes::new(), params: offer.params };
-        self.calls.insert(call, Call::new(state, path, session));
+        self.calls.insert(call, Call::new(state, path, target.node_id, session));
         self.file(call, Some(now + self.config.ring));
         self.drain(now, ctx);
         Ok(())
@@ -187,20 +189,32 @@ impl Agent {
         if self.clients.is_full() {
             return Err(OrderError::Limit("client transactions"));
         }
+        let limit = self.datagram_limit();
         let call = self.calls.get_mut(&id).ok_or(OrderError::UnknownCall)?;
         let dialog = call.dialog.as_mut().ok_or(OrderError::WrongState)?;
         let cseq = dialog.next_cseq(method.clone());
         let routed = dialog.route();
         let path = path_to(&routed, call.fallback);
+        let kind = stream_kind(&self.config, &self.streams, path);
         let branch = Branch::random(ctx.entropy);
         let write = |transport| {
             let via = (transport, branch);
             self.composer.inside(dialog, &routed, (cseq.method.clone(), cseq.number), via, content)
         };
-        let request = outgoing(branch, method, path, self.config.limits.datagram, write)?;
+        let request = outgoing(branch, method, path, (limit, kind), write)?;
         self.clients
             .request(now, request, reminder, &mut self.out)
             .map_err(|_| OrderError::Limit("client transactions"))
+    }
+
+    /// How large a datagram may get before a stream is tried. A plain peer of a secured agent has no stream that it could
+    /// be asked for.
+    fn datagram_limit(&self) -> usize {
+        if self.config.is_secured() { usize::MAX } else { self.config.limits.datagram }
+    }
+
+    fn stream_kind(&self, path: Path) -> Transport {
+        stream_kind(&self.config, &self.streams, path)
     }
 
     /// Sends a BYE and forgets the call. Without room for the BYE the peer finds out by itself.
@@ -291,6 +305,11 @@ impl Agent {
         judge_response(response).map_err(|_| DropReason::NotSip)?;
         let Ok(Some(via)) = response.headers.via() else { return Err(DropReason::NotSip) };
         let branch = via.branch().filter(|_| self.composer.is_ours(&via)).ok_or(DropReason::StrayMessage)?;
+        if let Some((branch, &user)) = self.clients.find(branch, response)
+            && self.speaks_for_another(user, origin)
+        {
+            return self.on_impostor(now, branch, user, ctx);
+        }
         let ack = |invite: &Bytes| Composer::ack_failure(&read(invite)?, response);
         let verdict = self.clients.on_response(now, branch, response, ack, &mut self.out);
         self.drain(now, ctx);
@@ -313,6 +332,41 @@ impl Agent {
             }
         }
         Ok(())
+    }
+
+    /// Whether somebody else than the node that a call belongs to speaks in it. What a call's first answer proves, holds
+    /// for all of it.
+    pub(super) fn is_impostor(&mut self, id: CallId, origin: Origin) -> bool {
+        let Some(call) = self.calls.get_mut(&id).filter(|_| self.config.is_secured()) else { return false };
+        if call.node.is_none() && matches!(call.state, State::Calling(_)) {
+            call.node = origin.node;
+        }
+        call.node != origin.node
+    }
+
+    fn speaks_for_another(&mut self, user: Use, origin: Origin) -> bool {
+        match user {
+            Use::Farewell => false,
+            Use::Invite(id) | Use::Info(id) | Use::Options(id) => self.is_impostor(id, origin),
+        }
+    }
+
+    /// Somebody else than the node that was meant has answered. Where the INVITE went there is nobody to wait for; inside
+    /// a call the real answer is still to come.
+    fn on_impostor(
+        &mut self,
+        now: Instant,
+        branch: Branch,
+        user: Use,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        if let Use::Invite(id) = user
+            && self.calls.get(&id).is_some_and(|c| matches!(c.state, State::Calling(_)))
+        {
+            self.clients.forget(branch);
+            self.on_no_response(now, user, Failure::Impostor, ctx);
+        }
+        Err(DropReason::NotSecured)
     }
 
     fn on_inside_response(
@@ -448,7 +502,7 @@ impl Agent {
             let via = (transport, branch);
             self.composer.inside(dialog, &routed, (Method::ACK, number), via, &Content::NONE)
         };
-        if let Ok(ack) = outgoing(branch, Method::ACK, path, usize::MAX, write) {
+        if let Ok(ack) = outgoing(branch, Method::ACK, path, (usize::MAX, self.stream_kind(path)), write) {
             self.out.push_back(Event::Send { path: ack.path, bytes: ack.message, client: None });
         }
     }
@@ -473,7 +527,8 @@ impl Agent {
             let via = (transport, branch);
             self.composer.inside(&dialog, &routed, (Method::BYE, cseq.number), via, &Content::NONE)
         };
-        if let Ok(bye) = outgoing(branch, Method::BYE, path, self.config.limits.datagram, write) {
+        let how = (self.datagram_limit(), self.stream_kind(path));
+        if let Ok(bye) = outgoing(branch, Method::BYE, path, how, write) {
             let _ = self.clients.request(now, bye, Use::Farewell, &mut self.out);
         }
     }
@@ -522,33 +577,42 @@ fn read(message: &Bytes) -> Option<Request> {
 /// messages take stands for it. A stream that is open already is used again.
 fn path_to(routed: &Routed, fallback: Path) -> Path {
     let uri = routed.next_hop();
-    match (uri.address().filter(|_| !uri.is_secure()), Transport::of_uri(uri)) {
+    match (uri.address(), Transport::of_uri(uri)) {
         (None, _) => fallback,
         (Some(to), Transport::Udp) => Path::Datagram(to),
-        (Some(to), Transport::Tcp) => match fallback {
+        (Some(to), Transport::Tcp | Transport::Tls) => match fallback {
             Path::Stream { id, .. } => Path::Stream { id, to },
             Path::Datagram(_) => Path::Stream { id: None, to },
         },
     }
 }
 
-/// Writes a request for its way. One that is too large for a datagram takes a stream, and keeps its UDP form for the
-/// case that nobody listens there (§18.1.1).
+/// What the streams to this hop are: a secured agent asks for TLS ones only, but may have accepted others.
+fn stream_kind(config: &Config, streams: &Streams, path: Path) -> Transport {
+    let accepted_as = match path {
+        Path::Stream { id: Some(id), .. } => streams.peer(id).map(|(_, node)| node.is_some()),
+        _ => None,
+    };
+    if accepted_as.unwrap_or(config.is_secured()) { Transport::Tls } else { Transport::Tcp }
+}
+
+/// Writes a request for its way. One that is larger than `limit` takes a stream of this `kind` instead of a datagram, and
+/// keeps its UDP form for the case that nobody listens there (§18.1.1).
 fn outgoing(
     branch: Branch,
     method: Method,
     path: Path,
-    limit: usize,
+    (limit, kind): (usize, Transport),
     write: impl Fn(Transport) -> Built,
 ) -> Result<Outgoing, OrderError> {
     let write = |transport| write(transport).map_err(|e| OrderError::BadValue(e.field));
     let Path::Datagram(to) = path else {
-        return Ok(Outgoing { branch, method, message: write(Transport::Tcp)?, path, over_udp: None });
+        return Ok(Outgoing { branch, method, message: write(kind)?, path, over_udp: None });
     };
     let message = write(Transport::Udp)?;
     if message.len() <= limit {
         return Ok(Outgoing { branch, method, message, path, over_udp: None });
     }
     let path = Path::Stream { id: None, to };
-    Ok(Outgoing { branch, method, message: write(Transport::Tcp)?, path, over_udp: Some(message) })
+    Ok(Outgoing { branch, method, message: write(kind)?, path, over_udp: Some(message) })
 }

@@ -57,10 +57,12 @@ impl Content<'_> {
 }
 
 impl Transport {
-    pub(super) const fn to_msg(self) -> msg::Transport<'static> {
+    /// As it stands in a Via.
+    pub const fn to_msg(self) -> msg::Transport<'static> {
         match self {
             Transport::Udp => msg::Transport::UDP,
             Transport::Tcp => msg::Transport::TCP,
+            Transport::Tls => msg::Transport::TLS,
         }
     }
 }
@@ -255,7 +257,7 @@ impl Peer {
     /// The peer of a Contact. A name as its host is not resolved: then `from`, where the message came from, stands for
     /// it. `None` when it is not a `sip:` URI, or when there is neither an address nor a `from`.
     pub fn of_contact(contact: &NameAddr<'_>, from: Option<SocketAddr>) -> Option<Self> {
-        let uri = contact.sip_uri().filter(|uri| !uri.is_secure())?;
+        let uri = contact.sip_uri()?;
         Some(Peer {
             name: uri.unescaped_user().map(String::from).unwrap_or_default(),
             addr: uri.address().or(from)?,
@@ -281,9 +283,16 @@ impl Peer {
 }
 
 impl Transport {
-    /// What a URI asks for. Everything that is not TCP is tried by UDP.
-    pub(super) fn of_uri(uri: &SipUri<'_>) -> Self {
-        if uri.transport() == msg::Transport::TCP { Transport::Tcp } else { Transport::Udp }
+    /// What a URI asks for: `sips:`, or the older `transport=tls`, is TLS; what is not known is tried by UDP.
+    pub fn of_uri(uri: &SipUri<'_>) -> Self {
+        let transport = uri.transport();
+        if uri.is_secure() || transport == msg::Transport::TLS {
+            Transport::Tls
+        } else if transport == msg::Transport::TCP {
+            Transport::Tcp
+        } else {
+            Transport::Udp
+        }
     }
 }
 

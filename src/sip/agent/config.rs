@@ -14,6 +14,9 @@ pub enum Transport {
     Udp,
     /// One stream per peer, used in both directions.
     Tcp,
+    /// The same over TLS, asked for by a `sips:` URI (RFC 5630). The agent hears of such a stream when it is known who is
+    /// at its other end.
+    Tls,
 }
 
 /// What an agent is told once.
@@ -28,8 +31,12 @@ pub struct Config {
     pub domain: String,
     /// Told to peers as `;node-id=` of the Contact.
     pub node_id: Option<NodeId>,
-    /// What this agent asks for in its own Contact (`;transport=tcp`).
+    /// What this agent asks for in its own Contact. With [`Transport::Tls`] it is a secured agent: every stream that it
+    /// asks for is a TLS one, and what belongs to a call is taken from the node that proved to be its other end only.
     pub transport: Transport,
+    /// A secured agent takes calls from plain SIP agents as well, over datagrams and unsecured streams. Nobody knows who
+    /// they are, and they cannot claim to be a node.
+    pub insecure_peers: bool,
     /// Whether the Info-Package `iptv-tree` is offered by Recv-Info (RFC 6086). Without it, or when the peer does not
     /// offer it, INFO is the legacy one with text/plain.
     pub info_package: bool,
@@ -44,6 +51,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether this is a secured agent.
+    pub fn is_secured(&self) -> bool {
+        self.transport == Transport::Tls
+    }
+
     /// The defaults for an agent of this name at this address: UDP, domain `p2piptv.invalid`, RFC 3261's timers.
     pub fn new(name: &str, local: SocketAddr) -> Self {
         Config {
@@ -52,6 +64,7 @@ impl Config {
             domain: String::from("p2piptv.invalid"),
             node_id: None,
             transport: Transport::Udp,
+            insecure_peers: false,
             info_package: true,
             timers: Timers::default(),
             ring: Duration::from_secs(32),

@@ -84,6 +84,8 @@ pub enum Failure {
     Unreachable,
     /// The answer cannot be used.
     BadAnswer,
+    /// Another node answered than the one that was meant.
+    Impostor,
 }
 
 /// Why a call that was answered is over.

@@ -30,7 +30,7 @@ use super::stream::{Frame, PONG};
 use super::transaction::{Clients, Event, Outbox, Path, Servers};
 use crate::effect::{Effect, Effects};
 use crate::env::Entropy;
-use crate::ids::{CallId, StreamId};
+use crate::ids::{CallId, NodeId, StreamId};
 use crate::stats::DropReason;
 use crate::time::{Instant, earliest};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -61,6 +61,8 @@ pub struct Target {
     pub user: String,
     /// The user part of To: the provider's name; the channel when it is not known.
     pub to: Option<String>,
+    /// The node that is meant, if that is known. A secured agent takes an answer from nobody else.
+    pub node_id: Option<NodeId>,
 }
 
 /// What an INVITE says besides where it goes.
@@ -117,7 +119,8 @@ enum Use {
 /// let mut agent = Agent::new(Config::new("1", "127.0.0.1:5062".parse()?))?;
 /// let (mut entropy, mut effects) = (Seeded::new(1), Effects::new());
 /// let mut ctx = Context { entropy: &mut entropy, effects: &mut effects };
-/// let target = Target { addr: "127.0.0.1:5060".parse()?, transport: None, user: "100".into(), to: None };
+/// let addr = "127.0.0.1:5060".parse()?;
+/// let target = Target { addr, transport: None, user: "100".into(), to: None, node_id: None };
 /// let offer = Offer { sdp: "v=0\r\n".into(), urgent: false, params: ContactParams::default() };
 /// agent.invite(Instant::ZERO, CallId::placed(1), target, offer, &mut ctx)?;
 /// assert!(matches!(ctx.effects.pop(), Some(Effect::Send { .. })));
@@ -195,14 +198,31 @@ impl Agent {
         if payload.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
             return Ok(()); // keeps a NAT binding open (RFC 5626 §3.5.1)
         }
+        if self.config.is_secured() && !self.config.insecure_peers {
+            return Err(DropReason::NotSecured);
+        }
         let message = Message::parse(payload).map_err(|_| DropReason::NotSip)?;
-        self.on_message(now, Origin { addr: from, stream: None }, message, ctx)
+        self.on_message(now, Origin { addr: from, stream: None, node: None }, message, ctx)
     }
 
     /// A stream is open: accepted by the host, or asked for with `Effect::Connect`. The agent numbers those that it asks
-    /// for from [`StreamId::requested`]`(0)` on.
-    pub fn on_stream_opened(&mut self, now: Instant, id: StreamId, peer: SocketAddr, ctx: &mut Context<'_>) {
-        self.streams.on_opened(now, id, peer, ctx.effects);
+    /// for from [`StreamId::requested`]`(0)` on. `node` is who has proved to be there; a secured agent closes a stream
+    /// without it unless it takes insecure peers.
+    pub fn on_stream_opened(
+        &mut self,
+        now: Instant,
+        id: StreamId,
+        peer: SocketAddr,
+        node: Option<NodeId>,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        if node.is_none() && self.config.is_secured() && (id.is_requested() || !self.config.insecure_peers) {
+            ctx.effects.push(Effect::Close { stream: id });
+            self.on_stream_closed(now, id, ctx);
+            return Err(DropReason::NotSecured);
+        }
+        self.streams.on_opened(now, id, peer, node, ctx.effects);
+        Ok(())
     }
 
     /// Bytes of a stream, in chunks of any size. `Err` is for the counters only; a stream that breaks the framing rules
@@ -214,11 +234,11 @@ impl Agent {
         bytes: Bytes,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let peer = self.streams.peer(id).ok_or(DropReason::NotInUse)?;
+        let (addr, node) = self.streams.peer(id).ok_or(DropReason::NotInUse)?;
         if let Some(framer) = self.streams.framer(now, id) {
             framer.push(&bytes);
         }
-        let origin = Origin { addr: peer, stream: Some(id) };
+        let origin = Origin { addr, stream: Some(id), node };
         let mut result = Ok(());
         // The stream may go away while its messages are worked off.
         while let Some(frame) = self.streams.framer(now, id).and_then(|f| f.next_frame()) {

@@ -2,7 +2,7 @@
 
 use super::{Fact, Limits};
 use crate::effect::{Effect, Effects};
-use crate::ids::StreamId;
+use crate::ids::{NodeId, StreamId};
 use crate::sip::stream::Framer;
 use crate::time::{Duration, Instant};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,8 @@ enum State {
 #[derive(Debug)]
 struct Stream {
     peer: SocketAddr,
+    /// Who has proved to be there.
+    node: Option<NodeId>,
     state: State,
     framer: Framer,
     used: Instant,
@@ -64,9 +66,9 @@ impl Streams {
         self.looks.first().map(|&(at, _)| at)
     }
 
-    /// The other end of a stream.
-    pub(super) fn peer(&self, id: StreamId) -> Option<SocketAddr> {
-        self.streams.get(&id).map(|s| s.peer)
+    /// The other end of a stream, and who has proved to be there.
+    pub(super) fn peer(&self, id: StreamId) -> Option<(SocketAddr, Option<NodeId>)> {
+        self.streams.get(&id).map(|s| (s.peer, s.node))
     }
 
     /// Writes a message: to this stream while it exists, else to the one of this address, else to a new one. Tells which.
@@ -107,7 +109,7 @@ impl Streams {
         let id = StreamId::requested(self.next);
         self.next = self.next.wrapping_add(1);
         let state = State::Connecting { waiting: Vec::new(), bytes: 0 };
-        self.insert(now, id, to, state)?;
+        self.insert(now, id, (to, None), state)?;
         effects.push(Effect::Connect { stream: id, to });
         Ok(id)
     }
@@ -116,13 +118,13 @@ impl Streams {
         &mut self,
         now: Instant,
         id: StreamId,
-        peer: SocketAddr,
+        (peer, node): (SocketAddr, Option<NodeId>),
         state: State,
     ) -> Result<(), Unsendable> {
         if self.streams.len() >= self.limit || self.streams.contains_key(&id) {
             return Err(Unsendable);
         }
-        self.streams.insert(id, Stream { peer, state, framer: Framer::new(), used: now });
+        self.streams.insert(id, Stream { peer, node, state, framer: Framer::new(), used: now });
         self.by_peer.insert(peer, id);
         self.looks.insert((now + self.idle, id));
         Ok(())
@@ -134,15 +136,17 @@ impl Streams {
         now: Instant,
         id: StreamId,
         peer: SocketAddr,
+        node: Option<NodeId>,
         effects: &mut Effects<Fact>,
     ) {
         let Some(stream) = self.streams.get_mut(&id) else {
             // An asked-for stream that was given up in the meantime is of no use any more.
-            if id.is_requested() || self.insert(now, id, peer, State::Open).is_err() {
+            if id.is_requested() || self.insert(now, id, (peer, node), State::Open).is_err() {
                 effects.push(Effect::Close { stream: id });
             }
             return;
         };
+        stream.node = node;
         if let State::Connecting { waiting, .. } = core::mem::replace(&mut stream.state, State::Open) {
             waiting.into_iter().for_each(|bytes| effects.push(Effect::Write { stream: id, bytes }));
         }

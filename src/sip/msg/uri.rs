@@ -170,10 +170,12 @@ impl<'a> SipUri<'a> {
         self
     }
 
-    /// The same URI with a `transport` parameter; UDP is the default and is not written.
+    /// The same URI for a transport: UDP is the default and is not written, TLS makes it `sips:` (RFC 5630 §3.1.4), any
+    /// other stands in a `transport` parameter.
     pub fn with_transport(mut self, transport: Transport<'_>) -> Self {
         self.params.remove("transport");
-        if transport != Transport::UDP {
+        self.secure = transport == Transport::TLS;
+        if transport != Transport::UDP && !self.secure {
             // A transport is a token, which a parameter always takes.
             let _ = self.params.set("transport", Some(&transport.as_str().to_ascii_lowercase()));
         }

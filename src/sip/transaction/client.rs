@@ -279,6 +279,14 @@ impl<U: Copy> Clients<U> {
         self.entries.get(&branch).map(|e| (&e.message, e.path))
     }
 
+    /// Which transaction a response with this branch parameter belongs to, and what its user wanted to be reminded of.
+    pub fn find(&self, branch: &str, response: &Response) -> Option<(Branch, &U)> {
+        let method = response.headers.cseq().ok()??.method;
+        let branch = Branch::of_param(branch, method == Method::CANCEL)?;
+        let entry = self.entries.get(&branch).filter(|e| e.method == method)?;
+        Some((branch, &entry.user))
+    }
+
     /// Gives a transaction up without a word.
     pub fn forget(&mut self, branch: Branch) {
         if let Some(at) = self.entries.remove(&branch).and_then(|e| e.filed) {
@@ -296,13 +304,8 @@ impl<U: Copy> Clients<U> {
         ack: impl FnOnce(&Bytes) -> Option<Bytes>,
         out: &mut Outbox<U>,
     ) -> Verdict<U> {
-        let Ok(Some(cseq)) = response.headers.cseq() else { return Verdict::Stray };
-        let Some(branch) = Branch::of_param(branch, cseq.method == Method::CANCEL) else {
-            return Verdict::Stray;
-        };
-        let Some(entry) = self.entries.get_mut(&branch).filter(|e| e.method == cseq.method) else {
-            return Verdict::Stray;
-        };
+        let Some((branch, _)) = self.find(branch, response) else { return Verdict::Stray };
+        let Some(entry) = self.entries.get_mut(&branch) else { return Verdict::Stray };
         let action = entry.step(now, Input::of_status(response.status()), &self.timers);
         if action == Action::PassAndAck {
             // What a transaction in Completed sends again is the ACK.
