@@ -144,7 +144,7 @@ impl<T: Topology> Overlay<T> {
             return;
         }
         self.tasks.set(Task::Usages, Some(now + lifetime / 2));
-        if ctx.crypto.certificates().first().is_some() {
+        if !ctx.crypto.certificates().is_empty() {
             let by_node = ResourceId::of_name(&self.me.0);
             self.look_for_own_certificate(now, KindId::CERTIFICATE_BY_NODE, by_node, ctx);
             if let Some(user) = ctx.crypto.user() {
