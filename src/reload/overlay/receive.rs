@@ -9,8 +9,8 @@ use crate::reload::codec::{
     ErrorCode, ForwardingHeader, ForwardingOption, Frame, HeaderView, MessageCode, MessageContents, Payload,
     SecurityBlock, Structure, message_signature_input,
 };
-use crate::reload::link::{Piece, Reader};
 use crate::reload::configuration::sequence;
+use crate::reload::link::{Piece, Reader};
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
 use crate::time::Instant;
