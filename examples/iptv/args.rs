@@ -2,7 +2,7 @@
 
 use crate::help;
 use lexopt::{Arg, Parser, ValueExt};
-use p2piptv::ids::ChannelName;
+use p2piptv::ids::{ChannelName, KeyFingerprint};
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
@@ -35,6 +35,18 @@ pub enum ProfileName {
     Paper,
 }
 
+/// What is secured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protection {
+    /// Everything: links and SIP by TLS, messages and records by signatures.
+    #[default]
+    Secured,
+    /// The same, but plain SIP agents are let in.
+    InsecureSip,
+    /// Nothing.
+    Insecure,
+}
+
 /// The demonstration in one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demo {
@@ -50,6 +62,8 @@ pub struct Demo {
     pub pcap: Option<PathBuf>,
     /// Where to report.
     pub json: Option<PathBuf>,
+    /// What is secured.
+    pub protection: Protection,
 }
 
 impl Default for Demo {
@@ -61,6 +75,7 @@ impl Default for Demo {
             figure16: None,
             pcap: None,
             json: None,
+            protection: Protection::Secured,
         }
     }
 }
@@ -78,6 +93,8 @@ pub struct Role {
     pub media: Option<SocketAddr>,
     /// Which behaviour.
     pub profile: ProfileName,
+    /// What is secured.
+    pub protection: Protection,
 }
 
 /// How many children.
@@ -147,6 +164,8 @@ pub struct Publish {
     pub keywords: Vec<ChannelName>,
     /// What is sent.
     pub input: Input,
+    /// Where the key of the channel's owner lies, or shall be put.
+    pub owner_key: Option<PathBuf>,
 }
 
 /// A channel to watch.
@@ -156,6 +175,8 @@ pub struct View {
     pub channel: ChannelName,
     /// Where the picture goes; nowhere means to relay only.
     pub output: Option<Output>,
+    /// The key of the channel's owner.
+    pub owner: Option<KeyFingerprint>,
 }
 
 /// A process that asks who offers a channel.
@@ -264,6 +285,7 @@ fn demo(parser: &mut Parser) -> Result<Command> {
             Arg::Long("figure16") => demo.figure16 = Some(parser.value()?.into()),
             Arg::Long("pcap") => demo.pcap = Some(parser.value()?.into()),
             Arg::Long("json") => demo.json = Some(parser.value()?.into()),
+            Arg::Long("insecure") => demo.protection = Protection::Insecure,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::OVERVIEW)),
             other => return Err(other.unexpected().into()),
         }
@@ -285,12 +307,14 @@ fn bootstrap(parser: &mut Parser) -> Result<Command> {
 fn source(parser: &mut Parser) -> Result<Command> {
     let (mut role, mut bootstrap, mut name) = (Role::default(), None, None);
     let (mut keywords, mut input, mut capacity) = (Vec::new(), Input::TestCard, Capacity::Slots(2));
+    let mut owner_key = None;
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("bootstrap") => bootstrap = Some(address(parser, "--bootstrap")?),
             Arg::Long("channel") => name = Some(channel_name(parser, "--channel")?),
             Arg::Long("keyword") => keywords.push(channel_name(parser, "--keyword")?),
             Arg::Long("input") => input = place(&parser.value()?, "--input")?.into(),
+            Arg::Long("owner-key") => owner_key = Some(parser.value()?.into()),
             Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
             Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::SOURCE)),
@@ -300,7 +324,7 @@ fn source(parser: &mut Parser) -> Result<Command> {
     Ok(Command::Peer(Peer {
         role,
         bootstrap: needed(bootstrap, NO_BOOTSTRAP)?,
-        publishes: vec![Publish { channel: needed(name, NO_CHANNEL)?, keywords, input }],
+        publishes: vec![Publish { channel: needed(name, NO_CHANNEL)?, keywords, input, owner_key }],
         watches: Vec::new(),
         capacity,
     }))
@@ -308,12 +332,13 @@ fn source(parser: &mut Parser) -> Result<Command> {
 
 fn watch(parser: &mut Parser) -> Result<Command> {
     let (mut role, mut bootstrap, mut name) = (Role::default(), None, None);
-    let (mut output, mut capacity) = (None, Capacity::Slots(2));
+    let (mut output, mut owner, mut capacity) = (None, None, Capacity::Slots(2));
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("bootstrap") => bootstrap = Some(address(parser, "--bootstrap")?),
             Arg::Long("channel") => name = Some(channel_name(parser, "--channel")?),
             Arg::Long("output") => output = Some(place(&parser.value()?, "--output")?.into()),
+            Arg::Long("owner") => owner = Some(fingerprint(parser, "--owner")?),
             Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
             Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::WATCH)),
@@ -324,7 +349,7 @@ fn watch(parser: &mut Parser) -> Result<Command> {
         role,
         bootstrap: needed(bootstrap, NO_BOOTSTRAP)?,
         publishes: Vec::new(),
-        watches: vec![View { channel: needed(name, NO_CHANNEL)?, output }],
+        watches: vec![View { channel: needed(name, NO_CHANNEL)?, output, owner }],
         capacity,
     }))
 }
@@ -339,11 +364,11 @@ fn peer(parser: &mut Parser) -> Result<Command> {
             Arg::Long("publish") => {
                 let (channel, input) = channel_and_place(parser, "--publish")?;
                 let input = input.map_or(Input::TestCard, Input::from);
-                publishes.push(Publish { channel, keywords: Vec::new(), input });
+                publishes.push(Publish { channel, keywords: Vec::new(), input, owner_key: None });
             }
             Arg::Long("watch") => {
                 let (channel, output) = channel_and_place(parser, "--watch")?;
-                watches.push(View { channel, output: output.map(Output::from) });
+                watches.push(View { channel, output: output.map(Output::from), owner: None });
             }
             Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
             Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
@@ -461,6 +486,8 @@ fn role_option(role: &mut Role, word: Word, parser: &mut Parser) -> Result<()> {
         "sip" => role.sip = Some(own_address(parser, "--sip")?),
         "media" => role.media = Some(own_address(parser, "--media")?),
         "profile" => role.profile = profile(parser)?,
+        "insecure" => role.protection = Protection::Insecure,
+        "insecure-sip" => role.protection = Protection::InsecureSip,
         _ => return Err(Arg::Long(&name).unexpected().into()),
     }
     Ok(())
@@ -485,6 +512,13 @@ fn profile(parser: &mut Parser) -> Result<ProfileName> {
         "paper" => Ok(ProfileName::Paper),
         other => Err(UsageError(format!("--profile: there is no {other:?}; there are default and paper"))),
     }
+}
+
+fn fingerprint(parser: &mut Parser, option: &str) -> Result<KeyFingerprint> {
+    let word = text(parser, option)?;
+    KeyFingerprint::from_hex(&word).ok_or_else(|| {
+        UsageError(format!("{option}: {word:?} is no fingerprint; the source prints the 64 digits of its channel's"))
+    })
 }
 
 fn channel_name(parser: &mut Parser, option: &str) -> Result<ChannelName> {

@@ -29,6 +29,14 @@ pub enum Trouble {
         /// Why.
         reason: String,
     },
+    /// A key that does not serve.
+    #[error("--owner-key {}: {reason} (name a file that does not exist to have a key made there)", .path.display())]
+    OwnerKey {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A file that cannot be played.
     #[error("cannot play {}: {reason}", .path.display())]
     BadClip {
@@ -85,6 +93,14 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// The key of a channel's owner cannot be read, made or used.
+    pub fn owner_key(file: Option<&Path>, error: &io::Error) -> Self {
+        match file {
+            Some(path) => Trouble::OwnerKey { path: path.into(), reason: error.to_string() },
+            None => Trouble::Address(format!("cannot make a key: {error}")),
+        }
+    }
+
     /// A file cannot be read.
     pub fn cannot_read(path: &Path, error: &io::Error) -> Self {
         let reason = match error.kind() {

@@ -68,6 +68,23 @@ impl Identity {
         Self::from_der(&key.serialize_der(), Vec::from([certificate]), Trust::in_keys(overlay, digest))
     }
 
+    /// The same for a key that is there already (PEM): a new certificate for this name. Certificates of one key for
+    /// several names have the same Node-ID and the same fingerprint.
+    pub fn self_signed_by(
+        key_pem: &str,
+        overlay: &str,
+        name: &str,
+        trust: Trust,
+    ) -> Result<Self, IdentityError> {
+        let der = pem::read_key(key_pem)?;
+        let key = KeyPair::try_from(&der).map_err(|_| IdentityError::Key)?;
+        let digest = trust.self_signed.ok_or(IdentityError::NotSelfSigned)?;
+        let node_id = digest.node_id(&key.subject_public_key_info(), 0, 1);
+        let certificate =
+            node_params(overlay, name, &[node_id])?.self_signed(&key).map_err(|_| IdentityError::Library)?;
+        Self::new(der, Vec::from([Bytes::copy_from_slice(certificate.der())]), trust)
+    }
+
     /// An identity from a private key (PKCS #8, or PKCS #1 or SEC 1; DER) and its certificates: the node's own, then
     /// those between it and a root, at most [`super::MAX_INTERMEDIATES`].
     pub fn from_der(key: &[u8], certificates: Vec<Bytes>, trust: Trust) -> Result<Self, IdentityError> {
@@ -118,6 +135,11 @@ impl Identity {
     /// about other nodes' certificates is forgotten.
     pub fn trusting(&self, trust: Trust) -> Result<Self, IdentityError> {
         Self::new(self.0.key.clone_key(), self.0.certificates.clone(), trust)
+    }
+
+    /// By what people know the key.
+    pub fn fingerprint(&self) -> KeyFingerprint {
+        KeyFingerprint::of(&self.0.own.public_key)
     }
 
     /// Whether those who believe the same would accept this identity at that time.

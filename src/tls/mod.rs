@@ -113,6 +113,9 @@ pub enum IdentityError {
     /// The number of Node-IDs.
     #[error("a certificate has 1 to {MAX_NODE_IDS} Node-IDs")]
     NodeIds,
+    /// A certificate that the node signs itself, where that is not permitted.
+    #[error("self-signed certificates are not permitted in this overlay")]
+    NotSelfSigned,
     /// A time that a certificate cannot say.
     #[error("a certificate ends in the year 9999 at the latest")]
     Time,
