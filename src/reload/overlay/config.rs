@@ -4,6 +4,7 @@ use super::usages::Usages;
 use crate::ids::NodeId;
 use crate::reload::link::Reliability;
 use crate::reload::storage::Kind;
+use crate::reload::via::ReturnPath;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -38,6 +39,11 @@ pub struct Config {
     pub configuration_sequence: u16,
     /// The initial-ttl: hops that a message may take, 1 to 255; 100 in the RFC.
     pub initial_ttl: u8,
+    /// The largest datagram, frame included, that goes unbroken to other nodes; larger messages are sent as fragments
+    /// (RFC 6940 §6.7).
+    pub path_mtu: usize,
+    /// How the answers to requests that pass find their way back (RFC 6940 §6.1.2).
+    pub return_path: ReturnPath,
     /// Timers.
     pub timers: Timers,
     /// Limits.
@@ -59,6 +65,8 @@ impl Config {
             security: LinkSecurity::InsecurePlain,
             configuration_sequence: 1,
             initial_ttl: 100,
+            path_mtu: 1400,
+            return_path: ReturnPath::Full,
             timers: Timers::default(),
             limits: Limits::default(),
             usages: Usages::default(),
@@ -137,6 +145,12 @@ pub struct Limits {
     pub answer_bytes: usize,
     /// max-message-size (RFC 6940 §6.6); 5000 in the RFC.
     pub message_size: usize,
+    /// Messages of which fragments are missing. Full: of the link that sent most of them the oldest goes.
+    pub incomplete: usize,
+    /// The same for one link. Full: its oldest goes.
+    pub incomplete_of_one_link: usize,
+    /// Via Lists kept here, with [`ReturnPath::Kept`]. Full: the next ones travel on as they are.
+    pub kept_paths: usize,
     /// Resource-IDs stored here. Full: Error_Data_Too_Large.
     pub resources: usize,
     /// Values stored here, all Resource-IDs together. Full: Error_Data_Too_Large.
@@ -167,6 +181,9 @@ impl Default for Limits {
             answers: 1024,
             answer_bytes: 1 << 20,
             message_size: 5000,
+            incomplete: 64,
+            incomplete_of_one_link: 16,
+            kept_paths: 1024,
             resources: 4096,
             values: 16384,
             value_bytes: 8 << 20,

@@ -15,7 +15,8 @@
 //! | `config` | [`Config`], [`Timers`], [`Limits`] |
 //! | `connections` | the Connection Table: every link, who is at its other end |
 //! | `links` | how links come up and go down: dialled, accepted, authenticated, closed |
-//! | `receive` | one message's way through: checks, forward, answer from memory, deliver |
+//! | `receive` | what comes over a link, and what is done with a message for this node |
+//! | `transit` | one message's way: to this node, or on to the next |
 //! | `exchange` | requests and answers of this node's own, signed and on their way |
 //! | `methods` | one arm for each method, asked and answered |
 //! | `attach` | Attach: asking for a link, and being asked |
@@ -28,8 +29,7 @@
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `handover` | stored values on their way to other peers |
 //!
-//! What is not here: fragments are forwarded and not reassembled, lists are not compressed and opaque ids not resolved,
-//! and ConfigUpdates are neither sent nor taken.
+//! What is not here: ConfigUpdates are neither sent nor taken.
 
 mod api;
 mod attach;
@@ -47,18 +47,22 @@ mod orders;
 mod receive;
 mod ring;
 mod seen;
+mod transit;
 mod usages;
 
 pub use super::storage::Slot;
+pub use super::via::ReturnPath;
 pub use api::{Address, Context, Description, Fact, Failure, OrderError, Query, Ticket, Value, Write};
 pub use config::{Config, ConfigError, Limits, LinkSecurity, Timers};
 pub use usages::Usages;
 
 use super::codec::{KindId, MessageCode};
+use super::fragment::{self, Reassembly};
 use super::request::{Answers, Requests, SENDS};
 use super::storage::{self, Storage};
 use super::timers::Timers as TimerSet;
 use super::topology::{Place, Topology};
+use super::via::Ways;
 use crate::bounded::BoundedMap;
 use crate::ids::{NodeId, ResourceId, StreamId, overlay_hash};
 use crate::stats::DropReason;
@@ -181,6 +185,10 @@ pub struct Overlay<T> {
     shunned: BoundedMap<NodeId, Instant>,
     requests: Requests<Request>,
     answers: Answers,
+    /// Messages for this node of which fragments are missing.
+    reassembly: Reassembly,
+    /// What brings back the answers to requests that passed.
+    ways: Ways,
     storage: Storage,
     seen: Seen,
     handover: Handover,
@@ -228,6 +236,13 @@ impl<T: Topology> Overlay<T> {
             shunned: BoundedMap::new(limits.links),
             requests: Requests::new(request, limits.requests),
             answers: Answers::new(request * SENDS.into(), limits.answers, limits.answer_bytes),
+            reassembly: Reassembly::new(fragment::Limits {
+                messages: limits.incomplete,
+                of_one_link: limits.incomplete_of_one_link,
+                message_size: limits.message_size,
+                patience: request * SENDS.into(),
+            }),
+            ways: Ways::new(config.return_path, 2 * limits.links, limits.kept_paths, request * SENDS.into()),
             storage: Storage::new(config.kinds.iter().cloned(), stored),
             seen: Seen::new(limits.seen),
             handover: Handover::new(limits.transfers),
@@ -343,6 +358,7 @@ impl<T: Topology> Overlay<T> {
             return Some(self.now);
         }
         let own = earliest(self.tasks.deadline(), self.storage.deadline());
+        let own = earliest(own, self.reassembly.deadline());
         earliest(own, earliest(self.connections.deadline(), self.requests.deadline()))
     }
 
@@ -375,6 +391,7 @@ impl<T: Topology> Overlay<T> {
         }
         self.fire_requests(now, ctx);
         self.storage.expire(now);
+        self.reassembly.expire(now);
         while let Some(task) = self.tasks.pop_due(now) {
             match task {
                 Task::Join => self.on_join_timer(now, ctx),
@@ -396,6 +413,8 @@ impl<T: Topology> Overlay<T> {
         self.attaches.clear();
         self.shunned.clear();
         self.requests.take_all().for_each(drop);
+        self.reassembly.clear();
+        self.ways.clear();
         self.storage.retain(|_| false);
         self.seen.clear();
         self.handover.clear();
@@ -459,6 +478,7 @@ const MIN_STORED_DATA: usize = 4 + 8 + 4 + 5 + 7;
 /// Refuses configurations with which nothing could work.
 fn check(config: &Config) -> Result<(), ConfigError> {
     let Limits { links, half_open, link_queue, requests, message_size, transfers, turns, .. } = config.limits;
+    let Limits { incomplete, incomplete_of_one_link, .. } = config.limits;
     let label = |l: &str| {
         (1..=63).contains(&l.len())
             && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -481,6 +501,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         ("requests", requests, 16),
         ("message_size", message_size, 2048),
         ("transfers", transfers, 1),
+        ("incomplete", incomplete, 1),
+        ("incomplete_of_one_link", incomplete_of_one_link, 1),
         ("turns", turns, 8),
     ];
     if let Some((name, ..)) = least.iter().find(|(_, have, need)| have < need) {
