@@ -17,6 +17,7 @@ Commands (each has its own --help):
   watch        watches a channel, and relays it when it is elected to
   peer         publishes and watches several channels on one uplink
   channel      tells who offers a channel
+  ca           makes keys and certificates for an overlay with an authority
 
 Options of the demonstration:
   --viewers N          how many viewers (6)
@@ -25,10 +26,12 @@ Options of the demonstration:
   --figure16 DIR       draw the source's traffic, server-based against P2P, into DIR (CSV and SVG)
   --pcap FILE          record every packet (pcapng, for Wireshark)
   --json FILE          write what happened to FILE
+  --insecure           secure nothing, for comparison
   --help               this text
 
-Not secure yet: links are plain and nobody proves who they are. Run it only among machines that you
-trust, not on the open internet.
+Links and SIP go over TLS, every message and record is signed. Each node makes a key for itself and
+is known by it; whose channel it is says the channel's owner, whose fingerprint the source prints.
+The variable SSLKEYLOGFILE names a file for the keys, with which Wireshark reads a recording.
 
 Three terminals show the same with separate processes:
   iptv bootstrap --listen 127.0.0.1:6084
@@ -49,10 +52,11 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
+  --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
 
 Ctrl-C leaves the overlay properly.
-Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";
 
 /// `iptv source --help`.
@@ -68,6 +72,8 @@ Options:
   --keyword NAME       a further name to find it under; may be repeated
   --input WHAT         an MPEG transport stream: a file (played again and again), rtp://IP:PORT (RTP
                        packets sent to that address), or - for a pipe (the test card)
+  --owner-key FILE     the key of the channel's owner, made there if there is none (a key for this
+                       run); the fingerprint that is printed stays the same with the same key
   --capacity N         how many children this node serves itself (2)
   --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
   --listen IP:PORT     address of the overlay (an address of this machine, any port)
@@ -75,13 +81,14 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (source)
   --profile NAME       'default' or 'paper'
+  --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
+  --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
 
 A live encoder:
   ffmpeg -re -i FILE -c copy -f mpegts - | iptv source --bootstrap IP:PORT --channel 100 --input -
 
 Ctrl-C ends the channel and tells every viewer.
-Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";
 
 /// `iptv watch --help`.
@@ -95,6 +102,8 @@ Options:
   --channel NAME       the channel's name or one of its keywords
   --output WHAT        where the MPEG transport stream goes: a file, rtp://IP:PORT, or - for a pipe;
                        it begins where a decoder can begin (without it: relay only)
+  --owner FINGERPRINT  take the channel from this owner only, whose source prints the fingerprint
+                       (without it: from whoever is found first)
   --capacity N         how many children this node can serve (2)
   --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
   --listen IP:PORT     address of the overlay (an address of this machine, any port)
@@ -102,13 +111,14 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
+  --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
 
 On the screen:
   iptv watch --bootstrap IP:PORT --channel 100 --output - | ffplay -
 
 Ctrl-C leaves the channel; the children of this node are told to find another parent.
-Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";
 
 /// `iptv peer --help`.
@@ -129,6 +139,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
+  --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
 ";
 
@@ -145,7 +157,32 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
+  --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
 
-Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
+";
+
+/// `iptv ca --help`.
+pub const CA: &str = "\
+The authority of an overlay: makes keys and certificates, as files in a directory. Whoever holds its
+root.key can be anybody in the overlay; keep it on a machine that does nothing else.
+
+  iptv ca new DIR --overlay NAME [--days N]
+  iptv ca node DIR --name NAME [--node-ids N] [--rsa] [--days N]
+  iptv ca channel DIR --channel NAME [--keyword NAME]... [--days N]
+
+'new' makes DIR/root.key and DIR/root.pem; every node needs root.pem. 'node' makes DIR/NAME.key and
+DIR/NAME.pem for one node. 'channel' makes the same for whoever owns a channel, and for each of its
+keywords, with one key. Every name exists once in an overlay.
+
+Options:
+  --overlay NAME       the overlay's name, for example tv.example
+  --name NAME          the user's name; alice becomes alice@tv.example
+  --node-ids N         how many Node-IDs the certificate has (1)
+  --rsa                an RSA key of 2048 bits instead of ECDSA P-256; it cannot be used with DTLS
+  --channel NAME       the channel's name, for example 100
+  --keyword NAME       a further name of the channel; may be repeated
+  --days N             how long the certificates are valid (3650 for the authority, else 365)
+  --help               this text
 ";

@@ -1,8 +1,10 @@
 //! What an overlay is told once: its name, its timers, its limits, the Kinds it knows.
 
+use super::usages::Usages;
 use crate::ids::NodeId;
 use crate::reload::link::Reliability;
 use crate::reload::storage::Kind;
+use crate::reload::via::ReturnPath;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -37,10 +39,17 @@ pub struct Config {
     pub configuration_sequence: u16,
     /// The initial-ttl: hops that a message may take, 1 to 255; 100 in the RFC.
     pub initial_ttl: u8,
+    /// The largest datagram, frame included, that goes unbroken to other nodes; larger messages are sent as fragments
+    /// (RFC 6940 §6.7).
+    pub path_mtu: usize,
+    /// How the answers to requests that pass find their way back (RFC 6940 §6.1.2).
+    pub return_path: ReturnPath,
     /// Timers.
     pub timers: Timers,
     /// Limits.
     pub limits: Limits,
+    /// What this node stores about itself, as far as the Kinds for it are among the following.
+    pub usages: Usages,
     /// Nodes that are shut out: no link to them, no word of theirs counts (SB-8).
     pub bad_nodes: Vec<NodeId>,
     /// The Kinds that may be stored here. Whatever is not listed is answered with Error_Unknown_Kind.
@@ -56,8 +65,11 @@ impl Config {
             security: LinkSecurity::InsecurePlain,
             configuration_sequence: 1,
             initial_ttl: 100,
+            path_mtu: 1400,
+            return_path: ReturnPath::Full,
             timers: Timers::default(),
             limits: Limits::default(),
+            usages: Usages::default(),
             bad_nodes: Vec::new(),
             kinds: alloc::vec![Kind::CHANNEL],
         }
@@ -133,12 +145,24 @@ pub struct Limits {
     pub answer_bytes: usize,
     /// max-message-size (RFC 6940 §6.6); 5000 in the RFC.
     pub message_size: usize,
+    /// Messages of which fragments are missing. Full: of the link that sent most of them the oldest goes.
+    pub incomplete: usize,
+    /// The same for one link. Full: its oldest goes.
+    pub incomplete_of_one_link: usize,
+    /// Via Lists kept here, with [`ReturnPath::Kept`]. Full: the next ones travel on as they are.
+    pub kept_paths: usize,
     /// Resource-IDs stored here. Full: Error_Data_Too_Large.
     pub resources: usize,
     /// Values stored here, all Resource-IDs together. Full: Error_Data_Too_Large.
     pub values: usize,
-    /// Bytes stored here, signatures included. Full: Error_Data_Too_Large.
+    /// Bytes stored here, signatures and certificates included. Full: Error_Data_Too_Large.
     pub value_bytes: usize,
+    /// Values that one key has signed. Full: Error_Data_Too_Large.
+    pub signer_values: usize,
+    /// Bytes that one key has signed, its certificates included. Full: Error_Data_Too_Large.
+    pub signer_bytes: usize,
+    /// Places at which this node remembers how new a value was when it saw it. Full: the place seen first is forgotten.
+    pub seen: usize,
     /// How long a value lives here. Longer: it lives this long.
     pub lifetime: Duration,
     /// Replica Stores and transfers that wait for their answers at one time; the others follow when answers come.
@@ -157,9 +181,15 @@ impl Default for Limits {
             answers: 1024,
             answer_bytes: 1 << 20,
             message_size: 5000,
+            incomplete: 64,
+            incomplete_of_one_link: 16,
+            kept_paths: 1024,
             resources: 4096,
             values: 16384,
             value_bytes: 8 << 20,
+            signer_values: 1024,
+            signer_bytes: 1 << 20,
+            seen: 1024,
             lifetime: Duration::from_secs(24 * 3600),
             transfers: 8,
             turns: 64,
