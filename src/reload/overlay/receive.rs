@@ -57,7 +57,7 @@ impl<T: Topology> Overlay<T> {
     ) -> Result<(), DropReason> {
         match (&self.phase, self.config.security) {
             (Phase::Idle, _) => return Err(DropReason::NotInUse),
-            (_, LinkSecurity::Tls) => return Err(DropReason::NotAllowedOnLink),
+            (_, LinkSecurity::Tls) => return Err(DropReason::NotSecured),
             (_, LinkSecurity::InsecurePlain) => {
                 let frame = Frame::decode(datagram).map_err(|_| DropReason::NotFramed)?;
                 return self.receive_frame(now, LinkId::Datagram(from), frame, ctx);
@@ -101,7 +101,7 @@ impl<T: Topology> Overlay<T> {
                 }
                 Err(_) => {
                     self.close(now, link, ctx);
-                    Err(DropReason::NotFramed)
+                    Err(DropReason::BadStream)
                 }
             };
             result = result.and(outcome);
