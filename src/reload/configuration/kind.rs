@@ -53,10 +53,17 @@ impl KindDefinition {
 
     /// The definition that the store works with; `None` when it does not know the access control policy.
     pub fn to_kind(&self) -> Option<Kind> {
-        let access = match self.access_control.as_str() {
-            "NODE-MATCH" => Access::NodeMatch,
-            "NODE-ID-MATCH" => Access::NodeIdMatch,
-            _ => return None,
+        // A registered policy may come without its number: it is the registration's.
+        let registered = Kind::registered(self.id).map(|k| k.access);
+        let multiple = self.max_node_multiple.map(|n| u8::try_from(n).unwrap_or(u8::MAX));
+        let access = match Access::named(&self.access_control, multiple).or(registered)? {
+            Access::NodeIdMatch { branching_factor } => Access::NodeIdMatch {
+                branching_factor: match self.branching_factor {
+                    Some(n) => u16::try_from(n).ok()?,
+                    None => branching_factor,
+                },
+            },
+            access => access,
         };
         Some(Kind {
             id: self.id,
@@ -64,6 +71,7 @@ impl KindDefinition {
             access,
             max_count: self.max_count as usize,
             max_size: self.max_size as usize,
+            findable: true,
         })
     }
 
@@ -73,7 +81,7 @@ impl KindDefinition {
         KindDefinition {
             id,
             data_model: model,
-            access_control: String::from("NODE-ID-MATCH"),
+            access_control: String::from("NODE-ID-KEY"),
             max_count: max_count as u32,
             max_size: max_size as u32,
             max_node_multiple: None,
