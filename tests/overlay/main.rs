@@ -5,5 +5,6 @@ mod joining;
 mod leaving;
 mod links;
 mod network;
+mod signing;
 mod underlay;
 mod wire;
