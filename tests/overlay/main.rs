@@ -7,6 +7,7 @@ mod joining;
 mod leaving;
 mod links;
 mod network;
+mod signing;
 mod options;
 mod routing;
 mod underlay;

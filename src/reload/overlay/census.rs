@@ -19,6 +19,7 @@ impl<T: Topology> Overlay<T> {
             ("stored bytes", self.storage.bytes(), limits.value_bytes),
             ("places seen", self.seen.len(), limits.seen),
             ("peers in the Routing Table", self.topology.len(), limits.links),
+            ("messages to sign", self.outbox.len(), limits.unsigned),
             ("messages to itself", self.loopback.len(), limits.turns),
         ]
         .into_iter()

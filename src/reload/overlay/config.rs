@@ -169,6 +169,12 @@ pub struct Limits {
     pub transfers: usize,
     /// Messages from this node to itself that one call works off.
     pub turns: usize,
+    /// Messages that one call signs. What is more waits for the next call, which `deadline` asks for at once, so that a
+    /// host can send media in between.
+    pub signatures: usize,
+    /// Messages that wait for their signatures. Full: a request fails with [`Failure::TooMany`](super::Failure::TooMany).
+    /// Half full: requests of others are dropped.
+    pub unsigned: usize,
 }
 
 impl Default for Limits {
@@ -193,6 +199,8 @@ impl Default for Limits {
             lifetime: Duration::from_secs(24 * 3600),
             transfers: 8,
             turns: 64,
+            signatures: 8,
+            unsigned: 512,
         }
     }
 }

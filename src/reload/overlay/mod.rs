@@ -17,6 +17,7 @@
 //! | `links` | how links come up and go down: dialled, accepted, authenticated, closed |
 //! | `receive` | what comes over a link, and what is done with a message for this node |
 //! | `transit` | one message's way: to this node, or on to the next |
+//! | `outbox` | messages that wait for their signatures, a few of which are made in one call |
 //! | `exchange` | requests and answers of this node's own, signed and on their way |
 //! | `methods` | one arm for each method, asked and answered |
 //! | `attach` | Attach: asking for a link, and being asked |
@@ -44,6 +45,7 @@ mod join;
 mod links;
 mod methods;
 mod orders;
+mod outbox;
 mod receive;
 mod ring;
 mod seen;
@@ -78,6 +80,7 @@ use core::time::Duration;
 use handover::Handover;
 use join::Join;
 use orders::StoreOrder;
+use outbox::Outbox;
 use seen::Seen;
 use usages::TurnSearch;
 
@@ -195,6 +198,8 @@ pub struct Overlay<T> {
     /// The node that is being admitted.
     admission: Option<NodeId>,
     tasks: TimerSet<Task>,
+    /// Messages of this node's own that wait for their signatures.
+    outbox: Outbox,
     /// Messages from this node to itself.
     loopback: VecDeque<Bytes>,
     /// Where the overlay can be found (again).
@@ -248,6 +253,7 @@ impl<T: Topology> Overlay<T> {
             handover: Handover::new(limits.transfers),
             admission: None,
             tasks: TimerSet::new(),
+            outbox: Outbox::new(&limits),
             loopback: VecDeque::new(),
             bootstraps: Vec::new(),
             checking: None,
@@ -352,11 +358,16 @@ impl<T: Topology> Overlay<T> {
         self.wall_clock = Some((now, wall));
     }
 
-    /// When [`Overlay::handle_timeout`] has something to do.
+    /// When [`Overlay::handle_timeout`] has something to do: the last `now` while something waits that this call would not
+    /// do because it had done enough ([`Limits::signatures`], [`Limits::turns`]).
     pub fn deadline(&self) -> Option<Instant> {
-        if !self.loopback.is_empty() {
+        if !self.loopback.is_empty() || !self.outbox.is_empty() {
             return Some(self.now);
         }
+        self.next_timer()
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
         let own = earliest(self.tasks.deadline(), self.storage.deadline());
         let own = earliest(own, self.reassembly.deadline());
         earliest(own, earliest(self.connections.deadline(), self.requests.deadline()))
@@ -365,17 +376,21 @@ impl<T: Topology> Overlay<T> {
     /// Time never goes back (K6).
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
+        self.outbox.begin_call();
         self.now
     }
 
-    /// Works off what this node sends to itself, and every timer that is due (K5). Each of them sets itself anew behind
-    /// `now`, so this ends; the limit is for messages to itself that bring forth others.
+    /// Works off what this node sends to itself, every timer that is due (K5), and as much of what waits for signatures as
+    /// one call may sign. Timers set themselves anew behind `now`, so this ends; the limit is for messages to itself that
+    /// bring forth others.
     fn work_off(&mut self, now: Instant, ctx: &mut Context<'_>) {
         for _ in 0..self.config.limits.turns {
             if let Some(message) = self.loopback.pop_front() {
                 self.receive_loopback(now, &message, ctx);
-            } else if self.deadline().is_some_and(|at| at <= now) {
+            } else if self.next_timer().is_some_and(|at| at <= now) {
                 self.fire(now, ctx);
+            } else if let Some(message) = self.outbox.pop() {
+                self.send_waiting(now, message, ctx);
             } else {
                 break;
             }
@@ -420,6 +435,7 @@ impl<T: Topology> Overlay<T> {
         self.handover.clear();
         self.admission = None;
         self.tasks = TimerSet::new();
+        self.outbox.clear();
         self.loopback.clear();
         self.bootstraps.clear();
         self.checking = None;
@@ -478,7 +494,7 @@ const MIN_STORED_DATA: usize = 4 + 8 + 4 + 5 + 7;
 /// Refuses configurations with which nothing could work.
 fn check(config: &Config) -> Result<(), ConfigError> {
     let Limits { links, half_open, link_queue, requests, message_size, transfers, turns, .. } = config.limits;
-    let Limits { incomplete, incomplete_of_one_link, .. } = config.limits;
+    let Limits { incomplete, incomplete_of_one_link, signatures, unsigned, .. } = config.limits;
     let label = |l: &str| {
         (1..=63).contains(&l.len())
             && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -504,6 +520,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         ("incomplete", incomplete, 1),
         ("incomplete_of_one_link", incomplete_of_one_link, 1),
         ("turns", turns, 8),
+        ("signatures", signatures, 1),
+        ("unsigned", unsigned, 16),
     ];
     if let Some((name, ..)) = least.iter().find(|(_, have, need)| have < need) {
         return Err(ConfigError::Limit(name));

@@ -364,6 +364,13 @@ impl<T: Topology> Overlay<T> {
             self.answer_again(now, &header, previous_hop, &answer, ctx);
             return Ok(());
         }
+        if self.outbox.answers(signer, header.transaction_id) {
+            // Its answer is as good as on its way.
+            return Ok(());
+        }
+        if !self.outbox.takes_answers() {
+            return Err(DropReason::RequestLimit);
+        }
         let request = Incoming { header, signer, party, previous_hop, contents };
         if let Some(error) = self.objection(&request) {
             self.answer(now, &request, refuse(error), ctx);
