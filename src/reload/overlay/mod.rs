@@ -19,6 +19,7 @@
 //! | `transit` | one message's way: to this node, or on to the next |
 //! | `exchange` | requests and answers of this node's own, signed and on their way |
 //! | `methods` | one arm for each method, asked and answered |
+//! | `app` | AppAttach: where applications reach each other |
 //! | `attach` | Attach: asking for a link, and being asked |
 //! | `join` | the way into the overlay, and admission |
 //! | `ring` | Updates, stabilisation, leaving |
@@ -32,6 +33,7 @@
 //! What is not here: ConfigUpdates are neither sent nor taken.
 
 mod api;
+mod app;
 mod attach;
 #[cfg(feature = "arbitrary")]
 mod census;
@@ -53,6 +55,7 @@ mod usages;
 pub use super::storage::Slot;
 pub use super::via::ReturnPath;
 pub use api::{Address, Context, Description, Fact, Failure, OrderError, Query, Ticket, Value, Write};
+pub use app::Application;
 pub use config::{Config, ConfigError, Limits, LinkSecurity, Timers};
 pub use usages::Usages;
 
@@ -118,6 +121,7 @@ enum Purpose {
     Join,
     Update { to: NodeId },
     Leave { to: NodeId },
+    AppAttach { ticket: Ticket },
     Ping { to: NodeId },
     Finger,
     Partition { through: NodeId },
