@@ -203,7 +203,7 @@ mod linux {
             let result = overlay.handle_datagram(now, at(n as u8), frame(0, &hello), &mut ctx);
             result.map_err(|reason| io::Error::other(reason.as_str()))?;
         }
-        drop(answered(&mut overlay, &mut now, &mut entropy, &identity, &mut effects));
+        let _ = answered(&mut overlay, &mut now, &mut entropy, &identity, &mut effects);
         let datagram = frame(7, message);
         Ok(Box::new(move || {
             // Ten milliseconds later, so that the link does not rest.
