@@ -8,4 +8,6 @@
 
 mod documents;
 mod kinds;
+mod network;
 mod signatures;
+mod updates;

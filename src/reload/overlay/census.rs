@@ -1,6 +1,7 @@
 //! How much this node holds of what peers can make grow, for the fuzz targets (K8).
 
 use super::Overlay;
+use crate::reload::configuration::KindBlock;
 use crate::reload::topology::Topology;
 
 impl<T: Topology> Overlay<T> {
@@ -16,6 +17,8 @@ impl<T: Topology> Overlay<T> {
             ("stored values", self.storage.len(), limits.values),
             ("stored bytes", self.storage.bytes(), limits.value_bytes),
             ("peers in the Routing Table", self.topology.len(), limits.links),
+            ("nodes told of a configuration", self.updates.told(), limits.links),
+            ("Kinds learned", self.updates.learned(), KindBlock::MAX_BLOCKS),
             ("messages to itself", self.loopback.len(), limits.turns),
         ]
         .into_iter()

@@ -137,7 +137,11 @@ impl<T: Topology> Overlay<T> {
         let Signature { identity, signed } = &data.signature;
         let input = data_signature_input(resource, kind, data.storage_time, &data.value, identity).ok()?;
         let at = self.time_of_day(self.now);
-        let signer = ctx.crypto.verify(at, identity, certificates, &[&input], signed).ok()?;
+        let signer = ctx
+            .crypto
+            .verify(at, identity, certificates, &[&input], signed)
+            .ok()
+            .filter(|s| !self.is_bad(s))?;
         Some(Arrival::new(data, signer.node_id))
     }
 

@@ -7,6 +7,7 @@ use crate::reload::codec::{
     Body, CertificateType, Destination, ErrorCode, ErrorResponse, ForwardingHeader, GenericCertificate,
     MessageCode, MessageContents, Payload, SecurityBlock, Signature, Structure, message_signature_input,
 };
+use crate::reload::configuration::sequence;
 use crate::reload::request::Due;
 use crate::reload::route::{self, Surroundings, Verdict, way_back};
 use crate::reload::topology::{Place, Topology};
@@ -92,7 +93,12 @@ impl<T: Topology> Overlay<T> {
         let contents = MessageContents::new(body)?;
         let code = contents.message_code;
         let payload = self.sign(transaction_id, contents, ctx)?;
-        Ok((code, self.header(transaction_id, destination_list).encode(&payload)?))
+        let mut header = self.header(transaction_id, destination_list);
+        if code == MessageCode::CONFIG_UPDATE_REQ {
+            // Whoever needs it would refuse any other number (CS-4).
+            header.configuration_sequence = sequence::ANY;
+        }
+        Ok((code, header.encode(&payload)?))
     }
 
     fn header(&self, transaction_id: u64, destination_list: Vec<Destination>) -> ForwardingHeader {

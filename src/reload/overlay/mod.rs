@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | `api` | [`Context`], [`Fact`], [`Ticket`], [`Value`], [`Failure`], [`OrderError`] |
 //! | `config` | [`Config`], [`Timers`], [`Limits`] |
+//! | `configuration` | configuration documents on their way, and what a new one changes |
 //! | `connections` | the Connection Table: links by address, who is at their other ends |
 //! | `receive` | one message's way through: checks, forward, answer from memory, deliver |
 //! | `exchange` | requests and answers of this node's own, signed and on their way |
@@ -22,13 +23,14 @@
 //! | `handover` | stored values on their way to other peers |
 //!
 //! What is not here: fragments are forwarded and not reassembled, lists are not compressed and opaque ids not resolved,
-//! ConfigUpdates are neither sent nor taken, and links are plain ([`LinkSecurity::InsecurePlain`]).
+//! and links are plain ([`LinkSecurity::InsecurePlain`]).
 
 mod api;
 mod attach;
 #[cfg(feature = "arbitrary")]
 mod census;
 mod config;
+mod configuration;
 mod connections;
 mod data;
 mod exchange;
@@ -51,9 +53,11 @@ use crate::bounded::BoundedMap;
 use crate::ids::{NodeId, ResourceId, overlay_hash};
 use crate::stats::DropReason;
 use crate::time::{Instant, UnixMillis, earliest};
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use config::check;
+use configuration::Updates;
 use connections::Connections;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -101,6 +105,7 @@ enum Purpose {
     Partition { through: NodeId },
     Replica { to: NodeId, resource: ResourceId },
     Adopt { resource: ResourceId },
+    ConfigUpdate,
     Store { ticket: Ticket },
     Fetch { ticket: Ticket, resource: ResourceId, kind: KindId },
 }
@@ -144,6 +149,7 @@ pub struct Overlay<T> {
     answers: Answers,
     storage: Storage,
     handover: Handover,
+    updates: Updates,
     /// The node that is being admitted.
     admission: Option<NodeId>,
     tasks: TimerSet<Task>,
@@ -187,6 +193,7 @@ impl<T: Topology> Overlay<T> {
             answers: Answers::new(request * SENDS.into(), limits.answers, limits.answer_bytes),
             storage: Storage::new(config.kinds.iter().copied(), stored),
             handover: Handover::new(limits.transfers),
+            updates: Updates::new(limits.links),
             admission: None,
             tasks: TimerSet::new(),
             loopback: VecDeque::new(),
@@ -469,37 +476,3 @@ impl<T: Topology> Overlay<T> {
 
 /// No StoredData is shorter: length, storage_time, lifetime, an empty value, no signature.
 const MIN_STORED_DATA: usize = 4 + 8 + 4 + 5 + 7;
-
-/// Refuses configurations with which nothing could work.
-fn check(config: &Config) -> Result<(), ConfigError> {
-    let Limits { links, half_open, link_queue, requests, message_size, transfers, turns, .. } = config.limits;
-    let label = |l: &str| {
-        (1..=63).contains(&l.len())
-            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !l.starts_with('-')
-            && !l.ends_with('-')
-    };
-    if config.overlay_name.len() > 253 || !config.overlay_name.split('.').all(label) {
-        return Err(ConfigError::BadName);
-    }
-    if config.timers.request < Duration::from_millis(200) {
-        return Err(ConfigError::RequestTimer);
-    }
-    if config.initial_ttl == 0 {
-        return Err(ConfigError::InitialTtl);
-    }
-    let least = [
-        ("links", links, 8),
-        ("half_open", half_open, 1),
-        ("link_queue", link_queue, 1),
-        ("requests", requests, 16),
-        ("message_size", message_size, 2048),
-        ("transfers", transfers, 1),
-        ("turns", turns, 8),
-    ];
-    if let Some((name, ..)) = least.iter().find(|(_, have, need)| have < need) {
-        return Err(ConfigError::Limit(name));
-    }
-    let ids: BTreeSet<KindId> = config.kinds.iter().map(|k| k.id).collect();
-    if ids.len() != config.kinds.len() { Err(ConfigError::DuplicateKind) } else { Ok(()) }
-}

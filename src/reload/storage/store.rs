@@ -409,19 +409,47 @@ impl Storage {
 
     /// Drops what has outlived its lifetime.
     pub fn expire(&mut self, now: Instant) {
-        while let Some((resource, kind, slot)) = self.expiry.pop_due(now) {
-            let Some(here) = self.resources.get_mut(&resource) else { continue };
-            let Some(group) = here.groups.get_mut(&kind) else { continue };
-            if let Some(entry) = group.entries.remove(&slot) {
-                self.bytes -= entry.bytes;
-                self.values -= 1;
+        while let Some(key) = self.expiry.pop_due(now) {
+            self.drop_value(&key);
+        }
+    }
+
+    /// Takes one value out, and with it whatever is empty then.
+    fn drop_value(&mut self, (resource, kind, slot): &ValueKey) {
+        let Some(here) = self.resources.get_mut(resource) else { return };
+        let Some(group) = here.groups.get_mut(kind) else { return };
+        if let Some(entry) = group.entries.remove(slot) {
+            self.bytes -= entry.bytes;
+            self.values -= 1;
+        }
+        if group.entries.is_empty() {
+            here.groups.remove(kind);
+        }
+        if here.groups.is_empty() {
+            self.resources.remove(resource);
+        }
+    }
+
+    /// From now on these Kinds may be stored. What is here of another Kind goes, and so does what has another data model
+    /// now or a value for which `keep` does not speak (CU-3).
+    pub fn reconfigure(
+        &mut self,
+        kinds: impl IntoIterator<Item = Kind>,
+        keep: impl Fn(&StoredValue) -> bool,
+    ) {
+        self.kinds = kinds.into_iter().map(|k| (k.id, k)).collect();
+        let mut gone: Vec<ValueKey> = Vec::new();
+        for (resource, here) in &self.resources {
+            for (kind, group) in &here.groups {
+                let model = self.kinds.get(kind).map(|k| k.model);
+                let stays = |slot: &Slot, entry: &Entry| model == Some(slot.model()) && keep(&entry.value);
+                let leave = group.entries.iter().filter(|(slot, entry)| !stays(slot, entry));
+                gone.extend(leave.map(|(slot, _)| (resource.clone(), *kind, slot.clone())));
             }
-            if group.entries.is_empty() {
-                here.groups.remove(&kind);
-            }
-            if here.groups.is_empty() {
-                self.resources.remove(&resource);
-            }
+        }
+        for key in &gone {
+            self.expiry.clear(key);
+            self.drop_value(key);
         }
     }
 
