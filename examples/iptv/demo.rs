@@ -16,6 +16,7 @@ use crate::stop::Stop;
 use crate::trouble::Trouble;
 use p2piptv::ids::{ChannelId, ChannelName};
 use p2piptv::node::{Event, Node};
+use p2piptv::rtp::reception::Counters;
 use p2piptv::sim::pcapng::Capture;
 use p2piptv::time::{Duration, Instant, earliest};
 use std::collections::{BTreeMap, VecDeque};
@@ -28,6 +29,8 @@ use std::path::Path;
 const CHANNEL: &str = "100";
 /// How often the director looks.
 const GLANCE: Duration = Duration::from_millis(50);
+/// How long a packet may be under way on this machine.
+const UNDER_WAY: Duration = Duration::from_millis(200);
 /// Lines of news on the screen.
 const NEWS: usize = 8;
 
@@ -329,20 +332,25 @@ impl Stage {
             "source" => Some(Parent::Source),
             name => name.parse::<usize>().ok().and_then(|n| n.checked_sub(1)).map(Parent::Viewer),
         };
+        let source = self.source.and_then(|seat| self.host.node(seat)).zip(self.channel);
+        let pushed = source.and_then(|(node, channel)| node.media_counters(channel)?.highest);
         for (guest, seen) in self.guests.iter_mut().zip(&mut self.scene.viewers) {
             let node = guest.seat.and_then(|seat| self.host.node(seat));
             if let (Some(node), Some(channel)) = (node, guest.channel)
                 && let (Some(status), Some(counters)) = (node.status(channel), node.media_counters(channel))
+                && let Some(pushed) = pushed
             {
                 let parent = status.parent.map(|peer| peer.name);
+                let lost = counters.sequence.lost + missing_now(now, &counters, pushed);
+                let silence = counters.last_new.map_or(Duration::ZERO, |last| now.since(last));
                 guest.seen = Viewer {
                     name: guest.seen.name.clone(),
                     depth: status.depth,
                     parent,
                     received: counters.sequence.received,
-                    lost: counters.sequence.lost,
+                    lost,
                     duplicates: counters.sequence.duplicates,
-                    longest_gap_ms: counters.sequence.longest_gap.as_millis() as u64,
+                    longest_gap_ms: counters.sequence.longest_gap.max(silence).as_millis() as u64,
                 };
                 guest.rescued = status.rescue;
                 guest.relays = status.relayer;
@@ -431,6 +439,14 @@ impl Stage {
     }
 }
 
+/// What a viewer has missed since its last packet, if that was long ago: otherwise it is only under way.
+fn missing_now(now: Instant, viewer: &Counters, pushed: u32) -> u64 {
+    let silent = viewer.last_new.is_some_and(|last| now.since(last) >= UNDER_WAY);
+    // Nodes that joined at different times agree in the lower 16 bits.
+    let behind = |highest: u32| (pushed as u16).wrapping_sub(highest as u16).into();
+    viewer.highest.filter(|_| silent).map_or(0, behind)
+}
+
 /// The script is played fast enough for an audience of six to see its end within half a minute. A figure by seconds
 /// needs more room between two viewers, and in the paper's profile an orphan notices after 15 s and asks ever less often.
 fn tempo(asked: &Asked) -> Tempo {
@@ -471,4 +487,19 @@ fn recorder(path: &Path, now: Instant) -> Result<crate::inbox::Recorder> {
         let _ = file.write_all(bytes);
     });
     Ok(Capture::new(zero, write))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_viewer_that_hears_nothing_has_missed_what_the_source_has_sent_since() {
+        let at = Instant::from_millis;
+        let silent = Counters { highest: Some(65_500), last_new: Some(at(1000)), ..Counters::default() };
+        // The source is a round further, and what was sent just now is under way.
+        assert_eq!(missing_now(at(1199), &silent, 131_100), 0);
+        assert_eq!(missing_now(at(1200), &silent, 131_100), 64);
+        assert_eq!(missing_now(at(9000), &Counters::default(), 131_100), 0, "not one packet yet");
+    }
 }

@@ -4,7 +4,8 @@
 //! the alarm to the earliest deadline. A node is whatever has the calls of [`Machine`], as in the simulated network;
 //! what a user of the host wants to see goes to an [`Observer`].
 
-use crate::fanout::{Fanout, Receiver, Sent};
+use crate::fanout::{Fanout, Sent};
+use crate::receiver::Receiver;
 use crate::sockets::Sockets;
 use crate::streams::{Streams, Told};
 use crate::timer::{Clock, Timer};

@@ -6,7 +6,8 @@
 //! | --- | --- |
 //! | `args`, `help`, `trouble` | the command line, and everything that can be wrong with it or go wrong later |
 //! | `host`, `sockets`, `streams`, `timer`, `stop` | many nodes on one poll |
-//! | `fanout` | sending runs of packets to many children, receiving without a buffer per packet |
+//! | `fanout` | sending runs of packets to many children |
+//! | `receiver` | receiving without a buffer per packet, into buffers that come back |
 //! | `ts`, `clip`, `feed` | where a source's picture comes from |
 //! | `reorder`, `entry`, `sink` | where a viewer's picture goes |
 //! | `member`, `inbox`, `news` | a node of this host, what it brings, what that means in words |
@@ -29,6 +30,7 @@ mod inbox;
 mod member;
 mod news;
 mod process;
+mod receiver;
 mod reorder;
 mod report;
 mod role;

@@ -270,6 +270,7 @@ mod tests {
             depth,
             free_slots,
             contact: format!("sip:{depth}@127.0.0.1:5060"),
+            owner: None,
         };
         let name = ChannelName::new("100").expect("a name");
         assert_eq!(

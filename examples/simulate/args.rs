@@ -5,22 +5,39 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub const HELP: &str = "\
-Plays the whole system in virtual time: nodes, network and viewers in one process, repeatable by a seed.
+Plays in virtual time, in one process, repeatable by a seed: the whole system, or overlays with nothing on top.
 
-  cargo run --release --example simulate -- figure16 --out DIR [OPTIONS]
+  cargo run --release --example simulate -- COMMAND [OPTIONS]
 
 Commands:
   figure16   one source, viewers that join one after the other: what the source sends each second,
              server-based against P2P (figure 16 of the paper), as figure16.csv and figure16.svg
+  churn      an overlay whose nodes crash and are replaced while everybody looks up what is stored:
+             lookups that are answered, values that are lost
+  rest       an overlay that nobody disturbs: hops, owners, replicas, memory
 
-Options:
+Options of figure16:
   --out DIR      where the files go; made if it is not there
   --viewers N    how many viewers (4)
   --capacity N   how many children each node can serve in the P2P run (2)
   --every S      seconds between two viewers (10)
-  --seed N       another world (1)
   --pcap FILE    record every packet of the P2P run (pcapng, for Wireshark)
   --trace        print every packet of the P2P run
+
+Options of churn and rest:
+  --nodes N      how many nodes (1000; 10000 at rest)
+  --values N     how many values are stored (as many as nodes)
+  --lookups N    lookups a second, of all nodes together (a tenth of the nodes)
+  --minutes N    how long nodes crash, or the ring is watched (10)
+  --loss P       datagrams that are lost (1%; none at rest)
+  --json FILE    the result as JSON
+
+Options of churn:
+  --replaced-per-minute P   nodes that crash and are replaced (10%)
+  --svg FILE                the result as a drawing
+
+Options of all:
+  --seed N       another world (1)
   --help         this text
 ";
 
@@ -36,45 +53,128 @@ pub struct Figure16 {
     pub trace: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The commands that play overlays.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overlays {
+    pub nodes: usize,
+    pub values: usize,
+    pub lookups: f64,
+    pub minutes: u64,
+    pub loss: f64,
+    pub replaced_per_minute: f64,
+    pub seed: u64,
+    pub json: Option<PathBuf>,
+    pub svg: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Help,
     Figure16(Figure16),
+    Churn(Overlays),
+    Rest(Overlays),
 }
 
 /// Reads a command line, without the name of the program. The error is one line that says how to mend it.
 pub fn parse(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Command, String> {
     let mut parser = Parser::from_args(words);
-    let (mut command, mut out, mut pcap, mut trace) = (None, None, None, false);
+    let command = match parser.next().map_err(|e| e.to_string())? {
+        Some(Arg::Value(word)) => word.to_string_lossy().into_owned(),
+        None | Some(Arg::Long("help") | Arg::Short('h')) => return Ok(Command::Help),
+        Some(other) => return Err(format!("a command comes first; {}", unexpected(other))),
+    };
+    match command.as_str() {
+        "help" => Ok(Command::Help),
+        "figure16" => figure16(parser),
+        "churn" => overlays(parser, 1000, 0.01, true, Command::Churn),
+        "rest" => overlays(parser, 10_000, 0.0, false, Command::Rest),
+        other => Err(format!("there is no command {other:?}; there are figure16, churn and rest")),
+    }
+}
+
+fn figure16(mut parser: Parser) -> Result<Command, String> {
+    let (mut out, mut pcap, mut trace) = (None, None, false);
     let (mut viewers, mut capacity, mut every, mut seed) = (4, 2, 10, 1);
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
-            Arg::Value(word) if command.is_none() => command = Some(word.to_string_lossy().into_owned()),
-            Arg::Long("out") => out = Some(PathBuf::from(parser.value().map_err(|e| e.to_string())?)),
-            Arg::Long("pcap") => pcap = Some(PathBuf::from(parser.value().map_err(|e| e.to_string())?)),
+            Arg::Long("out") => out = Some(path(&mut parser)?),
+            Arg::Long("pcap") => pcap = Some(path(&mut parser)?),
             Arg::Long("trace") => trace = true,
             Arg::Long("viewers") => viewers = number(&mut parser, "--viewers", 1, 1000)? as u32,
             Arg::Long("capacity") => capacity = number(&mut parser, "--capacity", 1, 1000)? as u16,
             Arg::Long("every") => every = number(&mut parser, "--every", 1, 3600)?,
             Arg::Long("seed") => seed = number(&mut parser, "--seed", 0, u64::MAX)?,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
-            other => return Err(format!("{}; --help shows what is expected", other.unexpected())),
+            other => return Err(unexpected(other)),
         }
     }
-    match command.as_deref() {
-        None | Some("help") => Ok(Command::Help),
-        Some("figure16") => {
-            let out = out.ok_or("--out is missing: name a folder for the figure, as in --out figure16")?;
-            Ok(Command::Figure16(Figure16 { out, viewers, capacity, every, seed, pcap, trace }))
+    let out = out.ok_or("--out is missing: name a folder for the figure, as in --out figure16")?;
+    Ok(Command::Figure16(Figure16 { out, viewers, capacity, every, seed, pcap, trace }))
+}
+
+/// Reads the options of a command that plays overlays, with this many nodes and this loss unless told otherwise.
+fn overlays(
+    mut parser: Parser,
+    nodes: u64,
+    loss: f64,
+    churns: bool,
+    command: fn(Overlays) -> Command,
+) -> Result<Command, String> {
+    let (mut nodes, mut values, mut lookups, mut minutes, mut seed) = (nodes, None, None, 10, 1);
+    let (mut loss, mut replaced_per_minute, mut json, mut svg) = (loss, 0.1, None, None);
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("nodes") => nodes = number(&mut parser, "--nodes", 2, 1_000_000)?,
+            Arg::Long("values") => values = Some(number(&mut parser, "--values", 1, 1_000_000)?),
+            Arg::Long("lookups") => lookups = Some(number(&mut parser, "--lookups", 0, 1_000_000)?),
+            Arg::Long("minutes") => minutes = number(&mut parser, "--minutes", 0, 10_000)?,
+            Arg::Long("loss") => loss = share(&mut parser, "--loss")?,
+            Arg::Long("replaced-per-minute") if churns => {
+                replaced_per_minute = share(&mut parser, "--replaced-per-minute")?;
+            }
+            Arg::Long("json") => json = Some(path(&mut parser)?),
+            Arg::Long("svg") if churns => svg = Some(path(&mut parser)?),
+            Arg::Long("seed") => seed = number(&mut parser, "--seed", 0, u64::MAX)?,
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            other => return Err(unexpected(other)),
         }
-        Some(other) => Err(format!("there is no command {other:?}; there is figure16")),
     }
+    Ok(command(Overlays {
+        nodes: nodes as usize,
+        values: values.unwrap_or(nodes) as usize,
+        lookups: lookups.map_or(nodes as f64 / 10.0, |n| n as f64),
+        minutes,
+        loss,
+        replaced_per_minute,
+        seed,
+        json,
+        svg,
+    }))
+}
+
+fn unexpected(arg: Arg<'_>) -> String {
+    format!("{}; --help shows what is expected", arg.unexpected())
+}
+
+fn path(parser: &mut Parser) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(parser.value().map_err(|e| e.to_string())?))
+}
+
+fn word(parser: &mut Parser) -> Result<String, String> {
+    parser.value().map_err(|e| e.to_string())?.string().map_err(|e| e.to_string())
 }
 
 fn number(parser: &mut Parser, option: &str, least: u64, most: u64) -> Result<u64, String> {
-    let word = parser.value().map_err(|e| e.to_string())?.string().map_err(|e| e.to_string())?;
+    let word = word(parser)?;
     let in_range = word.parse().ok().filter(|n| (least..=most).contains(n));
     in_range.ok_or_else(|| format!("{option}: {word:?} is no number from {least} to {most}"))
+}
+
+/// A share in percent, with or without its sign: `1%` is 0.01.
+fn share(parser: &mut Parser, option: &str) -> Result<f64, String> {
+    let word = word(parser)?;
+    let percent = word.trim_end_matches('%').parse().ok().filter(|p| (0.0..=100.0).contains(p));
+    percent.map(|p: f64| p / 100.0).ok_or_else(|| format!("{option}: {word:?} is no share from 0% to 100%"))
 }
 
 #[cfg(test)]
@@ -104,11 +204,27 @@ mod tests {
     }
 
     #[test]
+    fn overlays_have_defaults_and_shares_are_percents() {
+        let Ok(Command::Churn(churn)) = read("churn --nodes 60 --loss 2.5% --replaced-per-minute 20 --svg a")
+        else {
+            panic!("a churn")
+        };
+        assert_eq!((churn.nodes, churn.values, churn.lookups, churn.minutes), (60, 60, 6.0, 10));
+        assert_eq!((churn.loss, churn.replaced_per_minute), (0.025, 0.2));
+        let Ok(Command::Rest(rest)) = read("rest --values 7 --lookups 0") else { panic!("a rest") };
+        assert_eq!((rest.nodes, rest.values, rest.lookups, rest.loss), (10_000, 7, 0.0, 0.0));
+    }
+
+    #[test]
     fn every_mistake_has_one_line_that_says_how_to_mend_it() {
         for (line, start) in [
             ("figure16", "--out is missing"),
             ("figure17 --out x", r#"there is no command "figure17""#),
             ("figure16 --out x --viewers 0", r#"--viewers: "0" is no number from 1 to 1000"#),
+            ("churn --loss lots", r#"--loss: "lots" is no share from 0% to 100%"#),
+            ("churn --nodes 1", r#"--nodes: "1" is no number from 2"#),
+            ("rest --svg x", "invalid option '--svg'; --help"),
+            ("--nodes 3", "a command comes first; invalid option '--nodes'"),
             ("figure16 --out x --colour", "invalid option '--colour'; --help"),
         ] {
             let error = read(line).expect_err(line);

@@ -1,4 +1,10 @@
-//! The whole system in virtual time: real nodes of the library on a simulated network.
+//! The library in virtual time on a simulated network: the whole system, or overlays with nothing on top.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `play` | figure 16: one run of the whole system |
+//! | `churn`, `rest` | the commands that play overlays |
+//! | `report` | progress, results on the screen and as JSON, the drawing |
 
 #![allow(
     clippy::std_instead_of_core,
@@ -8,9 +14,13 @@
 #![allow(unreachable_pub, missing_docs, reason = "an example has no users but itself")]
 
 mod args;
+mod churn;
 #[path = "../common/figure16.rs"]
 mod figure16;
+
 mod play;
+mod report;
+mod rest;
 
 use args::Command;
 use p2piptv::sim::pcapng::Capture;
@@ -28,6 +38,8 @@ fn main() -> ExitCode {
             Ok(())
         }
         Ok(Command::Figure16(figure)) => draw(figure),
+        Ok(Command::Churn(setting)) => churn::churn(&setting),
+        Ok(Command::Rest(setting)) => rest::rest(&setting),
         Err(mistake) => Err(mistake.into()),
     };
     match done {

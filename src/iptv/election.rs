@@ -67,13 +67,17 @@ impl<P: Copy + Ord> Election<P> {
         }
     }
 
-    /// Where a caller may be sent. If nowhere, one more relayer is wanted.
-    pub(super) fn redirect(&mut self, caller: P, turn: &mut Turn<'_, P>) -> Vec<Provider<P>> {
+    /// Where a caller may be sent. If nowhere, one more relayer is wanted; till then an orphan may try the rescue slots of
+    /// others.
+    pub(super) fn redirect(&mut self, caller: P, urgent: bool, turn: &mut Turn<'_, P>) -> Vec<Provider<P>> {
         self.table.seen(caller, turn.now);
         let most = usize::from(turn.config.limits.redirect_contacts);
         let providers = self.table.redirect(caller, most, turn.now, |n| turn.entropy.below(n));
         if providers.is_empty() {
             self.turned_away = Some(caller);
+            if urgent {
+                return self.table.rescuers(caller, most, |n| turn.entropy.below(n));
+            }
         }
         providers
     }
@@ -160,7 +164,7 @@ impl<P: Copy + Ord> Election<P> {
         for &relayer in &lost {
             self.lose(relayer, turn);
         }
-        self.table.sweep(turn.now, turn.config.adrift_limit);
+        self.table.sweep(turn.now);
         lost
     }
 

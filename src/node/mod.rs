@@ -12,6 +12,7 @@
 //! | `streams` | TLS beneath the planes that use streams |
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
+//! | `grants` | who may be found under a channel's name |
 //! | `records` | this node's own entries in the overlay, kept fresh |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `channels`, `directory`, `queue` | what the node remembers: names, contacts, outputs |
@@ -26,6 +27,7 @@ mod channels;
 mod commands;
 mod config;
 mod directory;
+mod grants;
 mod media;
 mod orders;
 mod overlay;
@@ -58,6 +60,7 @@ use bytes::Bytes;
 use channels::Channels;
 use core::net::SocketAddr;
 use directory::Directory;
+use grants::Grants;
 use overlay::Lookups;
 use queue::Queue;
 use records::Records;
@@ -102,6 +105,7 @@ pub struct Node {
     directory: Directory,
     lookups: Lookups,
     records: Records,
+    grants: Grants,
     /// When children without RTCP are asked for a sign of life again.
     next_refresh: Option<Instant>,
 
@@ -184,6 +188,7 @@ impl Node {
             directory: Directory::new(config.limits.peers),
             lookups: Lookups::new(config.limits.queries),
             records: Records::new(config.record_lifetime, config.record_retry),
+            grants: Grants::new(config.grant_lifetime),
             next_refresh: None,
             queue: Queue::new(config.limits.outputs),
             stats: Stats::default(),
@@ -269,7 +274,10 @@ impl Node {
             _ => None,
         };
         let planes = earliest(planes, self.streams_deadline());
-        let own = earliest(earliest(self.records.deadline(), self.next_refresh), leave);
+        let own = earliest(
+            earliest(earliest(self.records.deadline(), self.grants.deadline()), self.next_refresh),
+            leave,
+        );
         earliest(earliest(planes, self.policy.deadline()), own)
     }
 
@@ -373,6 +381,9 @@ impl Node {
         }
         if due(self.records.deadline()) {
             self.refresh_records();
+        }
+        if due(self.grants.deadline()) {
+            self.renew_grants();
         }
         if due(self.next_refresh) {
             self.refresh_children();

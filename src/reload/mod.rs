@@ -3,15 +3,29 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`codec`] | bytes ↔ values |
+//! | [`link`] | one overlay link: frames, ACKs, simple reliability (§6.6) |
 //! | [`configuration`] | the overlay configuration document (§11.1) |
-//! | [`link`] | one overlay link: ACKs and simple reliability (§6.6) |
 //! | [`request`] | end-to-end reliability: retransmission, and the memory of answers (§6.2.1) |
 //! | [`route`] | where a message goes from here (§6.1) |
 //! | [`storage`] | what a peer stores for the overlay (§7) |
 //! | [`topology`] | the Topology Plug-in as the overlay sees it (§6.4.1) |
+//! | [`grant`] | who may speak for a channel: its owner, and whom he names |
 //! | [`overlay`] | the plane's machine |
+//!
+//! # What is left out
+//!
+//! Rows of the checklist in `tests/checklist` that are not carried out, and why.
+//!
+//! | row | rule | reason |
+//! | --- | --- | --- |
+//! | AT-8 | full ICE (§6.5.1.3) | overlays here are all `no-ice`; ICE agents are a host's affair |
+//! | AT-9 | the controlling role of ICE (§6.5.1.9) | the same |
+//! | AT-12 | STUN servers among peers (§6.5.1.4) | the same |
+//! | AT-13 | the life of an ICE session (§6.5.1.10) | the same |
+//! | LT-1 | DTLS with ICE (§6.6.4) | the same |
 
 pub mod codec;
+pub mod grant;
 pub mod configuration;
 pub mod link;
 pub mod overlay;

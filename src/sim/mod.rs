@@ -14,13 +14,17 @@
 //! | `streams` | TCP as far as a machine can see it |
 //! | `trace` | [`Record`]: one line for everything that travels |
 //! | `summary` | what a datagram is, in a few words |
+//! | `overlay` | [`overlay::OverlayNetwork`]: thousands of overlays with nothing on top, growth, churn, audits |
+//! | `statistics` | [`Samples`] and their percentiles |
 //! | `pcapng` | a capture file of what travelled, for Wireshark |
 
 mod checked;
 mod machine;
 mod network;
+pub mod overlay;
 pub mod pcapng;
 mod queue;
+mod statistics;
 mod streams;
 mod summary;
 mod trace;
@@ -30,6 +34,7 @@ pub use checked::{Checked, Fnv, Promise, Violation};
 pub use machine::{Addresses, Family, Machine, NodeIndex};
 pub use network::{Config, Death, Network, Played};
 pub use queue::{Queue, Ticket};
+pub use statistics::Samples;
 pub use summary::summarise;
 pub use trace::{Fate, Record, What};
 pub use underlay::{Conditions, Latency};

@@ -107,6 +107,12 @@ pub(super) fn happens(chance: f64, dice: &mut Seeded) -> bool {
     chance > 0.0 && (chance >= 1.0 || unit(dice) < chance)
 }
 
+/// The time to the next of the things that happen this often in a second, independently of each other.
+pub(super) fn exponential(per_second: f64, dice: &mut Seeded) -> Duration {
+    let seconds = ln(1.0 / (1.0 - unit(dice))) / per_second;
+    Duration::from_micros((seconds * 1e6) as u64)
+}
+
 /// Evenly spread over `0.0..1.0`.
 fn unit(dice: &mut Seeded) -> f64 {
     (dice.next_u64() >> 11) as f64 / (1u64 << 53) as f64
@@ -175,6 +181,15 @@ mod tests {
             Latency::LogNormal { median: Duration::from_millis(40), p95: Duration::from_millis(150) };
         assert_eq!(latency.between(3, 9, 7), latency.between(9, 3, 7));
         assert_ne!(latency.between(3, 9, 7), latency.between(3, 9, 8));
+    }
+
+    #[test]
+    fn things_that_happen_ten_times_a_second_are_100_ms_apart_on_average() {
+        let mut dice = Seeded::new(1);
+        let times: Vec<f64> = (0..10_000).map(|_| exponential(10.0, &mut dice).as_secs_f64()).collect();
+        let mean = times.iter().sum::<f64>() / 10_000.0;
+        let long = times.iter().filter(|&&t| t > 0.1).count();
+        assert!((0.097..0.103).contains(&mean) && (3500..3860).contains(&long), "{mean} s, {long} longer");
     }
 
     #[test]

@@ -75,6 +75,7 @@ every_structure_survives! {
     ping_answers_survive: PingAns,
     config_updates_survive: ConfigUpdateReq,
     provider_records_survive: ProviderRecord,
+    grants_survive: Grant,
 }
 
 quickcheck! {

@@ -153,6 +153,7 @@ impl World {
                 }
             }
             Effect::Close { stream } => self.cut(side, stream),
+            Effect::Associate { .. } | Effect::Dissociate { .. } => panic!("SIP has no associations"),
         }
     }
 

@@ -252,6 +252,7 @@ generate! {
         free_slots: any(u)?,
         uptime_seconds: any(u)?,
         sip_contact: any::<Bytes>(u)?.iter().map(|b| char::from(b'!' + b % 94)).collect::<String>(),
+        grant: if any(u)? { Some(any(u)?) } else { None },
     });
     StoredData: |u| any(u).and_then(|model| stored_data(model, u));
     StoredMetaData: |u| any(u).and_then(|model| stored_metadata(model, u));
@@ -263,6 +264,7 @@ generate_structs! {
     Payload { contents, security }
     SecurityBlock { certificates, signature }
     GenericCertificate { certificate_type, certificate }
+    Grant { role, epoch, not_before, not_after, certificate, signature }
     Signature { identity, signed }
     ErrorResponse { error_code, error_info }
     ProbeReq { requested_info }

@@ -114,6 +114,23 @@ impl ForwardingHeader {
     /// Refused are a wrong token, version or length, a fragment field without its highest bit, and a Resource-ID
     /// anywhere but at the end of the Destination List (FH-1, FH-4, FH-8, FH-10, DL-4).
     pub fn decode(message: &Bytes) -> Result<(Self, Bytes), DecodeError> {
+        Self::read(message, message.len())
+    }
+
+    /// Reads the header of a message of `length` bytes of which only the beginning is there, as
+    /// [`ForwardingHeader::decode`] does. The second value is what is there of the payload.
+    pub fn decode_beginning(beginning: &Bytes, length: usize) -> Result<(Self, Bytes), DecodeError> {
+        Self::read(beginning, length)
+    }
+
+    /// How many bytes the header has that begins here; `None` when too few are there to tell.
+    pub fn announced_length(start: &[u8]) -> Option<usize> {
+        let [.., v0, v1, d0, d1, o0, o1] = start.first_chunk::<FIXED>()?;
+        let lists = [[*v0, *v1], [*d0, *d1], [*o0, *o1]];
+        Some(FIXED + lists.into_iter().map(|n| usize::from(u16::from_be_bytes(n))).sum::<usize>())
+    }
+
+    fn read(message: &Bytes, length: usize) -> Result<(Self, Bytes), DecodeError> {
         use DecodeErrorKind::{BadLength, InvalidValue};
         let mut r = Reader::new(message);
         let at = |kind, field, offset| Err(DecodeError { kind, field, offset });
@@ -129,7 +146,7 @@ impl ForwardingHeader {
         let Some(fragment) = Fragment::from_u32(r.u32("fragment")?) else {
             return at(InvalidValue, "fragment", 12);
         };
-        if r.u32("length")? as usize != message.len() {
+        if r.u32("length")? as usize != length {
             return at(BadLength, "length", LENGTH_AT);
         }
         let transaction_id = r.u64("transaction_id")?;

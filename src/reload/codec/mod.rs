@@ -38,6 +38,7 @@ pub mod error;
 pub mod framing;
 #[cfg(feature = "arbitrary")]
 pub mod generate;
+pub mod grant;
 pub mod header;
 pub mod message;
 pub mod numbers;
@@ -52,6 +53,7 @@ pub use chord::{ChordLeaveData, ChordRouteQueryAns, ChordTables, ChordUpdate};
 pub use destination::Destination;
 pub use error::{ErrorInfo, ErrorResponse};
 pub use framing::Frame;
+pub use grant::Grant;
 pub use header::{ForwardingHeader, Fragment};
 pub use message::{Message, MessageContents, MessageExtension, Payload};
 pub use numbers::{

@@ -21,6 +21,11 @@ pub enum LinkSecurity {
     /// type EXP-LINK (RFC 6940 §14.10).
     #[default]
     InsecurePlain,
+    /// TLS over TCP (link type TLS-TCP-FH-NO-ICE, RFC 6940 §6.6.5). The other end of a link is whom its certificate names.
+    Tls,
+    /// DTLS over UDP with simple reliability (link type DTLS-UDP-SR-NO-ICE, RFC 6940 §6.6.6). The other end of a link is
+    /// whom its certificate names.
+    Dtls,
 }
 
 /// The configuration of one overlay instance at this node.
@@ -74,6 +79,8 @@ pub struct Timers {
     pub request: Duration,
     /// Simple reliability of a link (RFC 6940 §6.6.3.1).
     pub link: Reliability,
+    /// How long a link over a stream is kept on which no ACK comes any more (RFC 6940 §6.6.5).
+    pub link_grace: Duration,
     /// chord-update-interval: between two periodic Updates to the neighbours (RFC 6940 §10.7.4.1).
     pub update_interval: Duration,
     /// chord-ping-interval: between two searches for better fingers (RFC 6940 §10.7.4.2); the first follows the join at
@@ -87,7 +94,8 @@ pub struct Timers {
     pub settle: Duration,
     /// Before replicas are made for a successor that replaces a lost one: the hold-down of RFC 6940 §10.7.1.
     pub hold_down: Duration,
-    /// A dialled link that nobody answers is given up after this long.
+    /// A link of which it is not known whom it binds is given up after this long. It is also the time within which two
+    /// dials count as crossing.
     pub dial: Duration,
     /// Before a refused or failed attempt to join begins anew.
     pub join_retry: Duration,
@@ -100,6 +108,7 @@ impl Default for Timers {
         Timers {
             request: Duration::from_secs(3),
             link: Reliability::default(),
+            link_grace: Duration::from_secs(30),
             update_interval: Duration::from_secs(600),
             ping_interval: Duration::from_secs(3600),
             neighbor_ping_interval: Duration::from_secs(10),

@@ -315,9 +315,9 @@ impl<T: Topology> Overlay<T> {
     fn shut_out_bad_nodes(&mut self, now: Instant, ctx: &mut Context<'_>) {
         for bad in self.config.bad_nodes.clone() {
             self.requests.retain(|request| !request.purpose.ends_with(bad));
-            if let Some(address) = self.connections.address_of(bad) {
+            if let Some(link) = self.connections.link_of(bad) {
                 self.shun(now, bad);
-                self.close(now, address, ctx);
+                self.close(now, link, ctx);
             }
         }
     }
@@ -341,7 +341,7 @@ impl<T: Topology> Overlay<T> {
         match self.phase {
             Phase::Idle | Phase::Leaving => {}
             Phase::Joining(_) => {
-                self.forget_everything();
+                self.forget_everything(ctx);
                 ctx.effects.fact(Fact::Left);
             }
             Phase::Member => self.say_goodbye(now, ctx),

@@ -39,7 +39,7 @@ impl<T: Topology> Surroundings for Overlay<T> {
     }
 
     fn is_connected(&self, node: NodeId) -> bool {
-        self.connections.address_of(node).is_some()
+        self.connections.link_of(node).is_some()
     }
 
     fn is_responsible(&self, place: Place) -> bool {
@@ -152,8 +152,8 @@ impl<T: Topology> Overlay<T> {
         message: Bytes,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let address = self.connections.address_of(node).ok_or(DropReason::NotConnected)?;
-        self.connections.send(now, address, message, ctx.effects).map_err(|_| DropReason::LinkQueueFull)
+        let link = self.connections.link_of(node).ok_or(DropReason::NotConnected)?;
+        self.connections.send(now, link, message, ctx.effects).map_err(|_| DropReason::LinkQueueFull)
     }
 
     /// Answers a request, and remembers the answer for its retransmissions.

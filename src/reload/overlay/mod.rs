@@ -1,7 +1,10 @@
-//! The overlay plane's machine: RELOAD (RFC 6940) over plain datagrams.
+//! The overlay plane's machine: RELOAD (RFC 6940) over TLS streams, DTLS associations, or plain datagrams.
+//!
+//! Encryption is not its business: it is told who is at the other end of a secured link ([`Party`](crate::env::Party)), and
+//! sees plaintext.
 //!
 //! ```text
-//! handle_datagram ─▶ link (frame, ACK) ─▶ header ─▶ route: forward │ answer from memory │ mine
+//! handle_datagram, on_stream_bytes ─▶ link (frame, ACK) ─▶ header ─▶ route: forward │ answer from memory │ mine
 //!                                                                   mine ─▶ storage, topology ─▶ facts, sends
 //! store, fetch ... ─▶ request (retransmission) ─▶ route ─▶ link ─▶ Effects
 //! ```
@@ -11,19 +14,20 @@
 //! | `api` | [`Context`], [`Fact`], [`Ticket`], [`Value`], [`Failure`], [`OrderError`] |
 //! | `config` | [`Config`], [`Timers`], [`Limits`] |
 //! | `configuration` | configuration documents on their way, and what a new one changes |
-//! | `connections` | the Connection Table: links by address, who is at their other ends |
+//! | `connections` | the Connection Table: every link, who is at its other end |
+//! | `links` | how links come up and go down: dialled, accepted, authenticated, closed |
 //! | `receive` | one message's way through: checks, forward, answer from memory, deliver |
 //! | `exchange` | requests and answers of this node's own, signed and on their way |
 //! | `methods` | one arm for each method, asked and answered |
-//! | `attach` | how links come up and go down |
+//! | `attach` | Attach: asking for a link, and being asked |
 //! | `join` | the way into the overlay, and admission |
 //! | `ring` | Updates, stabilisation, leaving |
 //! | `data` | Store, Fetch, Stat, Find |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `handover` | stored values on their way to other peers |
 //!
-//! What is not here: fragments are forwarded and not reassembled, lists are not compressed and opaque ids not resolved,
-//! and links are plain ([`LinkSecurity::InsecurePlain`]).
+//! What is not here: fragments are forwarded and not reassembled, lists are not compressed and opaque ids not resolved.
+
 
 mod api;
 mod attach;
@@ -36,6 +40,7 @@ mod data;
 mod exchange;
 mod handover;
 mod join;
+mod links;
 mod methods;
 mod receive;
 mod ring;
@@ -50,15 +55,16 @@ use super::storage::{self, Storage};
 use super::timers::Timers as TimerSet;
 use super::topology::{Place, Topology};
 use crate::bounded::BoundedMap;
-use crate::ids::{NodeId, ResourceId, overlay_hash};
+use crate::ids::{NodeId, ResourceId, StreamId, overlay_hash};
 use crate::stats::DropReason;
 use crate::time::{Instant, UnixMillis, earliest};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use attach::Agreed;
 use bytes::Bytes;
 use config::check;
 use configuration::Updates;
-use connections::Connections;
+use connections::{Connections, LinkId};
 use core::net::SocketAddr;
 use core::time::Duration;
 use handover::Handover;
@@ -122,7 +128,7 @@ impl Purpose {
 enum Task {
     Join,
     Leave,
-    Dial(SocketAddr),
+    Dial(LinkId),
     Update,
     PeriodicUpdate,
     Neighbors,
@@ -141,8 +147,8 @@ pub struct Overlay<T> {
     phase: Phase,
     topology: T,
     connections: Connections,
-    /// Nodes with which an Attach is agreed, and since when; their links are not up yet.
-    attaches: BoundedMap<NodeId, Instant>,
+    /// Nodes with which an Attach is agreed; their links are not up yet.
+    attaches: BoundedMap<NodeId, Agreed>,
     /// Nodes that were lost, and until when nobody else's word brings them back.
     shunned: BoundedMap<NodeId, Instant>,
     requests: Requests<Request>,
@@ -186,7 +192,7 @@ impl<T: Topology> Overlay<T> {
             hash: overlay_hash(&config.overlay_name),
             phase: Phase::Idle,
             topology: T::new(me),
-            connections: Connections::new(config.timers.link, &limits),
+            connections: Connections::new(&config.timers, &limits),
             attaches: BoundedMap::new(limits.half_open),
             shunned: BoundedMap::new(limits.links),
             requests: Requests::new(request, limits.requests),
@@ -248,7 +254,7 @@ impl<T: Topology> Overlay<T> {
         match self.phase {
             Phase::Idle | Phase::Leaving => return Err(OrderError::NotJoined),
             Phase::Joining(_) => {
-                self.forget_everything();
+                self.forget_everything(ctx);
                 ctx.effects.fact(Fact::Left);
             }
             Phase::Member => {
@@ -342,15 +348,19 @@ impl<T: Topology> Overlay<T> {
         result
     }
 
-    /// The network says that an address cannot be reached: a hard ICMP error (LR-7).
-    pub fn handle_unreachable(&mut self, now: Instant, to: SocketAddr, ctx: &mut Context<'_>) {
+    /// Bytes arrived on a stream: frames, cut anywhere. What was not used says why, so that it can be counted; of several
+    /// reasons the first.
+    pub fn on_stream_bytes(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        bytes: Bytes,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
         let now = self.tick(now);
-        let node = self.connections.get(to).and_then(|c| c.node);
-        if let Some(node) = node {
-            self.shun(now, node);
-        }
-        self.close(now, to, ctx);
+        let result = self.receive_stream(now, stream, bytes, ctx);
         self.work_off(now, ctx);
+        result
     }
 
     /// Fires everything that is due; harmless when early.
@@ -407,7 +417,7 @@ impl<T: Topology> Overlay<T> {
             match task {
                 Task::Join => self.on_join_timer(now, ctx),
                 Task::Leave => self.finish_leaving(now, true, ctx),
-                Task::Dial(address) => self.on_dial_timeout(now, address, ctx),
+                Task::Dial(link) => self.on_dial_timeout(now, link, ctx),
                 Task::Replicate => self.replicate(now, ctx),
                 ring => self.on_ring_task(now, ring, ctx),
             }
@@ -415,7 +425,8 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// Back to the beginning; the configuration and what time it is stay.
-    fn forget_everything(&mut self) {
+    fn forget_everything(&mut self, ctx: &mut Context<'_>) {
+        self.connections.links().for_each(|link| self.hang_up(link, ctx));
         self.phase = Phase::Idle;
         self.topology.clear();
         self.connections.clear();

@@ -1,18 +1,23 @@
 //! One message's way through (RFC 6940 §6.1): header checks, then forward, answer from memory, or hand to its method.
 
+use super::connections::LinkId;
 use super::exchange::refuse;
-use super::{Context, Expected, Overlay, Phase, Request};
-use crate::ids::NodeId;
+use super::{Context, Expected, LinkSecurity, Overlay, Phase, Request};
+use crate::ids::{NodeId, StreamId};
 use crate::reload::codec::{
     ErrorCode, ForwardingHeader, ForwardingOption, Frame, MessageCode, MessageContents, Payload,
     SecurityBlock, Structure, message_signature_input,
 };
+use crate::reload::link::{Piece, Reader};
 use crate::reload::route::{self, Verdict, has_duplicates};
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
 use crate::time::Instant;
 use bytes::Bytes;
 use core::net::SocketAddr;
+
+/// The longest message that a frame can hold (RFC 6940 §6.6.2).
+const MAX_FRAMED: usize = (1 << 24) - 1;
 
 /// A request for this node, its signature checked.
 #[derive(Clone, Debug)]
@@ -48,6 +53,7 @@ struct Delivered {
 }
 
 impl<T: Topology> Overlay<T> {
+    /// A datagram holds one frame. Others put several into one DTLS record, which does no harm.
     pub(super) fn receive_datagram(
         &mut self,
         now: Instant,
@@ -55,69 +61,208 @@ impl<T: Topology> Overlay<T> {
         datagram: &Bytes,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        if matches!(self.phase, Phase::Idle) {
-            return Err(DropReason::NotInUse);
+        match (&self.phase, self.config.security) {
+            (Phase::Idle, _) => return Err(DropReason::NotInUse),
+            (_, LinkSecurity::Tls) => return Err(DropReason::NotAllowedOnLink),
+            (_, LinkSecurity::InsecurePlain) => {
+                let frame = Frame::decode(datagram).map_err(|_| DropReason::NotFramed)?;
+                return self.receive_frame(now, LinkId::Datagram(from), frame, ctx);
+            }
+            (_, LinkSecurity::Dtls) => {}
         }
-        match Frame::decode(datagram).map_err(|_| DropReason::NotFramed)? {
+        let mut reader = Reader::new(MAX_FRAMED);
+        let mut rest = datagram.clone();
+        let mut result = Ok(());
+        loop {
+            let Ok(Some(Piece::Frame(frame))) = reader.next(&mut rest) else {
+                return result.and(Err(DropReason::NotFramed));
+            };
+            result = result.and(self.receive_frame(now, LinkId::Datagram(from), frame, ctx));
+            if rest.is_empty() {
+                return result;
+            }
+        }
+    }
+
+    /// Bytes of a stream. Whoever breaks the framing has lost the link, for nothing can be read behind it.
+    pub(super) fn receive_stream(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        mut bytes: Bytes,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        let link = LinkId::Stream(stream);
+        let mut result = Ok(());
+        loop {
+            // A frame may close the link that it came over.
+            let Some(reader) = self.connections.get_mut(link).and_then(|c| c.reader()) else {
+                return result.and(Err(DropReason::NotInUse));
+            };
+            let outcome = match reader.next(&mut bytes) {
+                Ok(None) => return result,
+                Ok(Some(Piece::Frame(frame))) => self.receive_frame(now, link, frame, ctx),
+                Ok(Some(Piece::Oversized { length, beginning })) => {
+                    self.refuse_beginning(now, link, beginning, length, ctx)
+                }
+                Err(_) => {
+                    self.close(now, link, ctx);
+                    Err(DropReason::NotFramed)
+                }
+            };
+            result = result.and(outcome);
+            if outcome.is_err() && self.connections.get(link).is_none() {
+                return result;
+            }
+        }
+    }
+
+    fn receive_frame(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        frame: Frame,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        match frame {
             Frame::Ack { ack_sequence, .. } => {
-                let known = self.connections.on_ack(now, from, ack_sequence);
+                let known = self.connections.on_ack(now, link, ack_sequence);
                 let incident = known.ok_or(DropReason::NotAllowedOnLink)?;
                 if let Some(incident) = incident {
                     self.on_incident(now, incident, ctx);
                 }
                 Ok(())
             }
-            Frame::Data { sequence, message } => self.receive_data(now, from, sequence, &message, ctx),
+            Frame::Data { sequence, message } => self.receive_data(now, link, sequence, &message, ctx),
         }
     }
 
     fn receive_data(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        link: LinkId,
         sequence: u32,
         message: &Bytes,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let (node, dialing) = self.connections.get(from).map_or((None, None), |c| (c.node, c.dialing));
-        if node.is_some() {
+        let connection = self.connections.get(link);
+        let node = connection.and_then(|c| c.node);
+        let secured = connection.is_some_and(|c| c.party.is_some());
+        let hello = connection.and_then(|c| c.dialing).and_then(|d| d.transaction_id);
+        if node.is_some() || secured {
             // Whatever the frame holds, it has arrived (LR-1).
-            self.connections.on_data(now, from, sequence, ctx.effects);
+            self.connections.on_data(now, link, sequence, ctx.effects);
         }
-        let (header, payload) = self.read_header(message)?;
+        let (header, payload) = match self.read_header(message) {
+            Err(_) if secured && message.len() > self.config.limits.message_size => {
+                self.close(now, link, ctx);
+                return Err(DropReason::TooLarge);
+            }
+            read => read?,
+        };
         if message.len() > self.config.limits.message_size {
-            return Err(self.refuse_size(now, node, &header, &payload, ctx));
+            return self.refuse_size(now, link, &header, &payload, ctx);
         }
-        let answers_dial = dialing.is_some_and(|d| d.transaction_id == header.transaction_id);
-        match node {
-            _ if is_handshake(&header, &payload) => {
+        let opens = !secured && is_handshake(&header, &payload);
+        match (node, link) {
+            (None, _) | (_, LinkId::Datagram(_)) if opens => {
                 let unacknowledged = node.is_none().then_some(sequence);
-                self.receive_handshake(now, from, header, &payload, unacknowledged, ctx)
+                self.receive_handshake(now, link, header, &payload, unacknowledged, ctx)
             }
-            Some(node) => self.receive(now, node, header, &payload, ctx),
-            None if answers_dial => {
-                self.connections.on_data(now, from, sequence, ctx.effects);
-                self.receive_handshake_answer(now, from, header, &payload, ctx)
+            (Some(node), _) => self.receive_from(now, link, node, header, &payload, ctx),
+            (None, _) if hello == Some(header.transaction_id) => {
+                if !secured {
+                    self.connections.on_data(now, link, sequence, ctx.effects);
+                }
+                self.receive_handshake_answer(now, link, header, &payload, ctx)
             }
-            None => Err(DropReason::NotAllowedOnLink),
+            (None, _) if secured => self.receive_introduction(now, link, header, &payload, ctx),
+            (None, _) => Err(DropReason::NotAllowedOnLink),
         }
     }
 
-    /// FR-6, without its second half: the link stays. A plain link would let anyone who forges a source address close
-    /// it with one datagram.
+    /// A message over a link that binds a node. Whose certificate has several Node-IDs and who has not said by an Attach
+    /// which is meant may Ping and Attach and nothing else (RX-12).
+    fn receive_from(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        node: NodeId,
+        header: ForwardingHeader,
+        payload: &Bytes,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        let identified = self.connections.get(link).is_some_and(|c| c.identified);
+        if !identified && peek_code(&header, payload).is_some_and(needs_attach) {
+            self.answer_from_transit(now, &header, node, ErrorCode::FORBIDDEN, ctx);
+            return Err(DropReason::NotAllowedOnLink);
+        }
+        self.receive(now, node, header, payload, ctx)
+    }
+
+    /// The first message of somebody whose certificate has several Node-IDs: a request of his own, the signature of which
+    /// says under which of them he can be answered.
+    fn receive_introduction(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        header: ForwardingHeader,
+        payload: &Bytes,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        let is_request = peek_code(&header, payload).is_some_and(MessageCode::is_request);
+        if !is_request || !header.via_list.is_empty() {
+            return Err(DropReason::NotAllowedOnLink);
+        }
+        let signer = self.open(header.clone(), payload, ctx)?.signer;
+        let party = self.connections.get(link).and_then(|c| c.party.as_ref());
+        if !party.is_some_and(|p| p.node_ids.contains(&signer)) {
+            return Err(DropReason::NotAllowedOnLink);
+        }
+        self.on_identified(now, link, signer, ctx)?;
+        self.receive_from(now, link, signer, header, payload, ctx)
+    }
+
+    /// FR-6: says so and closes. A plain link stays, for anyone who forges a source address could close it with one
+    /// datagram.
     fn refuse_size(
         &mut self,
         now: Instant,
-        node: Option<NodeId>,
+        link: LinkId,
         header: &ForwardingHeader,
         payload: &Bytes,
         ctx: &mut Context<'_>,
-    ) -> DropReason {
+    ) -> Result<(), DropReason> {
         let is_request = peek_code(header, payload).is_some_and(MessageCode::is_request);
-        if let Some(node) = node.filter(|_| is_request) {
+        let connection = self.connections.get(link);
+        let node = connection.and_then(|c| c.node).filter(|_| is_request);
+        let stays = connection.is_none_or(|c| c.party.is_none()) && matches!(link, LinkId::Datagram(_));
+        if let Some(node) = node {
             self.answer_from_transit(now, header, node, ErrorCode::MESSAGE_TOO_LARGE, ctx);
         }
-        DropReason::TooLarge
+        if !stays {
+            self.close(now, link, ctx);
+        }
+        Err(DropReason::TooLarge)
+    }
+
+    /// The same for a message of which only the beginning has been read, or not even that.
+    fn refuse_beginning(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        beginning: Option<Bytes>,
+        length: usize,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        let read = beginning.and_then(|b| ForwardingHeader::decode_beginning(&b, length).ok());
+        match read.filter(|(header, _)| header.overlay == self.hash) {
+            Some((header, payload)) => self.refuse_size(now, link, &header, &payload, ctx),
+            None => {
+                self.close(now, link, ctx);
+                Err(DropReason::TooLarge)
+            }
+        }
     }
 
     /// Works off one message from this node to itself.
@@ -249,7 +394,7 @@ impl<T: Topology> Overlay<T> {
     fn receive_handshake(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        link: LinkId,
         header: ForwardingHeader,
         payload: &Bytes,
         unacknowledged: Option<u32>,
@@ -257,15 +402,12 @@ impl<T: Topology> Overlay<T> {
     ) -> Result<(), DropReason> {
         let delivered = self.open(header, payload, ctx)?;
         let signer = delivered.signer;
-        if signer == self.me || signer == NodeId::WILDCARD {
-            return Err(DropReason::NotAllowedOnLink);
-        }
         let repeated = self.answers.get(now, signer, delivered.header.transaction_id).is_some();
         if !repeated {
-            self.on_dialed(now, from, signer, ctx)?;
+            self.on_dialed(now, link, signer, ctx)?;
         }
         if let Some(sequence) = unacknowledged {
-            self.connections.on_data(now, from, sequence, ctx.effects);
+            self.connections.on_data(now, link, sequence, ctx.effects);
         }
         self.deliver(now, signer, delivered, ctx)?;
         if !repeated {
@@ -278,7 +420,7 @@ impl<T: Topology> Overlay<T> {
     fn receive_handshake_answer(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        link: LinkId,
         header: ForwardingHeader,
         payload: &Bytes,
         ctx: &mut Context<'_>,
@@ -287,7 +429,7 @@ impl<T: Topology> Overlay<T> {
         if delivered.contents.message_code != MessageCode::PING_ANS {
             return Err(DropReason::UnknownTransaction);
         }
-        self.on_dial_answered(now, from, delivered.signer, ctx)
+        self.on_hello_answered(now, link, delivered.signer, ctx)
     }
 
     fn deliver(
@@ -369,6 +511,11 @@ impl<T: Topology> Overlay<T> {
 fn peek_code(header: &ForwardingHeader, payload: &Bytes) -> Option<MessageCode> {
     let code = payload.first_chunk().filter(|_| header.fragment.offset == 0)?;
     Some(MessageCode(u16::from_be_bytes(*code)))
+}
+
+/// Whether a request may come only from a node whose Node-ID is beyond doubt (RX-12).
+fn needs_attach(code: MessageCode) -> bool {
+    code.is_request() && code != MessageCode::PING_REQ && code != MessageCode::ATTACH_REQ
 }
 
 /// A Ping to whoever is there, directly from its originator: what opens a plain link.
