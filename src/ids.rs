@@ -197,6 +197,11 @@ impl StreamId {
         self.0 >> 32 != 0
     }
 
+    /// Whether the overlay plane asked for it.
+    pub const fn is_requested_link(self) -> bool {
+        self.0 >> 32 == 2
+    }
+
     /// Both kinds in one number.
     pub const fn as_u64(self) -> u64 {
         self.0

@@ -56,10 +56,7 @@ const RULES: &[(&str, &[&str])] = &[
     // Around the node.
     ("sim", &["node", "iptv", "wire", "time", "bounded", "env", "ids", "stats"]),
     // Overlays without a node around them.
-    (
-        "sim::overlay",
-        &["reload", "chord", "sim", "wire", "time", "bounded", "env", "ids", "stats", "effect"],
-    ),
+    ("sim::overlay", &["reload", "chord", "sim", "wire", "time", "bounded", "env", "ids", "stats", "effect"]),
     (
         "fuzzing",
         &[

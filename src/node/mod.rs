@@ -47,7 +47,7 @@ use crate::effect::Effects;
 use crate::env::{Channels as SecureChannels, Crypto, Entropy};
 use crate::ids::{CallId, ChannelId, ChannelName, NodeId, StreamId};
 use crate::iptv::{self, Iptv, Order};
-use crate::reload::overlay::{Fact as OverlayFact, Overlay};
+use crate::reload::overlay::{Fact as OverlayFact, LinkSecurity, Overlay};
 use crate::rtp::relay::{self, Fact as MediaFact, Relay};
 use crate::secure::{Fact as StreamFact, Sessions};
 use crate::sip::agent::{Agent, Fact as SipFact, Transport};
@@ -89,6 +89,8 @@ pub struct Node {
     relay: Relay,
     /// `None` where nothing is secured.
     sessions: Option<Sessions>,
+    /// Streams without TLS, and whose they are.
+    plain_streams: BoundedMap<StreamId, Plane>,
     /// Accepted SIP streams of which no byte has come that would say whether they are secured, and how long that may take.
     unsorted: BoundedMap<StreamId, (SocketAddr, Instant)>,
     policy: Iptv<PeerKey>,
@@ -158,6 +160,7 @@ impl Node {
         }
         if channels.is_some() {
             config.agent.transport = Transport::Tls;
+            config.overlay.security = LinkSecurity::Tls;
         }
         if ChannelName::new(&config.name).is_none() {
             return Err(ConfigError::BadName);
@@ -175,6 +178,7 @@ impl Node {
             agent: Agent::new(config.agent.clone())?,
             relay: Relay::new(relay_config),
             sessions: channels.map(|channels| Sessions::new(channels, config.streams)),
+            plain_streams: BoundedMap::new(config.streams.streams),
             unsorted: BoundedMap::new(config.streams.handshakes),
             stream_effects: Effects::new(),
             policy: Iptv::new(config.policy.clone(), me),

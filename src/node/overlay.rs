@@ -170,12 +170,13 @@ impl Node {
                 self.on_fetched(ticket, result.ok())
             }
             Effect::Fact(_) => {}
-            // This overlay's links are datagrams.
-            Effect::Connect { .. }
-            | Effect::Write { .. }
-            | Effect::Close { .. }
-            | Effect::Associate { .. }
-            | Effect::Dissociate { .. } => {}
+            Effect::Connect { stream, to } => {
+                self.queue.push(Output::Connect { stream, plane: Plane::Overlay, to }, &mut self.stats);
+            }
+            Effect::Write { stream, bytes } => self.write_stream(stream, bytes),
+            Effect::Close { stream } => self.close_stream(stream),
+            // Links over datagrams are plain here.
+            Effect::Associate { .. } | Effect::Dissociate { .. } => {}
         }
     }
 

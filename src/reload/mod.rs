@@ -25,8 +25,8 @@
 //! | LT-1 | DTLS with ICE (§6.6.4) | the same |
 
 pub mod codec;
-pub mod grant;
 pub mod configuration;
+pub mod grant;
 pub mod link;
 pub mod overlay;
 pub mod request;

@@ -177,7 +177,7 @@ impl Connections {
 
     /// Peers that have said goodbye, and may be handing values over to this node until it says so as well.
     pub(super) fn leaving(&self) -> Vec<NodeId> {
-        let leaves = |at: &SocketAddr| self.links.get(at).is_some_and(|c| c.left);
+        let leaves = |at: &LinkId| self.links.get(at).is_some_and(|c| c.left);
         self.by_node.iter().filter(|(_, at)| leaves(at)).map(|(node, _)| *node).collect()
     }
 
