@@ -3,8 +3,9 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`codec`] | bytes ↔ values |
-//! | [`link`] | one overlay link: frames, ACKs, simple reliability (§6.6) |
 //! | [`configuration`] | the overlay configuration document (§11.1) |
+//! | [`link`] | one overlay link: frames, ACKs, simple reliability (§6.6) |
+//! | [`enrollment`] | the bodies of a certificate request and its answer (§11.3) |
 //! | [`request`] | end-to-end reliability: retransmission, and the memory of answers (§6.2.1) |
 //! | [`route`] | where a message goes from here (§6.1) |
 //! | [`storage`] | what a peer stores for the overlay (§7) |
@@ -26,6 +27,7 @@
 
 pub mod codec;
 pub mod configuration;
+pub mod enrollment;
 pub mod grant;
 pub mod link;
 pub mod overlay;

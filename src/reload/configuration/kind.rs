@@ -247,7 +247,9 @@ impl KindBlock {
         }
         open += ">";
         let before = open.len();
-        let shift = |e: DocumentError| DocumentError { offset: e.offset.saturating_sub(before), ..e };
+        let end = description.len();
+        let shift =
+            |e: DocumentError| DocumentError { offset: e.offset.saturating_sub(before).min(end), ..e };
         let description = core::str::from_utf8(description).map_err(|e| {
             DocumentError::new(DocumentErrorKind::NotWellFormed, "kind-block", e.valid_up_to())
         })?;
