@@ -13,6 +13,7 @@
 //! | `member`, `inbox`, `news` | a node of this host, what it brings, what that means in words |
 //! | `process`, `uplink` | one node in a process of its own, and how many children its uplink carries |
 //! | `role` | bootstrap, source, watch, peer, channel |
+//! | `overlay` | configuration documents in files |
 //! | `demo`, `director`, `screen`, `report`, `figure16` | the demonstration |
 
 mod args;
@@ -29,6 +30,7 @@ mod host;
 mod inbox;
 mod member;
 mod news;
+mod overlay;
 mod process;
 mod receiver;
 mod reorder;
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Bootstrap(asked) => role::bootstrap(asked),
         Command::Peer(asked) => role::peer(asked),
         Command::Channel(asked) => role::channel(asked),
+        Command::Overlay(asked) => overlay::run(asked),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -66,6 +66,7 @@ pub use certificate::{KeyType, MAX_CERTIFICATE, MAX_NODE_IDS, MAX_USER};
 pub use channel::{KeyLog, MAX_HANDSHAKE, MAX_UNREAD, MAX_UNSENT, MAX_WAITING, Tls};
 pub use identity::Identity;
 pub use memory::MAX_KNOWN;
+pub use pem::read_certificates;
 pub use trust::{Digest, MAX_INTERMEDIATES, Trust};
 pub use uri::ReloadUri;
 
