@@ -711,6 +711,26 @@ fn q3_the_record_is_stored_again_when_free_slots_cross_zero_at_a_bounded_rate() 
 }
 
 #[test]
+fn k8_strangers_that_offer_control_dialogs_are_bounded_and_forgotten() {
+    let mut s = Solo::publisher(default(1));
+    let (first, _) = s.invited(1, false);
+    s.reported(first, Report::RelayerAccepted { free: 0 });
+    let offered = |s: &mut Solo, peer: u32| {
+        let call = CallId::received(10_000 + peer);
+        let orders = s.fact(Fact::ControlInvited { channel: CHANNEL, call, peer });
+        has(&orders, |o| matches!(o, Order::Accept { .. }))
+    };
+    let admitted = (100..2_000).filter(|&peer| offered(&mut s, peer)).count();
+    assert_eq!(admitted, 256);
+    // A relayer that the table knows has lost its dialog.
+    assert!(offered(&mut s, 1));
+    let orders = s.pass(31_000);
+    let ended = orders.iter().filter(|o| matches!(o, Order::Bye { .. })).count();
+    assert_eq!(ended, 256 + 2, "and the relayer that has fallen silent in both of its dialogs");
+    assert!(offered(&mut s, 3_000), "there is room again");
+}
+
+#[test]
 fn q10_who_loses_packets_itself_is_elected_after_those_who_do_not() {
     for (profile, elected) in [(Profile::Default, 1), (Profile::Paper, 0)] {
         let mut s = Solo::publisher(Config::new(profile, 2));

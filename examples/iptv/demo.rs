@@ -1,20 +1,20 @@
 //! The demonstration: a bootstrap node, a source and some viewers, each a full node with its own sockets on 127.0.0.1.
 //! They share one poll and nothing else.
 
-use crate::args::{Demo as Asked, Input, ProfileName};
+use crate::args::{Demo as Asked, Input, ProfileName, Protection};
 use crate::director::{Act, Director, Parent, Scene, Seen, Tempo};
 use crate::feed::Feed;
 use crate::figure16::{Figure16, Second};
 use crate::host::{Host, Seat, foreign_token};
 use crate::inbox::{Inbox, Outgoing};
-use crate::member::{self, Setup};
+use crate::member::{self, Ownership, Setup};
 use crate::news;
 use crate::report::{Happening, Report, Row, Source, Viewer};
 use crate::screen::{Branch, Picture, Screen};
 use crate::sockets;
 use crate::stop::Stop;
 use crate::trouble::Trouble;
-use p2piptv::ids::{ChannelId, ChannelName};
+use p2piptv::ids::{ChannelId, ChannelName, KeyFingerprint};
 use p2piptv::node::{Event, Node};
 use p2piptv::rtp::reception::Counters;
 use p2piptv::sim::pcapng::Capture;
@@ -95,6 +95,8 @@ struct Stage {
     entry: SocketAddr,
     source: Option<Seat>,
     channel: Option<ChannelId>,
+    /// Whose channel it is.
+    owner: Option<KeyFingerprint>,
     guests: Vec<Guest>,
     scene: Scene,
     left: usize,
@@ -118,7 +120,7 @@ impl Stage {
         let stop = Stop::new(host.registry(), foreign_token(0))?;
         let feed = Feed::open(&Input::TestCard, host.registry(), foreign_token(1), member::random())?;
         // The bootstrap node is a peer of the overlay and no more.
-        let setup = Setup { name: "bootstrap".into(), profile: asked.profile, capacity: 0 };
+        let setup = Setup { name: "bootstrap".into(), profile: asked.profile, capacity: 0, protection: asked.protection };
         let mut names = BTreeMap::new();
         let bootstrap = enter(&mut host, &mut inbox, &mut names, &setup)?;
         let entry = host.node(bootstrap).map(|node| node.config().addresses.overlay);
@@ -143,6 +145,7 @@ impl Stage {
             entry,
             source: None,
             channel: None,
+            owner: None,
             guests: (0..asked.viewers).map(|_| Guest::default()).collect(),
             scene: Scene { viewers: vec![Seen::default(); asked.viewers], ..Scene::default() },
             left: 0,
@@ -241,7 +244,8 @@ impl Stage {
     }
 
     fn enter(&mut self, name: &str) -> Result<Seat> {
-        let setup = Setup { name: name.into(), profile: self.asked.profile, capacity: self.asked.capacity };
+        let (profile, protection) = (self.asked.profile, self.asked.protection);
+        let setup = Setup { name: name.into(), profile, capacity: self.asked.capacity, protection };
         enter(&mut self.host, &mut self.inbox, &mut self.names, &setup)
     }
 
@@ -274,12 +278,23 @@ impl Stage {
             let guest = self.guests.iter().position(|g| g.seat == Some(seat));
             match (&event, guest) {
                 (Event::Joined, Some(n)) => {
-                    let tuned = self.host.command(seat, &mut self.inbox, |node, now| node.tune(now, &name));
+                    let owner = self.owner;
+                    let tuned = self.host.command(seat, &mut self.inbox, |node, now| match owner {
+                        Some(owner) => node.tune_to(now, &name, owner),
+                        None => node.tune(now, &name),
+                    });
                     self.guests[n].channel = tuned.transpose()?;
                 }
                 (Event::Joined, None) if self.source == Some(seat) => {
-                    let opened =
-                        self.host.command(seat, &mut self.inbox, |node, now| node.publish(now, &name, &[]));
+                    let ownership = match self.asked.protection {
+                        Protection::Insecure => None,
+                        _ => Some(Ownership::open(&[&name], None)?),
+                    };
+                    self.owner = ownership.as_ref().map(|o| o.fingerprint);
+                    let opened = self.host.command(seat, &mut self.inbox, |node, now| match ownership {
+                        Some(ownership) => node.publish_as(now, &name, &[], ownership.owner),
+                        None => node.publish(now, &name, &[]),
+                    });
                     self.channel = opened.transpose()?;
                 }
                 (Event::Joined, None) => self.scene.founded = true,

@@ -13,10 +13,12 @@
 //! | `member`, `inbox`, `news` | a node of this host, what it brings, what that means in words |
 //! | `process`, `uplink` | one node in a process of its own, and how many children its uplink carries |
 //! | `role` | bootstrap, source, watch, peer, channel |
+//! | `ca` | the authority of an overlay: keys and certificates in files |
 //! | `overlay` | configuration documents in files |
 //! | `demo`, `director`, `screen`, `report`, `figure16` | the demonstration |
 
 mod args;
+mod ca;
 mod clip;
 mod demo;
 mod director;
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Bootstrap(asked) => role::bootstrap(asked),
         Command::Peer(asked) => role::peer(asked),
         Command::Channel(asked) => role::channel(asked),
+        Command::Ca(asked) => ca::run(asked),
         Command::Overlay(asked) => overlay::run(asked),
     };
     match done {

@@ -109,6 +109,8 @@ pub struct Limits {
     pub backups: u8,
     /// Hops from the source. A node this deep accepts no children; a longer path counts as a cycle.
     pub depth: u8,
+    /// Rows of the table that are adrift when a peer that is not in the table offers a control dialog; it is refused then.
+    pub strangers: u32,
     /// Control dialogs of one elector; candidates beyond are not asked.
     pub controls: u32,
 }
@@ -126,6 +128,7 @@ impl Default for Limits {
             hedges: 3,
             backups: 4,
             depth: 64,
+            strangers: 256,
             controls: 32_768,
         }
     }

@@ -164,8 +164,22 @@ impl<P: Copy + Ord> Election<P> {
         for &relayer in &lost {
             self.lose(relayer, turn);
         }
-        self.table.sweep(turn.now);
+        if self.table.sweep(turn.now) {
+            self.drop_controls_of_the_forgotten(turn);
+        }
         lost
+    }
+
+    /// Whoever has a control dialog and nothing to say in it is not kept for ever.
+    fn drop_controls_of_the_forgotten(&mut self, turn: &mut Turn<'_, P>) {
+        let table = &self.table;
+        self.controls.retain(|&call, peer| {
+            let known = table.contains(*peer);
+            if !known {
+                turn.bye(call, ByeReason::Normal);
+            }
+            known
+        });
     }
 
     fn lose(&mut self, relayer: P, turn: &mut Turn<'_, P>) {
@@ -177,7 +191,9 @@ impl<P: Copy + Ord> Election<P> {
     /// A relayer that has lost its dialog, and whom the table may have forgotten, opens a new one.
     pub(super) fn admits_control(&mut self, peer: P, turn: &Turn<'_, P>) -> bool {
         let room = self.controls.len() < usize::try_from(turn.config.limits.controls).unwrap_or(usize::MAX);
-        room && !self.table.rests(peer, turn.now) && self.table.introduce(peer, turn.now)
+        let strangers = usize::try_from(turn.config.limits.strangers).unwrap_or(usize::MAX);
+        let welcome = self.table.contains(peer) || self.table.adrift() < strangers;
+        room && welcome && !self.table.rests(peer, turn.now) && self.table.introduce(peer, turn.now)
     }
 
     /// A control dialog is there: placed by me, or admitted.

@@ -367,8 +367,14 @@ impl<P: Copy + Ord> Table<P> {
         }
     }
 
-    /// Forgets what has been adrift for too long.
-    pub(super) fn sweep(&mut self, now: Instant) {
+    /// Rows that are adrift, without those below them.
+    pub(super) fn adrift(&self) -> usize {
+        self.adrift.len()
+    }
+
+    /// Forgets what has been adrift for too long; whether anybody was.
+    pub(super) fn sweep(&mut self, now: Instant) -> bool {
+        let before = self.rows.len();
         while let Some(&(until, peer)) = self.adrift.first() {
             if now < until {
                 break;
@@ -380,6 +386,7 @@ impl<P: Copy + Ord> Table<P> {
                 _ => self.remove(peer, now),
             }
         }
+        self.rows.len() < before
     }
 
     /// The alive messages of a relayer have stopped. It keeps its place as long as its parent vouches for it.

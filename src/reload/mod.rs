@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | [`codec`] | bytes ↔ values |
 //! | [`configuration`] | the overlay configuration document (§11.1) |
-//! | [`link`] | one overlay link: frames, ACKs, simple reliability (§6.6) |
 //! | [`enrollment`] | the bodies of a certificate request and its answer (§11.3) |
+//! | [`link`] | one overlay link: frames, ACKs, simple reliability (§6.6) |
+//! | [`fragment`] | messages cut for small datagrams, and put together (§6.7) |
 //! | [`request`] | end-to-end reliability: retransmission, and the memory of answers (§6.2.1) |
 //! | [`route`] | where a message goes from here (§6.1) |
+//! | [`via`] | how the answer to what passed finds its way back (§6.1.2, §6.1.3) |
 //! | [`storage`] | what a peer stores for the overlay (§7) |
 //! | [`topology`] | the Topology Plug-in as the overlay sees it (§6.4.1) |
 //! | [`grant`] | who may speak for a channel: its owner, and whom he names |
@@ -28,6 +30,7 @@
 pub mod codec;
 pub mod configuration;
 pub mod enrollment;
+pub mod fragment;
 pub mod grant;
 pub mod link;
 pub mod overlay;
@@ -36,3 +39,4 @@ pub mod route;
 pub mod storage;
 mod timers;
 pub mod topology;
+pub mod via;

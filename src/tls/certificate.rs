@@ -169,7 +169,7 @@ impl Issuer {
 }
 
 /// The size comes first: what is too large is not looked at.
-fn parse(der: &[u8]) -> Result<Certificate, CryptoError> {
+pub(super) fn parse(der: &[u8]) -> Result<Certificate, CryptoError> {
     if der.len() > MAX_CERTIFICATE {
         return Err(CryptoError::BadCertificate);
     }

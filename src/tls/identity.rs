@@ -5,7 +5,7 @@ use super::trust::{Digest, Judge, Trust, hash_of};
 use super::uri::ReloadUri;
 use super::{IdentityError, pem};
 use crate::env::{Crypto, CryptoError, Party, Signed, Signer};
-use crate::ids::{ChannelName, NodeId};
+use crate::ids::{ChannelName, KeyFingerprint, NodeId};
 use crate::reload::codec::{HashAlgorithm, SignatureAlgorithm, SignerIdentityType};
 use crate::time::UnixMillis;
 use alloc::boxed::Box;
@@ -68,6 +68,23 @@ impl Identity {
         Self::from_der(&key.serialize_der(), Vec::from([certificate]), Trust::in_keys(overlay, digest))
     }
 
+    /// The same for a key that is there already (PEM): a new certificate for this name. Certificates of one key for
+    /// several names have the same Node-ID and the same fingerprint.
+    pub fn self_signed_by(
+        key_pem: &str,
+        overlay: &str,
+        name: &str,
+        trust: Trust,
+    ) -> Result<Self, IdentityError> {
+        let der = pem::read_key(key_pem)?;
+        let key = KeyPair::try_from(&der).map_err(|_| IdentityError::Key)?;
+        let digest = trust.self_signed.ok_or(IdentityError::NotSelfSigned)?;
+        let node_id = digest.node_id(&key.subject_public_key_info(), 0, 1);
+        let certificate =
+            node_params(overlay, name, &[node_id])?.self_signed(&key).map_err(|_| IdentityError::Library)?;
+        Self::new(der, Vec::from([Bytes::copy_from_slice(certificate.der())]), trust)
+    }
+
     /// An identity from a private key (PKCS #8, or PKCS #1 or SEC 1; DER) and its certificates: the node's own, then
     /// those between it and a root, at most [`super::MAX_INTERMEDIATES`].
     pub fn from_der(key: &[u8], certificates: Vec<Bytes>, trust: Trust) -> Result<Self, IdentityError> {
@@ -120,9 +137,25 @@ impl Identity {
         Self::new(self.0.key.clone_key(), self.0.certificates.clone(), trust)
     }
 
+    /// By what people know the key.
+    pub fn fingerprint(&self) -> KeyFingerprint {
+        KeyFingerprint::of(&self.0.own.public_key)
+    }
+
+    /// Whether those who believe the same would accept this identity at that time.
+    pub fn valid_at(&self, at: UnixMillis) -> Result<(), CryptoError> {
+        let chain: Vec<&[u8]> = self.0.certificates.iter().map(AsRef::as_ref).collect();
+        self.0.judge.peer(at, &chain).map(|_| ())
+    }
+
     /// Every Node-ID that the certificate binds.
     pub fn node_ids(&self) -> &[NodeId] {
         &self.0.own.node_ids
+    }
+
+    /// The key, as it is pinned and told to people.
+    pub fn key(&self) -> KeyFingerprint {
+        KeyFingerprint::of(&self.0.own.public_key)
     }
 
     /// The kind of key.
@@ -148,6 +181,10 @@ impl Identity {
     pub(super) fn certified(&self) -> CertifiedKey {
         let chain = self.0.certificates.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
         CertifiedKey::new(chain, self.0.signing_key.clone())
+    }
+
+    pub(super) fn private_key(&self) -> &PrivateKeyDer<'static> {
+        &self.0.key
     }
 }
 

@@ -6,9 +6,11 @@
 //! | `trust` | [`Trust`]: whose certificates are accepted; judges certificates and signatures |
 //! | `certificate` | the form of a node's certificate (RFC 6940 §11.3) |
 //! | `channel` | [`Tls`]: TLS over streams; implements [`Channels`](crate::env::Channels) |
+//! | `dtls` | `Dtls`: DTLS over datagrams, for ECDSA keys (feature `dtls`) |
 //! | `verifier` | the same judgement, as rustls asks for it |
 //! | `uri` | [`ReloadUri`]: `reload://` names (RFC 6940 §14.15) |
 //! | `memory` | certificates that were found good |
+//! | `authority` | [`Authority`]: makes roots and nodes' certificates |
 //! | `pem` | keys and certificates as text |
 //!
 //! Certificates are X.509, read by `x509-cert` and judged by `rustls-webpki`; the TLS is that of `rustls`; keys and
@@ -53,8 +55,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod authority;
 mod certificate;
 mod channel;
+#[cfg(feature = "dtls")]
+mod dtls;
 mod identity;
 mod memory;
 mod pem;
@@ -62,8 +67,11 @@ mod trust;
 mod uri;
 mod verifier;
 
+pub use authority::{Authority, Request};
 pub use certificate::{KeyType, MAX_CERTIFICATE, MAX_NODE_IDS, MAX_USER};
 pub use channel::{KeyLog, MAX_HANDSHAKE, MAX_UNREAD, MAX_UNSENT, MAX_WAITING, Tls};
+#[cfg(feature = "dtls")]
+pub use dtls::Dtls;
 pub use identity::Identity;
 pub use memory::MAX_KNOWN;
 pub use pem::read_certificates;
@@ -106,6 +114,12 @@ pub enum IdentityError {
     /// The number of Node-IDs.
     #[error("a certificate has 1 to {MAX_NODE_IDS} Node-IDs")]
     NodeIds,
+    /// A certificate that the node signs itself, where that is not permitted.
+    #[error("self-signed certificates are not permitted in this overlay")]
+    NotSelfSigned,
+    /// A time that a certificate cannot say.
+    #[error("a certificate ends in the year 9999 at the latest")]
+    Time,
     /// The cryptographic library, or the randomness that it has from the operating system, failed.
     #[error("the cryptographic library failed")]
     Library,

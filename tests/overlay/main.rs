@@ -3,5 +3,7 @@
 mod hostile;
 mod joining;
 mod leaving;
+mod links;
 mod network;
+mod underlay;
 mod wire;

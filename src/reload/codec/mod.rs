@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | [`framing`] | what lies on a link: messages and acknowledgements (§6.6.2) |
 //! | [`header`] | the forwarding header, [`destination`] lists and [`option`]s (§6.3.2) |
+//! | [`view`] | the same header read in place, for what only passes through |
 //! | [`message`] | a whole message; its contents and extensions (§6.3.3) |
 //! | [`error`] | the error response (§6.3.3.1) |
 //! | [`security`] | certificates, signatures, and exactly which bytes they cover (§6.3.4, §7.1) |
@@ -21,8 +22,8 @@
 //! | [`numbers`] | code points |
 //! | `generate` | generators of all of this, with the feature `arbitrary` |
 //!
-//! A node decodes as little as it can: [`ForwardingHeader::decode`] stops behind the lists, so what travels through is
-//! rewritten without a look at its payload; a body is decoded when its message is for this node; values are decoded
+//! A node decodes as little as it can: a [`HeaderView`] stops behind the lists, so what travels through is rewritten
+//! without a look at its payload; a body is decoded when its message is for this node; values are decoded
 //! when their Kind is known, because the data model is not on the wire.
 
 use crate::ids::{NodeId, ResourceId};
@@ -46,6 +47,7 @@ pub mod option;
 pub mod provider;
 pub mod security;
 pub mod stored;
+pub mod view;
 
 pub use address::IpAddressPort;
 pub use body::Body;
@@ -69,6 +71,7 @@ pub use stored::{
     Arranged, DataModel, DataValue, MetaData, MetaDataValue, RawValues, StoredData, StoredDataValue,
     StoredMetaData,
 };
+pub use view::{Entries, HeaderView, Passage};
 
 /// A structure of the presentation language (RFC 6940 §6.3.1).
 pub trait Structure: Sized {

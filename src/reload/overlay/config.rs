@@ -5,6 +5,7 @@ use crate::reload::codec::KindId;
 use crate::reload::configuration::Document;
 use crate::reload::link::Reliability;
 use crate::reload::storage::Kind;
+use crate::reload::via::ReturnPath;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -41,6 +42,11 @@ pub struct Config {
     pub configuration_sequence: u16,
     /// The initial-ttl: hops that a message may take, 1 to 255; 100 in the RFC.
     pub initial_ttl: u8,
+    /// The largest datagram, frame included, that goes unbroken to other nodes; larger messages are sent as fragments
+    /// (RFC 6940 §6.7).
+    pub path_mtu: usize,
+    /// How the answers to requests that pass find their way back (RFC 6940 §6.1.2).
+    pub return_path: ReturnPath,
     /// Timers.
     pub timers: Timers,
     /// Limits.
@@ -63,6 +69,8 @@ impl Config {
             security: LinkSecurity::InsecurePlain,
             configuration_sequence: 1,
             initial_ttl: 100,
+            path_mtu: 1400,
+            return_path: ReturnPath::Full,
             timers: Timers::default(),
             limits: Limits::default(),
             bad_nodes: Vec::new(),
@@ -141,6 +149,12 @@ pub struct Limits {
     pub answer_bytes: usize,
     /// max-message-size (RFC 6940 §6.6); 5000 in the RFC.
     pub message_size: usize,
+    /// Messages of which fragments are missing. Full: of the link that sent most of them the oldest goes.
+    pub incomplete: usize,
+    /// The same for one link. Full: its oldest goes.
+    pub incomplete_of_one_link: usize,
+    /// Via Lists kept here, with [`ReturnPath::Kept`]. Full: the next ones travel on as they are.
+    pub kept_paths: usize,
     /// Resource-IDs stored here. Full: Error_Data_Too_Large.
     pub resources: usize,
     /// Values stored here, all Resource-IDs together. Full: Error_Data_Too_Large.
@@ -165,6 +179,9 @@ impl Default for Limits {
             answers: 1024,
             answer_bytes: 1 << 20,
             message_size: 5000,
+            incomplete: 64,
+            incomplete_of_one_link: 16,
+            kept_paths: 1024,
             resources: 4096,
             values: 16384,
             value_bytes: 8 << 20,
@@ -178,6 +195,7 @@ impl Default for Limits {
 /// Refuses configurations with which nothing could work.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let Limits { links, half_open, link_queue, requests, message_size, transfers, turns, .. } = config.limits;
+    let Limits { incomplete, incomplete_of_one_link, .. } = config.limits;
     let label = |l: &str| {
         (1..=63).contains(&l.len())
             && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -200,6 +218,8 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         ("requests", requests, 16),
         ("message_size", message_size, 2048),
         ("transfers", transfers, 1),
+        ("incomplete", incomplete, 1),
+        ("incomplete_of_one_link", incomplete_of_one_link, 1),
         ("turns", turns, 8),
     ];
     if let Some((name, ..)) = least.iter().find(|(_, have, need)| have < need) {

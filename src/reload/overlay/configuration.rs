@@ -297,8 +297,13 @@ impl<T: Topology> Overlay<T> {
         });
         config.kinds.extend(self.updates.learned.values().filter_map(|(_, b)| b.definition().to_kind()));
         self.config = config;
-        self.requests.set_interval(self.config.timers.request);
-        self.answers.set_lifetime(self.config.timers.request * SENDS.into());
+        let (timer, message_size) = (self.config.timers.request, self.config.limits.message_size);
+        let patience = timer * SENDS.into();
+        self.requests.set_interval(timer);
+        self.answers.set_lifetime(patience);
+        self.ways.set_lifetime(patience);
+        self.reassembly.reconfigure(message_size, patience);
+        self.connections.set_message_size(message_size);
         let bad = &self.config.bad_nodes;
         self.storage.reconfigure(self.config.kinds.iter().copied(), |v| !bad.contains(&v.signer));
         if self.is_joined() {

@@ -1,5 +1,6 @@
 //! Requests of this node's own, answers to others' requests, and the way of both onto the links (RFC 6940 §6.2).
 
+use super::connections::LinkId;
 use super::receive::Incoming;
 use super::{Context, Expected, Failure, Overlay, Purpose, Request};
 use crate::ids::NodeId;
@@ -8,6 +9,7 @@ use crate::reload::codec::{
     MessageCode, MessageContents, Payload, SecurityBlock, Signature, Structure, message_signature_input,
 };
 use crate::reload::configuration::sequence;
+use crate::reload::fragment;
 use crate::reload::request::Due;
 use crate::reload::route::{self, Surroundings, Verdict, way_back};
 use crate::reload::topology::{Place, Topology};
@@ -141,10 +143,12 @@ impl<T: Topology> Overlay<T> {
             }
             Verdict::Direct(node) | Verdict::Through(node) => self.send(now, node, message, ctx),
             Verdict::Drop(reason) => Err(reason),
+            // Nobody gives out ids for others to send to.
+            Verdict::Open(_) => Err(DropReason::NoRoute),
         }
     }
 
-    /// Sends a message over the link to a node.
+    /// Sends a message over the link to a node, cut where the link's datagrams are too small for it (FG-1).
     pub(super) fn send(
         &mut self,
         now: Instant,
@@ -153,7 +157,14 @@ impl<T: Topology> Overlay<T> {
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
         let link = self.connections.link_of(node).ok_or(DropReason::NotConnected)?;
-        self.connections.send(now, link, message, ctx.effects).map_err(|_| DropReason::LinkQueueFull)
+        let path_mtu = match link {
+            LinkId::Datagram(_) => self.config.path_mtu,
+            LinkId::Stream(_) => usize::MAX,
+        };
+        for piece in fragment::cut(message, path_mtu) {
+            self.connections.send(now, link, piece, ctx.effects).map_err(|_| DropReason::LinkQueueFull)?;
+        }
+        Ok(())
     }
 
     /// Answers a request, and remembers the answer for its retransmissions.
@@ -195,10 +206,10 @@ impl<T: Topology> Overlay<T> {
         now: Instant,
         request: &ForwardingHeader,
         previous_hop: NodeId,
-        code: ErrorCode,
+        error: Answer,
         ctx: &mut Context<'_>,
     ) {
-        if let Ok(payload) = self.answer_payload(request.transaction_id, refuse(code), ctx) {
+        if let Ok(payload) = self.answer_payload(request.transaction_id, error, ctx) {
             self.answer_again(now, request, previous_hop, &payload, ctx);
         }
     }

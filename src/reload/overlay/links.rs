@@ -74,6 +74,7 @@ impl<T: Topology> Overlay<T> {
             (LinkSecurity::InsecurePlain, None) if !stream.is_requested() => {
                 self.open_link(now, link, peer, false, ctx)
             }
+            (LinkSecurity::Tls | LinkSecurity::Dtls, None) => Err(DropReason::NotSecured),
             _ => Err(DropReason::NotAllowedOnLink),
         };
         if result.is_err() {

@@ -77,7 +77,7 @@ impl<T: Topology> Overlay<T> {
         let answer = match route::route(&mut vec![asked.destination], self) {
             Verdict::Deliver => Ok(self.me),
             Verdict::Direct(node) | Verdict::Through(node) => Ok(node),
-            Verdict::Drop(_) => Err((ErrorCode::NOT_FOUND, Bytes::new())),
+            Verdict::Drop(_) | Verdict::Open(_) => Err((ErrorCode::NOT_FOUND, Bytes::new())),
         };
         let answer = answer.map(|next_peer| Body::RouteQueryAns(ChordRouteQueryAns { next_peer }));
         self.answer(now, request, answer, ctx);

@@ -16,7 +16,8 @@
 //! | `configuration` | configuration documents on their way, and what a new one changes |
 //! | `connections` | the Connection Table: every link, who is at its other end |
 //! | `links` | how links come up and go down: dialled, accepted, authenticated, closed |
-//! | `receive` | one message's way through: checks, forward, answer from memory, deliver |
+//! | `receive` | what comes over a link, and what is done with a message for this node |
+//! | `transit` | one message's way: to this node, or on to the next |
 //! | `exchange` | requests and answers of this node's own, signed and on their way |
 //! | `methods` | one arm for each method, asked and answered |
 //! | `attach` | Attach: asking for a link, and being asked |
@@ -25,9 +26,6 @@
 //! | `data` | Store, Fetch, Stat, Find |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `handover` | stored values on their way to other peers |
-//!
-//! What is not here: fragments are forwarded and not reassembled, lists are not compressed and opaque ids not resolved.
-
 
 mod api;
 mod attach;
@@ -44,16 +42,20 @@ mod links;
 mod methods;
 mod receive;
 mod ring;
+mod transit;
 
 pub use super::storage::Slot;
+pub use super::via::ReturnPath;
 pub use api::{Address, Context, Fact, Failure, OrderError, Ticket, Value};
 pub use config::{Config, ConfigError, Limits, LinkSecurity, Timers};
 
 use super::codec::{KindId, MessageCode};
+use super::fragment::{self, Reassembly};
 use super::request::{Answers, Requests, SENDS};
 use super::storage::{self, Storage};
 use super::timers::Timers as TimerSet;
 use super::topology::{Place, Topology};
+use super::via::Ways;
 use crate::bounded::BoundedMap;
 use crate::ids::{NodeId, ResourceId, StreamId, overlay_hash};
 use crate::stats::DropReason;
@@ -153,6 +155,10 @@ pub struct Overlay<T> {
     shunned: BoundedMap<NodeId, Instant>,
     requests: Requests<Request>,
     answers: Answers,
+    /// Messages for this node of which fragments are missing.
+    reassembly: Reassembly,
+    /// What brings back the answers to requests that passed.
+    ways: Ways,
     storage: Storage,
     handover: Handover,
     updates: Updates,
@@ -197,6 +203,13 @@ impl<T: Topology> Overlay<T> {
             shunned: BoundedMap::new(limits.links),
             requests: Requests::new(request, limits.requests),
             answers: Answers::new(request * SENDS.into(), limits.answers, limits.answer_bytes),
+            reassembly: Reassembly::new(fragment::Limits {
+                messages: limits.incomplete,
+                of_one_link: limits.incomplete_of_one_link,
+                message_size: limits.message_size,
+                patience: request * SENDS.into(),
+            }),
+            ways: Ways::new(config.return_path, 2 * limits.links, limits.kept_paths, request * SENDS.into()),
             storage: Storage::new(config.kinds.iter().copied(), stored),
             handover: Handover::new(limits.transfers),
             updates: Updates::new(limits.links),
@@ -381,6 +394,7 @@ impl<T: Topology> Overlay<T> {
             return Some(self.now);
         }
         let own = earliest(self.tasks.deadline(), self.storage.deadline());
+        let own = earliest(own, self.reassembly.deadline());
         earliest(own, earliest(self.connections.deadline(), self.requests.deadline()))
     }
 
@@ -413,6 +427,7 @@ impl<T: Topology> Overlay<T> {
         }
         self.fire_requests(now, ctx);
         self.storage.expire(now);
+        self.reassembly.expire(now);
         while let Some(task) = self.tasks.pop_due(now) {
             match task {
                 Task::Join => self.on_join_timer(now, ctx),
@@ -433,6 +448,8 @@ impl<T: Topology> Overlay<T> {
         self.attaches.clear();
         self.shunned.clear();
         self.requests.take_all().for_each(drop);
+        self.reassembly.clear();
+        self.ways.clear();
         self.storage.retain(|_| false);
         self.handover.clear();
         self.admission = None;

@@ -1,15 +1,15 @@
-//! One message's way through (RFC 6940 §6.1): header checks, then forward, answer from memory, or hand to its method.
+//! What comes over a link: frames, whose they are, and what is done with a message for this node: answered from memory,
+//! or handed to its method.
 
 use super::connections::LinkId;
 use super::exchange::refuse;
 use super::{Context, Expected, LinkSecurity, Overlay, Phase, Request};
 use crate::ids::{NodeId, StreamId};
 use crate::reload::codec::{
-    ErrorCode, ForwardingHeader, ForwardingOption, Frame, MessageCode, MessageContents, Payload,
+    ErrorCode, ForwardingHeader, ForwardingOption, Frame, HeaderView, MessageCode, MessageContents, Payload,
     SecurityBlock, Structure, message_signature_input,
 };
 use crate::reload::link::{Piece, Reader};
-use crate::reload::route::{self, Verdict, has_duplicates};
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -45,7 +45,7 @@ impl Incoming {
 }
 
 /// The parts of a message for this node.
-struct Delivered {
+pub(super) struct Delivered {
     header: ForwardingHeader,
     contents: MessageContents,
     security: SecurityBlock,
@@ -63,7 +63,7 @@ impl<T: Topology> Overlay<T> {
     ) -> Result<(), DropReason> {
         match (&self.phase, self.config.security) {
             (Phase::Idle, _) => return Err(DropReason::NotInUse),
-            (_, LinkSecurity::Tls) => return Err(DropReason::NotAllowedOnLink),
+            (_, LinkSecurity::Tls) => return Err(DropReason::NotSecured),
             (_, LinkSecurity::InsecurePlain) => {
                 let frame = Frame::decode(datagram).map_err(|_| DropReason::NotFramed)?;
                 return self.receive_frame(now, LinkId::Datagram(from), frame, ctx);
@@ -107,7 +107,7 @@ impl<T: Topology> Overlay<T> {
                 }
                 Err(_) => {
                     self.close(now, link, ctx);
-                    Err(DropReason::NotFramed)
+                    Err(DropReason::BadStream)
                 }
             };
             result = result.and(outcome);
@@ -153,7 +153,7 @@ impl<T: Topology> Overlay<T> {
             // Whatever the frame holds, it has arrived (LR-1).
             self.connections.on_data(now, link, sequence, ctx.effects);
         }
-        let (header, payload) = match self.read_header(message) {
+        let view = match self.read_header(message) {
             Err(_) if secured && message.len() > self.config.limits.message_size => {
                 self.close(now, link, ctx);
                 return Err(DropReason::TooLarge);
@@ -161,22 +161,22 @@ impl<T: Topology> Overlay<T> {
             read => read?,
         };
         if message.len() > self.config.limits.message_size {
-            return self.refuse_size(now, link, &header, &payload, ctx);
+            return self.refuse_size(now, link, &view, ctx);
         }
-        let opens = !secured && is_handshake(&header, &payload);
+        let opens = !secured && is_handshake(&view);
         match (node, link) {
             (None, _) | (_, LinkId::Datagram(_)) if opens => {
                 let unacknowledged = node.is_none().then_some(sequence);
-                self.receive_handshake(now, link, header, &payload, unacknowledged, ctx)
+                self.receive_handshake(now, link, &view, unacknowledged, ctx)
             }
-            (Some(node), _) => self.receive_from(now, link, node, header, &payload, ctx),
-            (None, _) if hello == Some(header.transaction_id) => {
+            (Some(node), _) => self.receive_from(now, link, node, &view, ctx),
+            (None, _) if hello == Some(view.transaction_id) => {
                 if !secured {
                     self.connections.on_data(now, link, sequence, ctx.effects);
                 }
-                self.receive_handshake_answer(now, link, header, &payload, ctx)
+                self.receive_handshake_answer(now, link, &view, ctx)
             }
-            (None, _) if secured => self.receive_introduction(now, link, header, &payload, ctx),
+            (None, _) if secured => self.receive_introduction(now, link, &view, ctx),
             (None, _) => Err(DropReason::NotAllowedOnLink),
         }
     }
@@ -188,16 +188,18 @@ impl<T: Topology> Overlay<T> {
         now: Instant,
         link: LinkId,
         node: NodeId,
-        header: ForwardingHeader,
-        payload: &Bytes,
+        view: &HeaderView,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
         let identified = self.connections.get(link).is_some_and(|c| c.identified);
-        if !identified && peek_code(&header, payload).is_some_and(needs_attach) {
-            self.answer_from_transit(now, &header, node, ErrorCode::FORBIDDEN, ctx);
+        // Of a fragment behind the first nobody knows what it is.
+        if !identified && view.message_code().is_none_or(needs_attach) {
+            if view.fragment.offset == 0 {
+                self.answer_from_transit(now, &view.header(), node, refuse(ErrorCode::FORBIDDEN), ctx);
+            }
             return Err(DropReason::NotAllowedOnLink);
         }
-        self.receive(now, node, header, payload, ctx)
+        self.receive(now, node, view, ctx)
     }
 
     /// The first message of somebody whose certificate has several Node-IDs: a request of his own, the signature of which
@@ -206,21 +208,20 @@ impl<T: Topology> Overlay<T> {
         &mut self,
         now: Instant,
         link: LinkId,
-        header: ForwardingHeader,
-        payload: &Bytes,
+        view: &HeaderView,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let is_request = peek_code(&header, payload).is_some_and(MessageCode::is_request);
-        if !is_request || !header.via_list.is_empty() {
+        let is_request = view.message_code().is_some_and(MessageCode::is_request);
+        if !is_request || !view.fragment.is_whole() || !view.via_bytes().is_empty() {
             return Err(DropReason::NotAllowedOnLink);
         }
-        let signer = self.open(header.clone(), payload, ctx)?.signer;
+        let signer = self.open(view.header(), &view.payload(), ctx)?.signer;
         let party = self.connections.get(link).and_then(|c| c.party.as_ref());
         if !party.is_some_and(|p| p.node_ids.contains(&signer)) {
             return Err(DropReason::NotAllowedOnLink);
         }
         self.on_identified(now, link, signer, ctx)?;
-        self.receive_from(now, link, signer, header, payload, ctx)
+        self.receive_from(now, link, signer, view, ctx)
     }
 
     /// FR-6: says so and closes. A plain link stays, for anyone who forges a source address could close it with one
@@ -229,16 +230,16 @@ impl<T: Topology> Overlay<T> {
         &mut self,
         now: Instant,
         link: LinkId,
-        header: &ForwardingHeader,
-        payload: &Bytes,
+        view: &HeaderView,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let is_request = peek_code(header, payload).is_some_and(MessageCode::is_request);
+        let is_request = view.message_code().is_some_and(MessageCode::is_request);
         let connection = self.connections.get(link);
         let node = connection.and_then(|c| c.node).filter(|_| is_request);
         let stays = connection.is_none_or(|c| c.party.is_none()) && matches!(link, LinkId::Datagram(_));
         if let Some(node) = node {
-            self.answer_from_transit(now, header, node, ErrorCode::MESSAGE_TOO_LARGE, ctx);
+            let error = refuse(ErrorCode::MESSAGE_TOO_LARGE);
+            self.answer_from_transit(now, &view.header(), node, error, ctx);
         }
         if !stays {
             self.close(now, link, ctx);
@@ -255,9 +256,9 @@ impl<T: Topology> Overlay<T> {
         length: usize,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let read = beginning.and_then(|b| ForwardingHeader::decode_beginning(&b, length).ok());
-        match read.filter(|(header, _)| header.overlay == self.hash) {
-            Some((header, payload)) => self.refuse_size(now, link, &header, &payload, ctx),
+        let read = beginning.and_then(|b| HeaderView::read_beginning(&b, length).ok());
+        match read.filter(|view| view.overlay == self.hash) {
+            Some(view) => self.refuse_size(now, link, &view, ctx),
             None => {
                 self.close(now, link, ctx);
                 Err(DropReason::TooLarge)
@@ -267,113 +268,31 @@ impl<T: Topology> Overlay<T> {
 
     /// Works off one message from this node to itself.
     pub(super) fn receive_loopback(&mut self, now: Instant, message: &Bytes, ctx: &mut Context<'_>) {
-        if let Ok((header, payload)) = self.read_header(message) {
+        if let Ok(view) = self.read_header(message) {
             // What this node sends to itself is dropped for the same reasons as anybody's message.
-            let _ = self.receive(now, self.me, header, &payload, ctx);
+            let _ = self.receive(now, self.me, &view, ctx);
         }
     }
 
     /// RX-1: another overlay's, another version's or a damaged header goes unanswered.
-    fn read_header(&self, message: &Bytes) -> Result<(ForwardingHeader, Bytes), DropReason> {
-        let (header, payload) = ForwardingHeader::decode(message).map_err(|e| match e.field {
+    fn read_header(&self, message: &Bytes) -> Result<HeaderView, DropReason> {
+        let view = HeaderView::read(message).map_err(|e| match e.field {
             "version" => DropReason::WrongVersion,
             _ => DropReason::BadHeader,
         })?;
-        if header.overlay != self.hash {
+        if view.overlay != self.hash {
             return Err(DropReason::WrongOverlay);
         }
-        Ok((header, payload))
-    }
-
-    fn receive(
-        &mut self,
-        now: Instant,
-        previous_hop: NodeId,
-        mut header: ForwardingHeader,
-        payload: &Bytes,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        let is_request = peek_code(&header, payload).is_some_and(MessageCode::is_request);
-        if header.ttl > self.config.initial_ttl {
-            return self.refuse_passage(now, &header, previous_hop, is_request, ErrorCode::TTL_EXCEEDED, ctx);
-        }
-        if has_duplicates(&header) {
-            let code = ErrorCode::INVALID_MESSAGE;
-            return self.refuse_passage(now, &header, previous_hop, is_request, code, ctx);
-        }
-        match route::route(&mut header.destination_list, self) {
-            Verdict::Drop(reason) => Err(reason),
-            Verdict::Deliver => {
-                let delivered = self.open(header, payload, ctx)?;
-                self.deliver(now, previous_hop, delivered, ctx)
-            }
-            // Nothing that goes towards a place can make progress by going back: the tables here and there disagree.
-            Verdict::Through(next) if is_request && next == previous_hop => Err(DropReason::NoRoute),
-            Verdict::Through(next) | Verdict::Direct(next) => {
-                self.forward(now, previous_hop, next, is_request, header, payload, ctx)
-            }
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a message in transit is exactly these parts")]
-    fn forward(
-        &mut self,
-        now: Instant,
-        previous_hop: NodeId,
-        next: NodeId,
-        is_request: bool,
-        mut header: ForwardingHeader,
-        payload: &Bytes,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        if header.ttl == 0 {
-            return self.refuse_passage(now, &header, previous_hop, is_request, ErrorCode::TTL_EXCEEDED, ctx);
-        }
-        let critical = |o: &ForwardingOption| o.has(ForwardingOption::FORWARD_CRITICAL);
-        if is_request && header.options.iter().any(critical) {
-            let code = ErrorCode::UNSUPPORTED_FORWARDING_OPTION;
-            return self.refuse_passage(now, &header, previous_hop, true, code, ctx);
-        }
-        header.ttl -= 1;
-        if is_request && previous_hop != self.me {
-            header.via_list.push(previous_hop.into());
-        }
-        let message = header.encode(payload).map_err(|_| DropReason::TooLarge)?;
-        if message.len() > self.config.limits.message_size {
-            return Err(DropReason::TooLarge);
-        }
-        self.send(now, next, message, ctx)
-    }
-
-    /// A request that goes no further is answered with an error, a response is not (trap c of the header rules).
-    fn refuse_passage(
-        &mut self,
-        now: Instant,
-        header: &ForwardingHeader,
-        previous_hop: NodeId,
-        is_request: bool,
-        code: ErrorCode,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        if is_request && previous_hop != self.me {
-            self.answer_from_transit(now, header, previous_hop, code, ctx);
-        }
-        Err(match code {
-            ErrorCode::TTL_EXCEEDED => DropReason::TtlExpired,
-            _ => DropReason::BadHeader,
-        })
+        Ok(view)
     }
 
     /// Reads what is for this node and checks whose it is (SB-5).
-    fn open(
+    pub(super) fn open(
         &self,
         header: ForwardingHeader,
         payload: &Bytes,
         ctx: &Context<'_>,
     ) -> Result<Delivered, DropReason> {
-        if !header.fragment.is_whole() {
-            return Err(DropReason::BadFragment);
-        }
         let Payload { contents, security } = Payload::decode(payload).map_err(|_| DropReason::BadMessage)?;
         let identity = &security.signature.identity;
         let input = message_signature_input(self.hash, header.transaction_id, &contents, identity)
@@ -395,12 +314,11 @@ impl<T: Topology> Overlay<T> {
         &mut self,
         now: Instant,
         link: LinkId,
-        header: ForwardingHeader,
-        payload: &Bytes,
+        view: &HeaderView,
         unacknowledged: Option<u32>,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let delivered = self.open(header, payload, ctx)?;
+        let delivered = self.open(view.header(), &view.payload(), ctx)?;
         let signer = delivered.signer;
         let repeated = self.answers.get(now, signer, delivered.header.transaction_id).is_some();
         if !repeated {
@@ -421,18 +339,18 @@ impl<T: Topology> Overlay<T> {
         &mut self,
         now: Instant,
         link: LinkId,
-        header: ForwardingHeader,
-        payload: &Bytes,
+        view: &HeaderView,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let delivered = self.open(header, payload, ctx)?;
+        let Some(payload) = self.reassemble(now, NodeId::WILDCARD, view)? else { return Ok(()) };
+        let delivered = self.open(view.header(), &payload, ctx)?;
         if delivered.contents.message_code != MessageCode::PING_ANS {
             return Err(DropReason::UnknownTransaction);
         }
         self.on_hello_answered(now, link, delivered.signer, ctx)
     }
 
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         now: Instant,
         previous_hop: NodeId,
@@ -507,20 +425,17 @@ impl<T: Topology> Overlay<T> {
     }
 }
 
-/// The message code, which is not encrypted and stands first in the first fragment.
-fn peek_code(header: &ForwardingHeader, payload: &Bytes) -> Option<MessageCode> {
-    let code = payload.first_chunk().filter(|_| header.fragment.offset == 0)?;
-    Some(MessageCode(u16::from_be_bytes(*code)))
-}
-
 /// Whether a request may come only from a node whose Node-ID is beyond doubt (RX-12).
 fn needs_attach(code: MessageCode) -> bool {
     code.is_request() && code != MessageCode::PING_REQ && code != MessageCode::ATTACH_REQ
 }
 
 /// A Ping to whoever is there, directly from its originator: what opens a plain link.
-fn is_handshake(header: &ForwardingHeader, payload: &Bytes) -> bool {
-    peek_code(header, payload) == Some(MessageCode::PING_REQ)
-        && header.via_list.is_empty()
-        && header.destination_list == [NodeId::WILDCARD.into()]
+fn is_handshake(view: &HeaderView) -> bool {
+    let mut list = view.destination_list();
+    view.message_code() == Some(MessageCode::PING_REQ)
+        && view.fragment.is_whole()
+        && view.via_bytes().is_empty()
+        && list.next() == Some(NodeId::WILDCARD.into())
+        && list.next().is_none()
 }
