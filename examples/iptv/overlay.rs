@@ -9,6 +9,7 @@ use p2piptv::reload::codec::KindId;
 use p2piptv::reload::configuration::{
     Configuration, Document, DocumentError, KindBlock, KindDefinition, SelfSignedDigest, sequence,
 };
+use p2piptv::reload::storage::Kind;
 use p2piptv::time::UnixMillis;
 use p2piptv::tls::{Digest, Identity, IdentityError, Trust, read_certificates};
 use std::fs;
@@ -16,8 +17,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Records of one node of a ReDiR tree, and bytes of one of them.
-const REDIR: (u32, u32) = (64, 256);
+/// Bytes of a message in which every record of an owned channel fits.
+const OWNED: u32 = 16 * 1024;
 /// What max-message-size is rounded up to when a document would not fit.
 const STEP: usize = 1000;
 
@@ -40,7 +41,11 @@ fn make(asked: &NewOverlay, now: UnixMillis, out: &mut impl Write) -> Result<(),
             Configuration { sequence: sequence::next(current.sequence), ..current.clone() }
         }
         // No node here has an ICE agent.
-        None => Configuration { no_ice: true, ..Configuration::new(&asked.name) },
+        None => Configuration {
+            no_ice: true,
+            max_message_size: if asked.plain { 5000 } else { OWNED },
+            ..Configuration::new(&asked.name)
+        },
     };
     for path in &asked.roots {
         let certificates = read_certificates(&read(path)?).map_err(|e| unusable(path, e))?;
@@ -71,7 +76,7 @@ fn make(asked: &NewOverlay, now: UnixMillis, out: &mut impl Write) -> Result<(),
         let ids: Vec<NodeId> = named.iter().map(Crypto::node_id).collect();
         next.configuration_signers.clone_from(&ids);
         next.kind_signers = ids;
-        next.kinds = kinds(&next.kinds, named.first())?;
+        next.kinds = kinds(&next.kinds, named.first(), asked.plain)?;
     }
     let by: Vec<&dyn Crypto> = signers.iter().map(|signer| signer as _).collect();
     let mut document = next.to_document(&by).map_err(Trouble::NoDocument)?;
@@ -90,10 +95,11 @@ fn make(asked: &NewOverlay, now: UnixMillis, out: &mut impl Write) -> Result<(),
 }
 
 /// The Kinds of the current document, or of a first one, signed anew.
-fn kinds(current: &[KindBlock], signer: Option<&Identity>) -> Result<Vec<KindBlock>, Trouble> {
+fn kinds(current: &[KindBlock], signer: Option<&Identity>, plain: bool) -> Result<Vec<KindBlock>, Trouble> {
     let mut definitions: Vec<KindDefinition> = current.iter().map(|b| b.definition().clone()).collect();
     if definitions.is_empty() {
-        definitions = vec![KindDefinition::channel(), KindDefinition::redir(REDIR.0, REDIR.1)];
+        let channel = if plain { Kind::CHANNEL } else { Kind::OWNED_CHANNEL };
+        definitions = [channel, Kind::REDIR].iter().map(KindDefinition::of).collect();
     }
     let block = |definition| match signer {
         Some(signer) => KindBlock::signed(definition, signer).map_err(|e| Trouble::NotSigned(e.to_string())),
@@ -331,7 +337,7 @@ mod tests {
         let scratch = Scratch::new("made");
         let told = scratch.make("0.relo", |_| ()).expect("made");
         assert!(told.starts_with("tv.example, version 0, "), "{told}");
-        assert!(told.contains("IPTV-CHANNEL: Dictionary, NODE-ID-MATCH, 16 of 384 bytes, signed"), "{told}");
+        assert!(told.contains("IPTV-CHANNEL: Dictionary, CHANNEL-GRANT, 12 of 1536 bytes, signed"), "{told}");
         assert!(!told.contains('!'), "{told}");
         let mut shown = Vec::new();
         show(&scratch.path("0.relo"), None, NOW, &mut shown).expect("shown");
@@ -389,7 +395,8 @@ mod tests {
         let tight = scratch.make("1.relo", |asked| asked.max_message_size = Some(2048)).expect("made");
         assert!(tight.contains("fits into no message"), "{tight}");
         let large = |asked: &mut NewOverlay| {
-            asked.bootstrap = (0..200).map(|n| ([192, 0, 2, n], 6084).into()).collect();
+            asked.bootstrap = (0..250).map(|n| ([192, 0, 2, n], 6084).into()).collect();
+            asked.plain = true;
         };
         let told = scratch.make("2.relo", large).expect("made");
         assert!(!told.contains('!'), "max-message-size grows with the document: {told}");

@@ -48,6 +48,7 @@ use crate::env::{Channels as SecureChannels, Crypto, Entropy};
 use crate::ids::{CallId, ChannelId, ChannelName, NodeId, StreamId};
 use crate::iptv::{self, Iptv, Order};
 use crate::reload::overlay::{Fact as OverlayFact, LinkSecurity, Overlay};
+use crate::reload::storage::Kind;
 use crate::rtp::relay::{self, Fact as MediaFact, Relay};
 use crate::secure::{Fact as StreamFact, Sessions};
 use crate::sip::agent::{Agent, Fact as SipFact, Transport};
@@ -65,6 +66,9 @@ use overlay::Lookups;
 use queue::Queue;
 use records::Records;
 use signalling::Call;
+
+/// max-message-size of a secured overlay: the records of a channel with their grants and certificates fit into it.
+const SECURED_MESSAGE: usize = 16 * 1024;
 
 /// Where the node stands towards the overlay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +165,12 @@ impl Node {
         if channels.is_some() {
             config.agent.transport = Transport::Tls;
             config.overlay.security = LinkSecurity::Tls;
+            // A document says both itself.
+            if config.overlay.document.is_none() {
+                config.overlay.limits.message_size = config.overlay.limits.message_size.max(SECURED_MESSAGE);
+                let channel = config.overlay.kinds.iter_mut().find(|kind| kind.id == Kind::CHANNEL.id);
+                channel.into_iter().for_each(|kind| *kind = Kind::OWNED_CHANNEL);
+            }
         }
         if ChannelName::new(&config.name).is_none() {
             return Err(ConfigError::BadName);

@@ -166,9 +166,7 @@ impl Node {
             }
             Effect::Fact(Fact::Left) => self.left(),
             Effect::Fact(Fact::Stored { ticket, result }) => self.on_stored(ticket, result.is_ok()),
-            Effect::Fact(Fact::Fetched { ticket, result, discarded: _ }) => {
-                self.on_fetched(ticket, result.ok())
-            }
+            Effect::Fact(Fact::Fetched { ticket, result, .. }) => self.on_fetched(ticket, result.ok()),
             Effect::Fact(_) => {}
             Effect::Connect { stream, to } => {
                 self.queue.push(Output::Connect { stream, plane: Plane::Overlay, to }, &mut self.stats);
@@ -233,7 +231,7 @@ impl Node {
     fn read(&self, name: &ChannelName, value: &Value) -> Option<Found> {
         let (mut found, record) = read(value)?;
         if self.needs_grants() {
-            let owner = self.owner_of(name, value.signer, record.role, record.grant.as_ref())?;
+            let owner = self.owner_of(name, value.signer.node_id, record.role, record.grant.as_ref())?;
             found.info.owner = Some(owner);
         }
         Some(found)
@@ -274,16 +272,16 @@ struct Found {
 /// What a value says by itself.
 fn read(value: &Value) -> Option<(Found, ProviderRecord)> {
     let Slot::Key(key) = &value.slot else { return None };
-    if key.as_ref() != value.signer.0 {
+    if key.as_ref() != value.signer.node_id.0 {
         return None;
     }
     let record = ProviderRecord::decode(value.value.as_ref()?).ok()?;
     let uri = SipUri::new(&record.sip_contact)?;
     let channel = uri.params().get(CHANNEL_PARAM).and_then(ChannelName::new);
     uri.user()?;
-    let contact = Contact::of_uri(&uri, Some(value.signer))?;
+    let contact = Contact::of_uri(&uri, Some(value.signer.node_id))?;
     let info = ProviderInfo {
-        node_id: value.signer,
+        node_id: value.signer.node_id,
         is_source: record.role == ProviderRole::SOURCE,
         depth: record.depth,
         free_slots: record.free_slots,
@@ -296,8 +294,11 @@ fn read(value: &Value) -> Option<(Found, ProviderRecord)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::NodeId;
+    use crate::env::Party;
+    use crate::ids::{KeyFingerprint, NodeId};
     use crate::time::{Instant, UnixMillis};
+    use alloc::sync::Arc;
+    use alloc::vec;
 
     fn value(contact: &str) -> Value {
         let record = ProviderRecord {
@@ -308,10 +309,21 @@ mod tests {
             sip_contact: contact.into(),
             grant: None,
         };
-        let signer = NodeId([1; 16]);
-        let slot = Slot::Key(Bytes::copy_from_slice(&signer.0));
-        let (storage_time, lifetime) = (UnixMillis(0), Duration::from_secs(60));
-        Value { slot, signer, storage_time, lifetime, value: Some(record.encode().unwrap()) }
+        let signer = party(NodeId([1; 16]));
+        Value {
+            kind: Kind::CHANNEL.id,
+            slot: Slot::Key(Bytes::copy_from_slice(&signer.node_id.0)),
+            signer,
+            storage_time: UnixMillis(0),
+            lifetime: Duration::from_secs(60),
+            value: Some(record.encode().unwrap()),
+            rolled_back: false,
+        }
+    }
+
+    fn party(node_id: NodeId) -> Arc<Party> {
+        let key = KeyFingerprint::of(&node_id.0);
+        Arc::new(Party { node_id, node_ids: vec![node_id], user: None, key, certificate: None })
     }
 
     #[test]
@@ -321,7 +333,7 @@ mod tests {
         for contact in ["", "sip:1@host.example", "tel:1", "sip:192.0.2.1", "sip:1@192.0.2.1:0x"] {
             assert!(read(&value(contact)).is_none(), "{contact}");
         }
-        let others = Value { signer: NodeId([2; 16]), ..good.clone() };
+        let others = Value { signer: party(NodeId([2; 16])), ..good.clone() };
         let removed = Value { value: None, ..good.clone() };
         let garbage = Value { value: Some(Bytes::from_static(&[0xff; 40])), ..good.clone() };
         let unnamed = Value { slot: Slot::Single, ..good };

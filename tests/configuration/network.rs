@@ -11,6 +11,7 @@ use p2piptv::reload::codec::{
 };
 use p2piptv::reload::configuration::{Configuration, Document, KindBlock, KindDefinition};
 use p2piptv::reload::overlay::{Config, Context, Fact, Overlay};
+use p2piptv::reload::storage::Kind;
 use p2piptv::time::{Duration, Instant, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -55,7 +56,7 @@ pub fn version(sequence: u16) -> Configuration {
         overlay_link_protocols: vec![Configuration::EXP_PROTOCOL.to_owned()],
         configuration_signers: vec![authority(1).node_id()],
         kind_signers: vec![authority(1).node_id()],
-        kinds: vec![KindBlock::signed(KindDefinition::channel(), &authority(1)).unwrap()],
+        kinds: vec![KindBlock::signed(KindDefinition::of(&Kind::CHANNEL), &authority(1)).unwrap()],
         ..Configuration::new(NAME)
     }
 }

@@ -8,6 +8,7 @@ use p2piptv::reload::codec::body::{ConfigUpdateReq, PingReq};
 use p2piptv::reload::codec::{Body, Destination, ErrorCode, KindId, MessageCode};
 use p2piptv::reload::configuration::{Configuration, Document, DocumentErrorKind, KindBlock, KindDefinition};
 use p2piptv::reload::overlay::{Address, Config, Fact, Failure, Slot, Ticket};
+use p2piptv::reload::storage::Kind;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -43,11 +44,11 @@ fn diary(n: u32, max_size: u32) -> KindDefinition {
         access_control: "NODE-MATCH".to_owned(),
         data_model: p2piptv::reload::codec::DataModel::Single,
         max_size,
-        ..KindDefinition::channel()
+        ..KindDefinition::of(&Kind::CHANNEL)
     }
 }
 
-fn store_diary(net: &mut Net, i: usize, ticket: u64, n: u32) -> Option<Result<u64, Failure>> {
+fn store_diary(net: &mut Net, i: usize, ticket: u64, n: u32) -> Option<Result<(), Failure>> {
     let resource = ResourceId::of_name(&net.id(i).0);
     let at = Address { resource, kind: KindId(0xf000_0100 + n), slot: Slot::Single };
     let text = Bytes::from_static(b"dear diary");
@@ -55,7 +56,7 @@ fn store_diary(net: &mut Net, i: usize, ticket: u64, n: u32) -> Option<Result<u6
     ordered.ok()?;
     net.run(seconds(5));
     net.nodes[i].facts.iter().find_map(|f| match f {
-        Fact::Stored { ticket: t, result } if t.0 == ticket => Some(*result),
+        Fact::Stored { ticket: t, result } if t.0 == ticket => Some(result.clone().map(drop)),
         _ => None,
     })
 }
@@ -274,9 +275,9 @@ fn cu2_a_kind_is_taken_from_a_kind_signer_and_a_conflict_is_forbidden() {
         net.nodes[0].overlay.config().kinds.iter().find(|k| k.id.0 == 0xf000_0101).map(|k| k.max_size)
     };
     assert_eq!(known(&net), Some(200));
-    let channel = KindDefinition { max_count: 1, ..KindDefinition::channel() };
+    let channel = KindDefinition { max_count: 1, ..KindDefinition::of(&Kind::CHANNEL) };
     assert_eq!(answer(&mut net, &by(channel, 1)), Some(ErrorCode::FORBIDDEN), "the document defines it");
-    assert_eq!(answer(&mut net, &by(KindDefinition::channel(), 1)), None, "and says the same");
+    assert_eq!(answer(&mut net, &by(KindDefinition::of(&Kind::CHANNEL), 1)), None, "and says the same");
     let odd = KindDefinition { access_control: "EXP-MATCH".to_owned(), ..diary(2, 100) };
     assert_eq!(answer(&mut net, &by(odd, 1)), Some(ErrorCode::FORBIDDEN), "AC-6");
     let broken = Body::ConfigUpdateReq(ConfigUpdateReq::Kinds(vec![Bytes::from_static(b"<kind-block/>")]));

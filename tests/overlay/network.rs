@@ -228,7 +228,9 @@ impl Net {
 
     pub(super) fn stored(&self, i: usize, ticket: u64) -> Option<Result<u64, Failure>> {
         self.nodes[i].facts.iter().find_map(|f| match f {
-            Fact::Stored { ticket: t, result } if t.0 == ticket => Some(*result),
+            Fact::Stored { ticket: t, result } if t.0 == ticket => {
+                Some(result.clone().map(|kinds| kinds[0].generation_counter))
+            }
             _ => None,
         })
     }
@@ -347,7 +349,10 @@ fn ch3_every_lookup_of_everybody_is_answered_and_few_hops_are_enough() {
         for i in 0..20 {
             let values = net.fetched(i, 1000).unwrap().unwrap();
             assert_eq!(values.len(), 1, "node {i}");
-            assert_eq!((values[0].signer, values[0].value.as_deref()), (net.id(3), Some(&b"here"[..])));
+            assert_eq!(
+                (values[0].signer.node_id, values[0].value.as_deref()),
+                (net.id(3), Some(&b"here"[..]))
+            );
             net.nodes[i].facts.clear();
         }
         let resource = ResourceId::of_name(name.as_bytes());
@@ -390,7 +395,7 @@ fn st19_a_removed_value_is_told_as_removed_with_its_writers_signature_until_it_e
     net.fetch(2, 1, "a");
     net.run(seconds(1));
     let values = net.fetched(2, 1).unwrap().unwrap();
-    assert_eq!((values.len(), values[0].value.as_ref(), values[0].signer), (1, None, net.id(1)));
+    assert_eq!((values.len(), values[0].value.as_ref(), values[0].signer.node_id), (1, None, net.id(1)));
     net.run(seconds(60));
     assert!(net.holders("a").is_empty(), "ST-5, FE-8");
 }

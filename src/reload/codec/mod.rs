@@ -18,6 +18,8 @@
 //! | [`stored`] | stored data, metadata, specifiers (§7) |
 //! | [`chord`] | what CHORD-RELOAD puts into Update, Leave and RouteQuery (§10) |
 //! | [`provider`] | the record that a provider of a channel stores |
+//! | [`acl`] | delegations of write access to shared resources (RFC 8076) |
+//! | [`usages`] | values of TURN-SERVICE (§9) and SIP-REGISTRATION (RFC 7904) |
 //! | [`address`] | IP addresses with ports (§6.3.1.1) |
 //! | [`numbers`] | code points |
 //! | `generate` | generators of all of this, with the feature `arbitrary` |
@@ -31,6 +33,7 @@ use crate::wire::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+pub mod acl;
 pub mod address;
 pub mod body;
 pub mod chord;
@@ -47,8 +50,10 @@ pub mod option;
 pub mod provider;
 pub mod security;
 pub mod stored;
+pub mod usages;
 pub mod view;
 
+pub use acl::{AccessControlListItem, ResourceNameExtension};
 pub use address::IpAddressPort;
 pub use body::Body;
 pub use chord::{ChordLeaveData, ChordRouteQueryAns, ChordTables, ChordUpdate};
@@ -60,7 +65,8 @@ pub use header::{ForwardingHeader, Fragment};
 pub use message::{Message, MessageContents, MessageExtension, Payload};
 pub use numbers::{
     ApplicationId, CertificateType, ErrorCode, ExtensionType, HashAlgorithm, KindId, MessageCode, OptionType,
-    OverlayLinkType, ProbeInformationType, SignatureAlgorithm, SignerIdentityType,
+    OverlayLinkType, ProbeInformationType, ResourceNameType, SignatureAlgorithm, SignerIdentityType,
+    SipRegistrationType,
 };
 pub use option::ForwardingOption;
 pub use provider::{ProviderRecord, ProviderRole};
@@ -71,6 +77,7 @@ pub use stored::{
     Arranged, DataModel, DataValue, MetaData, MetaDataValue, RawValues, StoredData, StoredDataValue,
     StoredMetaData,
 };
+pub use usages::{SipRegistration, TurnServer};
 pub use view::{Entries, HeaderView, Passage};
 
 /// A structure of the presentation language (RFC 6940 §6.3.1).

@@ -18,6 +18,7 @@ impl<T: Topology> Overlay<T> {
             ("kept Via Lists", self.ways.len(), limits.kept_paths),
             ("stored values", self.storage.len(), limits.values),
             ("stored bytes", self.storage.bytes(), limits.value_bytes),
+            ("places seen", self.seen.len(), limits.seen),
             ("peers in the Routing Table", self.topology.len(), limits.links),
             ("nodes told of a configuration", self.updates.told(), limits.links),
             ("Kinds learned", self.updates.learned(), KindBlock::MAX_BLOCKS),

@@ -1,5 +1,6 @@
 //! What an overlay is told once: its name, its timers, its limits, the Kinds it knows.
 
+use super::usages::Usages;
 use crate::ids::NodeId;
 use crate::reload::codec::KindId;
 use crate::reload::configuration::Document;
@@ -51,6 +52,8 @@ pub struct Config {
     pub timers: Timers,
     /// Limits.
     pub limits: Limits,
+    /// What this node stores about itself, as far as the Kinds for it are among the following.
+    pub usages: Usages,
     /// Nodes that are shut out: no link to them, no word of theirs counts (SB-8).
     pub bad_nodes: Vec<NodeId>,
     /// The Kinds that may be stored here. Whatever is not listed is answered with Error_Unknown_Kind.
@@ -73,6 +76,7 @@ impl Config {
             return_path: ReturnPath::Full,
             timers: Timers::default(),
             limits: Limits::default(),
+            usages: Usages::default(),
             bad_nodes: Vec::new(),
             kinds: alloc::vec![Kind::CHANNEL],
             document: None,
@@ -159,8 +163,14 @@ pub struct Limits {
     pub resources: usize,
     /// Values stored here, all Resource-IDs together. Full: Error_Data_Too_Large.
     pub values: usize,
-    /// Bytes stored here, signatures included. Full: Error_Data_Too_Large.
+    /// Bytes stored here, signatures and certificates included. Full: Error_Data_Too_Large.
     pub value_bytes: usize,
+    /// Values that one key has signed. Full: Error_Data_Too_Large.
+    pub signer_values: usize,
+    /// Bytes that one key has signed, its certificates included. Full: Error_Data_Too_Large.
+    pub signer_bytes: usize,
+    /// Places at which this node remembers how new a value was when it saw it. Full: the place seen first is forgotten.
+    pub seen: usize,
     /// How long a value lives here. Longer: it lives this long.
     pub lifetime: Duration,
     /// Replica Stores and transfers that wait for their answers at one time; the others follow when answers come.
@@ -185,6 +195,9 @@ impl Default for Limits {
             resources: 4096,
             values: 16384,
             value_bytes: 8 << 20,
+            signer_values: 1024,
+            signer_bytes: 1 << 20,
+            seen: 1024,
             lifetime: Duration::from_secs(24 * 3600),
             transfers: 8,
             turns: 64,

@@ -260,7 +260,7 @@ impl<T: Topology> Overlay<T> {
         kinds.extend(learned.values().filter_map(|(_, block)| block.definition().to_kind()));
         self.updates.learned = learned;
         self.config.kinds = kinds;
-        self.storage.reconfigure(self.config.kinds.iter().copied(), |_| true);
+        self.storage.reconfigure(self.config.kinds.iter().cloned(), |_| true);
         Ok(Body::ConfigUpdateAns(Empty))
     }
 
@@ -305,7 +305,9 @@ impl<T: Topology> Overlay<T> {
         self.reassembly.reconfigure(message_size, patience);
         self.connections.set_message_size(message_size);
         let bad = &self.config.bad_nodes;
-        self.storage.reconfigure(self.config.kinds.iter().copied(), |v| !bad.contains(&v.signer));
+        self.storage.reconfigure(self.config.kinds.iter().cloned(), |value| {
+            !value.signer.node_ids.iter().any(|node| bad.contains(node))
+        });
         if self.is_joined() {
             // A longer interval begins after the present one.
             self.tasks.hasten(Task::PeriodicUpdate, now + self.config.timers.update_interval);

@@ -23,7 +23,10 @@
 //! | `attach` | Attach: asking for a link, and being asked |
 //! | `join` | the way into the overlay, and admission |
 //! | `ring` | Updates, stabilisation, leaving |
-//! | `data` | Store, Fetch, Stat, Find |
+//! | `orders` | Store, Fetch, Stat and Find as this node's own orders |
+//! | `data` | Store, Fetch, Stat, Find as a storing peer answers them |
+//! | `usages` | what this node stores about itself: certificate, TURN server |
+//! | `seen` | how new what was fetched before was |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `handover` | stored values on their way to other peers |
 
@@ -40,14 +43,18 @@ mod handover;
 mod join;
 mod links;
 mod methods;
+mod orders;
 mod receive;
 mod ring;
+mod seen;
 mod transit;
+mod usages;
 
 pub use super::storage::Slot;
 pub use super::via::ReturnPath;
-pub use api::{Address, Context, Fact, Failure, OrderError, Ticket, Value};
+pub use api::{Address, Context, Description, Fact, Failure, OrderError, Query, Ticket, Value, Write};
 pub use config::{Config, ConfigError, Limits, LinkSecurity, Timers};
+pub use usages::Usages;
 
 use super::codec::{KindId, MessageCode};
 use super::fragment::{self, Reassembly};
@@ -60,6 +67,7 @@ use crate::bounded::BoundedMap;
 use crate::ids::{NodeId, ResourceId, StreamId, overlay_hash};
 use crate::stats::DropReason;
 use crate::time::{Instant, UnixMillis, earliest};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use attach::Agreed;
@@ -68,9 +76,11 @@ use config::check;
 use configuration::Updates;
 use connections::{Connections, LinkId};
 use core::net::SocketAddr;
-use core::time::Duration;
 use handover::Handover;
 use join::Join;
+use orders::StoreOrder;
+use seen::Seen;
+use usages::TurnSearch;
 
 /// Where this node stands.
 #[derive(Clone, Debug)]
@@ -101,7 +111,8 @@ struct Request {
     purpose: Purpose,
 }
 
-/// What a request of this node's own is for.
+/// What a request of this node's own is for. `Overtake` is the Fetch between a Store that was too old and its second try,
+/// `OwnCertificate` the one before this node stores its certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Purpose {
     Attach { target: Option<NodeId>, word_of: NodeId },
@@ -114,11 +125,31 @@ enum Purpose {
     Replica { to: NodeId, resource: ResourceId },
     Adopt { resource: ResourceId },
     ConfigUpdate,
-    Store { ticket: Ticket },
-    Fetch { ticket: Ticket, resource: ResourceId, kind: KindId },
+    Store(Box<StoreOrder>),
+    Overtake(Box<StoreOrder>),
+    Fetch { ticket: Ticket, resource: ResourceId, queries: Vec<Query> },
+    Stat { ticket: Ticket, kinds: Vec<KindId> },
+    Find { ticket: Ticket, kinds: Vec<KindId> },
+    OwnCertificate { resource: ResourceId, kind: KindId },
+    TurnSearch(TurnSearch),
 }
 
 impl Purpose {
+    /// Whether it stores or reads something, for this node's user or for itself.
+    fn is_order(&self) -> bool {
+        use Purpose::{Fetch, Find, Overtake, OwnCertificate, Stat, Store, TurnSearch};
+        matches!(
+            self,
+            Store(_)
+                | Overtake(_)
+                | Fetch { .. }
+                | Stat { .. }
+                | Find { .. }
+                | OwnCertificate { .. }
+                | TurnSearch(_)
+        )
+    }
+
     /// Whether nobody waits for its answer any more once this node is no peer.
     fn ends_with(&self, node: NodeId) -> bool {
         matches!(self, Purpose::Leave { to } | Purpose::Replica { to, .. } if *to == node)
@@ -137,6 +168,7 @@ enum Task {
     Fingers,
     Partition,
     Replicate,
+    Usages,
 }
 
 /// One node's view of one overlay instance, and its part in it.
@@ -160,6 +192,7 @@ pub struct Overlay<T> {
     /// What brings back the answers to requests that passed.
     ways: Ways,
     storage: Storage,
+    seen: Seen,
     handover: Handover,
     updates: Updates,
     /// The node that is being admitted.
@@ -189,6 +222,9 @@ impl<T: Topology> Overlay<T> {
             resources: limits.resources,
             values: limits.values,
             bytes: limits.value_bytes,
+            signer_values: limits.signer_values,
+            signer_bytes: limits.signer_bytes,
+            group_bytes: limits.message_size - ANSWER_OVERHEAD,
             answer: limits.message_size / MIN_STORED_DATA,
             lifetime: limits.lifetime,
         };
@@ -210,7 +246,8 @@ impl<T: Topology> Overlay<T> {
                 patience: request * SENDS.into(),
             }),
             ways: Ways::new(config.return_path, 2 * limits.links, limits.kept_paths, request * SENDS.into()),
-            storage: Storage::new(config.kinds.iter().copied(), stored),
+            storage: Storage::new(config.kinds.iter().cloned(), stored),
+            seen: Seen::new(limits.seen),
             handover: Handover::new(limits.transfers),
             updates: Updates::new(limits.links),
             admission: None,
@@ -275,75 +312,6 @@ impl<T: Topology> Overlay<T> {
                 self.work_off(now, ctx);
             }
         }
-        Ok(())
-    }
-
-    /// Stores a value at the responsible peer (RFC 6940 §7.4.1). [`Fact::Stored`] follows. It lives for `lifetime`, in
-    /// whole seconds; who wants it to live longer stores it again.
-    pub fn store(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        address: Address,
-        value: Bytes,
-        lifetime: Duration,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), OrderError> {
-        self.may_store(&address)?;
-        let now = self.tick(now);
-        self.order_store(now, ticket, address, Some(value), lifetime, ctx);
-        self.work_off(now, ctx);
-        Ok(())
-    }
-
-    /// Removes a value: stores that it does not exist (RFC 6940 §7.4.1.3), for `lifetime`, which must be at least what
-    /// the value has left. [`Fact::Stored`] follows.
-    pub fn remove(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        address: Address,
-        lifetime: Duration,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), OrderError> {
-        self.may_store(&address)?;
-        let now = self.tick(now);
-        self.order_store(now, ticket, address, None, lifetime, ctx);
-        self.work_off(now, ctx);
-        Ok(())
-    }
-
-    fn may_store(&self, address: &Address) -> Result<(), OrderError> {
-        let model = self.storage.kind(address.kind).map(|k| k.model);
-        if !self.is_joined() {
-            Err(OrderError::NotJoined)
-        } else if model != Some(address.slot.model()) {
-            Err(OrderError::BadKind)
-        } else if self.wall_clock.is_none() {
-            Err(OrderError::NoWallClock)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Asks the responsible peer for all values of a Kind (RFC 6940 §7.4.2). [`Fact::Fetched`] follows.
-    pub fn fetch(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        resource: ResourceId,
-        kind: KindId,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), OrderError> {
-        if !self.is_joined() {
-            return Err(OrderError::NotJoined);
-        }
-        if self.storage.kind(kind).is_none() {
-            return Err(OrderError::BadKind);
-        }
-        let now = self.tick(now);
-        self.order_fetch(now, ticket, resource, kind, ctx);
-        self.work_off(now, ctx);
         Ok(())
     }
 
@@ -434,6 +402,7 @@ impl<T: Topology> Overlay<T> {
                 Task::Leave => self.finish_leaving(now, true, ctx),
                 Task::Dial(link) => self.on_dial_timeout(now, link, ctx),
                 Task::Replicate => self.replicate(now, ctx),
+                Task::Usages => self.publish_itself(now, ctx),
                 ring => self.on_ring_task(now, ring, ctx),
             }
         }
@@ -451,6 +420,7 @@ impl<T: Topology> Overlay<T> {
         self.reassembly.clear();
         self.ways.clear();
         self.storage.retain(|_| false);
+        self.seen.clear();
         self.handover.clear();
         self.admission = None;
         self.tasks = TimerSet::new();
@@ -501,6 +471,10 @@ impl<T: Topology> Overlay<T> {
         &self.config
     }
 }
+
+/// Bytes of a FetchAns around its values and their signers' certificates: header with a path of twenty hops, signature
+/// and certificate of the answering peer. [`check`] sees to it that messages are larger.
+const ANSWER_OVERHEAD: usize = 1024;
 
 /// No StoredData is shorter: length, storage_time, lifetime, an empty value, no signature.
 const MIN_STORED_DATA: usize = 4 + 8 + 4 + 5 + 7;

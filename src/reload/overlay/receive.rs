@@ -4,6 +4,7 @@
 use super::connections::LinkId;
 use super::exchange::refuse;
 use super::{Context, Expected, LinkSecurity, Overlay, Phase, Request};
+use crate::env::Party;
 use crate::ids::{NodeId, StreamId};
 use crate::reload::codec::{
     ErrorCode, ForwardingHeader, ForwardingOption, Frame, HeaderView, MessageCode, MessageContents, Payload,
@@ -13,6 +14,7 @@ use crate::reload::link::{Piece, Reader};
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
 use crate::time::Instant;
+use alloc::sync::Arc;
 use bytes::Bytes;
 use core::net::SocketAddr;
 
@@ -25,6 +27,8 @@ pub(super) struct Incoming {
     pub(super) header: ForwardingHeader,
     /// Who signed it.
     pub(super) signer: NodeId,
+    /// The same, with everything that the signer's certificate binds.
+    pub(super) party: Arc<Party>,
     /// The node at the other end of the link that it came over; this node itself for its own requests.
     pub(super) previous_hop: NodeId,
     pub(super) contents: MessageContents,
@@ -49,7 +53,7 @@ pub(super) struct Delivered {
     header: ForwardingHeader,
     contents: MessageContents,
     security: SecurityBlock,
-    signer: NodeId,
+    party: Arc<Party>,
 }
 
 impl<T: Topology> Overlay<T> {
@@ -215,7 +219,7 @@ impl<T: Topology> Overlay<T> {
         if !is_request || !view.fragment.is_whole() || !view.via_bytes().is_empty() {
             return Err(DropReason::NotAllowedOnLink);
         }
-        let signer = self.open(view.header(), &view.payload(), ctx)?.signer;
+        let signer = self.open(view.header(), &view.payload(), ctx)?.party.node_id;
         let party = self.connections.get(link).and_then(|c| c.party.as_ref());
         if !party.is_some_and(|p| p.node_ids.contains(&signer)) {
             return Err(DropReason::NotAllowedOnLink);
@@ -298,14 +302,14 @@ impl<T: Topology> Overlay<T> {
         let input = message_signature_input(self.hash, header.transaction_id, &contents, identity)
             .map_err(|_| DropReason::BadMessage)?;
         let at = self.time_of_day(self.now);
-        let signer = ctx
+        let party = ctx
             .crypto
             .verify(at, identity, &security.x509(), &[&input], &security.signature.signed)
             .map_err(|_| DropReason::BadSignature)?;
-        if self.is_bad(&signer) {
+        if self.is_bad(&party) {
             return Err(DropReason::BadSignature);
         }
-        Ok(Delivered { header, contents, security, signer: signer.node_id })
+        Ok(Delivered { header, contents, security, party })
     }
 
     /// The opening Ping of a link: whoever signed it is at the other end. `unacknowledged` is the number of its frame
@@ -319,7 +323,7 @@ impl<T: Topology> Overlay<T> {
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
         let delivered = self.open(view.header(), &view.payload(), ctx)?;
-        let signer = delivered.signer;
+        let signer = delivered.party.node_id;
         let repeated = self.answers.get(now, signer, delivered.header.transaction_id).is_some();
         if !repeated {
             self.on_dialed(now, link, signer, ctx)?;
@@ -347,7 +351,7 @@ impl<T: Topology> Overlay<T> {
         if delivered.contents.message_code != MessageCode::PING_ANS {
             return Err(DropReason::UnknownTransaction);
         }
-        self.on_hello_answered(now, link, delivered.signer, ctx)
+        self.on_hello_answered(now, link, delivered.party.node_id, ctx)
     }
 
     pub(super) fn deliver(
@@ -357,7 +361,8 @@ impl<T: Topology> Overlay<T> {
         delivered: Delivered,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let Delivered { header, contents, security, signer } = delivered;
+        let Delivered { header, contents, security, party } = delivered;
+        let signer = party.node_id;
         if !contents.message_code.is_request() {
             return self.receive_answer(now, &header, &contents, &security, signer, ctx);
         }
@@ -365,7 +370,7 @@ impl<T: Topology> Overlay<T> {
             self.answer_again(now, &header, previous_hop, &answer, ctx);
             return Ok(());
         }
-        let request = Incoming { header, signer, previous_hop, contents };
+        let request = Incoming { header, signer, party, previous_hop, contents };
         if let Some(error) = self.objection(&request) {
             self.answer(now, &request, refuse(error), ctx);
             if error == ErrorCode::CONFIG_TOO_OLD {

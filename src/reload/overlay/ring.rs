@@ -36,6 +36,7 @@ impl<T: Topology> Overlay<T> {
         self.tasks.set(Task::Update, Some(now));
         self.tasks.set(Task::Replicate, Some(now + timers.settle));
         self.tasks.set(Task::Fingers, Some(now + timers.settle));
+        self.tasks.set(Task::Usages, Some(now + timers.settle));
         self.again(now, Task::PeriodicUpdate, timers.update_interval, ctx);
         self.again(now, Task::Neighbors, timers.neighbor_ping_interval, ctx);
         self.again(now, Task::Partition, timers.partition_interval, ctx);
