@@ -10,6 +10,7 @@
 //! | `commands` | publish, tune, leave: what the host asks for |
 //! | `overlay`, `signalling`, `media` | one plane each: its facts told to the policy, in the policy's words |
 //! | `streams` | TLS beneath the planes that use streams |
+//! | `keys` | the streams of offers and answers, and the keys of their RTCP |
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
 //! | `grants` | who may be found under a channel's name |
@@ -28,6 +29,7 @@ mod commands;
 mod config;
 mod directory;
 mod grants;
+mod keys;
 mod media;
 mod orders;
 mod overlay;

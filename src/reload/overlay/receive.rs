@@ -7,8 +7,8 @@ use super::{Context, Expected, LinkSecurity, Overlay, Phase, Request};
 use crate::env::Party;
 use crate::ids::{NodeId, StreamId};
 use crate::reload::codec::{
-    ErrorCode, ForwardingHeader, ForwardingOption, Frame, HeaderView, MessageCode, MessageContents, Payload,
-    SecurityBlock, Structure, message_signature_input,
+    Destination, ErrorCode, ForwardingHeader, ForwardingOption, Frame, HeaderView, MessageCode,
+    MessageContents, Payload, SecurityBlock, Structure, message_signature_input,
 };
 use crate::reload::link::{Piece, Reader};
 use crate::reload::topology::Topology;
@@ -42,9 +42,11 @@ impl Incoming {
             && self.header.destination_list == [NodeId::WILDCARD.into()]
     }
 
-    /// Whether it came over the link that binds its signer, without a hop between (JL-2).
+    /// Whether it came over the link that binds its signer, without a hop between (JL-2). Some originators put themselves
+    /// into the Via List.
     pub(super) fn is_direct(&self) -> bool {
-        self.previous_hop == self.signer && self.header.via_list.is_empty()
+        let own = |entries: &[Destination]| entries.is_empty() || *entries == [self.signer.into()];
+        self.previous_hop == self.signer && own(&self.header.via_list)
     }
 }
 
@@ -167,7 +169,7 @@ impl<T: Topology> Overlay<T> {
         if message.len() > self.config.limits.message_size {
             return self.refuse_size(now, link, &view, ctx);
         }
-        let opens = !secured && is_handshake(&view);
+        let opens = self.config.security == LinkSecurity::InsecurePlain && is_handshake(&view);
         match (node, link) {
             (None, _) | (_, LinkId::Datagram(_)) if opens => {
                 let unacknowledged = node.is_none().then_some(sequence);
@@ -216,12 +218,13 @@ impl<T: Topology> Overlay<T> {
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
         let is_request = view.message_code().is_some_and(MessageCode::is_request);
-        if !is_request || !view.fragment.is_whole() || !view.via_bytes().is_empty() {
+        if !is_request || !view.fragment.is_whole() {
             return Err(DropReason::NotAllowedOnLink);
         }
         let signer = self.open(view.header(), &view.payload(), ctx)?.party.node_id;
         let party = self.connections.get(link).and_then(|c| c.party.as_ref());
-        if !party.is_some_and(|p| p.node_ids.contains(&signer)) {
+        let his_own = view.via_list().all(|d| d == signer.into());
+        if !his_own || !party.is_some_and(|p| p.node_ids.contains(&signer)) {
             return Err(DropReason::NotAllowedOnLink);
         }
         self.on_identified(now, link, signer, ctx)?;
