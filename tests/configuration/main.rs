@@ -9,5 +9,6 @@
 mod documents;
 mod kinds;
 mod network;
+mod nodes;
 mod signatures;
 mod updates;

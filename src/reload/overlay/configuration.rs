@@ -384,7 +384,8 @@ impl Config {
     pub const MAX_MESSAGE_SIZE: u32 = 1 << 20;
 
     /// The configuration that a document asks for, at a node that others reach at this address. The document is trusted;
-    /// whether it may be is the caller's to know. `at` and `crypto` are for the signatures of its Kinds: those that do not
+    /// whether it may be is the caller's to know. Links are TLS where that is permitted, and plain only where the document
+    /// asks for it; how they are made does not change while the node runs. `at` and `crypto` are for the signatures of its Kinds: those that do not
     /// count are left out (CF-4).
     pub fn from_document(
         document: Document,
@@ -393,6 +394,9 @@ impl Config {
         crypto: &dyn Crypto,
     ) -> Result<Self, DocumentError> {
         let mut config = Config::new(&document.configuration().instance_name, address);
+        if document.configuration().permits_link(Configuration::TLS) {
+            config.security = LinkSecurity::Tls;
+        }
         config.apply(document, at, crypto)?;
         check_document(&config, crypto.node_id())?;
         Ok(config)
@@ -411,6 +415,13 @@ impl Config {
         let c = document.configuration();
         let unsupported =
             |element| DocumentError { kind: DocumentErrorKind::Unsupported, element, offset: 0 };
+        let protocol = match self.security {
+            LinkSecurity::InsecurePlain => Configuration::EXP_PROTOCOL,
+            LinkSecurity::Tls | LinkSecurity::Dtls => Configuration::TLS,
+        };
+        if !c.permits_link(protocol) {
+            return Err(unsupported("overlay-link-protocol"));
+        }
         if c.max_message_size > Self::MAX_MESSAGE_SIZE {
             return Err(unsupported("max-message-size"));
         }
