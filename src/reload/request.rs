@@ -55,6 +55,11 @@ impl<P> Requests<P> {
         Requests { pending: BoundedMap::new(limit), timers: Timers::new(), interval }
     }
 
+    /// From now on requests are sent again every `interval`.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+    }
+
     /// Remembers a request whose first transmission leaves now, or in a moment.
     pub fn start(&mut self, now: Instant, transaction_id: u64, purpose: P) -> Result<(), Full> {
         self.pending.insert(transaction_id, Pending { message: Bytes::new(), purpose, sends: 1 })?;
@@ -156,6 +161,11 @@ impl Answers {
             max_answers,
             max_bytes,
         }
+    }
+
+    /// Answers given from now on are remembered for `lifetime`.
+    pub fn set_lifetime(&mut self, lifetime: Duration) {
+        self.lifetime = lifetime;
     }
 
     /// The answer already given to this request.

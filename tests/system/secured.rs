@@ -46,9 +46,8 @@ fn q4_a_secured_channel_cannot_be_published_without_its_owner() {
     // An owner of "100" and "news" is none of "200", nor of a further keyword.
     for (channel, keyword) in [("200", "news"), ("100", "sport")] {
         let (owner, _) = owner();
-        let wrong = world.net.command(mallory, |n, now| {
-            n.publish_as(now, &name(channel), &[name(keyword)], owner)
-        });
+        let wrong =
+            world.net.command(mallory, |n, now| n.publish_as(now, &name(channel), &[name(keyword)], owner));
         assert_eq!(wrong.unwrap(), Err(CommandError::NoOwner));
     }
 }
@@ -77,9 +76,7 @@ fn q4_a_viewer_who_knows_the_owner_takes_the_channel_from_nobody_else() {
     assert!(world.told(guest, |e| matches!(e, Event::NotFound { .. })), "{}", world.trace());
     assert!(!world.is_playing(viewer));
     let _ = world.net.command(guest, |n, now| n.stop(now, viewer.channel)).unwrap();
-    world.until(2, |w| {
-        w.told(guest, |e| matches!(e, Event::Ended { reason: EndReason::Stopped, .. }))
-    });
+    world.until(2, |w| w.told(guest, |e| matches!(e, Event::Ended { reason: EndReason::Stopped, .. })));
 
     let right = world.owner.unwrap();
     let tuned = world.net.command(guest, |n, now| n.tune_to(now, &name("news"), right)).unwrap();

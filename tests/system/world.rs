@@ -11,6 +11,7 @@ use p2piptv::sip::agent::Transport;
 use p2piptv::time::{Duration, Instant, UnixMillis};
 use p2piptv::tls::{Digest, Identity, Tls, Trust};
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
 /// Between two packets of the source: 100 a second.
 pub const PACE: Duration = Duration::from_millis(10);
@@ -115,7 +116,10 @@ fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeInd
         }
         Node::new(config, Box::new(random), Box::new(InsecureIdentity::new(id))).unwrap()
     });
-    net.command(node, |n, now| n.handle_wall_clock(now, UnixMillis(1_700_000_000_000)));
+    // Certificates are made for today.
+    let today = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let wall = UnixMillis(if setup.secured { today } else { 1_700_000_000_000 });
+    net.command(node, |n, now| n.handle_wall_clock(now, wall));
     node
 }
 

@@ -5,6 +5,7 @@ use crate::env::{Crypto, Entropy, Party};
 use crate::ids::{NodeId, ResourceId};
 use crate::reload::codec::body::{Selection, StoreKindResponse};
 use crate::reload::codec::{ApplicationId, ErrorCode, KindId, MetaData};
+use crate::reload::configuration::DocumentError;
 use crate::reload::storage::Slot;
 use crate::time::UnixMillis;
 use alloc::sync::Arc;
@@ -135,6 +136,23 @@ pub enum Fact {
         predecessors: Vec<NodeId>,
         /// Successors, nearest first.
         successors: Vec<NodeId>,
+    },
+    /// A newer configuration document is in force; the host keeps the file for the next start.
+    Reconfigured {
+        /// Its number.
+        sequence: u16,
+        /// The file.
+        document: Bytes,
+    },
+    /// A newer configuration document asks for something that this node cannot do, so it leaves (CF-5).
+    /// [`Fact::Left`] follows.
+    Incompatible {
+        /// Its number.
+        sequence: u16,
+        /// The file.
+        document: Bytes,
+        /// What it asks for.
+        why: DocumentError,
     },
     /// This node has left; nothing more will come, and nothing more is accepted until it creates or joins again.
     Left,

@@ -3,10 +3,14 @@
 use super::app::Application;
 use super::usages::Usages;
 use crate::ids::NodeId;
+use crate::reload::codec::KindId;
+use crate::reload::configuration::Document;
 use crate::reload::link::Reliability;
 use crate::reload::storage::Kind;
 use crate::reload::via::ReturnPath;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -57,6 +61,9 @@ pub struct Config {
     pub bad_nodes: Vec<NodeId>,
     /// The Kinds that may be stored here. Whatever is not listed is answered with Error_Unknown_Kind.
     pub kinds: Vec<Kind>,
+    /// The document that all of this comes from ([`Config::from_document`]). Without one nobody can change it but the host,
+    /// and nobody is told of it.
+    pub document: Option<Arc<Document>>,
 }
 
 impl Config {
@@ -76,6 +83,7 @@ impl Config {
             usages: Usages::default(),
             bad_nodes: Vec::new(),
             kinds: alloc::vec![Kind::CHANNEL],
+            document: None,
         }
     }
 }
@@ -207,6 +215,45 @@ impl Default for Limits {
             unsigned: 512,
         }
     }
+}
+
+/// Refuses configurations with which nothing could work.
+pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    let Limits { links, half_open, link_queue, requests, message_size, transfers, turns, .. } = config.limits;
+    let Limits { incomplete, incomplete_of_one_link, signatures, unsigned, .. } = config.limits;
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
+    if config.overlay_name.len() > 253 || !config.overlay_name.split('.').all(label) {
+        return Err(ConfigError::BadName);
+    }
+    if config.timers.request < Duration::from_millis(200) {
+        return Err(ConfigError::RequestTimer);
+    }
+    if config.initial_ttl == 0 {
+        return Err(ConfigError::InitialTtl);
+    }
+    let least = [
+        ("links", links, 8),
+        ("half_open", half_open, 1),
+        ("link_queue", link_queue, 1),
+        ("requests", requests, 16),
+        ("message_size", message_size, 2048),
+        ("transfers", transfers, 1),
+        ("incomplete", incomplete, 1),
+        ("incomplete_of_one_link", incomplete_of_one_link, 1),
+        ("turns", turns, 8),
+        ("signatures", signatures, 1),
+        ("unsigned", unsigned, 16),
+    ];
+    if let Some((name, ..)) = least.iter().find(|(_, have, need)| have < need) {
+        return Err(ConfigError::Limit(name));
+    }
+    let ids: BTreeSet<KindId> = config.kinds.iter().map(|k| k.id).collect();
+    if ids.len() != config.kinds.len() { Err(ConfigError::DuplicateKind) } else { Ok(()) }
 }
 
 /// The configuration cannot be used.

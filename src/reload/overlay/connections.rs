@@ -120,6 +120,16 @@ impl Connections {
         }
     }
 
+    /// From now on messages may be so large.
+    pub(super) fn set_message_size(&mut self, message_size: usize) {
+        self.message_size = message_size;
+        for (_, connection) in self.links.iter_mut() {
+            if let Some(reader) = &mut connection.reader {
+                reader.set_max_message_size(message_size);
+            }
+        }
+    }
+
     pub(super) fn get(&self, link: LinkId) -> Option<&Connection> {
         self.links.get(&link)
     }

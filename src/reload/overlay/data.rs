@@ -91,6 +91,9 @@ impl<T: Topology> Overlay<T> {
         let input = data_signature_input(resource, kind, data.storage_time, &data.value, identity).ok()?;
         let at = self.time_of_day(self.now);
         let signer = ctx.crypto.verify(at, identity, certificates, &[&input], signed).ok()?;
+        if self.is_bad(&signer) {
+            return None;
+        }
         let mut arrival = Arrival::new(data, signer);
         if self.storage.kind(kind)?.access == Access::ChannelGrant
             && let Some(record) = &arrival.value.value

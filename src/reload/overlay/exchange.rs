@@ -7,8 +7,9 @@ use super::{Context, Expected, Failure, Overlay, Purpose, Request};
 use crate::ids::NodeId;
 use crate::reload::codec::{
     Body, CertificateType, Destination, ErrorCode, ErrorResponse, ForwardingHeader, GenericCertificate,
-    MessageContents, Payload, SecurityBlock, Signature, Structure, message_signature_input,
+    MessageCode, MessageContents, Payload, SecurityBlock, Signature, Structure, message_signature_input,
 };
+use crate::reload::configuration::sequence;
 use crate::reload::fragment;
 use crate::reload::request::Due;
 use crate::reload::route::{self, Surroundings, Verdict, way_back};
@@ -116,8 +117,14 @@ impl<T: Topology> Overlay<T> {
             // Nobody waits for its answer any more.
             Errand::Request { .. } if self.requests.get(id).is_none() => {}
             Errand::Request { destination_list } => {
+                let code = contents.message_code;
                 let payload = self.sign(id, contents, &certificates, ctx).map_err(|_| Failure::TooLarge)?;
-                let message = self.header(id, destination_list).encode(&payload).ok();
+                let mut header = self.header(id, destination_list);
+                if code == MessageCode::CONFIG_UPDATE_REQ {
+                    // Whoever needs it would refuse any other number (CS-4).
+                    header.configuration_sequence = sequence::ANY;
+                }
+                let message = header.encode(&payload).ok();
                 let message = message.filter(|m| m.len() <= largest).ok_or(Failure::TooLarge)?;
                 self.requests.set_message(id, message.clone());
                 // What cannot leave now leaves with the next retransmission.

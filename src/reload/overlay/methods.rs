@@ -1,13 +1,11 @@
 //! What is asked and what is answered: one arm for each method, on either side.
 
-use super::exchange::{refuse, refuse_because};
+use super::exchange::refuse_because;
 use super::receive::Incoming;
 use super::{Context, Fact, Failure, Overlay, Purpose, Request};
 use crate::ids::NodeId;
 use crate::reload::codec::body::{PingAns, ProbeAns, ProbeInformation, ProbeReq, RouteQueryReq};
-use crate::reload::codec::{
-    Body, ChordRouteQueryAns, ErrorCode, ErrorResponse, ProbeInformationType, SecurityBlock,
-};
+use crate::reload::codec::{Body, ChordRouteQueryAns, ErrorCode, ProbeInformationType, SecurityBlock};
 use crate::reload::route::{self, Verdict};
 use crate::reload::topology::{Topology, UpdateScope};
 use crate::time::Instant;
@@ -43,8 +41,7 @@ impl<T: Topology> Overlay<T> {
             Body::StatReq(asked) => self.on_stat(now, request, &asked, ctx),
             Body::FindReq(asked) => self.on_find(now, request, &asked, ctx),
             Body::AppAttachReq(asked) => self.on_app_attach(now, request, &asked, ctx),
-            // Configurations come from the host alone.
-            Body::ConfigUpdateReq(_) => self.answer(now, request, refuse(ErrorCode::FORBIDDEN), ctx),
+            Body::ConfigUpdateReq(update) => self.on_config_update(now, request, &update, ctx),
             _ => {
                 let unknown = refuse_because(ErrorCode::INVALID_MESSAGE, "unknown method");
                 self.answer(now, request, unknown, ctx);
@@ -98,7 +95,9 @@ impl<T: Topology> Overlay<T> {
         security: &SecurityBlock,
         ctx: &mut Context<'_>,
     ) {
-        if let Body::Error(ErrorResponse { error_code, .. }) = body {
+        if let Body::Error(error) = body {
+            self.on_refused(now, signer, &error, ctx);
+            let error_code = error.error_code;
             return self.on_failure(now, request, Failure::Refused(error_code), ctx);
         }
         match request.purpose {
@@ -133,9 +132,14 @@ impl<T: Topology> Overlay<T> {
         ctx: &mut Context<'_>,
     ) {
         match request.purpose {
-            // The other end's own Attach goes on instead (AT-6).
+            // The other end's own Attach goes on instead (AT-6), or one of the two has to learn of a newer configuration.
             Purpose::Attach { target: Some(_), .. }
-                if failure == Failure::Refused(ErrorCode::IN_PROGRESS) => {}
+                if matches!(
+                    failure,
+                    Failure::Refused(
+                        ErrorCode::IN_PROGRESS | ErrorCode::CONFIG_TOO_OLD | ErrorCode::CONFIG_TOO_NEW
+                    )
+                ) => {}
             Purpose::Attach { target: Some(node), .. } => self.on_unreachable_peer(now, node, ctx),
             Purpose::Attach { target: None, .. } | Purpose::Join => self.retry_join(now, ctx),
             Purpose::Replica { to, resource } => self.on_handed_over(now, to, resource, Err(failure), ctx),

@@ -13,6 +13,7 @@
 //! | --- | --- |
 //! | `api` | [`Context`], [`Fact`], [`Ticket`], [`Value`], [`Failure`], [`OrderError`] |
 //! | `config` | [`Config`], [`Timers`], [`Limits`] |
+//! | `configuration` | configuration documents on their way, and what a new one changes |
 //! | `connections` | the Connection Table: every link, who is at its other end |
 //! | `links` | how links come up and go down: dialled, accepted, authenticated, closed |
 //! | `receive` | what comes over a link, and what is done with a message for this node |
@@ -30,8 +31,6 @@
 //! | `seen` | how new what was fetched before was |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `handover` | stored values on their way to other peers |
-//!
-//! What is not here: ConfigUpdates are neither sent nor taken.
 
 mod api;
 mod app;
@@ -39,6 +38,7 @@ mod attach;
 #[cfg(feature = "arbitrary")]
 mod census;
 mod config;
+mod configuration;
 mod connections;
 mod data;
 mod exchange;
@@ -73,13 +73,14 @@ use crate::ids::{NodeId, ResourceId, StreamId, overlay_hash};
 use crate::stats::DropReason;
 use crate::time::{Instant, UnixMillis, earliest};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use attach::Agreed;
 use bytes::Bytes;
+use config::check;
+use configuration::Updates;
 use connections::{Connections, LinkId};
 use core::net::SocketAddr;
-use core::time::Duration;
 use handover::Handover;
 use join::Join;
 use orders::StoreOrder;
@@ -130,6 +131,7 @@ enum Purpose {
     Partition { through: NodeId },
     Replica { to: NodeId, resource: ResourceId },
     Adopt { resource: ResourceId },
+    ConfigUpdate,
     Store(Box<StoreOrder>),
     Overtake(Box<StoreOrder>),
     Fetch { ticket: Ticket, resource: ResourceId, queries: Vec<Query> },
@@ -199,6 +201,7 @@ pub struct Overlay<T> {
     storage: Storage,
     seen: Seen,
     handover: Handover,
+    updates: Updates,
     /// The node that is being admitted.
     admission: Option<NodeId>,
     tasks: TimerSet<Task>,
@@ -255,6 +258,7 @@ impl<T: Topology> Overlay<T> {
             storage: Storage::new(config.kinds.iter().cloned(), stored),
             seen: Seen::new(limits.seen),
             handover: Handover::new(limits.transfers),
+            updates: Updates::new(limits.links),
             admission: None,
             tasks: TimerSet::new(),
             outbox: Outbox::new(&limits),
@@ -494,42 +498,3 @@ const ANSWER_OVERHEAD: usize = 1024;
 
 /// No StoredData is shorter: length, storage_time, lifetime, an empty value, no signature.
 const MIN_STORED_DATA: usize = 4 + 8 + 4 + 5 + 7;
-
-/// Refuses configurations with which nothing could work.
-fn check(config: &Config) -> Result<(), ConfigError> {
-    let Limits { links, half_open, link_queue, requests, message_size, transfers, turns, .. } = config.limits;
-    let Limits { incomplete, incomplete_of_one_link, signatures, unsigned, .. } = config.limits;
-    let label = |l: &str| {
-        (1..=63).contains(&l.len())
-            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !l.starts_with('-')
-            && !l.ends_with('-')
-    };
-    if config.overlay_name.len() > 253 || !config.overlay_name.split('.').all(label) {
-        return Err(ConfigError::BadName);
-    }
-    if config.timers.request < Duration::from_millis(200) {
-        return Err(ConfigError::RequestTimer);
-    }
-    if config.initial_ttl == 0 {
-        return Err(ConfigError::InitialTtl);
-    }
-    let least = [
-        ("links", links, 8),
-        ("half_open", half_open, 1),
-        ("link_queue", link_queue, 1),
-        ("requests", requests, 16),
-        ("message_size", message_size, 2048),
-        ("transfers", transfers, 1),
-        ("incomplete", incomplete, 1),
-        ("incomplete_of_one_link", incomplete_of_one_link, 1),
-        ("turns", turns, 8),
-        ("signatures", signatures, 1),
-        ("unsigned", unsigned, 16),
-    ];
-    if let Some((name, ..)) = least.iter().find(|(_, have, need)| have < need) {
-        return Err(ConfigError::Limit(name));
-    }
-    let ids: BTreeSet<KindId> = config.kinds.iter().map(|k| k.id).collect();
-    if ids.len() != config.kinds.len() { Err(ConfigError::DuplicateKind) } else { Ok(()) }
-}

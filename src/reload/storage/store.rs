@@ -508,6 +508,29 @@ impl Storage {
         }
     }
 
+    /// From now on these Kinds may be stored. What is here of another Kind goes, and so does what has another data model
+    /// now or a value for which `keep` does not speak (CU-3).
+    pub fn reconfigure(
+        &mut self,
+        kinds: impl IntoIterator<Item = Kind>,
+        keep: impl Fn(&StoredValue) -> bool,
+    ) {
+        self.kinds = kinds.into_iter().map(|k| (k.id, k)).collect();
+        let mut gone: Vec<ValueKey> = Vec::new();
+        for (resource, here) in &self.resources {
+            for (kind, group) in &here.groups {
+                let model = self.kinds.get(kind).map(|k| k.model);
+                let stays = |slot: &Slot, entry: &Entry| model == Some(slot.model()) && keep(&entry.value);
+                let leave = group.entries.iter().filter(|(slot, entry)| !stays(slot, entry));
+                gone.extend(leave.map(|(slot, _)| (resource.clone(), *kind, slot.clone())));
+            }
+        }
+        for key in &gone {
+            self.expiry.clear(key);
+            self.drop_value(key);
+        }
+    }
+
     /// Drops one value.
     pub fn discard(&mut self, resource: &ResourceId, kind: KindId, slot: &Slot) {
         let key = (resource.clone(), kind, slot.clone());
