@@ -4,4 +4,5 @@ mod hostile;
 mod joining;
 mod leaving;
 mod network;
+mod stabilising;
 mod wire;

@@ -302,9 +302,15 @@ impl<T: Topology> Overlay<T> {
         match event {
             LinkEvent::Failed => self.close(now, address, ctx),
             LinkEvent::Degraded => {
-                if let Some(node) = node {
-                    self.shun(now, node);
-                    self.on_lost(now, node, Cause::Lost, ctx);
+                let Some(node) = node else { return };
+                self.shun(now, node);
+                if self.bootstrap_node() == Some(node) {
+                    // Nothing can be done without it.
+                    return self.close(now, address, ctx);
+                }
+                self.on_lost(now, node, Cause::Lost, ctx);
+                for message in self.connections.strand(address) {
+                    self.reroute(now, node, &message, ctx);
                 }
             }
             LinkEvent::Restored => {
@@ -319,8 +325,12 @@ impl<T: Topology> Overlay<T> {
 
     /// Forgets a link.
     pub(super) fn close(&mut self, now: Instant, address: SocketAddr, ctx: &mut Context<'_>) {
-        if let Some(connection) = self.connections.close(address) {
-            self.on_closed(now, address, &connection, ctx);
+        let stranded = self.connections.strand(address);
+        let Some(connection) = self.connections.close(address) else { return };
+        self.on_closed(now, address, &connection, ctx);
+        let Some(node) = connection.node else { return };
+        for message in stranded {
+            self.reroute(now, node, &message, ctx);
         }
     }
 
@@ -352,7 +362,9 @@ impl<T: Topology> Overlay<T> {
     /// A peer could not be reached: for a while nobody's word brings it back, only its own.
     pub(super) fn on_unreachable_peer(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         self.shun(now, node);
-        if self.topology.presumed() == Some(node) {
+        self.recheck(node, now + self.config.timers.hold_down);
+        if self.topology.presumed() == Some(node) && self.topology.is_empty() {
+            // Otherwise the first successor reaches it as long as it names it.
             self.stop_presuming(now);
         }
         if let Phase::Joining(join) = &mut self.phase {

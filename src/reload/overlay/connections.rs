@@ -28,6 +28,8 @@ pub(super) struct Connection {
     /// It was a peer and said goodbye. What it holds may still come (CU10-15).
     pub(super) left: bool,
     used: Instant,
+    /// When something last came from the other end.
+    pub(super) heard: Instant,
 }
 
 /// An opening Ping that waits for its answer.
@@ -147,6 +149,7 @@ impl Connections {
             update_seen: false,
             left: false,
             used: now,
+            heard: now,
         };
         self.links.insert(address, connection)?;
         Ok(evicted)
@@ -183,6 +186,14 @@ impl Connections {
         }
     }
 
+    /// What waits on a link that has fallen silent.
+    pub(super) fn strand(&mut self, address: SocketAddr) -> Vec<Bytes> {
+        let Some(connection) = self.links.get_mut(&address) else { return Vec::new() };
+        let stranded = connection.link.strand();
+        self.timers.set(address, connection.link.deadline());
+        stranded
+    }
+
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
         self.links.clear();
@@ -216,6 +227,7 @@ impl Connections {
     ) {
         let Some(connection) = self.links.get_mut(&address) else { return };
         connection.used = now;
+        connection.heard = now;
         let received = connection.link.on_data(sequence);
         send_frame(address, &Frame::Ack { ack_sequence: sequence, received }, effects);
     }
@@ -228,6 +240,7 @@ impl Connections {
         sequence: u32,
     ) -> Option<Option<Incident>> {
         let connection = self.links.get_mut(&address)?;
+        connection.heard = now;
         let event = connection.link.on_ack(now, sequence);
         self.timers.set(address, connection.link.deadline());
         Some(event.map(|event| Incident { address, event }))

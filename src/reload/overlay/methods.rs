@@ -8,6 +8,7 @@ use crate::reload::codec::body::{PingAns, ProbeAns, ProbeInformation, ProbeReq, 
 use crate::reload::codec::{
     Body, ChordRouteQueryAns, ErrorCode, ErrorResponse, ProbeInformationType, SecurityBlock,
 };
+use crate::reload::request::SENDS;
 use crate::reload::route::{self, Verdict};
 use crate::reload::topology::{Topology, UpdateScope};
 use crate::time::Instant;
@@ -138,8 +139,11 @@ impl<T: Topology> Overlay<T> {
     ) {
         match request.purpose {
             // The other end's own Attach goes on instead (AT-6).
-            Purpose::Attach { target: Some(_), .. }
-                if failure == Failure::Refused(ErrorCode::IN_PROGRESS) => {}
+            Purpose::Attach { target: Some(node), .. }
+                if failure == Failure::Refused(ErrorCode::IN_PROGRESS) =>
+            {
+                self.recheck(node, now + self.config.timers.request * SENDS.into());
+            }
             Purpose::Attach { target: Some(node), .. } => self.on_unreachable_peer(now, node, ctx),
             Purpose::Attach { target: None, .. } | Purpose::Join => self.retry_join(now, ctx),
             Purpose::Replica { to, resource } => self.on_handed_over(now, to, resource, Err(failure), ctx),

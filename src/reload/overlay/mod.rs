@@ -124,6 +124,8 @@ enum Task {
     Fingers,
     Partition,
     Replicate,
+    Return,
+    Recheck,
 }
 
 /// One node's view of one overlay instance, and its part in it.
@@ -402,6 +404,7 @@ impl<T: Topology> Overlay<T> {
                 Task::Leave => self.finish_leaving(now, true, ctx),
                 Task::Dial(address) => self.on_dial_timeout(now, address, ctx),
                 Task::Replicate => self.replicate(now, ctx),
+                Task::Return => self.return_to_owners(now, ctx),
                 ring => self.on_ring_task(now, ring, ctx),
             }
         }

@@ -4,7 +4,7 @@ use super::exchange::refuse;
 use super::{Context, Expected, Overlay, Phase, Request};
 use crate::ids::NodeId;
 use crate::reload::codec::{
-    ErrorCode, ForwardingHeader, ForwardingOption, Frame, MessageCode, MessageContents, Payload,
+    Destination, ErrorCode, ForwardingHeader, ForwardingOption, Frame, MessageCode, MessageContents, Payload,
     SecurityBlock, Structure, message_signature_input,
 };
 use crate::reload::route::{self, Verdict, has_duplicates};
@@ -161,6 +161,25 @@ impl<T: Topology> Overlay<T> {
                 self.forward(now, previous_hop, next, is_request, header, payload, ctx)
             }
         }
+    }
+
+    /// A message that waited on the link to a node which has fallen silent looks for another way (LR-8), as if it had just
+    /// come. What only that node can take stays behind; its originator sends it again.
+    pub(super) fn reroute(&mut self, now: Instant, lost: NodeId, message: &Bytes, ctx: &mut Context<'_>) {
+        let Ok((mut header, payload)) = self.read_header(message) else { return };
+        if header.destination_list.first() == Some(&lost.into()) {
+            return;
+        }
+        let previous_hop = match header.via_list.pop() {
+            None => self.me,
+            Some(Destination::Node(node)) => node,
+            Some(_) => return,
+        };
+        if previous_hop != self.me {
+            header.ttl = header.ttl.saturating_add(1).min(self.config.initial_ttl);
+        }
+        // It is lost for the same reasons as any message.
+        let _ = self.receive(now, previous_hop, header, &payload, ctx);
     }
 
     #[expect(clippy::too_many_arguments, reason = "a message in transit is exactly these parts")]
