@@ -37,6 +37,16 @@ pub enum Effect<F> {
         /// Which one.
         stream: StreamId,
     },
+    /// Secure the way of datagrams to an address: begin a DTLS handshake. What is sent there follows it.
+    Associate {
+        /// Where to.
+        to: SocketAddr,
+    },
+    /// End the DTLS association with an address once everything sent has left.
+    Dissociate {
+        /// Which one.
+        to: SocketAddr,
+    },
     /// Something the policy must know.
     Fact(F),
 }

@@ -171,7 +171,8 @@ impl CallId {
     }
 }
 
-/// A TCP stream. The host numbers those that it accepted, the node those that it asked for.
+/// A TCP stream. The host numbers those that it accepted, the node those that it asked for: each plane that has streams
+/// counts its own, so that no two planes ever ask for the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(u64);
 
@@ -181,14 +182,24 @@ impl StreamId {
         StreamId(n as u64)
     }
 
-    /// A stream that the node asked for with `Output::Connect`.
+    /// A stream that the node's signalling plane asked for with `Output::Connect`.
     pub const fn requested(n: u32) -> Self {
         StreamId(1 << 32 | n as u64)
     }
 
+    /// A stream that the node's overlay plane asked for with `Output::Connect`, to be a link.
+    pub const fn requested_link(n: u32) -> Self {
+        StreamId(2 << 32 | n as u64)
+    }
+
     /// Whether the node asked for it.
     pub const fn is_requested(self) -> bool {
-        self.0 >> 32 == 1
+        self.0 >> 32 != 0
+    }
+
+    /// Whether the overlay plane asked for it.
+    pub const fn is_requested_link(self) -> bool {
+        self.0 >> 32 == 2
     }
 
     /// Both kinds in one number.
@@ -282,9 +293,11 @@ mod tests {
     }
 
     #[test]
-    fn accepted_and_requested_streams_never_share_a_number() {
+    fn accepted_streams_and_those_that_either_plane_requested_never_share_a_number() {
         assert_ne!(StreamId::accepted(7), StreamId::requested(7));
-        assert!(StreamId::requested(u32::MAX).is_requested());
+        assert_ne!(StreamId::requested(7), StreamId::requested_link(7));
+        assert!(StreamId::requested(u32::MAX) < StreamId::requested_link(0));
+        assert!(StreamId::requested(u32::MAX).is_requested() && StreamId::requested_link(0).is_requested());
         assert!(!StreamId::accepted(u32::MAX).is_requested());
     }
 }

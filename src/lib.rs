@@ -114,4 +114,6 @@ pub mod sim;
 pub mod sip;
 pub mod stats;
 pub mod time;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod wire;

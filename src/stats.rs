@@ -75,6 +75,8 @@ drop_reasons! {
     BadCertificate => "certificate not accepted",
     /// Overlay and signalling: plain bytes where only secured ones are taken.
     NotSecured => "not secured",
+    /// A grant that its channel's owner did not give, or for somebody else.
+    NotGranted => "grant not accepted",
     /// Media: neither RTP nor RTCP.
     NotRtp => "neither RTP nor RTCP",
     /// Media: from somebody who is not a parent or a child.

@@ -197,6 +197,25 @@ fn k8_a_flood_of_invites_is_refused_while_everybody_is_served_and_the_repair_kno
 }
 
 #[test]
+fn k8_a_flooding_stranger_costs_a_newcomer_from_elsewhere_nothing() {
+    let mut world = grown(6);
+    let (eve, bob) = (Stranger::at(&mut world, 66), Stranger::at(&mut world, 67));
+    let source = world.source;
+    for n in 0..4_000u32 {
+        let call = Call { id: format!("flood{n}"), cseq: 1, to_tag: None };
+        let rest = format!("Contact: <sip:e{n}@192.0.2.66>\nContent-Type: application/sdp");
+        eve.request(&mut world, source, "INVITE", &call, &rest, &sdp(eve.addr, "recvonly"));
+        if n % 50 == 0 {
+            world.run_for(Duration::from_millis(10));
+        }
+    }
+    let contact = "<sip:bob@192.0.2.67>;slots=1";
+    assert!(bob.call(&mut world, source, "bob", contact, bob.addr).is_some(), "the rescue slot is free");
+    let told = |status: &str| eve.take().iter().filter(|(_, a)| a.starts_with(status)).count();
+    assert!(told("SIP/2.0 503") > 0);
+}
+
+#[test]
 fn k8_a_seated_child_that_was_never_elected_reports_to_deaf_ears() {
     let mut world = grown(3);
     let eve = Stranger::at(&mut world, 66);

@@ -77,6 +77,34 @@ fn q6_only_the_two_orphans_of_a_killed_relayer_act() {
     assert!(w.starving(ms(100)).is_empty());
 }
 
+/// The busiest relayer of a grown tree dies. Every viewer plays again, and whoever was rescued gets an ordinary slot soon
+/// after there is one.
+#[test]
+fn q1_a_rescued_child_sits_in_an_ordinary_slot_within_three_seconds_of_one_being_there() {
+    for (viewers, seed) in [6, 9, 14, 21].into_iter().flat_map(|v| (0..25).map(move |s| (v, s))) {
+        let mut w = World::new(default(2), seed);
+        w.run(ms(1000));
+        for _ in 0..viewers {
+            w.join();
+            w.run(ms(900));
+        }
+        w.run(ms(2500));
+        let killed = w.now;
+        w.kill(1 + (seed % 2) as u32);
+        w.run(ms(15_000));
+        let all = w.event_times(|_, e| matches!(e, Event::Reparented { .. }));
+        let last = all.into_iter().max().map(|t| t.since(killed)).unwrap_or_default();
+        let deep = w.viewers().filter_map(|v| w.status(v)?.depth).max();
+        let told = format!("{viewers} viewers, seed {seed}: {last:?}, {deep:?}, {:?}", w.longest_wait);
+        let rescued: Vec<u32> = w.viewers().filter(|&i| w.status(i).is_some_and(|s| s.rescue)).collect();
+        assert!(w.longest_wait <= ms(3000) && rescued.is_empty(), "{told}\n{}", w.tail(500));
+        assert!(last <= ms(5000), "{told}\n{}", w.tail(500));
+        // A full tree of this size has three layers, or four.
+        assert!(deep <= Some(if viewers < 10 { 3 } else { 5 }), "{told}\n{}", w.tail(500));
+        assert!(w.starving(ms(100)).is_empty());
+    }
+}
+
 #[test]
 fn p18_the_paper_notices_after_fifteen_seconds_and_looks_the_channel_up_again() {
     let mut w = grown(Config::new(Profile::Paper, 2), 6, 2000);
@@ -93,6 +121,28 @@ fn p18_the_paper_notices_after_fifteen_seconds_and_looks_the_channel_up_again() 
         assert!(w.peers[id].fetches > 0);
     }
     assert!(w.starving(ms(100)).is_empty(), "{:?} {:?}\n{}", w.starving(ms(100)), w.table(), w.tail(100));
+}
+
+/// Fifteen seconds until an orphan notices, some more until the source has noticed too and its slot is free; no longer. And
+/// whoever lives stands in the table with its depth (P17).
+#[test]
+fn p18_the_papers_orphans_do_not_wait_for_the_dead_and_its_table_is_refreshed() {
+    for (viewers, seed) in [6, 9, 14].into_iter().flat_map(|v| (0..12).map(move |s| (v, s))) {
+        let mut w = grown(Config::new(Profile::Paper, 2), viewers, 900 + seed);
+        w.run(ms(2500));
+        let killed = w.now;
+        w.kill(1 + (seed % 2) as u32);
+        w.run(ms(40_000));
+        let back = w.event_times(|_, e| matches!(e, Event::Reparented { .. }));
+        let last = back.into_iter().max().map(|t| t.since(killed));
+        assert!(last <= Some(ms(30_000)), "{viewers} viewers, seed {seed}: {last:?}\n{}", w.tail(200));
+        assert!(w.starving(ms(500)).is_empty());
+        let mut told: Vec<(u32, u32)> =
+            w.table().iter().filter(|r| r.0 < u8::MAX).map(|r| (r.1, r.2)).collect();
+        told.sort_unstable();
+        let real: Vec<(u32, u32)> = w.viewers().map(|v| (v, w.parent(v).unwrap())).collect();
+        assert_eq!(told, real, "{viewers} viewers, seed {seed}");
+    }
 }
 
 /// A script of joins, deaths, departures and stalls, drawn from a seed; then peace. Everybody who lives plays again, soon,
@@ -310,14 +360,142 @@ fn q1_the_rescue_slot_is_for_orphans_and_the_first_ordinary_slot_that_frees_is_t
     let (first, _) = s.invited(1, false);
     let (orphan, orders) = s.invited(2, true);
     assert!(orders.contains(&Order::Accept { call: orphan, depth: 0, rescue: true, free: 0 }));
-    let (_, orders) = s.invited(3, true);
-    assert!(has(&orders, |o| matches!(o, Order::Refuse { .. })));
+    // The next one is told who else may have one.
+    let (call, orders) = s.invited(3, true);
+    let providers = vec![Provider { peer: 2, depth: Some(1), free: Some(0) }];
+    assert!(orders.contains(&Order::Redirect { call, providers }));
     let orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Normal });
     assert!(has(&orders, |o| matches!(
         o,
         Order::Inform { call, report: Report::TreePosition { rescue: false, .. } } if *call == orphan
     )));
     assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (1, 0));
+}
+
+#[test]
+fn an_orphan_makes_the_source_look_closer_at_the_parent_that_it_has_lost() {
+    // With and without an orphan, after the last report of the relayer.
+    for (orphan, gone_after) in [(true, 1500), (false, 3500)] {
+        let mut s = Solo::publisher(default(2));
+        s.told.report = Some(s.now);
+        let (first, _) = s.invited(1, false);
+        s.invited(2, false);
+        s.reported(first, Report::RelayerAccepted { free: 2 });
+        let children = vec![Child { peer: 3, slots: Some(2), rescue: false }];
+        s.reported(first, Report::ChildUpdate { children, free: Some(1) });
+        s.pass(400);
+        if orphan {
+            let (_, orders) = s.invited(3, true);
+            assert!(has(&orders, |o| matches!(o, Order::Accept { rescue: true, .. })));
+        }
+        let left = |o: &Order<u32>| matches!(o, Order::Event(Event::ChildLeft { child: 1, .. }));
+        assert!(!s.pass(gone_after - 401).iter().any(left), "orphan: {orphan}");
+        let orders = s.pass(1);
+        assert!(orders.iter().any(left), "orphan: {orphan}");
+        // The slot goes to the orphan, at once.
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().children.1, 0);
+    }
+}
+
+#[test]
+fn an_orphan_that_errs_takes_nothing_from_a_relayer_that_reports() {
+    let mut s = Solo::publisher(default(2));
+    let (first, _) = s.invited(1, false);
+    s.invited(2, false);
+    s.reported(first, Report::RelayerAccepted { free: 2 });
+    let children = vec![Child { peer: 3, slots: Some(2), rescue: false }];
+    s.reported(first, Report::ChildUpdate { children, free: Some(1) });
+    for _ in 0..30 {
+        s.told.report = Some(s.now);
+        s.invited(3, true);
+        s.pass(1400);
+        s.reported(first, Report::Alive);
+    }
+    assert_eq!(s.iptv.table(CHANNEL).iter().filter(|r| r.depth == Some(1) && r.peer < 3).count(), 2);
+}
+
+#[test]
+fn q13_when_everybody_is_full_the_source_names_rescue_slots_away_from_the_dead() {
+    let mut s = Solo::publisher(default(2));
+    s.told.report = Some(s.now);
+    let calls = [1, 2].map(|peer| s.invited(peer, false).0);
+    for (call, peers) in calls.into_iter().zip([[3, 4], [5, 6]]) {
+        s.reported(call, Report::RelayerAccepted { free: 2 });
+        let children = peers.map(|peer| Child { peer, slots: Some(2), rescue: false }).to_vec();
+        s.reported(call, Report::FullCapacity { children });
+    }
+    s.invited(3, true);
+    // 4 has lost the same parent: neither 1 nor whoever hangs below it is named.
+    let (_, orders) = s.invited(4, true);
+    let named = orders.iter().find_map(|o| match o {
+        Order::Redirect { providers, .. } => Some(providers.iter().map(|p| p.peer).collect::<Vec<_>>()),
+        _ => None,
+    });
+    let mut named = named.expect("a redirect");
+    assert_eq!(named[0], 2, "the nearest to the source is the first");
+    named.sort_unstable();
+    // An offer is under way to one of the others.
+    assert!(named.iter().all(|p| [2, 3, 5, 6].contains(p)), "{named:?}");
+    // A newcomer waits.
+    let (_, orders) = s.invited(9, false);
+    assert!(has(&orders, |o| matches!(o, Order::Refuse { denial: Denial::Busy { .. }, .. })));
+}
+
+/// A viewer that sank from depth 1 to depth 4: it asks the source after ten seconds and more, ever less often, and takes
+/// nobody who is not two layers better.
+#[test]
+fn a_viewer_that_sank_climbs_back_when_there_is_a_place_two_layers_nearer_to_the_source() {
+    let (mut s, first) = Solo::viewer(default(2), 9);
+    let place = |path: Vec<u32>| Report::TreePosition { depth: 0, path, rescue: false, backups: vec![] };
+    s.reported(first, place(vec![9]));
+    let orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Leaving });
+    let call = placed(&orders, 9).expect("the source is asked");
+    let below = vec![Provider { peer: 5, depth: Some(3), free: Some(1) }];
+    let orders = s.fact(Fact::Refused { call, refusal: Refusal::Redirected(below) });
+    let deep = placed(&orders, 5).unwrap();
+    s.fact(Fact::Answered { call: deep, depth: Some(3), rescue: false });
+    s.reported(deep, place(vec![9, 3, 4, 5]));
+    s.hear();
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: deep });
+    let wait = |s: &mut Solo, time: u64| {
+        let mut orders = Vec::new();
+        for _ in 0..time / 100 {
+            s.hear();
+            orders.extend(s.pass(100));
+        }
+        orders
+    };
+    assert_eq!(placed(&wait(&mut s, 9_900), 9), None);
+    let asked = placed(&wait(&mut s, 5_200), 9).expect("it asks the source");
+    let offered = [(6, 2), (7, 1)].map(|(peer, depth)| Provider { peer, depth: Some(depth), free: Some(1) });
+    let orders = s.fact(Fact::Refused { call: asked, refusal: Refusal::Redirected(offered.to_vec()) });
+    assert_eq!(placed(&orders, 6), None, "one layer is not worth it");
+    let better = placed(&orders, 7).expect("two are");
+    s.fact(Fact::Refused { call: better, refusal: Refusal::Busy { retry_after: None } });
+    wait(&mut s, 5_000);
+    // The second pause is twice as long.
+    assert_eq!(placed(&wait(&mut s, 14_000), 9), None);
+    let asked = placed(&wait(&mut s, 12_000), 9).expect("it asks again");
+    let orders = s.fact(Fact::Answered { call: asked, depth: Some(0), rescue: false });
+    assert!(!has(&orders, |o| matches!(o, Order::Bye { .. })), "make before break");
+    let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call: asked });
+    assert!(orders.contains(&Order::Bye { call: deep, reason: ByeReason::Normal }));
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().depth, Some(1));
+    // Back home it asks nobody.
+    assert!(!wait(&mut s, 200_000).iter().any(|o| matches!(o, Order::Invite { .. })));
+}
+
+#[test]
+fn whoever_sinks_with_its_parent_leaves_the_climb_to_the_parent() {
+    let (mut s, call) = Solo::viewer(default(2), 9);
+    for path in [vec![9], vec![9, 2, 3, 4, 5]] {
+        s.reported(call, Report::TreePosition { depth: 0, path, rescue: false, backups: vec![] });
+    }
+    for _ in 0..2_000 {
+        s.hear();
+        let orders = s.pass(100);
+        assert!(!orders.iter().any(|o| matches!(o, Order::Invite { .. })));
+    }
 }
 
 #[test]
@@ -530,6 +708,26 @@ fn q3_the_record_is_stored_again_when_free_slots_cross_zero_at_a_bounded_rate() 
     }
     let count = stored.iter().filter(|o| matches!(o, Order::Register { .. })).count();
     assert!(count <= 2, "{count} stores in ten seconds");
+}
+
+#[test]
+fn k8_strangers_that_offer_control_dialogs_are_bounded_and_forgotten() {
+    let mut s = Solo::publisher(default(1));
+    let (first, _) = s.invited(1, false);
+    s.reported(first, Report::RelayerAccepted { free: 0 });
+    let offered = |s: &mut Solo, peer: u32| {
+        let call = CallId::received(10_000 + peer);
+        let orders = s.fact(Fact::ControlInvited { channel: CHANNEL, call, peer });
+        has(&orders, |o| matches!(o, Order::Accept { .. }))
+    };
+    let admitted = (100..2_000).filter(|&peer| offered(&mut s, peer)).count();
+    assert_eq!(admitted, 256);
+    // A relayer that the table knows has lost its dialog.
+    assert!(offered(&mut s, 1));
+    let orders = s.pass(31_000);
+    let ended = orders.iter().filter(|o| matches!(o, Order::Bye { .. })).count();
+    assert_eq!(ended, 256 + 2, "and the relayer that has fallen silent in both of its dialogs");
+    assert!(offered(&mut s, 3_000), "there is room again");
 }
 
 #[test]

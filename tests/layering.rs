@@ -41,6 +41,8 @@ const RULES: &[(&str, &[&str])] = &[
     ("chord", &["reload", "wire", "time", "bounded", "env", "ids", "stats", "effect"]),
     // Beneath the planes: what they read was ciphertext.
     ("secure", GROUND),
+    // Beneath the planes. Of RELOAD it knows the names and numbers that stand in certificates and signatures.
+    ("tls", &["reload::codec", "wire", "time", "bounded", "env", "ids", "stats"]),
     // Policy: no bytes, no addresses.
     ("iptv", &["time", "bounded", "ids", "env"]),
     // The one place that wires things.
@@ -54,10 +56,7 @@ const RULES: &[(&str, &[&str])] = &[
     // Around the node.
     ("sim", &["node", "iptv", "wire", "time", "bounded", "env", "ids", "stats"]),
     // Overlays without a node around them.
-    (
-        "sim::overlay",
-        &["reload", "chord", "sim", "wire", "time", "bounded", "env", "ids", "stats", "effect"],
-    ),
+    ("sim::overlay", &["reload", "chord", "sim", "wire", "time", "bounded", "env", "ids", "stats", "effect"]),
     (
         "fuzzing",
         &[

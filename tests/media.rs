@@ -7,8 +7,13 @@
 #[path = "system/world.rs"]
 mod world;
 
+/// What the host reads its sockets with.
+#[path = "../examples/iptv/receiver.rs"]
+mod receiver;
+
 use allocation_counter::measure;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use mio::net::UdpSocket;
 use p2piptv::effect::{Effect, Effects};
 use p2piptv::env::Seeded;
 use p2piptv::ids::{CallId, ChannelId};
@@ -19,6 +24,7 @@ use p2piptv::rtp::rtcp::Hold;
 use p2piptv::sim::Death;
 use p2piptv::stats::{DropReason, Plane};
 use p2piptv::time::{Duration, Instant};
+use receiver::Receiver;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use world::{Setup, World};
@@ -167,81 +173,118 @@ fn f9_a_pushed_packet_costs_the_source_its_one_buffer() {
     assert_eq!(run(1000), 1000);
 }
 
+/// The media socket of a host, with somebody who sends to it. The receive buffer is the host's own: 49 packets.
+struct MediaSocket {
+    sender: UdpSocket,
+    socket: UdpSocket,
+    to: SocketAddr,
+    receiver: Receiver,
+}
+
+impl MediaSocket {
+    const BUFFER: usize = 1 << 16;
+
+    fn new() -> Self {
+        let socket = || UdpSocket::bind(addr(0)).unwrap();
+        let (sender, socket) = (socket(), socket());
+        let to = socket.local_addr().unwrap();
+        MediaSocket { sender, socket, to, receiver: Receiver::new(Self::BUFFER, 2048) }
+    }
+
+    /// The next datagram, if any is left. On loopback it waits at the socket as soon as it is sent.
+    fn recv(&mut self) -> Option<Bytes> {
+        self.receiver.recv(&self.socket).unwrap().map(|(payload, _)| payload)
+    }
+
+    fn send(&self, packet: &[u8]) {
+        self.sender.send_to(packet, self.to).unwrap();
+    }
+}
+
 #[test]
-fn f9_a_host_that_reads_many_datagrams_into_one_buffer_pays_for_the_buffer_alone() {
+fn f9_a_relay_behind_a_socket_allocates_nothing() {
     let mut relay = relay(Role::Viewer);
     feed(&mut relay, CallId::placed(1), addr(1));
     let mut packetizer = Packetizer::new(9, 0);
+    let mut socket = MediaSocket::new();
     let mut fx = Effects::new();
-    let mut run = |trains: Vec<Vec<u8>>| {
+    let mut run = |packets: Vec<Bytes>| {
         let info = measure(|| {
-            for train in &trains {
-                // What a receive call does: one buffer, filled by the kernel.
-                let mut buffer = BytesMut::with_capacity(train.len());
-                buffer.extend_from_slice(train);
-                while !buffer.is_empty() {
-                    let packet = buffer.split_to(1328).freeze();
+            for train in packets.chunks(8) {
+                train.iter().for_each(|packet| socket.send(packet));
+                while let Some(packet) = socket.recv() {
+                    let place = packet.as_ptr();
                     relay.handle_datagram(Instant::ZERO, addr(1), packet, &mut fx).unwrap();
-                    assert!(forwarded(&mut fx).is_some());
+                    assert_eq!(forwarded(&mut fx).unwrap().as_ptr(), place);
                 }
             }
         });
         info.count_total
     };
-    let mut trains = |count: usize| -> Vec<Vec<u8>> {
-        (0..count).map(|_| received(&mut packetizer, 8).concat()).collect()
-    };
-    let (warm, steady) = (trains(4), trains(100));
-    run(warm);
-    // The octets, and the counter through which eight views share them.
-    let allocations = run(steady);
-    assert!(allocations <= 2 * 100, "{allocations}");
+    run(received(&mut packetizer, 8));
+    assert_eq!(run(received(&mut packetizer, 8 * PACKETS_PER_SECOND)), 0);
 }
 
 #[test]
-fn f9_a_whole_node_passes_on_the_payload_that_came_in_and_pays_for_the_receive_buffer_alone() {
+fn f9_a_whole_node_passes_on_the_payload_that_came_in_and_allocates_nothing_from_socket_to_socket() {
     // A relayer with a child, taken out of its tree while it plays.
     let mut world = World::new(Setup::default());
     world.seat(3);
     world.run(2);
     let parent = world.net.addresses(world.source).media;
     let (relayer, mut now) = (world.viewers[0], world.net.now());
-    let mut trains = |count| -> Vec<Vec<u8>> {
-        (0..count).map(|_| (0..8).flat_map(|_| world.packet()).collect()).collect()
+    let mut packets = |count| -> Vec<Bytes> {
+        let full = |packet: Bytes| [&packet[..], &packet[12..].repeat(6)].concat().into();
+        (0..count).map(|_| full(world.packet())).collect()
     };
-    let (warm, steady) = (trains(4), trains(100));
+    let (warm, steady, held) = (packets(256), packets(4000), packets(4000));
     let mut node = world.net.kill(relayer.node, Death::Host).unwrap();
-    let mut run = |trains: &[Vec<u8>]| {
+    let mut socket = MediaSocket::new();
+    let child = UdpSocket::bind(addr(0)).unwrap();
+    let child_addr = child.local_addr().unwrap();
+    let mut octets = [0; 2048];
+    // What a player waits with for a packet that is missing.
+    let mut waiting = VecDeque::with_capacity(512 + 8);
+
+    let mut run = |packets: &[Bytes], patience: usize| {
         let info = measure(|| {
-            for train in trains {
-                let mut buffer = BytesMut::with_capacity(train.len());
-                buffer.extend_from_slice(train);
-                let place = buffer.as_ptr();
-                let len = train.len() / 8;
-                while !buffer.is_empty() {
-                    let datagram = Datagram {
-                        plane: Plane::Media,
-                        from: parent,
-                        payload: buffer.split_to(len).freeze(),
-                    };
+            for train in packets.chunks(8) {
+                train.iter().for_each(|packet| socket.send(packet));
+                let mut places = [core::ptr::null(); 8];
+                for place in &mut places {
+                    let payload = socket.recv().unwrap();
+                    *place = payload.as_ptr();
+                    let datagram = Datagram { plane: Plane::Media, from: parent, payload };
                     assert_eq!(node.handle_datagram(now, datagram), Receipt::Accepted);
                 }
+                assert_eq!(socket.recv(), None);
                 // What is measured is the way of the media: no timer is due in between.
                 now += Duration::from_micros(1);
-                let Some(Output::Media { packets, .. }) = node.poll_output() else { panic!("no media") };
-                assert_eq!(packets.len(), 8);
-                assert!(packets.iter().enumerate().all(|(n, p)| p.as_ptr() == place.wrapping_add(n * len)));
+                let Some(Output::Media { packets, channel }) = node.poll_output() else { panic!("no media") };
+                assert!(packets.iter().map(|p| p.as_ptr()).eq(places));
+                assert_eq!(node.children(channel).len(), 1);
+                for (packet, sent) in packets.iter().zip(train) {
+                    socket.socket.send_to(packet, child_addr).unwrap();
+                    let len = child.recv(&mut octets).unwrap();
+                    assert_eq!(octets[..len], sent[..]);
+                    waiting.push_back(packet.clone());
+                }
+                while waiting.len() > patience {
+                    waiting.pop_front();
+                }
                 node.recycle(packets);
                 assert_eq!(node.poll_output(), None);
             }
         });
         info.count_total
     };
-    run(&warm);
-    // The octets, and the counter through which eight views share them.
-    let allocations = run(&steady);
-    assert!(allocations <= 2 * 100, "{allocations}");
-    assert_eq!(node.children(relayer.channel).len(), 1);
+    run(&warm, 0);
+    assert_eq!(run(&steady, 0), 0);
+    // While the player's queue fills up, no buffer costs more than itself and its counter; then all of them are there.
+    let (filling, full) = held.split_at(1000);
+    let buffers = 512usize.div_ceil(MediaSocket::BUFFER / 1328) as u64 + 1;
+    assert!(run(filling, 512) <= 2 * buffers);
+    assert_eq!(run(full, 512), 0);
 }
 
 /// Relays joined by a network that delivers in order and at once.

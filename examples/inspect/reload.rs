@@ -12,9 +12,9 @@ use p2piptv::reload::codec::security::certificate_hash;
 use p2piptv::reload::codec::{
     Arranged, Body, CertificateType, ChordLeaveData, ChordTables, ChordUpdate, DataModel, DataValue,
     Destination, ErrorInfo, ErrorResponse, ForwardingHeader, ForwardingOption, Frame, GenericCertificate,
-    HashAlgorithm, IpAddressPort, KindId, Message, MessageContents, MetaData, OptionType, ProviderRecord,
-    RawValues, SecurityBlock, Signature, SignatureAlgorithm, SignerIdentityType, StoredData, StoredMetaData,
-    Structure,
+    Grant, HashAlgorithm, IpAddressPort, KindId, Message, MessageContents, MetaData, OptionType,
+    ProviderRecord, RawValues, SecurityBlock, Signature, SignatureAlgorithm, SignerIdentityType, StoredData,
+    StoredMetaData, Structure,
 };
 use p2piptv::wire::{DecodeError, Reader};
 
@@ -536,6 +536,18 @@ fn provider(record: &ProviderRecord) -> Vec<Field> {
         Field::new("free_slots", record.free_slots),
         Field::new("uptime_seconds", record.uptime_seconds),
         Field::new("sip_contact", record.sip_contact.as_str()),
+        Field::new("grant", record.grant.as_ref().map_or_else(Vec::new, grant)),
+    ]
+}
+
+fn grant(grant: &Grant) -> Vec<Field> {
+    vec![
+        Field::new("role", format!("{:?}", grant.role)),
+        Field::new("epoch", grant.epoch),
+        Field::new("not_before", grant.not_before.0),
+        Field::new("not_after", grant.not_after.0),
+        Field::new("certificate", &grant.certificate),
+        Field::new("signature", signature(&grant.signature)),
     ]
 }
 

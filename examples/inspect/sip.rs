@@ -254,7 +254,11 @@ fn iptv_fields(body: &IptvBody) -> Vec<Field> {
     let mut fields = vec![Field::new("IPTV INFO", body.info.as_str())];
     fields.extend(body.channel.as_ref().map(|channel| Field::new("CHANNEL", channel.as_str())));
     match &body.info {
-        IptvInfo::SelectedRelayer { register } => fields.push(Field::new("REGISTER", *register)),
+        IptvInfo::SelectedRelayer { register, grant } => {
+            fields.push(Field::new("REGISTER", *register));
+            fields.extend(grant.iter().map(|grant| Field::new("GRANT", grant)));
+        }
+        IptvInfo::Grant(grant) => fields.push(Field::new("GRANT", grant)),
         IptvInfo::RelayerAccepted { free_slots } => {
             fields.extend(free_slots.map(|n| Field::new("FREE SLOTS", n)))
         }

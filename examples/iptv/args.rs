@@ -2,7 +2,7 @@
 
 use crate::help;
 use lexopt::{Arg, Parser, ValueExt};
-use p2piptv::ids::ChannelName;
+use p2piptv::ids::{ChannelName, KeyFingerprint};
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,6 +19,8 @@ pub enum Command {
     Peer(Peer),
     /// Say who offers a channel.
     Channel(Lookup),
+    /// Make keys and certificates.
+    Ca(Ca),
     /// Print this text.
     Help(&'static str),
 }
@@ -31,6 +33,18 @@ pub enum ProfileName {
     Default,
     /// The paper, and nothing more.
     Paper,
+}
+
+/// What is secured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protection {
+    /// Everything: links and SIP by TLS, messages and records by signatures.
+    #[default]
+    Secured,
+    /// The same, but plain SIP agents are let in.
+    InsecureSip,
+    /// Nothing.
+    Insecure,
 }
 
 /// The demonstration in one process.
@@ -48,6 +62,8 @@ pub struct Demo {
     pub pcap: Option<PathBuf>,
     /// Where to report.
     pub json: Option<PathBuf>,
+    /// What is secured.
+    pub protection: Protection,
 }
 
 impl Default for Demo {
@@ -59,6 +75,7 @@ impl Default for Demo {
             figure16: None,
             pcap: None,
             json: None,
+            protection: Protection::Secured,
         }
     }
 }
@@ -76,6 +93,8 @@ pub struct Role {
     pub media: Option<SocketAddr>,
     /// Which behaviour.
     pub profile: ProfileName,
+    /// What is secured.
+    pub protection: Protection,
 }
 
 /// How many children.
@@ -145,6 +164,8 @@ pub struct Publish {
     pub keywords: Vec<ChannelName>,
     /// What is sent.
     pub input: Input,
+    /// Where the key of the channel's owner lies, or shall be put.
+    pub owner_key: Option<PathBuf>,
 }
 
 /// A channel to watch.
@@ -154,6 +175,8 @@ pub struct View {
     pub channel: ChannelName,
     /// Where the picture goes; nowhere means to relay only.
     pub output: Option<Output>,
+    /// The key of the channel's owner.
+    pub owner: Option<KeyFingerprint>,
 }
 
 /// A process that asks who offers a channel.
@@ -165,6 +188,43 @@ pub struct Lookup {
     pub bootstrap: SocketAddr,
     /// The channel's name, or a keyword.
     pub channel: ChannelName,
+}
+
+/// Keys and certificates to make, in the directory of an authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ca {
+    /// Where the authority lives.
+    pub dir: PathBuf,
+    /// For how long, from now.
+    pub days: u64,
+    /// What to make.
+    pub make: Make,
+}
+
+/// What an authority makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Make {
+    /// The authority itself.
+    Authority {
+        /// The name of its overlay.
+        overlay: String,
+    },
+    /// A node.
+    Node {
+        /// Its user's name.
+        name: ChannelName,
+        /// How many Node-IDs.
+        node_ids: usize,
+        /// Whether its key is RSA.
+        rsa: bool,
+    },
+    /// The owner of a channel.
+    Owner {
+        /// The channel's name.
+        channel: ChannelName,
+        /// Further names of the channel.
+        keywords: Vec<ChannelName>,
+    },
 }
 
 /// What is wrong with a command line, and how to mend it: one line.
@@ -207,9 +267,10 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Com
         "watch" => watch(&mut parser),
         "peer" => peer(&mut parser),
         "channel" => channel(&mut parser),
+        "ca" => ca(&mut parser),
         "help" => Ok(Command::Help(help::OVERVIEW)),
         other => Err(UsageError(format!(
-            "there is no command {other:?}; there are demo, bootstrap, source, watch, peer, channel and help"
+            "there is no command {other:?}; there are demo, bootstrap, source, watch, peer, channel, ca and help"
         ))),
     }
 }
@@ -224,6 +285,7 @@ fn demo(parser: &mut Parser) -> Result<Command> {
             Arg::Long("figure16") => demo.figure16 = Some(parser.value()?.into()),
             Arg::Long("pcap") => demo.pcap = Some(parser.value()?.into()),
             Arg::Long("json") => demo.json = Some(parser.value()?.into()),
+            Arg::Long("insecure") => demo.protection = Protection::Insecure,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::OVERVIEW)),
             other => return Err(other.unexpected().into()),
         }
@@ -245,12 +307,14 @@ fn bootstrap(parser: &mut Parser) -> Result<Command> {
 fn source(parser: &mut Parser) -> Result<Command> {
     let (mut role, mut bootstrap, mut name) = (Role::default(), None, None);
     let (mut keywords, mut input, mut capacity) = (Vec::new(), Input::TestCard, Capacity::Slots(2));
+    let mut owner_key = None;
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("bootstrap") => bootstrap = Some(address(parser, "--bootstrap")?),
             Arg::Long("channel") => name = Some(channel_name(parser, "--channel")?),
             Arg::Long("keyword") => keywords.push(channel_name(parser, "--keyword")?),
             Arg::Long("input") => input = place(&parser.value()?, "--input")?.into(),
+            Arg::Long("owner-key") => owner_key = Some(parser.value()?.into()),
             Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
             Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::SOURCE)),
@@ -260,7 +324,7 @@ fn source(parser: &mut Parser) -> Result<Command> {
     Ok(Command::Peer(Peer {
         role,
         bootstrap: needed(bootstrap, NO_BOOTSTRAP)?,
-        publishes: vec![Publish { channel: needed(name, NO_CHANNEL)?, keywords, input }],
+        publishes: vec![Publish { channel: needed(name, NO_CHANNEL)?, keywords, input, owner_key }],
         watches: Vec::new(),
         capacity,
     }))
@@ -268,12 +332,13 @@ fn source(parser: &mut Parser) -> Result<Command> {
 
 fn watch(parser: &mut Parser) -> Result<Command> {
     let (mut role, mut bootstrap, mut name) = (Role::default(), None, None);
-    let (mut output, mut capacity) = (None, Capacity::Slots(2));
+    let (mut output, mut owner, mut capacity) = (None, None, Capacity::Slots(2));
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("bootstrap") => bootstrap = Some(address(parser, "--bootstrap")?),
             Arg::Long("channel") => name = Some(channel_name(parser, "--channel")?),
             Arg::Long("output") => output = Some(place(&parser.value()?, "--output")?.into()),
+            Arg::Long("owner") => owner = Some(fingerprint(parser, "--owner")?),
             Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
             Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::WATCH)),
@@ -284,7 +349,7 @@ fn watch(parser: &mut Parser) -> Result<Command> {
         role,
         bootstrap: needed(bootstrap, NO_BOOTSTRAP)?,
         publishes: Vec::new(),
-        watches: vec![View { channel: needed(name, NO_CHANNEL)?, output }],
+        watches: vec![View { channel: needed(name, NO_CHANNEL)?, output, owner }],
         capacity,
     }))
 }
@@ -299,11 +364,11 @@ fn peer(parser: &mut Parser) -> Result<Command> {
             Arg::Long("publish") => {
                 let (channel, input) = channel_and_place(parser, "--publish")?;
                 let input = input.map_or(Input::TestCard, Input::from);
-                publishes.push(Publish { channel, keywords: Vec::new(), input });
+                publishes.push(Publish { channel, keywords: Vec::new(), input, owner_key: None });
             }
             Arg::Long("watch") => {
                 let (channel, output) = channel_and_place(parser, "--watch")?;
-                watches.push(View { channel, output: output.map(Output::from) });
+                watches.push(View { channel, output: output.map(Output::from), owner: None });
             }
             Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
             Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
@@ -347,6 +412,47 @@ fn channel(parser: &mut Parser) -> Result<Command> {
     }))
 }
 
+fn ca(parser: &mut Parser) -> Result<Command> {
+    let word = match parser.next()? {
+        Some(Arg::Value(word)) => word.to_string_lossy().into_owned(),
+        Some(Arg::Long("help") | Arg::Short('h')) => return Ok(Command::Help(help::CA)),
+        Some(other) => return Err(other.unexpected().into()),
+        None => return Err(UsageError(NO_CA.into())),
+    };
+    if !["new", "node", "channel"].contains(&&*word) {
+        return Err(UsageError(format!("ca cannot {word:?}; {NO_CA}")));
+    }
+    let (mut dir, mut days) = (None, if word == "new" { 3650 } else { 365 });
+    let (mut overlay, mut name, mut node_ids, mut rsa) = (None, None, 1, false);
+    let (mut channel, mut keywords) = (None, Vec::new());
+    while let Some(arg) = parser.next()? {
+        match (&*word, arg) {
+            (_, Arg::Value(path)) if dir.is_none() => dir = Some(PathBuf::from(path)),
+            (_, Arg::Long("days")) => days = number(parser, "--days", 1, 36_500)?,
+            (_, Arg::Long("help") | Arg::Short('h')) => return Ok(Command::Help(help::CA)),
+            ("new", Arg::Long("overlay")) => overlay = Some(text(parser, "--overlay")?),
+            ("node", Arg::Long("name")) => name = Some(channel_name(parser, "--name")?),
+            ("node", Arg::Long("node-ids")) => {
+                node_ids = number(parser, "--node-ids", 1, p2piptv::tls::MAX_NODE_IDS as u64)?;
+            }
+            ("node", Arg::Long("rsa")) => rsa = true,
+            ("channel", Arg::Long("channel")) => channel = Some(channel_name(parser, "--channel")?),
+            ("channel", Arg::Long("keyword")) => keywords.push(channel_name(parser, "--keyword")?),
+            (_, other) => return Err(other.unexpected().into()),
+        }
+    }
+    let dir = needed(dir, "say where the authority lives, as in iptv ca new DIR --overlay tv.example")?;
+    let make = match &*word {
+        "new" => Make::Authority { overlay: needed(overlay, NO_OVERLAY)? },
+        "node" => Make::Node { name: needed(name, NO_NAME)?, node_ids, rsa },
+        _ => Make::Owner { channel: needed(channel, NO_CHANNEL)?, keywords },
+    };
+    Ok(Command::Ca(Ca { dir, days, make }))
+}
+
+const NO_CA: &str = "say what to make: iptv ca new, iptv ca node, or iptv ca channel";
+const NO_OVERLAY: &str = "--overlay is missing: give the overlay's name, as in --overlay tv.example";
+const NO_NAME: &str = "--name is missing: give the user's name, as in --name alice";
 const NO_BOOTSTRAP: &str = "--bootstrap is missing: give the address that a bootstrap node printed, as in --bootstrap 127.0.0.1:6084";
 const NO_CHANNEL: &str = "--channel is missing: give the channel's name, as in --channel 100";
 
@@ -380,6 +486,8 @@ fn role_option(role: &mut Role, word: Word, parser: &mut Parser) -> Result<()> {
         "sip" => role.sip = Some(own_address(parser, "--sip")?),
         "media" => role.media = Some(own_address(parser, "--media")?),
         "profile" => role.profile = profile(parser)?,
+        "insecure" => role.protection = Protection::Insecure,
+        "insecure-sip" => role.protection = Protection::InsecureSip,
         _ => return Err(Arg::Long(&name).unexpected().into()),
     }
     Ok(())
@@ -404,6 +512,13 @@ fn profile(parser: &mut Parser) -> Result<ProfileName> {
         "paper" => Ok(ProfileName::Paper),
         other => Err(UsageError(format!("--profile: there is no {other:?}; there are default and paper"))),
     }
+}
+
+fn fingerprint(parser: &mut Parser, option: &str) -> Result<KeyFingerprint> {
+    let word = text(parser, option)?;
+    KeyFingerprint::from_hex(&word).ok_or_else(|| {
+        UsageError(format!("{option}: {word:?} is no fingerprint; the source prints the 64 digits of its channel's"))
+    })
 }
 
 fn channel_name(parser: &mut Parser, option: &str) -> Result<ChannelName> {
@@ -632,6 +747,22 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_is_asked_for_itself_for_nodes_and_for_owners() {
+        let name = |name| ChannelName::new(name).expect("a name");
+        let ca = |line: &str| match read(line) {
+            Ok(Command::Ca(ca)) => (ca.dir.display().to_string(), ca.days, ca.make),
+            other => panic!("{line}: {other:?}"),
+        };
+        let authority = Make::Authority { overlay: "tv.example".into() };
+        assert_eq!(ca("ca new keys --overlay tv.example"), ("keys".into(), 3650, authority));
+        let node = Make::Node { name: name("alice"), node_ids: 2, rsa: true };
+        assert_eq!(ca("ca node keys --name alice --node-ids 2 --days 30 --rsa"), ("keys".into(), 30, node));
+        let owner = Make::Owner { channel: name("100"), keywords: vec![name("news"), name("sport")] };
+        let line = "ca channel keys --channel 100 --keyword news --keyword sport";
+        assert_eq!(ca(line), ("keys".into(), 365, owner));
+    }
+
+    #[test]
     fn every_command_has_a_help_text() {
         for (line, text) in [
             ("--help", help::OVERVIEW),
@@ -642,6 +773,8 @@ mod tests {
             ("watch --help", help::WATCH),
             ("peer --help", help::PEER),
             ("channel -h", help::CHANNEL),
+            ("ca --help", help::CA),
+            ("ca node -h", help::CA),
         ] {
             assert_eq!(read(line), Ok(Command::Help(text)), "{line}");
             assert!(
@@ -664,6 +797,11 @@ mod tests {
             (help::WATCH, &watch, &common),
             (help::PEER, &["--bootstrap", "--publish", "--watch", "--capacity", "--uplink"], &common),
             (help::CHANNEL, &["--bootstrap"], &common),
+            (
+                help::CA,
+                &["--overlay", "--name", "--node-ids", "--rsa", "--channel", "--keyword", "--days", "--help"],
+                &[],
+            ),
         ] {
             let mut expected: Vec<_> = own.iter().chain(shared).copied().collect();
             let words = text.lines().filter_map(|l| l.strip_prefix("  --"));
@@ -681,7 +819,7 @@ mod tests {
         for (line, expected) in [
             (
                 "play",
-                r#"there is no command "play"; there are demo, bootstrap, source, watch, peer, channel and help"#,
+                r#"there is no command "play"; there are demo, bootstrap, source, watch, peer, channel, ca and help"#,
             ),
             ("--viewers", "--viewers needs a value"),
             ("--viewers six", r#"--viewers: "six" is no number from 1 to 200"#),
@@ -692,6 +830,19 @@ mod tests {
             ("bootstrap -x", "there is no option -x here; --help lists them"),
             ("bootstrap here", r#""here" is one word too many; --help shows what is expected"#),
             ("source --channel 100", NO_BOOTSTRAP),
+            ("ca", NO_CA),
+            (
+                "ca renew DIR",
+                r#"ca cannot "renew"; say what to make: iptv ca new, iptv ca node, or iptv ca channel"#,
+            ),
+            ("ca new", "say where the authority lives, as in iptv ca new DIR --overlay tv.example"),
+            ("ca new DIR", NO_OVERLAY),
+            ("ca new DIR --name alice", "there is no option --name here; --help lists them"),
+            ("ca new DIR DIR", r#""DIR" is one word too many; --help shows what is expected"#),
+            ("ca node DIR", NO_NAME),
+            ("ca node DIR --node-ids 17", r#"--node-ids: "17" is no number from 1 to 16"#),
+            ("ca node DIR --days 0", r#"--days: "0" is no number from 1 to 36500"#),
+            ("ca channel DIR", NO_CHANNEL),
             ("watch --bootstrap 1.2.3.4:5", NO_CHANNEL),
             ("channel --bootstrap 1.2.3.4:5", "say which channel: iptv channel 100 --bootstrap ADDR"),
             (

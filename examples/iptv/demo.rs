@@ -1,21 +1,22 @@
 //! The demonstration: a bootstrap node, a source and some viewers, each a full node with its own sockets on 127.0.0.1.
 //! They share one poll and nothing else.
 
-use crate::args::{Demo as Asked, Input, ProfileName};
+use crate::args::{Demo as Asked, Input, ProfileName, Protection};
 use crate::director::{Act, Director, Parent, Scene, Seen, Tempo};
 use crate::feed::Feed;
 use crate::figure16::{Figure16, Second};
 use crate::host::{Host, Seat, foreign_token};
 use crate::inbox::{Inbox, Outgoing};
-use crate::member::{self, Setup};
+use crate::member::{self, Ownership, Setup};
 use crate::news;
 use crate::report::{Happening, Report, Row, Source, Viewer};
 use crate::screen::{Branch, Picture, Screen};
 use crate::sockets;
 use crate::stop::Stop;
 use crate::trouble::Trouble;
-use p2piptv::ids::{ChannelId, ChannelName};
+use p2piptv::ids::{ChannelId, ChannelName, KeyFingerprint};
 use p2piptv::node::{Event, Node};
+use p2piptv::rtp::reception::Counters;
 use p2piptv::sim::pcapng::Capture;
 use p2piptv::time::{Duration, Instant, earliest};
 use std::collections::{BTreeMap, VecDeque};
@@ -28,6 +29,8 @@ use std::path::Path;
 const CHANNEL: &str = "100";
 /// How often the director looks.
 const GLANCE: Duration = Duration::from_millis(50);
+/// How long a packet may be under way on this machine.
+const UNDER_WAY: Duration = Duration::from_millis(200);
 /// Lines of news on the screen.
 const NEWS: usize = 8;
 
@@ -92,6 +95,8 @@ struct Stage {
     entry: SocketAddr,
     source: Option<Seat>,
     channel: Option<ChannelId>,
+    /// Whose channel it is.
+    owner: Option<KeyFingerprint>,
     guests: Vec<Guest>,
     scene: Scene,
     left: usize,
@@ -115,7 +120,7 @@ impl Stage {
         let stop = Stop::new(host.registry(), foreign_token(0))?;
         let feed = Feed::open(&Input::TestCard, host.registry(), foreign_token(1), member::random())?;
         // The bootstrap node is a peer of the overlay and no more.
-        let setup = Setup { name: "bootstrap".into(), profile: asked.profile, capacity: 0 };
+        let setup = Setup { name: "bootstrap".into(), profile: asked.profile, capacity: 0, protection: asked.protection };
         let mut names = BTreeMap::new();
         let bootstrap = enter(&mut host, &mut inbox, &mut names, &setup)?;
         let entry = host.node(bootstrap).map(|node| node.config().addresses.overlay);
@@ -140,6 +145,7 @@ impl Stage {
             entry,
             source: None,
             channel: None,
+            owner: None,
             guests: (0..asked.viewers).map(|_| Guest::default()).collect(),
             scene: Scene { viewers: vec![Seen::default(); asked.viewers], ..Scene::default() },
             left: 0,
@@ -238,7 +244,8 @@ impl Stage {
     }
 
     fn enter(&mut self, name: &str) -> Result<Seat> {
-        let setup = Setup { name: name.into(), profile: self.asked.profile, capacity: self.asked.capacity };
+        let (profile, protection) = (self.asked.profile, self.asked.protection);
+        let setup = Setup { name: name.into(), profile, capacity: self.asked.capacity, protection };
         enter(&mut self.host, &mut self.inbox, &mut self.names, &setup)
     }
 
@@ -271,12 +278,23 @@ impl Stage {
             let guest = self.guests.iter().position(|g| g.seat == Some(seat));
             match (&event, guest) {
                 (Event::Joined, Some(n)) => {
-                    let tuned = self.host.command(seat, &mut self.inbox, |node, now| node.tune(now, &name));
+                    let owner = self.owner;
+                    let tuned = self.host.command(seat, &mut self.inbox, |node, now| match owner {
+                        Some(owner) => node.tune_to(now, &name, owner),
+                        None => node.tune(now, &name),
+                    });
                     self.guests[n].channel = tuned.transpose()?;
                 }
                 (Event::Joined, None) if self.source == Some(seat) => {
-                    let opened =
-                        self.host.command(seat, &mut self.inbox, |node, now| node.publish(now, &name, &[]));
+                    let ownership = match self.asked.protection {
+                        Protection::Insecure => None,
+                        _ => Some(Ownership::open(&[&name], None)?),
+                    };
+                    self.owner = ownership.as_ref().map(|o| o.fingerprint);
+                    let opened = self.host.command(seat, &mut self.inbox, |node, now| match ownership {
+                        Some(ownership) => node.publish_as(now, &name, &[], ownership.owner),
+                        None => node.publish(now, &name, &[]),
+                    });
                     self.channel = opened.transpose()?;
                 }
                 (Event::Joined, None) => self.scene.founded = true,
@@ -329,20 +347,25 @@ impl Stage {
             "source" => Some(Parent::Source),
             name => name.parse::<usize>().ok().and_then(|n| n.checked_sub(1)).map(Parent::Viewer),
         };
+        let source = self.source.and_then(|seat| self.host.node(seat)).zip(self.channel);
+        let pushed = source.and_then(|(node, channel)| node.media_counters(channel)?.highest);
         for (guest, seen) in self.guests.iter_mut().zip(&mut self.scene.viewers) {
             let node = guest.seat.and_then(|seat| self.host.node(seat));
             if let (Some(node), Some(channel)) = (node, guest.channel)
                 && let (Some(status), Some(counters)) = (node.status(channel), node.media_counters(channel))
+                && let Some(pushed) = pushed
             {
                 let parent = status.parent.map(|peer| peer.name);
+                let lost = counters.sequence.lost + missing_now(now, &counters, pushed);
+                let silence = counters.last_new.map_or(Duration::ZERO, |last| now.since(last));
                 guest.seen = Viewer {
                     name: guest.seen.name.clone(),
                     depth: status.depth,
                     parent,
                     received: counters.sequence.received,
-                    lost: counters.sequence.lost,
+                    lost,
                     duplicates: counters.sequence.duplicates,
-                    longest_gap_ms: counters.sequence.longest_gap.as_millis() as u64,
+                    longest_gap_ms: counters.sequence.longest_gap.max(silence).as_millis() as u64,
                 };
                 guest.rescued = status.rescue;
                 guest.relays = status.relayer;
@@ -431,6 +454,14 @@ impl Stage {
     }
 }
 
+/// What a viewer has missed since its last packet, if that was long ago: otherwise it is only under way.
+fn missing_now(now: Instant, viewer: &Counters, pushed: u32) -> u64 {
+    let silent = viewer.last_new.is_some_and(|last| now.since(last) >= UNDER_WAY);
+    // Nodes that joined at different times agree in the lower 16 bits.
+    let behind = |highest: u32| (pushed as u16).wrapping_sub(highest as u16).into();
+    viewer.highest.filter(|_| silent).map_or(0, behind)
+}
+
 /// The script is played fast enough for an audience of six to see its end within half a minute. A figure by seconds
 /// needs more room between two viewers, and in the paper's profile an orphan notices after 15 s and asks ever less often.
 fn tempo(asked: &Asked) -> Tempo {
@@ -471,4 +502,19 @@ fn recorder(path: &Path, now: Instant) -> Result<crate::inbox::Recorder> {
         let _ = file.write_all(bytes);
     });
     Ok(Capture::new(zero, write))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_viewer_that_hears_nothing_has_missed_what_the_source_has_sent_since() {
+        let at = Instant::from_millis;
+        let silent = Counters { highest: Some(65_500), last_new: Some(at(1000)), ..Counters::default() };
+        // The source is a round further, and what was sent just now is under way.
+        assert_eq!(missing_now(at(1199), &silent, 131_100), 0);
+        assert_eq!(missing_now(at(1200), &silent, 131_100), 64);
+        assert_eq!(missing_now(at(9000), &Counters::default(), 131_100), 0, "not one packet yet");
+    }
 }

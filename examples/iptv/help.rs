@@ -17,6 +17,7 @@ Commands (each has its own --help):
   watch        watches a channel, and relays it when it is elected to
   peer         publishes and watches several channels on one uplink
   channel      tells who offers a channel
+  ca           makes keys and certificates for an overlay with an authority
 
 Options of the demonstration:
   --viewers N          how many viewers (6)
@@ -148,4 +149,28 @@ Options:
   --help               this text
 
 Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
+";
+
+/// `iptv ca --help`.
+pub const CA: &str = "\
+The authority of an overlay: makes keys and certificates, as files in a directory. Whoever holds its
+root.key can be anybody in the overlay; keep it on a machine that does nothing else.
+
+  iptv ca new DIR --overlay NAME [--days N]
+  iptv ca node DIR --name NAME [--node-ids N] [--rsa] [--days N]
+  iptv ca channel DIR --channel NAME [--keyword NAME]... [--days N]
+
+'new' makes DIR/root.key and DIR/root.pem; every node needs root.pem. 'node' makes DIR/NAME.key and
+DIR/NAME.pem for one node. 'channel' makes the same for whoever owns a channel, and for each of its
+keywords, with one key. Every name exists once in an overlay.
+
+Options:
+  --overlay NAME       the overlay's name, for example tv.example
+  --name NAME          the user's name; alice becomes alice@tv.example
+  --node-ids N         how many Node-IDs the certificate has (1)
+  --rsa                an RSA key of 2048 bits instead of ECDSA P-256; it cannot be used with DTLS
+  --channel NAME       the channel's name, for example 100
+  --keyword NAME       a further name of the channel; may be repeated
+  --days N             how long the certificates are valid (3650 for the authority, else 365)
+  --help               this text
 ";

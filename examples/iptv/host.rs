@@ -4,7 +4,8 @@
 //! the alarm to the earliest deadline. A node is whatever has the calls of [`Machine`], as in the simulated network;
 //! what a user of the host wants to see goes to an [`Observer`].
 
-use crate::fanout::{Fanout, Receiver, Sent};
+use crate::fanout::{Fanout, Sent};
+use crate::receiver::Receiver;
 use crate::sockets::Sockets;
 use crate::streams::{Streams, Told};
 use crate::timer::{Clock, Timer};
@@ -79,9 +80,10 @@ const TIMER: Token = Token(0);
 const OVERLAY: usize = 0;
 const SIGNALLING: usize = 1;
 const MEDIA: usize = 2;
-const LISTENER: usize = 3;
+const CALLS: usize = 3;
+const LINKS: usize = 4;
 /// The first slot of a stream.
-const FIRST_STREAM: usize = 4;
+const FIRST_STREAM: usize = 5;
 
 fn token(seat: Seat, slot: usize) -> Token {
     Token((seat.0 + 1) << SLOT_BITS | slot)
@@ -110,6 +112,8 @@ pub struct Host<M> {
     /// A seat is never given twice, so that a late readiness cannot reach another node.
     places: Vec<Option<Place<M>>>,
     control: Receiver,
+    /// What dead nodes have left: nobody reads or writes there any more.
+    mute: Vec<Streams>,
     /// Sockets that were not read to their end in this turn.
     unfinished: Vec<Token>,
     /// When the caller itself wants to be woken.
@@ -129,6 +133,7 @@ impl<M: Machine> Host<M> {
             timer,
             places: Vec::new(),
             control: Receiver::new(1 << 17, 1 << 16),
+            mute: Vec::new(),
             unfinished: Vec::new(),
             alarm: None,
         })
@@ -156,7 +161,8 @@ impl<M: Machine> Host<M> {
         registry.register(&mut sockets.overlay, token(seat, OVERLAY), Interest::READABLE)?;
         registry.register(&mut sockets.signalling, token(seat, SIGNALLING), Interest::READABLE)?;
         registry.register(&mut sockets.media, token(seat, MEDIA), Interest::READABLE)?;
-        registry.register(&mut sockets.listener, token(seat, LISTENER), Interest::READABLE)?;
+        registry.register(&mut sockets.calls, token(seat, CALLS), Interest::READABLE)?;
+        registry.register(&mut sockets.links, token(seat, LINKS), Interest::READABLE)?;
         self.places.push(Some(Place {
             machine: make(sockets.addresses)?,
             sockets,
@@ -186,10 +192,11 @@ impl<M: Machine> Host<M> {
         Some(result)
     }
 
-    /// Takes a node away as a crash would: its sockets close, nobody is told.
+    /// Takes a node away as a power cut would: its streams stay as they are, because the system would close them with a
+    /// word; its other sockets close, nobody is told.
     pub fn kill(&mut self, seat: Seat) {
-        if let Some(place) = self.places.get_mut(seat.0) {
-            *place = None;
+        if let Some(place) = self.places.get_mut(seat.0).and_then(Option::take) {
+            self.mute.push(place.streams);
         }
     }
 
@@ -263,9 +270,13 @@ impl<M: Machine> Host<M> {
             MEDIA => take(&mut place.media, &place.sockets.media, Plane::Media, |d| {
                 place.machine.handle_datagram(now, d);
             }),
-            LISTENER => {
+            CALLS | LINKS => {
                 let register = |slot| self::token(seat, slot);
-                place.streams.accept(&place.sockets.listener, registry, register, |stream, input| {
+                let listener = match slot {
+                    CALLS => (&place.sockets.calls, Plane::Signalling),
+                    _ => (&place.sockets.links, Plane::Overlay),
+                };
+                place.streams.accept(listener, registry, register, |stream, input| {
                     place.machine.handle_stream(now, stream, input);
                 });
                 true
@@ -291,9 +302,8 @@ impl<M: Machine> Host<M> {
             }
             place.machine.handle_stream(now, stream, input);
         });
-        if let Some((from, to)) = opened.and_then(|stream| place.streams.ends(stream)) {
-            let (plane, what) = (Plane::Signalling, Carried::Opened);
-            observer.passing(Passing { at: now, from, to, plane, what });
+        if let Some((from, to, plane)) = opened.and_then(|stream| place.streams.ends(stream)) {
+            observer.passing(Passing { at: now, from, to, plane, what: Carried::Opened });
         }
         place.perform(seat, now, self.poll.registry(), observer);
     }
@@ -326,19 +336,18 @@ impl<M: Machine> Place<M> {
                     self.tell(now, stream, told);
                 }
                 Output::Write { stream, bytes } => {
-                    if let Some((from, to)) = self.streams.ends(stream) {
+                    if let Some((from, to, plane)) = self.streams.ends(stream) {
                         let sent = Sent { packets: 1, bytes: bytes.len() as u64, ..Sent::default() };
-                        observer.sent(seat, now, Plane::Signalling, sent);
-                        let (plane, what) = (Plane::Signalling, Carried::Bytes(&bytes));
+                        observer.sent(seat, now, plane, sent);
+                        let what = Carried::Bytes(&bytes);
                         observer.passing(Passing { at: now, from, to, plane, what });
                     }
                     let told = self.streams.write(stream, bytes, registry);
                     self.tell(now, stream, told);
                 }
                 Output::Close { stream } => {
-                    if let Some((from, to)) = self.streams.ends(stream) {
-                        let (plane, what) = (Plane::Signalling, Carried::Closed);
-                        observer.passing(Passing { at: now, from, to, plane, what });
+                    if let Some((from, to, plane)) = self.streams.ends(stream) {
+                        observer.passing(Passing { at: now, from, to, plane, what: Carried::Closed });
                     }
                     self.streams.close(stream, registry);
                 }

@@ -6,15 +6,18 @@
 //! | --- | --- |
 //! | `args`, `help`, `trouble` | the command line, and everything that can be wrong with it or go wrong later |
 //! | `host`, `sockets`, `streams`, `timer`, `stop` | many nodes on one poll |
-//! | `fanout` | sending runs of packets to many children, receiving without a buffer per packet |
+//! | `fanout` | sending runs of packets to many children |
+//! | `receiver` | receiving without a buffer per packet, into buffers that come back |
 //! | `ts`, `clip`, `feed` | where a source's picture comes from |
 //! | `reorder`, `entry`, `sink` | where a viewer's picture goes |
 //! | `member`, `inbox`, `news` | a node of this host, what it brings, what that means in words |
 //! | `process`, `uplink` | one node in a process of its own, and how many children its uplink carries |
 //! | `role` | bootstrap, source, watch, peer, channel |
+//! | `ca` | the authority of an overlay: keys and certificates in files |
 //! | `demo`, `director`, `screen`, `report`, `figure16` | the demonstration |
 
 mod args;
+mod ca;
 mod clip;
 mod demo;
 mod director;
@@ -29,6 +32,7 @@ mod inbox;
 mod member;
 mod news;
 mod process;
+mod receiver;
 mod reorder;
 mod report;
 mod role;
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Command::Bootstrap(asked) => role::bootstrap(asked),
         Command::Peer(asked) => role::peer(asked),
         Command::Channel(asked) => role::channel(asked),
+        Command::Ca(asked) => ca::run(asked),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,16 +1,23 @@
 //! A node of this host: its configuration, its identity, its random numbers.
 
-use crate::args::ProfileName;
-use p2piptv::env::{Entropy, InsecureIdentity};
-use p2piptv::ids::NodeId;
+use crate::args::{ProfileName, Protection};
+use p2piptv::env::{Crypto, Entropy, InsecureIdentity};
+use p2piptv::ids::{ChannelName, KeyFingerprint, NodeId};
 use p2piptv::iptv::{self, Profile};
-use p2piptv::node::{Addresses, Config, Node};
+use p2piptv::node::{Addresses, Config, Node, Owner, Security};
 use p2piptv::time::UnixMillis;
-use std::io;
+use p2piptv::tls::{Digest, Identity, IdentityError, Tls, Trust};
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 /// The overlay that every process of this example joins, and the domain of its SIP addresses.
 pub const OVERLAY: &str = "p2piptv.invalid";
+
+/// How Node-IDs come from keys in it (RFC 6940 §11.3.1).
+const DIGEST: Digest = Digest::Sha256;
 
 /// The operating system's random numbers.
 pub struct SystemEntropy;
@@ -44,6 +51,8 @@ pub struct Setup {
     pub profile: ProfileName,
     /// How many children it can serve.
     pub capacity: u16,
+    /// What is secured.
+    pub protection: Protection,
 }
 
 impl Setup {
@@ -56,10 +65,84 @@ impl Setup {
         iptv::Config::new(profile, self.capacity)
     }
 
-    /// A new node with a random Node-ID that nobody has certified: links are plain, and names are believed.
+    /// A new node with a new identity: a key, from which its Node-ID comes, and a certificate that it signed itself.
     pub fn node(&self, addresses: Addresses) -> io::Result<Node> {
-        let config = Config { policy: self.policy(), ..Config::new(&self.name, OVERLAY, addresses) };
-        let identity = InsecureIdentity::new(NodeId::from_u128(random()));
-        Node::new(config, Box::new(SystemEntropy), Box::new(identity)).map_err(io::Error::other)
+        let mut config = Config { policy: self.policy(), ..Config::new(&self.name, OVERLAY, addresses) };
+        let node = match self.protection {
+            Protection::Insecure => {
+                let identity = InsecureIdentity::new(NodeId::from_u128(random()));
+                Node::new(config, Box::new(SystemEntropy), Box::new(identity))
+            }
+            Protection::Secured | Protection::InsecureSip => {
+                config.security = Security::Tls;
+                config.agent.insecure_peers = self.protection == Protection::InsecureSip;
+                let identity =
+                    Identity::self_signed(OVERLAY, &self.name, DIGEST).map_err(io::Error::other)?;
+                let tls = with_key_log(Tls::new(&identity).map_err(io::Error::other)?)?;
+                Node::secured(config, Box::new(SystemEntropy), Box::new(identity), Box::new(tls))
+            }
+        };
+        node.map_err(io::Error::other)
+    }
+}
+
+/// Writes the keys of every channel where the variable SSLKEYLOGFILE says, as other programs do, so that Wireshark can
+/// read what was recorded.
+fn with_key_log(tls: Tls) -> io::Result<Tls> {
+    let Some(path) = std::env::var_os("SSLKEYLOGFILE") else { return Ok(tls) };
+    let file = Mutex::new(OpenOptions::new().create(true).append(true).open(path)?);
+    Ok(tls.with_key_log(Arc::new(move |line| {
+        if let Ok(mut file) = file.lock() {
+            // A key that cannot be written is missing in a recording, and nowhere else.
+            let _ = writeln!(file, "{line}");
+        }
+    })))
+}
+
+/// The owner of a channel and of its keywords: one key, and a certificate for each name.
+pub struct Ownership {
+    /// What the node publishes with.
+    pub owner: Owner,
+    /// By what viewers can know it.
+    pub fingerprint: KeyFingerprint,
+}
+
+impl Ownership {
+    /// The owner of these names with the key in this file, which is made if there is none; without a file the key is made
+    /// for this run.
+    pub fn open(names: &[&ChannelName], file: Option<&Path>) -> io::Result<Self> {
+        let key = match file {
+            Some(path) => owner_key(path)?,
+            None => new_key()?,
+        };
+        let identities: Result<Vec<Identity>, IdentityError> = names
+            .iter()
+            .map(|name| Identity::self_signed_by(&key, OVERLAY, name.as_str(), Trust::in_keys(OVERLAY, DIGEST)))
+            .collect();
+        let identities = identities.map_err(io::Error::other)?;
+        let fingerprint = identities.first().map(Identity::fingerprint).ok_or(io::ErrorKind::InvalidInput)?;
+        let boxed = |identity| Box::new(identity) as Box<dyn Crypto>;
+        Ok(Ownership { owner: Owner::new(identities.into_iter().map(boxed).collect()), fingerprint })
+    }
+}
+
+fn new_key() -> io::Result<String> {
+    let identity = Identity::self_signed(OVERLAY, "owner", DIGEST).map_err(io::Error::other)?;
+    Ok(identity.key_pem())
+}
+
+/// The key in a file that only its user may read.
+fn owner_key(path: &Path) -> io::Result<String> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key = new_key()?;
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            options.open(path)?.write_all(key.as_bytes())?;
+            Ok(key)
+        }
+        read => read,
     }
 }

@@ -9,7 +9,7 @@ use crate::sink::Sink;
 use crate::stop::Stop;
 use crate::trouble::Trouble;
 use p2piptv::ids::ChannelId;
-use p2piptv::node::{Addresses, Event, Node};
+use p2piptv::node::{Addresses, Event, Node, Security};
 use p2piptv::time::{Duration, Instant, earliest};
 use std::net::{IpAddr, SocketAddr};
 
@@ -57,7 +57,8 @@ impl Process {
                 _ => format!("{title}-{}", addresses.overlay.port()),
             };
             let name = role.name.clone().unwrap_or(own_name);
-            Setup { name, profile: role.profile, capacity }.node(addresses)
+            let (profile, protection) = (role.profile, role.protection);
+            Setup { name, profile, capacity, protection }.node(addresses)
         });
         let seat = seat.map_err(|error| Trouble::Address(error.to_string()))?;
         let next_wall_clock = host.now();
@@ -91,6 +92,11 @@ impl Process {
     pub fn addresses(&self) -> Result<Addresses> {
         let node = self.host.node(self.seat);
         node.map(|node| node.config().addresses).ok_or_else(|| Trouble::Address("the node is gone".into()))
+    }
+
+    /// Whether a channel needs an owner here.
+    pub fn is_secured(&self) -> bool {
+        self.host.node(self.seat).is_some_and(|node| node.config().security == Security::Tls)
     }
 
     /// A command to the node; its own complaint becomes ours.

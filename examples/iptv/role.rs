@@ -1,10 +1,10 @@
 //! The roles that a process can have: bootstrap node, source, viewer, several of those at once, and the one that only
 //! asks.
 
-use crate::args::{Lookup, Peer, Role, View};
+use crate::args::{Lookup, Peer, Publish, Role, View};
 use crate::feed::{Feed, Flow};
 use crate::host::foreign_token;
-use crate::member;
+use crate::member::{self, Ownership};
 use crate::process::Process;
 use crate::sink::Sink;
 use crate::sockets;
@@ -112,7 +112,7 @@ pub fn peer(asked: &Peer) -> Result<()> {
 
 /// One channel that this process publishes.
 struct Publishing<'a> {
-    publish: &'a crate::args::Publish,
+    publish: &'a Publish,
     feed: Feed,
     channel: Option<ChannelId>,
     flow: Flow,
@@ -126,8 +126,16 @@ impl Publishing<'_> {
     }
 
     fn start(&mut self, process: &mut Process) -> Result<()> {
-        let publish = self.publish;
-        let opened = process.command(|node, now| node.publish(now, &publish.channel, &publish.keywords))?;
+        let Publish { channel, keywords, owner_key, .. } = self.publish;
+        let opened = if process.is_secured() {
+            let names: Vec<&ChannelName> = [channel].into_iter().chain(keywords).collect();
+            let Ownership { owner, fingerprint } = Ownership::open(&names, owner_key.as_deref())
+                .map_err(|error| Trouble::owner_key(owner_key.as_deref(), &error))?;
+            eprintln!("{channel}: belongs to {fingerprint} (be sure of it: iptv watch --owner {fingerprint} ...)");
+            process.command(|node, now| node.publish_as(now, channel, keywords, owner))?
+        } else {
+            process.command(|node, now| node.publish(now, channel, keywords))?
+        };
         self.channel = Some(opened);
         Ok(())
     }
@@ -177,8 +185,11 @@ struct Watching<'a> {
 
 impl Watching<'_> {
     fn start(&mut self, process: &mut Process) -> Result<()> {
-        let name = &self.view.channel;
-        let channel = process.command(|node, now| node.tune(now, name))?;
+        let View { channel: name, owner, .. } = self.view;
+        let channel = process.command(|node, now| match owner {
+            Some(owner) => node.tune_to(now, name, *owner),
+            None => node.tune(now, name),
+        })?;
         self.channel = Some(channel);
         process.inbox.sinks.extend(self.sink.take().map(|sink| (channel, sink)));
         Ok(())
@@ -270,6 +281,7 @@ mod tests {
             depth,
             free_slots,
             contact: format!("sip:{depth}@127.0.0.1:5060"),
+            owner: None,
         };
         let name = ChannelName::new("100").expect("a name");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The sockets of one node: overlay, signalling (UDP and TCP on one port), media.
+//! The sockets of one node: overlay and signalling (each UDP and TCP on one port), media.
 
 use mio::net::{TcpListener, UdpSocket};
 use p2piptv::node::Addresses;
@@ -25,12 +25,14 @@ pub fn towards(peer: SocketAddr) -> io::Result<IpAddr> {
 /// Open sockets, not blocking.
 #[derive(Debug)]
 pub struct Sockets {
-    /// RELOAD.
+    /// RELOAD over datagrams, for plain links.
     pub overlay: UdpSocket,
+    /// RELOAD over streams, on the same port.
+    pub links: TcpListener,
     /// SIP datagrams.
     pub signalling: UdpSocket,
     /// SIP streams, on the same port.
-    pub listener: TcpListener,
+    pub calls: TcpListener,
     /// RTP and RTCP.
     pub media: UdpSocket,
     /// What they are bound to.
@@ -47,15 +49,15 @@ const PORT_ATTEMPTS: usize = 32;
 impl Sockets {
     /// Opens all of them; port 0 takes any that is free. An error names the address.
     pub fn open(wanted: Addresses) -> io::Result<Self> {
-        let overlay = udp(wanted.overlay, CONTROL_BUFFER).map_err(|e| at(wanted.overlay, e))?;
+        let (overlay, links) = pair(wanted.overlay).map_err(|e| at(wanted.overlay, e))?;
         let media = udp(wanted.media, MEDIA_BUFFER).map_err(|e| at(wanted.media, e))?;
-        let (signalling, listener) = pair(wanted.signalling).map_err(|e| at(wanted.signalling, e))?;
+        let (signalling, calls) = pair(wanted.signalling).map_err(|e| at(wanted.signalling, e))?;
         let addresses = Addresses {
             overlay: overlay.local_addr()?,
             signalling: signalling.local_addr()?,
             media: media.local_addr()?,
         };
-        Ok(Sockets { overlay, signalling, listener, media, addresses })
+        Ok(Sockets { overlay, links, signalling, calls, media, addresses })
     }
 
     /// The datagram socket of a plane, and its address.
@@ -88,7 +90,7 @@ fn udp(address: SocketAddr, receive_buffer: usize) -> io::Result<UdpSocket> {
     Ok(UdpSocket::from_std(socket.into()))
 }
 
-/// SIP wants the same port for UDP and TCP (RFC 3261 §18.2.1).
+/// SIP wants the same port for UDP and TCP (RFC 3261 §18.2.1); so has RELOAD (RFC 6940 §14.2).
 fn pair(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     let mut attempts = if address.port() == 0 { PORT_ATTEMPTS } else { 1 };
     loop {
@@ -108,9 +110,10 @@ mod tests {
     const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[test]
-    fn signalling_has_one_port_for_datagrams_and_streams() {
+    fn each_plane_with_streams_has_one_port_for_them_and_for_datagrams() {
         let sockets = Sockets::open(any(LOOPBACK)).expect("sockets");
-        assert_eq!(sockets.listener.local_addr().ok(), Some(sockets.addresses.signalling));
+        assert_eq!(sockets.calls.local_addr().ok(), Some(sockets.addresses.signalling));
+        assert_eq!(sockets.links.local_addr().ok(), Some(sockets.addresses.overlay));
         let ports = [Plane::Overlay, Plane::Signalling, Plane::Media].map(|p| sockets.of(p).1.port());
         assert!(ports.iter().all(|&p| p != 0), "{ports:?}");
     }

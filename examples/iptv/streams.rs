@@ -64,10 +64,10 @@ impl Streams {
         }
     }
 
-    /// This end of a stream and the other.
-    pub fn ends(&self, id: StreamId) -> Option<(SocketAddr, SocketAddr)> {
+    /// This end of a stream and the other, and what it is for.
+    pub fn ends(&self, id: StreamId) -> Option<(SocketAddr, SocketAddr, Plane)> {
         let stream = self.by_slot.get(self.slots.get(&id)?)?;
-        Some((stream.socket.local_addr().ok()?, stream.peer))
+        Some((stream.socket.local_addr().ok()?, stream.peer, stream.plane))
     }
 
     /// Slots go round, so that a late readiness of an old stream does not meet a new one.
@@ -101,7 +101,7 @@ impl Streams {
     /// Accepts what waits at the listener.
     pub fn accept(
         &mut self,
-        listener: &TcpListener,
+        (listener, plane): (&TcpListener, Plane),
         registry: &Registry,
         token: impl Fn(usize) -> Token,
         mut tell: impl FnMut(StreamId, StreamInput),
@@ -109,7 +109,6 @@ impl Streams {
         while let Ok((socket, peer)) = listener.accept() {
             let id = StreamId::accepted(self.accepted);
             self.accepted = self.accepted.wrapping_add(1);
-            let plane = Plane::Signalling;
             // A stream too many is dropped here, which closes it.
             if self.add(Stream::new(id, socket, peer, plane, false), registry, &token).is_ok() {
                 tell(id, StreamInput::Opened { peer, plane });
@@ -235,7 +234,7 @@ impl Streams {
 
 impl Stream {
     fn new(id: StreamId, socket: TcpStream, peer: SocketAddr, plane: Plane, connecting: bool) -> Self {
-        // SIP messages are small and each is wanted at once.
+        // Messages are small and each is wanted at once.
         let _ = socket.set_nodelay(true);
         Stream {
             id,

@@ -5,6 +5,7 @@ use crate::director::Stuck;
 use crate::ts::NotTs;
 use p2piptv::ids::ChannelName;
 use p2piptv::node::CommandError;
+use p2piptv::tls::IdentityError;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,14 @@ pub enum Trouble {
     /// A file cannot be written.
     #[error("cannot write {}: {reason}", .path.display())]
     CannotWrite {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A key that does not serve.
+    #[error("--owner-key {}: {reason} (name a file that does not exist to have a key made there)", .path.display())]
+    OwnerKey {
         /// The file.
         path: PathBuf,
         /// Why.
@@ -64,12 +73,34 @@ pub enum Trouble {
     /// A command that the node refused.
     #[error("this cannot be done now: {0}")]
     Refused(#[from] CommandError),
+    /// A file that should not be overwritten.
+    #[error(
+        "{} is there already: a name exists once in an overlay (take another, or move the file away to make it anew)",
+        .0.display()
+    )]
+    NameTaken(PathBuf),
+    /// A key, a certificate or an authority.
+    #[error("{}: {reason}", .path.display())]
+    Identity {
+        /// The directory or the file.
+        path: PathBuf,
+        /// Why.
+        reason: IdentityError,
+    },
     /// The poll or the timer failed.
     #[error("the system refuses: {0}")]
     System(#[from] io::Error),
 }
 
 impl Trouble {
+    /// The key of a channel's owner cannot be read, made or used.
+    pub fn owner_key(file: Option<&Path>, error: &io::Error) -> Self {
+        match file {
+            Some(path) => Trouble::OwnerKey { path: path.into(), reason: error.to_string() },
+            None => Trouble::Address(format!("cannot make a key: {error}")),
+        }
+    }
+
     /// A file cannot be read.
     pub fn cannot_read(path: &Path, error: &io::Error) -> Self {
         let reason = match error.kind() {

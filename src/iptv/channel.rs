@@ -7,7 +7,7 @@ use super::fact::{ByeReason, Hold, Refusal};
 use super::order::{Denial, EndReason, Event, Order, Role};
 use super::record::Record;
 use super::report::{Provider, Report};
-use super::seats::{Place, Seats};
+use super::seats::{Place, Seat, Seats};
 use super::table::Table;
 use super::turn::Turn;
 use super::viewer::{News, Viewer};
@@ -49,7 +49,8 @@ pub(super) struct Channel<P> {
 
 impl<P: Copy + Ord> Channel<P> {
     pub(super) fn publish(id: ChannelId, turn: &mut Turn<'_, P>) -> Self {
-        let table = Table::new(turn.me, usize::try_from(turn.config.limits.rows).unwrap_or(usize::MAX));
+        let rows = usize::try_from(turn.config.limits.rows).unwrap_or(usize::MAX);
+        let table = Table::new(turn.me, rows, (turn.config.adrift_limit, turn.config.missing_limit));
         let election = Box::new(Election::new(id, table));
         let record = Record::store(id, Role::Source, 0, turn);
         Channel::new(id, Station::Publisher { election, record }, turn.now)
@@ -218,6 +219,9 @@ impl<P: Copy + Ord> Channel<P> {
         if let Some(denial) = self.denial(peer, urgent, turn) {
             return turn.order(Order::Refuse { call, denial });
         }
+        if urgent {
+            self.suspect_parent_of(peer, turn);
+        }
         let serves = self.serves(turn);
         let old = self.seats.by_peer(peer).map(|s| (s.call, s.rescue));
         let ordinary = serves && (turn.uplink.free() > 0 || old.is_some_and(|o| !o.1));
@@ -261,7 +265,7 @@ impl<P: Copy + Ord> Channel<P> {
     fn send_on(&mut self, call: CallId, peer: P, urgent: bool, turn: &mut Turn<'_, P>) {
         let providers = match &mut self.station {
             _ if turn.config.is_paper() => Vec::new(),
-            Station::Publisher { election, .. } => election.redirect(peer, turn),
+            Station::Publisher { election, .. } => election.redirect(peer, urgent, turn),
             // An orphan has better addresses than the source; a newcomer does not.
             Station::Viewer(w) => {
                 let source = w.viewer.source().filter(|&s| s != peer && !urgent);
@@ -269,7 +273,8 @@ impl<P: Copy + Ord> Channel<P> {
             }
         };
         if providers.is_empty() {
-            let retry_after = turn.at_least(turn.config.busy_retry_after);
+            // The caller adds the jitter: on its way this becomes whole seconds, rounded up.
+            let retry_after = turn.config.busy_retry_after;
             turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
         } else {
             turn.order(Order::Redirect { call, providers });
@@ -498,13 +503,27 @@ impl<P: Copy + Ord> Channel<P> {
         self.hold_at = Some(turn.now + pause);
     }
 
+    /// An orphan has come. If the parent that it has lost, as the table knows, sits here and is silent here as well, its
+    /// slot is free sooner than silence alone would make it.
+    fn suspect_parent_of(&mut self, orphan: P, turn: &mut Turn<'_, P>) {
+        let Station::Publisher { election, .. } = &self.station else { return };
+        let Some(seat) = election.table.parent(orphan).and_then(|p| self.seats.by_peer_mut(p)) else {
+            return;
+        };
+        seat.suspected = Some(turn.now);
+        self.sweep_children(turn);
+    }
+
     /// Puts out children that have stopped to report. Plain agents, which never did, are not judged.
     fn sweep_children(&mut self, turn: &mut Turn<'_, P>) {
-        let silent: Vec<CallId> = self.seats.iter().filter(|s| is_silent(s, turn)).map(|s| s.call).collect();
+        let silent = |s: &&Seat<P>| silent_at(s, turn).is_some_and(|t| t <= turn.now);
+        let silent: Vec<CallId> = self.seats.iter().filter(silent).map(|s| s.call).collect();
         for call in silent {
             turn.bye(call, ByeReason::Normal);
             self.unseat(call, turn);
         }
+        let suspects = self.seats.iter().filter(|s| s.suspected.is_some());
+        self.sweep_at = earliest(self.sweep_at, suspects.filter_map(|s| silent_at(s, turn)).min());
     }
 
     /// A relayer that sends no alive messages any more loses its slot, unless its reception reports still come.
@@ -609,14 +628,16 @@ impl<P: Copy + Ord> Channel<P> {
     }
 }
 
-fn is_silent<P>(seat: &super::seats::Seat<P>, turn: &Turn<'_, P>) -> bool {
+/// When a child counts as gone if it is not heard until then; never, when it is not expected to report.
+fn silent_at<P>(seat: &Seat<P>, turn: &Turn<'_, P>) -> Option<Instant> {
     let since = seat.since.max(turn.awake_since);
     let heard = match turn.progress.last_report(seat.call) {
         Some(t) => t.max(since),
         None if seat.slots.is_some() => since,
-        None => return false,
+        None => return None,
     };
-    turn.now.since(heard) >= turn.config.child_silence
+    let suspected = seat.suspected.is_some_and(|s| heard <= s);
+    Some(heard + if suspected { turn.config.suspect_silence } else { turn.config.child_silence })
 }
 
 impl<P: Copy + Ord> Watching<P> {

@@ -43,6 +43,17 @@ pub struct Config {
     pub retry_after: Duration,
     /// The longest pause between two attempts.
     pub retry_limit: Duration,
+    /// The same two pauses for a search that somebody waits for: that of an orphan, and that of a child which occupies a
+    /// rescue slot until it has found an ordinary one.
+    pub seek_after: Duration,
+    /// See `seek_after`.
+    pub seek_limit: Duration,
+    /// How long a child of a rescue slot stays there before it looks elsewhere: by then the slot of the dead is free, if
+    /// its parent was the source.
+    pub move_after: Duration,
+    /// The first pause before a viewer that sank by two layers or more looks for a place nearer to the source; doubled
+    /// with each attempt that found none.
+    pub climb_after: Duration,
     /// What a provider without room tells a caller to wait (Retry-After).
     pub busy_retry_after: Duration,
 
@@ -52,6 +63,9 @@ pub struct Config {
     pub alive_misses: u8,
     /// A child that used to send reception reports and has stopped for this long is gone.
     pub child_silence: Duration,
+    /// The same for a child of the source whose own child has come to the source as an orphan: a little longer than one
+    /// interval of the reports.
+    pub suspect_silence: Duration,
     /// An offer to relay is void when it was not answered for this long.
     pub offer_limit: Duration,
     /// Who declined or failed as a relayer is not asked again for this long.
@@ -64,6 +78,9 @@ pub struct Config {
     pub register_interval: Duration,
     /// A row of the table whose parent nobody knows any more is forgotten after this long.
     pub adrift_limit: Duration,
+    /// The same for a viewer that its own parent no longer names and that has no dialog with this node: it has moved, and
+    /// is soon named by another relayer, or it is gone.
+    pub missing_limit: Duration,
 
     /// What peers can make grow.
     pub limits: Limits,
@@ -92,6 +109,8 @@ pub struct Limits {
     pub backups: u8,
     /// Hops from the source. A node this deep accepts no children; a longer path counts as a cycle.
     pub depth: u8,
+    /// Rows of the table that are adrift when a peer that is not in the table offers a control dialog; it is refused then.
+    pub strangers: u32,
     /// Control dialogs of one elector; candidates beyond are not asked.
     pub controls: u32,
 }
@@ -109,6 +128,7 @@ impl Default for Limits {
             hedges: 3,
             backups: 4,
             depth: 64,
+            strangers: 256,
             controls: 32_768,
         }
     }
@@ -130,16 +150,22 @@ impl Config {
             fetch_limit: ms(20_000),
             retry_after: ms(500),
             retry_limit: ms(8_000),
+            seek_after: ms(300),
+            seek_limit: ms(1_500),
+            move_after: ms(1_200),
+            climb_after: ms(10_000),
             busy_retry_after: ms(1_000),
             alive_interval: ms(1_000),
             alive_misses: 3,
             child_silence: ms(3_500),
+            suspect_silence: ms(1_500),
             offer_limit: ms(3_000),
             candidate_backoff: ms(30_000),
             registered_relayers: 8,
             update_interval: ms(1_000),
             register_interval: ms(5_000),
             adrift_limit: ms(30_000),
+            missing_limit: ms(3_000),
             limits: Limits::default(),
         };
         match profile {
@@ -149,7 +175,7 @@ impl Config {
                 repair_after: ms(15_000),
                 alive_interval: ms(5_000),
                 child_silence: ms(17_500),
-                answer_limit: ms(32_000),
+                answer_limit: ms(5_000),
                 ..common
             },
         }
@@ -172,14 +198,20 @@ impl Config {
             &mut config.fetch_limit,
             &mut config.retry_after,
             &mut config.retry_limit,
+            &mut config.seek_after,
+            &mut config.seek_limit,
+            &mut config.move_after,
+            &mut config.climb_after,
             &mut config.busy_retry_after,
             &mut config.alive_interval,
             &mut config.child_silence,
+            &mut config.suspect_silence,
             &mut config.offer_limit,
             &mut config.candidate_backoff,
             &mut config.update_interval,
             &mut config.register_interval,
             &mut config.adrift_limit,
+            &mut config.missing_limit,
         ] {
             *timer = (*timer).max(LEAST);
         }

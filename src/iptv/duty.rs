@@ -1,6 +1,10 @@
 //! What an elected relayer owes its elector: an answer, alive messages, and news of its children (P13, P15, P16, Q18,
 //! Q20, Q21).
 //!
+//! In the paper's profile only a relayer that is full reports at once. Its other changes travel in the place of the next
+//! alive message: a table that is refreshed periodically (P17) needs them, or children of a relayer with a free slot would
+//! stand nowhere.
+//!
 //! The reports travel in the dialog with the parent when the parent is the elector, in a control dialog otherwise. The
 //! elector opens the first control dialog; a relayer whose parent changes opens the next one itself.
 
@@ -182,8 +186,12 @@ impl<P: Copy + Ord> Duty<P> {
         let Some(call) = self.call() else { return };
         self.report(call, seats, turn);
         if self.alive_at <= turn.now {
-            let refreshed = self.reported_at + turn.config.alive_interval.saturating_mul(REFRESH);
-            if turn.now >= refreshed && !turn.config.is_paper() {
+            let refresh = self.reported_at + turn.config.alive_interval.saturating_mul(REFRESH);
+            let due = match turn.config.is_paper() {
+                true => self.reported.map_or(!seats.is_empty(), |r| r.0 != seats.version()),
+                false => turn.now >= refresh,
+            };
+            if due {
                 self.update(call, seats, turn);
             } else {
                 turn.inform(call, Report::Alive);
@@ -232,7 +240,11 @@ impl<P: Copy + Ord> Duty<P> {
         if became_full {
             turn.inform(call, Report::FullCapacity { children: seats.report() });
             turn.event(Event::FullCapacityReported { channel: self.channel });
-        } else if !turn.config.is_paper() {
+        } else if turn.config.is_paper() {
+            // It may become full again before the next alive message.
+            self.reported = self.reported.map(|r| (r.0, free));
+            return;
+        } else {
             let allowed = self.reported_at + turn.config.update_interval;
             if self.reported.is_some() && turn.now < allowed {
                 self.report_at = Some(allowed);

@@ -67,13 +67,17 @@ impl<P: Copy + Ord> Election<P> {
         }
     }
 
-    /// Where a caller may be sent. If nowhere, one more relayer is wanted.
-    pub(super) fn redirect(&mut self, caller: P, turn: &mut Turn<'_, P>) -> Vec<Provider<P>> {
+    /// Where a caller may be sent. If nowhere, one more relayer is wanted; till then an orphan may try the rescue slots of
+    /// others.
+    pub(super) fn redirect(&mut self, caller: P, urgent: bool, turn: &mut Turn<'_, P>) -> Vec<Provider<P>> {
         self.table.seen(caller, turn.now);
         let most = usize::from(turn.config.limits.redirect_contacts);
         let providers = self.table.redirect(caller, most, turn.now, |n| turn.entropy.below(n));
         if providers.is_empty() {
             self.turned_away = Some(caller);
+            if urgent {
+                return self.table.rescuers(caller, most, |n| turn.entropy.below(n));
+            }
         }
         providers
     }
@@ -160,8 +164,22 @@ impl<P: Copy + Ord> Election<P> {
         for &relayer in &lost {
             self.lose(relayer, turn);
         }
-        self.table.sweep(turn.now, turn.config.adrift_limit);
+        if self.table.sweep(turn.now) {
+            self.drop_controls_of_the_forgotten(turn);
+        }
         lost
+    }
+
+    /// Whoever has a control dialog and nothing to say in it is not kept for ever.
+    fn drop_controls_of_the_forgotten(&mut self, turn: &mut Turn<'_, P>) {
+        let table = &self.table;
+        self.controls.retain(|&call, peer| {
+            let known = table.contains(*peer);
+            if !known {
+                turn.bye(call, ByeReason::Normal);
+            }
+            known
+        });
     }
 
     fn lose(&mut self, relayer: P, turn: &mut Turn<'_, P>) {
@@ -173,7 +191,9 @@ impl<P: Copy + Ord> Election<P> {
     /// A relayer that has lost its dialog, and whom the table may have forgotten, opens a new one.
     pub(super) fn admits_control(&mut self, peer: P, turn: &Turn<'_, P>) -> bool {
         let room = self.controls.len() < usize::try_from(turn.config.limits.controls).unwrap_or(usize::MAX);
-        room && !self.table.rests(peer, turn.now) && self.table.introduce(peer, turn.now)
+        let strangers = usize::try_from(turn.config.limits.strangers).unwrap_or(usize::MAX);
+        let welcome = self.table.contains(peer) || self.table.adrift() < strangers;
+        room && welcome && !self.table.rests(peer, turn.now) && self.table.introduce(peer, turn.now)
     }
 
     /// A control dialog is there: placed by me, or admitted.

@@ -27,6 +27,28 @@ pub(super) enum Purpose {
     Repair,
     /// From a rescue slot into an ordinary one, in the background.
     Move,
+    /// From an ordinary slot to a provider that has at most so many hops to the source, in the background.
+    Climb {
+        /// The provider's hops.
+        within: u8,
+    },
+}
+
+impl Purpose {
+    /// Whether the present parent goes on until the next one plays.
+    pub(super) const fn is_planned(self) -> bool {
+        matches!(self, Purpose::Move | Purpose::Climb { .. })
+    }
+
+    /// Whether this provider would do.
+    fn suits<P>(self, provider: &Provider<P>) -> bool {
+        match self {
+            Purpose::Climb { within } => provider.depth.is_some_and(|d| d <= within),
+            // Who is served already has no need to ask those that are full.
+            Purpose::Move => provider.free != Some(0),
+            Purpose::Join | Purpose::Repair => true,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -69,6 +91,8 @@ pub(super) struct Scope<'a, P> {
 #[derive(Debug)]
 pub(super) struct Search<P> {
     pub(super) purpose: Purpose,
+    /// The parent whose loss is mended; the last to be asked.
+    lost: Option<P>,
     phase: Phase,
     queue: VecDeque<Candidate<P>>,
     /// Whom this round has asked, bounded by `Limits::asked`.
@@ -86,6 +110,7 @@ impl<P: Copy + Ord> Search<P> {
     pub(super) fn new(purpose: Purpose, known: &[P]) -> Self {
         Search {
             purpose,
+            lost: None,
             phase: Phase::Known,
             queue: known.iter().map(|&peer| Candidate { peer, redirects: 0 }).collect(),
             asked: Vec::new(),
@@ -97,6 +122,12 @@ impl<P: Copy + Ord> Search<P> {
         }
     }
 
+    /// The same, after the loss of this parent. Its record may outlive it.
+    pub(super) const fn after(mut self, lost: P) -> Self {
+        self.lost = Some(lost);
+        self
+    }
+
     /// The same, without asking this one in the first round.
     pub(super) fn avoiding(mut self, peer: P) -> Self {
         self.asked.push(peer);
@@ -105,7 +136,7 @@ impl<P: Copy + Ord> Search<P> {
 
     /// A search that begins after a pause.
     pub(super) fn later(purpose: Purpose, until: Instant) -> Self {
-        Search { phase: Phase::Waiting { until }, ..Search::new(purpose, &[]) }
+        Search { phase: Phase::Waiting { until }, rounds: 1, ..Search::new(purpose, &[]) }
     }
 
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
@@ -150,6 +181,8 @@ impl<P: Copy + Ord> Search<P> {
                 return;
             }
             match self.phase {
+                // Who only wants to climb asks the source alone: a lookup would tell no more.
+                Phase::Known if matches!(self.purpose, Purpose::Climb { .. }) => self.phase = Phase::Fetched,
                 Phase::Known => {
                     turn.order(Order::Fetch { channel: scope.channel });
                     self.phase = Phase::Fetching { until: now + turn.config.fetch_limit };
@@ -210,17 +243,22 @@ impl<P: Copy + Ord> Search<P> {
 
     fn pause(&mut self, channel: ChannelId, turn: &mut Turn<'_, P>) {
         let config = turn.config;
-        let mut wait = config.retry_after.saturating_mul(1 << self.rounds.min(16));
+        let (first, longest) = match self.purpose {
+            Purpose::Join => (config.retry_after, config.retry_limit),
+            // Somebody has no picture, or stands in the way of who will have none.
+            _ => (config.seek_after, config.seek_limit),
+        };
+        let mut wait = first.saturating_mul(1 << self.rounds.min(16));
         if !self.wanted_wait.is_zero() {
             // Who says when to come again is believed, within reason (Q14).
             wait = wait.clamp(self.wanted_wait, self.wanted_wait.saturating_mul(4));
         }
-        let wait = turn.at_least(wait.min(config.retry_limit));
+        let wait = turn.at_least(wait.min(longest));
         self.rounds = self.rounds.saturating_add(1);
         self.wanted_wait = Duration::ZERO;
         self.phase = Phase::Waiting { until: turn.now + wait };
         match self.purpose {
-            Purpose::Move => {}
+            _ if self.purpose.is_planned() => {}
             _ if self.found_nobody => turn.event(Event::NotFound { channel }),
             _ => turn.event(Event::Unavailable { channel, retry_after: wait }),
         }
@@ -238,12 +276,11 @@ impl<P: Copy + Ord> Search<P> {
         }
         self.phase = Phase::Fetched;
         self.found_nobody = providers.is_empty();
-        // Who is served already has no need to ask those that are full.
-        let idle = |p: &&Provider<P>| self.purpose != Purpose::Move || p.free != Some(0);
-        let providers: Vec<_> = providers.iter().filter(idle).copied().collect();
-        let ranked = rank(&providers, turn.config, turn.entropy);
-        let redirects = 0;
-        self.queue.extend(ranked.into_iter().chain(source).map(|peer| Candidate { peer, redirects }));
+        let providers: Vec<_> = providers.iter().filter(|p| self.purpose.suits(p)).copied().collect();
+        let ranked = rank(&providers, self.purpose, turn.config, turn.entropy);
+        let (lost, others): (Vec<P>, Vec<P>) = ranked.into_iter().partition(|&p| self.lost == Some(p));
+        let ranked = others.into_iter().chain(source).chain(lost);
+        self.queue.extend(ranked.map(|peer| Candidate { peer, redirects: 0 }));
     }
 
     /// A call was refused.
@@ -259,7 +296,7 @@ impl<P: Copy + Ord> Search<P> {
             Refusal::Redirected(providers) if asked.redirects < config.limits.redirects => {
                 let redirects = asked.redirects + 1;
                 let most = usize::from(config.limits.redirect_contacts);
-                for p in providers.iter().take(most).rev() {
+                for p in providers.iter().take(most).filter(|p| self.purpose.suits(p)).rev() {
                     self.queue.push_front(Candidate { peer: p.peer, redirects });
                 }
                 // When they lead nowhere, the source decides.
@@ -274,6 +311,10 @@ impl<P: Copy + Ord> Search<P> {
                 if knows_all && self.purpose != Purpose::Repair {
                     // It elects already. An orphan goes on all the same: rescue slots are in no table.
                     self.queue.clear();
+                }
+                if knows_all && self.purpose.is_planned() {
+                    // Nor would the overlay know of a slot that the source does not.
+                    self.phase = Phase::Fetched;
                 }
             }
             _ => {}
@@ -301,9 +342,11 @@ impl<P: Copy + Ord> Search<P> {
 }
 
 /// The order in which providers from the overlay are asked (Q5): those with free slots at random, weighted by them; then
-/// the source; then those that were full. In the paper's profile: as they stand.
+/// the source; then those that were full. Whoever has been in the tree, and may bring a subtree along, begins with those
+/// nearest to the source, so that the tree does not grow into a chain. In the paper's profile: as they stand.
 pub(super) fn rank<P: Copy + Ord>(
     providers: &[Provider<P>],
+    purpose: Purpose,
     config: &Config,
     entropy: &mut dyn Entropy,
 ) -> Vec<P> {
@@ -311,17 +354,18 @@ pub(super) fn rank<P: Copy + Ord>(
     if config.is_paper() {
         return providers.map(|p| p.peer).collect();
     }
-    let mut keyed: Vec<(u8, u64, P)> = providers
+    let mut keyed: Vec<(u8, u8, u64, P)> = providers
         .map(|p| {
             let free = u64::from(p.free.unwrap_or(1));
             let class = if p.is_source() { 1 } else { 2 * u8::from(free == 0) };
             // The least of `free` draws wins about `free` times as often as a single draw.
             let draw = (0..free.clamp(1, 16)).map(|_| entropy.next_u64()).min().unwrap_or(0);
-            (class, draw, p.peer)
+            let layer = if purpose == Purpose::Join { 0 } else { p.depth.unwrap_or(u8::MAX) };
+            (class, layer, draw, p.peer)
         })
         .collect();
     keyed.sort_unstable();
-    keyed.into_iter().map(|k| k.2).collect()
+    keyed.into_iter().map(|k| k.3).collect()
 }
 
 #[cfg(test)]
@@ -337,9 +381,11 @@ mod tests {
         let mut entropy = Seeded::new(1);
         let mut first = [0; 2];
         for _ in 0..4000 {
-            let order = rank(&providers, &config, &mut entropy);
+            let order = rank(&providers, Purpose::Join, &config, &mut entropy);
             assert_eq!(&order[2..], ['s', 'f']);
             first[usize::from(order[0] == 'b')] += 1;
+            // Who has been in the tree goes to the upper layer.
+            assert_eq!(rank(&providers, Purpose::Repair, &config, &mut entropy), ['a', 'b', 's', 'f']);
         }
         // Three of four, give or take five standard deviations.
         assert!((2860..3140).contains(&first[1]), "{first:?}");
@@ -349,6 +395,6 @@ mod tests {
     fn the_paper_asks_in_the_order_of_the_answer() {
         let p = |peer| Provider { peer, depth: None, free: None };
         let config = Config::new(super::super::Profile::Paper, 2);
-        assert_eq!(rank(&[p(3), p(1), p(2)], &config, &mut Seeded::new(1)), [3, 1, 2]);
+        assert_eq!(rank(&[p(3), p(1), p(2)], Purpose::Repair, &config, &mut Seeded::new(1)), [3, 1, 2]);
     }
 }

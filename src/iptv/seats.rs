@@ -64,6 +64,8 @@ pub(super) struct Seat<P> {
     pub(super) slots: Option<u16>,
     pub(super) rescue: bool,
     pub(super) since: Instant,
+    /// When one of its own children came here as an orphan.
+    pub(super) suspected: Option<Instant>,
     /// The lowest number that no other child of the channel had; spreads siblings over backups.
     pub(super) number: u16,
     /// What it was told last about its place in the tree.
@@ -124,6 +126,10 @@ impl<P: Copy + Ord> Seats<P> {
         self.seats.iter_mut().find(|s| s.call == call)
     }
 
+    pub(super) fn by_peer_mut(&mut self, peer: P) -> Option<&mut Seat<P>> {
+        self.seats.iter_mut().find(|s| s.peer == peer)
+    }
+
     pub(super) fn by_peer(&self, peer: P) -> Option<&Seat<P>> {
         self.seats.iter().find(|s| s.peer == peer)
     }
@@ -140,7 +146,7 @@ impl<P: Copy + Ord> Seats<P> {
         uplink.take(rescue);
         let taken = |n: u16| self.seats.iter().any(|s| s.number == n);
         let number = (0..u16::MAX).find(|&n| !taken(n)).unwrap_or(u16::MAX);
-        self.seats.push(Seat { call, peer, slots, rescue, since: now, number, told: None });
+        self.seats.push(Seat { call, peer, slots, rescue, since: now, suspected: None, number, told: None });
         self.version = self.version.wrapping_add(1);
     }
 

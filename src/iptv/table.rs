@@ -55,7 +55,8 @@ struct Row<P> {
     rests_until: Instant,
     call: Option<CallId>,
     rtt: Duration,
-    adrift_since: Instant,
+    /// Under which time it is filed while it is adrift.
+    adrift_until: Instant,
     /// It was a relayer, and its alive messages have stopped: only its parent still vouches for it.
     silent: bool,
     /// Another relayer that named this peer as its child. News of a move come in any order: when the present parent lets
@@ -74,17 +75,23 @@ pub(super) struct Table<P> {
     electable: BTreeSet<(u8, u32, P)>,
     /// Relayers with free slots, by layer and arrival.
     open: BTreeSet<(u8, u32, P)>,
-    /// All relayers.
-    relayers: BTreeSet<P>,
+    /// All relayers, by layer and arrival.
+    relayers: BTreeSet<(u8, u32, P)>,
+    /// Rows that are adrift, by the time at which they are forgotten.
     adrift: BTreeSet<(Instant, P)>,
+    /// How long a row may be adrift, and how long one that may be gone.
+    patience: (Duration, Duration),
     arrivals: u32,
     registered: usize,
     changed: bool,
 }
 
 impl<P: Copy + Ord> Table<P> {
-    pub(super) const fn new(me: P, limit: usize) -> Self {
+    /// An empty table of at most `limit` rows. Rows that are adrift are forgotten after the first patience, and after the
+    /// second one when their own parent has struck them off.
+    pub(super) const fn new(me: P, limit: usize, patience: (Duration, Duration)) -> Self {
         Table {
+            patience,
             me,
             limit,
             rows: BTreeMap::new(),
@@ -166,7 +173,11 @@ impl<P: Copy + Ord> Table<P> {
     fn let_go(&mut self, peer: P, now: Instant) {
         match self.claimant(peer) {
             Some(parent) if self.attach(peer, parent, now) => {}
-            _ => self.set_adrift(peer, now),
+            // Without a dialog here it cannot speak for itself.
+            _ if self.rows.get(&peer).is_some_and(|r| r.call.is_none()) => {
+                self.set_adrift(peer, now, self.patience.1);
+            }
+            _ => self.set_adrift(peer, now, self.patience.0),
         }
     }
 
@@ -241,7 +252,7 @@ impl<P: Copy + Ord> Table<P> {
             rests_until: Instant::ZERO,
             call: None,
             rtt: Duration::ZERO,
-            adrift_since: now,
+            adrift_until: now,
             silent: false,
             claimed: None,
             children: Vec::new(),
@@ -275,7 +286,7 @@ impl<P: Copy + Ord> Table<P> {
     /// Takes a row from its parent.
     fn detach(&mut self, peer: P) {
         let Some(row) = self.rows.get_mut(&peer) else { return };
-        self.adrift.remove(&(row.adrift_since, peer));
+        self.adrift.remove(&(row.adrift_until, peer));
         if let Some(parent) = row.parent.take()
             && let Some(p) = self.rows.get_mut(&parent)
         {
@@ -283,15 +294,15 @@ impl<P: Copy + Ord> Table<P> {
         }
     }
 
-    /// Nobody knows where a peer is. One that does not speak for itself either is gone.
-    fn set_adrift(&mut self, peer: P, now: Instant) {
+    /// Nobody knows where a peer is. One that has fallen silent before is gone.
+    fn set_adrift(&mut self, peer: P, now: Instant, patience: Duration) {
         if self.rows.get(&peer).is_some_and(|r| r.silent) {
             return self.remove(peer, now);
         }
         self.detach(peer);
         let Some(row) = self.rows.get_mut(&peer) else { return };
-        row.adrift_since = now;
-        self.adrift.insert((now, peer));
+        row.adrift_until = now + patience;
+        self.adrift.insert((row.adrift_until, peer));
         self.sink(peer, ADRIFT);
         self.changed = true;
     }
@@ -325,10 +336,11 @@ impl<P: Copy + Ord> Table<P> {
         if old != new {
             self.electable.remove(&old);
             self.open.remove(&old);
+            self.relayers.remove(&old);
         }
         set(&mut self.electable, new, electable);
         set(&mut self.open, new, open);
-        set(&mut self.relayers, peer, relays);
+        set(&mut self.relayers, new, relays);
         self.changed |= relays != matches!(old_standing, Standing::Relayer { .. });
     }
 
@@ -349,25 +361,32 @@ impl<P: Copy + Ord> Table<P> {
                         c.parent = None;
                         gone.push(child);
                     }
-                    _ => self.set_adrift(child, now),
+                    _ => self.set_adrift(child, now, self.patience.0),
                 }
             }
         }
     }
 
-    /// Forgets what has been adrift for too long.
-    pub(super) fn sweep(&mut self, now: Instant, limit: Duration) {
-        while let Some(&(since, peer)) = self.adrift.first() {
-            if now.since(since) < limit {
+    /// Rows that are adrift, without those below them.
+    pub(super) fn adrift(&self) -> usize {
+        self.adrift.len()
+    }
+
+    /// Forgets what has been adrift for too long; whether anybody was.
+    pub(super) fn sweep(&mut self, now: Instant) -> bool {
+        let before = self.rows.len();
+        while let Some(&(until, peer)) = self.adrift.first() {
+            if now < until {
                 break;
             }
-            self.adrift.remove(&(since, peer));
+            self.adrift.remove(&(until, peer));
             match self.standing(peer) {
                 // A relayer that still reports is somewhere.
-                Some(Standing::Relayer { .. }) => self.set_adrift(peer, now),
+                Some(Standing::Relayer { .. }) => self.set_adrift(peer, now, self.patience.0),
                 _ => self.remove(peer, now),
             }
         }
+        self.rows.len() < before
     }
 
     /// The alive messages of a relayer have stopped. It keeps its place as long as its parent vouches for it.
@@ -384,12 +403,17 @@ impl<P: Copy + Ord> Table<P> {
         let Some(row) = self.rows.get_mut(&peer) else { return };
         row.silent = false;
         if row.parent.is_none() {
-            self.set_adrift(peer, now);
+            self.set_adrift(peer, now, self.patience.0);
         }
     }
 
     pub(super) fn standing(&self, peer: P) -> Option<Standing> {
         self.rows.get(&peer).map(|r| r.standing)
+    }
+
+    /// Under whom a peer hangs, as far as known.
+    pub(super) fn parent(&self, peer: P) -> Option<P> {
+        self.rows.get(&peer)?.parent
     }
 
     /// The dialog in which a peer can be reached.
@@ -455,7 +479,7 @@ impl<P: Copy + Ord> Table<P> {
     pub(super) fn silent(&self, limit: Instant) -> Vec<P> {
         let silent =
             |p: &P| matches!(self.standing(*p), Some(Standing::Relayer { heard, .. }) if heard < limit);
-        self.relayers.iter().copied().filter(silent).collect()
+        self.relayers.iter().map(|r| r.2).filter(silent).collect()
     }
 
     /// Whether some relayer has a free slot, and media to fill it as far as anybody knows.
@@ -494,8 +518,8 @@ impl<P: Copy + Ord> Table<P> {
         layer.chain([first]).min_by_key(merit).map(|c| c.2)
     }
 
-    /// Relayers that a caller is sent to (Q1, Q5): at random, weighted by the slots that are not promised yet, among those
-    /// nearest to the source.
+    /// Relayers that a caller is sent to (Q1, Q5): those nearest to the source first, of one layer at random, weighted by the
+    /// slots that are not promised yet.
     pub(super) fn redirect(
         &mut self,
         caller: P,
@@ -515,15 +539,17 @@ impl<P: Copy + Ord> Table<P> {
             }
         }
         let mut ranked = Vec::new();
-        while ranked.len() < most && !pool.is_empty() {
-            let total: u64 = pool.iter().map(|p| p.0).sum();
-            let mut ticket = below(total);
-            let drawn = pool.iter().position(|p| {
+        while ranked.len() < most
+            && let Some(depth) = pool.first().map(|p| p.1.depth)
+        {
+            let layer = || pool.iter().take_while(|p| p.1.depth == depth);
+            let mut ticket = below(layer().map(|p| p.0).sum());
+            let drawn = layer().position(|p| {
                 let hit = ticket < p.0;
                 ticket = ticket.saturating_sub(p.0);
                 hit
             });
-            ranked.push(pool.swap_remove(drawn.unwrap_or(0)).1);
+            ranked.push(pool.remove(drawn.unwrap_or(0)).1);
         }
         if let Some(first) = ranked.first()
             && let Some(row) = self.rows.get_mut(&first.peer)
@@ -532,6 +558,27 @@ impl<P: Copy + Ord> Table<P> {
             row.pledged = (pledged.saturating_add(1), now);
         }
         ranked
+    }
+
+    /// Whom an orphan may ask for a rescue slot when no ordinary one is open (Q13): relayers, and viewers that could relay,
+    /// the ones nearest to the source, of one layer at random. Nobody who hangs where the orphan did: if its parent is
+    /// gone they are without media too.
+    pub(super) fn rescuers(
+        &self,
+        orphan: P,
+        most: usize,
+        mut below: impl FnMut(u64) -> u64,
+    ) -> Vec<Provider<P>> {
+        let lost = self.parent(orphan).filter(|&p| p != self.me).unwrap_or(orphan);
+        let able = self.relayers.iter().take(CONSIDERED).chain(self.electable.iter().take(CONSIDERED));
+        let able = able.filter(|&&(depth, _, p)| {
+            let silent = self.rows.get(&p).is_some_and(|r| r.silent);
+            depth != ADRIFT && !silent && p != lost && p != orphan && !self.is_below(p, lost)
+        });
+        let mut drawn: Vec<(u8, u64, P)> = able.map(|&(depth, _, p)| (depth, below(u64::MAX), p)).collect();
+        drawn.sort_unstable();
+        let provider = |(depth, _, peer)| Provider { peer, depth: Some(depth), free: Some(0) };
+        drawn.into_iter().take(most).map(provider).collect()
     }
 }
 
@@ -560,7 +607,7 @@ mod tests {
 
     /// s ← a, b; a ← c, d; c ← e.
     fn table() -> Table<char> {
-        let mut t = Table::new(ME, 100);
+        let mut t = Table::new(ME, 100, (Duration::from_secs(30), Duration::from_secs(3)));
         t.seat('a', call(0), Some(2), T);
         t.seat('b', call(1), Some(2), T);
         for (parent, children) in [('a', "cd"), ('c', "e")] {
@@ -610,10 +657,32 @@ mod tests {
         assert_eq!((row(&t, 'a'), row(&t, 'e')), ((None, None), (None, Some('c'))));
         // c still reports; the others are not heard of again.
         for later in 1..=3 {
-            t.sweep(T + Duration::from_secs(30 * later), Duration::from_secs(30));
+            t.sweep(T + Duration::from_secs(30 * later));
         }
         let left: Vec<char> = t.rows().iter().map(|r| r.peer).collect();
         assert_eq!(left, ['b', 'c', 'e']);
+    }
+
+    #[test]
+    fn a_viewer_that_its_parent_no_longer_names_is_gone_after_a_short_grace_unless_it_turns_up() {
+        let ms = Duration::from_millis;
+        for (turns_up, after) in [(false, 2_999), (false, 3_000), (true, 3_000)] {
+            let mut t = table();
+            t.report('c', &[], T);
+            assert_eq!(row(&t, 'e'), (None, None));
+            if turns_up {
+                t.relays('b', Some(1), T);
+                t.report('b', &kids("e"), T + ms(1_000));
+            }
+            t.sweep(T + ms(after));
+            assert_eq!(t.contains('e'), turns_up || after < 3_000);
+        }
+        // Who has a dialog here is believed to be somewhere.
+        let mut t = table();
+        t.set_call('e', Some(call(7)));
+        t.report('c', &[], T);
+        t.sweep(T + ms(29_999));
+        assert!(t.contains('e'));
     }
 
     #[test]
@@ -694,6 +763,14 @@ mod tests {
         assert_eq!(ask(&mut t, T + PLEDGE), 1);
         t.relays('b', Some(1), T + PLEDGE);
         assert_eq!(ask(&mut t, T + PLEDGE), 1);
+        // Those nearest to the source come first, whatever they have.
+        t.relays('c', Some(9), T + PLEDGE);
+        t.relays('b', Some(1), T + PLEDGE);
+        for ticket in 0..9 {
+            let named = t.redirect('z', 8, T + PLEDGE * (2 + ticket), |n| u64::from(ticket) % n);
+            assert_eq!(named.iter().map(|p| p.peer).collect::<Vec<_>>(), ['b', 'c']);
+        }
+        t.relays('c', Some(0), T);
         // Not to somebody below the caller.
         t.relays('e', Some(5), T);
         t.relays('b', Some(0), T);

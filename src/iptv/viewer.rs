@@ -1,8 +1,10 @@
-//! A viewer and its parent: tuning, listening, repair, and the move out of a rescue slot (P7, P18, Q6, Q11 to Q13).
+//! A viewer and its parent: tuning, listening, repair, the move out of a rescue slot, and the way back up (P7, P18, Q6,
+//! Q11 to Q13).
 //!
 //! ```text
 //!   Join ──answered──► parent ──silence, HOLD for too long, BYE──► Repair ──answered──► parent
 //!                        │ in a rescue slot: Move ──answered──► next ──first packet──► parent
+//!                        └ two layers deeper than before: Climb ──answered──► next ──first packet──► parent
 //! ```
 //! A parent that fell silent is kept until another one answers: if it was only slow, nothing happens.
 
@@ -10,13 +12,18 @@ use super::config::Config;
 use super::fact::{ByeReason, Hold, Refusal};
 use super::order::Event;
 use super::report::Provider;
-use super::search::{Purpose, Scope, Search, rank};
+use super::search::{Purpose, Scope, Search};
 use super::seats::Seats;
 use super::turn::Turn;
 use crate::ids::{CallId, ChannelId};
 use crate::time::{Duration, Instant, earliest};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+
+/// A place is worth a move when it is so many layers nearer to the source.
+const WORTH: u8 = 2;
+/// Attempts to climb after a repair. Then the new depth is accepted.
+const CLIMBS: u8 = 4;
 
 /// Round trips above this are not believed when waits are derived from them.
 const LONGEST_RTT: Duration = Duration::from_secs(1);
@@ -74,11 +81,13 @@ pub(super) struct Viewer<P> {
     search: Option<Box<Search<P>>>,
     /// What the last parent that told anything named as backups.
     backups: Vec<Provider<P>>,
-    /// What the last lookup gave.
-    known: Vec<Provider<P>>,
     rtt: Duration,
     played: bool,
     listen_at: Option<Instant>,
+    /// The depth that this node had, and may climb back to; moves with the path above its parent.
+    home: u8,
+    climbs: u8,
+    climb_at: Option<Instant>,
     news: News,
 }
 
@@ -91,10 +100,12 @@ impl<P: Copy + Ord> Viewer<P> {
             next: None,
             search: None,
             backups: Vec::new(),
-            known: Vec::new(),
             rtt: Duration::ZERO,
             played: false,
             listen_at: None,
+            home: u8::MAX,
+            climbs: 0,
+            climb_at: None,
             news: News::None,
         }
     }
@@ -140,7 +151,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let named = |providers: &[Provider<P>]| providers.iter().any(|p| p.peer == peer);
         let linked = self.parent.iter().chain(self.next.as_deref()).any(|l| l.peer == peer);
         let searched = self.search.as_ref().is_some_and(|s| s.counts_on(peer));
-        linked || searched || self.source == Some(peer) || named(&self.backups) || named(&self.known)
+        linked || searched || self.source == Some(peer) || named(&self.backups)
     }
 
     /// What the parent says about having nothing to send, unless media came since.
@@ -176,7 +187,8 @@ impl<P: Copy + Ord> Viewer<P> {
     }
 
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
-        earliest(self.listen_at, self.search.as_ref().and_then(|s| s.deadline(config)))
+        let parent = earliest(self.listen_at, self.climb_at);
+        earliest(parent, self.search.as_ref().and_then(|s| s.deadline(config)))
     }
 
     /// Begins to look for a first parent.
@@ -193,6 +205,7 @@ impl<P: Copy + Ord> Viewer<P> {
             turn.bye(link.call, ByeReason::Leaving);
         }
         self.listen_at = None;
+        self.climb_at = None;
     }
 
     /// The parent has ended the dialog itself; nobody needs to be told.
@@ -207,6 +220,9 @@ impl<P: Copy + Ord> Viewer<P> {
         if self.search.as_ref().and_then(|s| s.deadline(turn.config)).is_some_and(|t| t <= turn.now) {
             self.advance(seats, turn);
         }
+        if self.climb_at.is_some_and(|t| t <= turn.now) {
+            self.climb(seats, turn);
+        }
     }
 
     // ---- the search
@@ -219,18 +235,15 @@ impl<P: Copy + Ord> Viewer<P> {
     }
 
     /// What a round of a search begins with, before the overlay is asked.
-    fn known(&self, purpose: Purpose, turn: &mut Turn<'_, P>) -> Vec<P> {
-        let mut known = match purpose {
+    fn known(&self, purpose: Purpose, turn: &Turn<'_, P>) -> Vec<P> {
+        let backups = match purpose {
             _ if turn.config.is_paper() => return Vec::new(),
             Purpose::Join => return Vec::new(),
-            Purpose::Repair => self.backups.iter().map(|b| b.peer).collect(),
-            Purpose::Move => {
-                let open: Vec<_> = self.known.iter().copied().filter(|p| p.free != Some(0)).collect();
-                rank(&open, turn.config, turn.entropy)
-            }
+            Purpose::Repair => self.backups.as_slice(),
+            // The source knows best who has a slot.
+            Purpose::Move | Purpose::Climb { .. } => &[],
         };
-        known.extend(self.source);
-        known
+        backups.iter().map(|b| b.peer).chain(self.source).collect()
     }
 
     fn scoped<R>(
@@ -242,7 +255,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let mut search = self.search.take()?;
         let known = self.known(search.purpose, turn);
         // The source may be asked out of its own rescue slot: it knows who else has room.
-        let asks_source = search.purpose == Purpose::Move;
+        let asks_source = search.purpose.is_planned();
         let parent = self.parent.as_ref().map(|p| p.peer);
         let parent = parent.filter(|&p| !(asks_source && self.source == Some(p)));
         let excluded: Vec<P> = seats.iter().map(|s| s.peer).chain(parent).collect();
@@ -261,8 +274,16 @@ impl<P: Copy + Ord> Viewer<P> {
 
     fn advance(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         self.scoped(seats, turn, |search, scope, turn| search.advance(scope, turn));
-        let failed = self.search.as_ref().is_some_and(|s| s.is_waiting() && s.purpose != Purpose::Move);
-        if failed && let Some(lost) = self.parent.take_if(|p| p.lost.is_some()) {
+        let Some(purpose) = self.search.as_ref().filter(|s| s.is_waiting()).map(|s| s.purpose) else {
+            return;
+        };
+        if let Purpose::Climb { .. } = purpose {
+            self.search = None;
+            self.plan_climb(turn);
+        }
+        if !purpose.is_planned()
+            && let Some(lost) = self.parent.take_if(|p| p.lost.is_some())
+        {
             // Nobody else has room; the next round may ask this one as well, as anybody would.
             turn.bye(lost.call, ByeReason::Normal);
             self.listen_at = None;
@@ -281,7 +302,6 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let source = self.source;
         self.scoped(seats, turn, |search, _, turn| search.on_fetched(&providers, source, turn));
-        self.known = providers;
         self.advance(seats, turn);
     }
 
@@ -321,9 +341,16 @@ impl<P: Copy + Ord> Viewer<P> {
             held: None,
             paused: Instant::ZERO,
         };
-        if purpose == Purpose::Move {
+        if let Purpose::Climb { within } = purpose
+            && link.depth > within
+        {
+            turn.bye(call, ByeReason::Normal);
+            return self.plan_climb(turn);
+        }
+        if purpose.is_planned() {
             self.next = Some(Box::new(link));
         } else {
+            self.climbs = 0;
             if let Some(lost) = self.parent.replace(link) {
                 turn.bye(lost.call, ByeReason::Normal);
             }
@@ -348,6 +375,7 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let Some(link) = self.parent.as_mut().filter(|l| l.call == call && !l.playing) else { return };
         link.playing = true;
+        self.climb_at = None;
         let (parent, depth, rescue) = (link.peer, link.depth(), link.rescue);
         if core::mem::replace(&mut self.played, true) {
             turn.event(Event::Reparented { channel, parent, depth, rescue });
@@ -360,18 +388,53 @@ impl<P: Copy + Ord> Viewer<P> {
 
     /// Looks for an ordinary slot while in a rescue slot, and no longer.
     fn settle_slot(&mut self, turn: &mut Turn<'_, P>) {
-        let rescued = self.parent.as_ref().is_some_and(|p| p.rescue && p.playing && p.lost.is_none());
-        let moving = self.search.as_ref().is_some_and(|s| s.purpose == Purpose::Move) || self.next.is_some();
-        if rescued && self.search.is_none() && !moving {
-            let until = turn.now + turn.at_least(turn.config.retry_after);
-            self.search = Some(Box::new(Search::later(Purpose::Move, until)));
-        } else if moving && !rescued {
-            if let Some(mut search) = self.search.take_if(|s| s.purpose == Purpose::Move) {
-                search.cancel(turn);
+        let Some(parent) = self.parent.as_ref().filter(|p| p.is_playing()) else { return };
+        let depth = parent.depth();
+        if parent.rescue {
+            if self.search.is_none() && self.next.is_none() {
+                let until = turn.now + turn.at_least(turn.config.move_after);
+                self.search = Some(Box::new(Search::later(Purpose::Move, until)));
             }
-            if let Some(next) = self.next.take() {
-                turn.bye(next.call, ByeReason::Normal);
-            }
+            return;
+        }
+        if let Some(mut search) = self.search.take_if(|s| s.purpose == Purpose::Move) {
+            search.cancel(turn);
+        }
+        if let Some(next) = self.next.take_if(|n| n.depth().saturating_add(WORTH) > depth) {
+            turn.bye(next.call, ByeReason::Normal);
+        }
+        if self.climb_at.is_none() && self.search.is_none() && self.next.is_none() {
+            self.plan_climb(turn);
+        }
+    }
+
+    // ---- the way back up
+
+    /// Plans to look for a place nearer to the source when this one is much farther away than the one that was lost. Who
+    /// only sank with its parent leaves that to the parent.
+    fn plan_climb(&mut self, turn: &mut Turn<'_, P>) {
+        self.climb_at = None;
+        let Some(depth) = self.parent.as_ref().map(Link::depth).filter(|_| !turn.config.is_paper()) else {
+            return;
+        };
+        self.home = self.home.min(depth);
+        if self.climbs >= CLIMBS {
+            self.home = depth;
+        } else if depth.saturating_sub(self.home) >= WORTH {
+            let pause = turn.config.climb_after.saturating_mul(1 << self.climbs);
+            self.climb_at = Some(turn.now + turn.at_least(pause));
+        }
+    }
+
+    fn climb(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        self.climb_at = None;
+        self.climbs = self.climbs.saturating_add(1);
+        let ordinary = self.parent.as_ref().filter(|p| p.is_playing() && !p.rescue);
+        // Where the children of such a provider sit it is worth to move to.
+        let within = ordinary.and_then(|p| p.depth().checked_sub(WORTH + 1));
+        if let Some(within) = within.filter(|_| self.search.is_none() && self.next.is_none()) {
+            let known = self.known(Purpose::Climb { within }, turn);
+            self.search(Search::new(Purpose::Climb { within }, &known), seats, turn);
         }
     }
 
@@ -417,9 +480,12 @@ impl<P: Copy + Ord> Viewer<P> {
         let is_parent = self.is_parent(call);
         for link in self.parent.iter_mut().chain(self.next.as_deref_mut()).filter(|l| l.call == call) {
             if !path.is_empty() && link.path != path {
+                let before = link.depth();
                 link.path = path.clone();
                 if is_parent {
                     self.news = News::Now;
+                    let sunk = i16::from(link.depth()) - i16::from(before);
+                    self.home = u8::try_from(i16::from(self.home) + sunk).unwrap_or(u8::MAX);
                 }
             }
             link.rescue = rescue;
@@ -457,8 +523,9 @@ impl<P: Copy + Ord> Viewer<P> {
         let known = self.known(purpose, turn);
         let search = Search::new(purpose, &known);
         // One that never sent anything is not worth asking again at once.
-        let search = if link.playing { search } else { search.avoiding(link.peer) };
+        let search = if link.playing { search.after(link.peer) } else { search.avoiding(link.peer) };
         self.listen_at = None;
+        self.climb_at = None;
         self.search(search, seats, turn);
     }
 
@@ -508,11 +575,13 @@ impl<P: Copy + Ord> Viewer<P> {
             return self.orphan(link, seats, turn);
         }
         let Some(link) = &mut self.parent else { return };
+        let lost = link.peer;
         link.lost = Some(turn.now);
-        turn.event(Event::Orphaned { channel: self.channel, parent: link.peer });
+        turn.event(Event::Orphaned { channel: self.channel, parent: lost });
         self.listen_at = Some(turn.now + turn.config.hold_after);
+        self.climb_at = None;
         let known = self.known(Purpose::Repair, turn);
-        self.search(Search::new(Purpose::Repair, &known), seats, turn);
+        self.search(Search::new(Purpose::Repair, &known).after(lost), seats, turn);
     }
 
     /// The parent that was given up is back before another one was found.

@@ -1,8 +1,10 @@
 //! What goes into a node and what comes out of it.
 
-use crate::ids::{ChannelId, ChannelName, NodeId, StreamId};
+use crate::env::Crypto;
+use crate::ids::{ChannelId, ChannelName, KeyFingerprint, NodeId, StreamId};
 use crate::stats::{DropReason, Plane};
 use crate::time::Duration;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -17,6 +19,28 @@ pub struct Datagram {
     pub from: SocketAddr,
     /// All of it.
     pub payload: Bytes,
+}
+
+/// A channel's owner: for each of its names an identity with the user name `<name>@<overlay>`, all of one key. Whoever has
+/// it may publish the channel, and says who relays it (Q4).
+pub struct Owner(Vec<Box<dyn Crypto>>);
+
+impl Owner {
+    /// The owner with these identities.
+    pub fn new(identities: Vec<Box<dyn Crypto>>) -> Self {
+        Owner(identities)
+    }
+
+    /// The identity of this user name.
+    pub fn identity(&self, user: &str) -> Option<&dyn Crypto> {
+        self.0.iter().map(|identity| &**identity).find(|identity| identity.user() == Some(user))
+    }
+}
+
+impl core::fmt::Debug for Owner {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|identity| identity.user())).finish()
+    }
 }
 
 /// What happened on a stream.
@@ -219,6 +243,14 @@ pub enum Event {
         /// Why.
         reason: EndReason,
     },
+    /// Records of several owners stand under the channel's name. This one's are used; whoever wants another's says so with
+    /// [`Node::tune_to`](crate::node::Node::tune_to).
+    Disputed {
+        /// The channel.
+        channel: ChannelId,
+        /// The owner whose records are used.
+        owner: KeyFingerprint,
+    },
     /// The node has left the overlay; nothing more will come.
     Left,
 }
@@ -245,6 +277,8 @@ pub struct ProviderInfo {
     pub free_slots: u16,
     /// Its SIP URI.
     pub contact: String,
+    /// The key of the owner who granted it to be one; `None` in an overlay where everybody is believed.
+    pub owner: Option<KeyFingerprint>,
 }
 
 /// How a channel stands at a node.
@@ -303,6 +337,9 @@ pub enum CommandError {
     /// Only the publisher can do this.
     #[error("this node does not publish the channel")]
     NotPublisher,
+    /// The overlay is secured, and the owner's identities for the channel and its keywords were not given.
+    #[error("the channel's owner has to be given for its name and every keyword")]
+    NoOwner,
     /// These bytes are not an RTP packet that may be sent.
     #[error("not an RTP packet")]
     NotRtp,

@@ -18,6 +18,8 @@ impl Node {
             ("channels", self.channels.ids().count(), channels),
             ("records", self.records.len(), channels),
             ("table rows", largest, rows),
+            ("grants", self.grants.len(), sip.calls),
+            ("secured streams", self.sessions.as_ref().map_or(0, |s| s.len()), self.config.streams.streams),
             ("calls", self.calls.len(), sip.calls),
             ("SIP calls", self.agent.calls(), sip.calls),
             ("client transactions", clients, sip.client_transactions),

@@ -1,18 +1,32 @@
 //! The channels of this node: their numbers and their names.
 
+use super::api::Owner;
 use crate::bounded::BoundedMap;
-use crate::ids::{ChannelId, ChannelName};
+use crate::ids::{ChannelId, ChannelName, KeyFingerprint};
+use crate::reload::codec::Grant;
 use crate::time::Instant;
 use alloc::vec::Vec;
 
 /// One channel in use here.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Channel {
     /// What the channel calls itself: the user part of the URI that is INVITEd.
     pub(super) name: ChannelName,
     /// Other names under which its source stores it.
     pub(super) keywords: Vec<ChannelName>,
     pub(super) since: Instant,
+    /// At its publisher, in a secured overlay.
+    pub(super) owner: Option<Owner>,
+    /// The key of the owner whose grants count here: as the host said, or of whom was believed first.
+    pub(super) trusted: Option<KeyFingerprint>,
+    /// The owner's leave for this node to be found as a relayer.
+    pub(super) grant: Option<Grant>,
+}
+
+impl Channel {
+    pub(super) fn new(name: ChannelName, keywords: Vec<ChannelName>, since: Instant) -> Self {
+        Channel { name, keywords, since, owner: None, trusted: None, grant: None }
+    }
 }
 
 /// All channels in use here.
@@ -76,8 +90,7 @@ mod tests {
     use super::*;
 
     fn channel(name: &str) -> Channel {
-        let name = ChannelName::new(name).unwrap();
-        Channel { name, keywords: Vec::new(), since: Instant::ZERO }
+        Channel::new(ChannelName::new(name).unwrap(), Vec::new(), Instant::ZERO)
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! What the host asks for. The caller's mistake comes back at once and changes nothing; everything else is told by
 //! events.
 
-use super::api::{CommandError, Event};
+use super::api::{CommandError, Event, Owner};
 use super::channels::Channel;
 use super::overlay::Purpose;
 use super::{Membership, Node};
-use crate::ids::{ChannelId, ChannelName};
+use crate::ids::{ChannelId, ChannelName, KeyFingerprint};
 use crate::iptv;
 use crate::reload::overlay::OrderError;
 use crate::rtp::relay::{RelayError, Role};
 use crate::time::Instant;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddr;
 
@@ -55,33 +56,59 @@ impl Node {
         keywords: &[ChannelName],
     ) -> Result<ChannelId, CommandError> {
         self.begin(now);
-        if keywords.len() > self.channels.max_keywords() {
-            return Err(CommandError::Limit("keywords"));
+        if self.needs_grants() {
+            return Err(CommandError::NoOwner);
         }
-        self.open(name, keywords, Role::Source)
+        self.open(Channel::new(name.clone(), keywords.to_vec(), self.now), Role::Source)
+    }
+
+    /// Publishes a channel in a secured overlay, like [`Node::publish`], as its owner.
+    pub fn publish_as(
+        &mut self,
+        now: Instant,
+        name: &ChannelName,
+        keywords: &[ChannelName],
+        owner: Owner,
+    ) -> Result<ChannelId, CommandError> {
+        self.begin(now);
+        if !self.owns(&owner, keywords.iter().chain([name])) {
+            return Err(CommandError::NoOwner);
+        }
+        let channel = Channel::new(name.clone(), keywords.to_vec(), self.now);
+        self.open(Channel { owner: Some(owner), ..channel }, Role::Source)
     }
 
     /// Watches a channel, found by its name or by a keyword. [`Event::Playing`], [`Event::NotFound`] or
     /// [`Event::Unavailable`] follows; the node goes on trying until [`Node::stop`].
     pub fn tune(&mut self, now: Instant, name: &ChannelName) -> Result<ChannelId, CommandError> {
         self.begin(now);
-        self.open(name, &[], Role::Viewer)
+        self.open(Channel::new(name.clone(), Vec::new(), self.now), Role::Viewer)
     }
 
-    fn open(
+    /// Watches the channel of one owner, whose key has this fingerprint: only providers that this owner has granted the
+    /// channel to are asked. Without a fingerprint, in a secured overlay, whoever is found first is kept to.
+    pub fn tune_to(
         &mut self,
+        now: Instant,
         name: &ChannelName,
-        keywords: &[ChannelName],
-        role: Role,
+        owner: KeyFingerprint,
     ) -> Result<ChannelId, CommandError> {
+        self.begin(now);
+        let channel = Channel::new(name.clone(), Vec::new(), self.now);
+        self.open(Channel { trusted: Some(owner), ..channel }, Role::Viewer)
+    }
+
+    fn open(&mut self, channel: Channel, role: Role) -> Result<ChannelId, CommandError> {
         if self.membership != Membership::Joined {
             return Err(CommandError::NotJoined);
         }
+        if channel.keywords.len() > self.channels.max_keywords() {
+            return Err(CommandError::Limit("keywords"));
+        }
         let taken = |name: &ChannelName| self.channels.named(name.as_str()).is_some();
-        if taken(name) || keywords.iter().any(taken) {
+        if taken(&channel.name) || channel.keywords.iter().any(taken) {
             return Err(CommandError::ChannelInUse);
         }
-        let channel = Channel { name: name.clone(), keywords: keywords.to_vec(), since: self.now };
         let id = self.channels.open(channel).ok_or(CommandError::Limit("channels"))?;
         if self.relay.open(id, role).is_err() {
             self.channels.close(id);

@@ -54,6 +54,8 @@ pub struct Config {
     pub record_lifetime: Duration,
     /// A record that could not be stored is tried again after this long.
     pub record_retry: Duration,
+    /// How long a relayer may be found by the word of the channel's owner, unless that is renewed (at half of it).
+    pub grant_lifetime: Duration,
     /// A child that never sends RTCP is asked for a sign of life this often (P17).
     pub refresh: Duration,
     /// `leave` waits at most this long for BYEs and removals before it leaves the overlay all the same.
@@ -100,8 +102,9 @@ impl Config {
             policy: iptv::Config::default(),
             record_lifetime: Duration::from_secs(60),
             record_retry: Duration::from_secs(2),
+            grant_lifetime: Duration::from_secs(600),
             refresh: Duration::from_secs(30),
-            farewell: Duration::from_secs(1),
+            farewell: Duration::from_millis(700),
             limits: Limits::default(),
         }
     }

@@ -52,7 +52,11 @@ impl Node {
                 self.queue.push(Output::Transmit { plane: Plane::Media, to, payload }, &mut self.stats);
             }
             // The media plane has no streams.
-            Effect::Connect { .. } | Effect::Write { .. } | Effect::Close { .. } => {}
+            Effect::Connect { .. }
+            | Effect::Write { .. }
+            | Effect::Close { .. }
+            | Effect::Associate { .. }
+            | Effect::Dissociate { .. } => {}
         }
     }
 }

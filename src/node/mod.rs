@@ -12,6 +12,7 @@
 //! | `streams` | TLS beneath the planes that use streams |
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
+//! | `grants` | who may be found under a channel's name |
 //! | `records` | this node's own entries in the overlay, kept fresh |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `channels`, `directory`, `queue` | what the node remembers: names, contacts, outputs |
@@ -26,6 +27,7 @@ mod channels;
 mod commands;
 mod config;
 mod directory;
+mod grants;
 mod media;
 mod orders;
 mod overlay;
@@ -45,7 +47,7 @@ use crate::effect::Effects;
 use crate::env::{Channels as SecureChannels, Crypto, Entropy};
 use crate::ids::{CallId, ChannelId, ChannelName, NodeId, StreamId};
 use crate::iptv::{self, Iptv, Order};
-use crate::reload::overlay::{Fact as OverlayFact, Overlay};
+use crate::reload::overlay::{Fact as OverlayFact, LinkSecurity, Overlay};
 use crate::rtp::relay::{self, Fact as MediaFact, Relay};
 use crate::secure::{Fact as StreamFact, Sessions};
 use crate::sip::agent::{Agent, Fact as SipFact, Transport};
@@ -58,6 +60,7 @@ use bytes::Bytes;
 use channels::Channels;
 use core::net::SocketAddr;
 use directory::Directory;
+use grants::Grants;
 use overlay::Lookups;
 use queue::Queue;
 use records::Records;
@@ -86,6 +89,8 @@ pub struct Node {
     relay: Relay,
     /// `None` where nothing is secured.
     sessions: Option<Sessions>,
+    /// Streams without TLS, and whose they are.
+    plain_streams: BoundedMap<StreamId, Plane>,
     /// Accepted SIP streams of which no byte has come that would say whether they are secured, and how long that may take.
     unsorted: BoundedMap<StreamId, (SocketAddr, Instant)>,
     policy: Iptv<PeerKey>,
@@ -102,6 +107,7 @@ pub struct Node {
     directory: Directory,
     lookups: Lookups,
     records: Records,
+    grants: Grants,
     /// When children without RTCP are asked for a sign of life again.
     next_refresh: Option<Instant>,
 
@@ -154,6 +160,7 @@ impl Node {
         }
         if channels.is_some() {
             config.agent.transport = Transport::Tls;
+            config.overlay.security = LinkSecurity::Tls;
         }
         if ChannelName::new(&config.name).is_none() {
             return Err(ConfigError::BadName);
@@ -171,6 +178,7 @@ impl Node {
             agent: Agent::new(config.agent.clone())?,
             relay: Relay::new(relay_config),
             sessions: channels.map(|channels| Sessions::new(channels, config.streams)),
+            plain_streams: BoundedMap::new(config.streams.streams),
             unsorted: BoundedMap::new(config.streams.handshakes),
             stream_effects: Effects::new(),
             policy: Iptv::new(config.policy.clone(), me),
@@ -184,6 +192,7 @@ impl Node {
             directory: Directory::new(config.limits.peers),
             lookups: Lookups::new(config.limits.queries),
             records: Records::new(config.record_lifetime, config.record_retry),
+            grants: Grants::new(config.grant_lifetime),
             next_refresh: None,
             queue: Queue::new(config.limits.outputs),
             stats: Stats::default(),
@@ -269,7 +278,10 @@ impl Node {
             _ => None,
         };
         let planes = earliest(planes, self.streams_deadline());
-        let own = earliest(earliest(self.records.deadline(), self.next_refresh), leave);
+        let own = earliest(
+            earliest(earliest(self.records.deadline(), self.grants.deadline()), self.next_refresh),
+            leave,
+        );
         earliest(earliest(planes, self.policy.deadline()), own)
     }
 
@@ -373,6 +385,9 @@ impl Node {
         }
         if due(self.records.deadline()) {
             self.refresh_records();
+        }
+        if due(self.grants.deadline()) {
+            self.renew_grants();
         }
         if due(self.next_refresh) {
             self.refresh_children();

@@ -7,7 +7,7 @@ use super::directory::Contact;
 use super::records::Record;
 use super::{Membership, PeerKey};
 use crate::effect::Effect;
-use crate::ids::{ChannelId, ChannelName, ResourceId};
+use crate::ids::{ChannelId, ChannelName};
 use crate::iptv::{self, Provider, Role};
 use crate::reload::codec::{ProviderRecord, ProviderRole, Structure as _};
 use crate::reload::overlay::{Address, Fact, Slot, Ticket, Value};
@@ -80,7 +80,7 @@ impl Lookups {
 impl Node {
     pub(super) fn fetch(&mut self, name: ChannelName, purpose: Purpose) {
         let ticket = self.lookups.ticket(purpose);
-        let resource = ResourceId::of_name(name.as_str().as_bytes());
+        let resource = self.resource(&name);
         let asked = self
             .with_overlay(|overlay, now, ctx| overlay.fetch(now, ticket, resource, Kind::CHANNEL.id, ctx));
         if asked.is_err() {
@@ -96,8 +96,10 @@ impl Node {
         lifetime: Duration,
         purpose: Purpose,
     ) {
-        let Some(value) = self.encode_record(channel, record) else { return };
         let ticket = self.lookups.ticket(purpose);
+        let Some(value) = self.encode_record(channel, name, record) else {
+            return self.on_stored(ticket, false);
+        };
         let address = self.record_address(name);
         let asked =
             self.with_overlay(|overlay, now, ctx| overlay.store(now, ticket, address, value, lifetime, ctx));
@@ -119,26 +121,29 @@ impl Node {
     /// Under the hash of the name, in a dictionary keyed by provider, so that source and relayers stand side by side.
     fn record_address(&self, name: &ChannelName) -> Address {
         Address {
-            resource: ResourceId::of_name(name.as_str().as_bytes()),
+            resource: self.resource(name),
             kind: Kind::CHANNEL.id,
             slot: Slot::Key(Bytes::copy_from_slice(&self.node_id().0)),
         }
     }
 
-    fn encode_record(&self, channel: ChannelId, record: Record) -> Option<Bytes> {
+    /// `None` when the channel is closed, or the grant that the record needs is missing.
+    fn encode_record(&self, channel: ChannelId, name: &ChannelName, record: Record) -> Option<Bytes> {
         let open = self.channels.get(channel)?;
         let uri = SipUri::of_user(&self.config.name, self.config.addresses.signalling)
             .with_transport(self.config.agent.transport.to_msg());
         let uri = uri.with_param(CHANNEL_PARAM, Some(open.name.as_str())).ok()?;
+        let role = match record.role {
+            Role::Source => ProviderRole::SOURCE,
+            Role::Relayer => ProviderRole::RELAYER,
+        };
         let record = ProviderRecord {
-            role: match record.role {
-                Role::Source => ProviderRole::SOURCE,
-                Role::Relayer => ProviderRole::RELAYER,
-            },
+            role,
             depth: record.depth,
             free_slots: record.free,
             uptime_seconds: u32::try_from(self.now.since(open.since).as_secs()).unwrap_or(u32::MAX),
             sip_contact: uri.to_string(),
+            grant: self.own_grant(channel, name, role).ok()?,
         };
         record.encode().ok()
     }
@@ -161,12 +166,15 @@ impl Node {
             }
             Effect::Fact(Fact::Left) => self.left(),
             Effect::Fact(Fact::Stored { ticket, result }) => self.on_stored(ticket, result.is_ok()),
-            Effect::Fact(Fact::Fetched { ticket, result, discarded: _ }) => {
-                self.on_fetched(ticket, result.ok())
-            }
+            Effect::Fact(Fact::Fetched { ticket, result, .. }) => self.on_fetched(ticket, result.ok()),
             Effect::Fact(_) => {}
-            // This overlay's links are datagrams.
-            Effect::Connect { .. } | Effect::Write { .. } | Effect::Close { .. } => {}
+            Effect::Connect { stream, to } => {
+                self.queue.push(Output::Connect { stream, plane: Plane::Overlay, to }, &mut self.stats);
+            }
+            Effect::Write { stream, bytes } => self.write_stream(stream, bytes),
+            Effect::Close { stream } => self.close_stream(stream),
+            // Links over datagrams are plain here.
+            Effect::Associate { .. } | Effect::Dissociate { .. } => {}
         }
     }
 
@@ -184,8 +192,9 @@ impl Node {
                 None => self.tell(iptv::Fact::FetchFailed { channel }),
             },
             Some(Purpose::Query(name)) => {
-                let mut providers: Vec<ProviderInfo> =
-                    values.iter().flatten().filter_map(|value| Some(read(value)?.info)).collect();
+                let values = values.unwrap_or_default();
+                let found = values.iter().filter_map(|value| self.read(&name, value));
+                let mut providers: Vec<ProviderInfo> = found.map(|found| found.info).collect();
                 providers.sort_by_key(|p| (p.depth, core::cmp::Reverse(p.free_slots), p.node_id));
                 self.queue.event(Event::Providers { name, providers }, &mut self.stats);
             }
@@ -195,7 +204,10 @@ impl Node {
 
     fn on_providers(&mut self, channel: ChannelId, values: &[Value]) {
         let me = self.node_id();
-        let found: Vec<Found> = values.iter().filter_map(read).filter(|f| f.info.node_id != me).collect();
+        let Some(name) = self.channels.get(channel).map(|open| open.name.clone()) else { return };
+        let found = values.iter().filter_map(|value| self.read(&name, value));
+        let mut found: Vec<Found> = found.filter(|f| f.info.node_id != me).collect();
+        self.keep_to_one_owner(channel, &mut found);
         let name = self.channels.get(channel).and_then(|open| own_name(open, &found));
         if let Some(name) = name.filter(|name| self.channels.named(name.as_str()).is_none())
             && let Some(open) = self.channels.get_mut(channel)
@@ -212,6 +224,31 @@ impl Node {
             })
             .collect::<Vec<Provider<PeerKey>>>();
         self.tell(iptv::Fact::Fetched { channel, providers });
+    }
+
+    /// A value under a name; `None` unless it exists, parses, was signed by the node it speaks of, can be reached, and
+    /// stands there by the word of an owner where that is needed.
+    fn read(&self, name: &ChannelName, value: &Value) -> Option<Found> {
+        let (mut found, record) = read(value)?;
+        if self.needs_grants() {
+            let owner = self.owner_of(name, value.signer.node_id, record.role, record.grant.as_ref())?;
+            found.info.owner = Some(owner);
+        }
+        Some(found)
+    }
+
+    /// Leaves the records of the trusted owner. Where none is trusted yet it is the owner of the record that stands
+    /// nearest to the source: which of several owners is the right one only the host can know.
+    fn keep_to_one_owner(&mut self, channel: ChannelId, found: &mut Vec<Found>) {
+        let Some(open) = self.channels.get_mut(channel) else { return };
+        let nearest = found.iter().min_by_key(|f| (f.info.depth, f.info.node_id)).and_then(|f| f.info.owner);
+        let chosen_here = open.trusted.is_none();
+        let Some(owner) = open.trusted.or(nearest) else { return };
+        open.trusted = Some(owner);
+        if chosen_here && found.iter().any(|f| f.info.owner != Some(owner)) {
+            self.queue.event(Event::Disputed { channel, owner }, &mut self.stats);
+        }
+        found.retain(|f| f.info.owner == Some(owner));
     }
 }
 
@@ -232,32 +269,36 @@ struct Found {
     channel: Option<ChannelName>,
 }
 
-/// Reads a fetched value; `None` unless it exists, parses, was signed by the node it speaks of, and can be reached.
-fn read(value: &Value) -> Option<Found> {
+/// What a value says by itself.
+fn read(value: &Value) -> Option<(Found, ProviderRecord)> {
     let Slot::Key(key) = &value.slot else { return None };
-    if key.as_ref() != value.signer.0 {
+    if key.as_ref() != value.signer.node_id.0 {
         return None;
     }
     let record = ProviderRecord::decode(value.value.as_ref()?).ok()?;
     let uri = SipUri::new(&record.sip_contact)?;
     let channel = uri.params().get(CHANNEL_PARAM).and_then(ChannelName::new);
     uri.user()?;
-    let contact = Contact::of_uri(&uri, Some(value.signer))?;
+    let contact = Contact::of_uri(&uri, Some(value.signer.node_id))?;
     let info = ProviderInfo {
-        node_id: value.signer,
+        node_id: value.signer.node_id,
         is_source: record.role == ProviderRole::SOURCE,
         depth: record.depth,
         free_slots: record.free_slots,
         contact: record.sip_contact.clone(),
+        owner: None,
     };
-    Some(Found { info, contact, channel })
+    Some((Found { info, contact, channel }, record))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::NodeId;
+    use crate::env::Party;
+    use crate::ids::{KeyFingerprint, NodeId};
     use crate::time::{Instant, UnixMillis};
+    use alloc::sync::Arc;
+    use alloc::vec;
 
     fn value(contact: &str) -> Value {
         let record = ProviderRecord {
@@ -266,11 +307,23 @@ mod tests {
             free_slots: 2,
             uptime_seconds: 0,
             sip_contact: contact.into(),
+            grant: None,
         };
-        let signer = NodeId([1; 16]);
-        let slot = Slot::Key(Bytes::copy_from_slice(&signer.0));
-        let (storage_time, lifetime) = (UnixMillis(0), Duration::from_secs(60));
-        Value { slot, signer, storage_time, lifetime, value: Some(record.encode().unwrap()) }
+        let signer = party(NodeId([1; 16]));
+        Value {
+            kind: Kind::CHANNEL.id,
+            slot: Slot::Key(Bytes::copy_from_slice(&signer.node_id.0)),
+            signer,
+            storage_time: UnixMillis(0),
+            lifetime: Duration::from_secs(60),
+            value: Some(record.encode().unwrap()),
+            rolled_back: false,
+        }
+    }
+
+    fn party(node_id: NodeId) -> Arc<Party> {
+        let key = KeyFingerprint::of(&node_id.0);
+        Arc::new(Party { node_id, node_ids: vec![node_id], user: None, key, certificate: None })
     }
 
     #[test]
@@ -280,7 +333,7 @@ mod tests {
         for contact in ["", "sip:1@host.example", "tel:1", "sip:192.0.2.1", "sip:1@192.0.2.1:0x"] {
             assert!(read(&value(contact)).is_none(), "{contact}");
         }
-        let others = Value { signer: NodeId([2; 16]), ..good.clone() };
+        let others = Value { signer: party(NodeId([2; 16])), ..good.clone() };
         let removed = Value { value: None, ..good.clone() };
         let garbage = Value { value: Some(Bytes::from_static(&[0xff; 40])), ..good.clone() };
         let unnamed = Value { slot: Slot::Single, ..good };
@@ -295,10 +348,10 @@ mod tests {
         let found = |names: &[&str]| -> Vec<Found> {
             names
                 .iter()
-                .filter_map(|n| read(&value(&alloc::format!("sip:1@192.0.2.1:5060;channel={n}"))))
+                .filter_map(|n| Some(read(&value(&alloc::format!("sip:1@192.0.2.1:5060;channel={n}")))?.0))
                 .collect()
         };
-        let mut open = Channel { name: name("news"), keywords: Vec::new(), since: Instant::ZERO };
+        let mut open = Channel::new(name("news"), Vec::new(), Instant::ZERO);
         assert_eq!(own_name(&open, &found(&["100", "200"])), Some(name("100")));
         assert_eq!(own_name(&open, &found(&["100", "news"])), None);
         assert_eq!(own_name(&open, &found(&[])), None);

@@ -42,9 +42,12 @@ impl Node {
     }
 
     /// `None` when the call is unknown or its peer's contact cannot be written.
-    pub(super) fn encode_report(&self, call: CallId, report: &Report<PeerKey>) -> Option<Bytes> {
+    pub(super) fn encode_report(&mut self, call: CallId, report: &Report<PeerKey>) -> Option<Bytes> {
         let info = match report {
-            Report::SelectedRelayer { register } => IptvInfo::SelectedRelayer { register: *register },
+            Report::SelectedRelayer { register } => IptvInfo::SelectedRelayer {
+                register: *register,
+                grant: if *register { self.give_grant(call) } else { None },
+            },
             Report::RelayerAccepted { free } => IptvInfo::RelayerAccepted { free_slots: Some(*free) },
             Report::RelayerDeclined => IptvInfo::RelayerDeclined { reason: None },
             Report::FullCapacity { children } => IptvInfo::FullCapacity(body::Report {
@@ -78,7 +81,17 @@ impl Node {
             return None;
         }
         Some(match info {
-            IptvInfo::SelectedRelayer { register } => Report::SelectedRelayer { register },
+            // Whoever is sent by nobody may not send others to this node.
+            IptvInfo::SelectedRelayer { register: true, grant } if self.needs_grants() => {
+                self.take_grant(call, &grant?).ok()?;
+                Report::SelectedRelayer { register: true }
+            }
+            IptvInfo::SelectedRelayer { register, .. } => Report::SelectedRelayer { register },
+            IptvInfo::Grant(grant) => {
+                // One that does not count was counted as such; the policy knows nothing of grants.
+                let _ = self.take_grant(call, &grant);
+                return None;
+            }
             IptvInfo::RelayerAccepted { free_slots } => {
                 Report::RelayerAccepted { free: free_slots.unwrap_or(0) }
             }
@@ -100,7 +113,7 @@ impl Node {
         })
     }
 
-    fn channel_of(&self, call: CallId) -> Option<ChannelName> {
+    pub(super) fn channel_of(&self, call: CallId) -> Option<ChannelName> {
         Some(self.channels.get(self.calls.get(&call)?.channel)?.name.clone())
     }
 

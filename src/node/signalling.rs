@@ -49,6 +49,8 @@ impl Node {
             }
             Effect::Write { stream, bytes } => self.write_stream(stream, bytes),
             Effect::Close { stream } => self.close_stream(stream),
+            // Signalling has no associations.
+            Effect::Associate { .. } | Effect::Dissociate { .. } => {}
             Effect::Fact(fact) => self.on_sip_fact(fact),
         }
     }
@@ -189,6 +191,7 @@ impl Node {
         self.relay.remove_parent(call);
         self.relay.remove_child(call);
         self.calls.remove(&call);
+        self.grants.forget(call);
         if !self.calls.values().any(|call| call.serving) {
             self.next_refresh = None;
         }

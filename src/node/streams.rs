@@ -43,7 +43,7 @@ impl Node {
         peer: SocketAddr,
     ) -> Result<(), DropReason> {
         if self.sessions.is_none() {
-            return self.give_stream(stream, plane, peer, None);
+            return self.give_plain_stream(stream, plane, peer);
         }
         // Plain SIP agents come to the same door; their first byte tells them from TLS.
         if plane == Plane::Signalling && self.config.agent.insecure_peers && !stream.is_requested() {
@@ -62,19 +62,36 @@ impl Node {
         sessions.on_opened(self.now, at, stream, (plane, peer), &mut self.stream_effects)
     }
 
+    fn give_plain_stream(
+        &mut self,
+        stream: StreamId,
+        plane: Plane,
+        peer: SocketAddr,
+    ) -> Result<(), DropReason> {
+        if self.plain_streams.insert(stream, plane).is_err() {
+            self.take_stream(stream, plane);
+            self.queue.push(Output::Close { stream }, &mut self.stats);
+            return Err(DropReason::LinkLimit);
+        }
+        self.give_stream(stream, plane, peer, None)
+    }
+
     fn on_stream_bytes(&mut self, stream: StreamId, bytes: Bytes) -> Result<(), DropReason> {
         if let Some((peer, _)) = self.unsorted.remove(&stream) {
             if bytes.first() == Some(&HANDSHAKE) {
                 self.secure_stream(stream, Plane::Signalling, peer)?;
             } else {
-                self.give_stream(stream, Plane::Signalling, peer, None)?;
+                self.give_plain_stream(stream, Plane::Signalling, peer)?;
             }
         }
         match &mut self.sessions {
             Some(sessions) if sessions.contains(stream) => {
                 sessions.on_bytes(self.now, stream, &bytes, &mut self.stream_effects)
             }
-            _ => self.give_bytes(stream, bytes),
+            _ => {
+                let plane = self.plain_streams.get(&stream).copied().ok_or(DropReason::NotInUse)?;
+                self.give_bytes(stream, plane, bytes)
+            }
         }
     }
 
@@ -84,7 +101,12 @@ impl Node {
             Some(sessions) if sessions.contains(stream) => {
                 sessions.on_closed(stream, &mut self.stream_effects);
             }
-            _ => self.take_stream(stream),
+            _ => {
+                // One that never came up is known by its number alone.
+                let asked = if stream.is_requested_link() { Plane::Overlay } else { Plane::Signalling };
+                let plane = self.plain_streams.remove(&stream).unwrap_or(asked);
+                self.take_stream(stream, plane);
+            }
         }
     }
 
@@ -100,14 +122,17 @@ impl Node {
                     self.stats.count_drop(reason);
                 }
             }
-            Effect::Fact(Fact::Received { stream, bytes, .. }) => {
-                if let Err(reason) = self.give_bytes(stream, bytes) {
+            Effect::Fact(Fact::Received { stream, plane, bytes }) => {
+                if let Err(reason) = self.give_bytes(stream, plane, bytes) {
                     self.stats.count_drop(reason);
                 }
             }
-            Effect::Fact(Fact::Closed { stream, .. }) => self.take_stream(stream),
-            // Sessions know streams only.
-            Effect::Send { .. } | Effect::Connect { .. } => {}
+            Effect::Fact(Fact::Closed { stream, plane }) => self.take_stream(stream, plane),
+            // Sessions know streams that are there only.
+            Effect::Send { .. }
+            | Effect::Connect { .. }
+            | Effect::Associate { .. }
+            | Effect::Dissociate { .. } => {}
         }
     }
 
@@ -147,7 +172,10 @@ impl Node {
             Some(sessions) if sessions.contains(stream) => {
                 sessions.close(self.now, stream, &mut self.stream_effects);
             }
-            _ => self.queue.push(Output::Close { stream }, &mut self.stats),
+            _ => {
+                self.plain_streams.remove(&stream);
+                self.queue.push(Output::Close { stream }, &mut self.stats);
+            }
         }
     }
 
@@ -163,19 +191,38 @@ impl Node {
                 let node = party.map(|party| party.node_id);
                 self.with_agent(|agent, now, ctx| agent.on_stream_opened(now, stream, peer, node, ctx))
             }
-            Plane::Overlay | Plane::Media => {
+            Plane::Overlay => {
+                self.with_overlay(|overlay, now, ctx| overlay.on_stream_opened(now, stream, peer, party, ctx))
+            }
+            Plane::Media => {
                 self.close_stream(stream);
                 Err(DropReason::NotInUse)
             }
         }
     }
 
-    fn give_bytes(&mut self, stream: StreamId, bytes: Bytes) -> Result<(), DropReason> {
-        self.stats.count_received(Plane::Signalling, bytes.len());
-        self.with_agent(|agent, now, ctx| agent.on_stream_bytes(now, stream, bytes, ctx))
+    fn give_bytes(&mut self, stream: StreamId, plane: Plane, bytes: Bytes) -> Result<(), DropReason> {
+        self.stats.count_received(plane, bytes.len());
+        match plane {
+            Plane::Overlay => {
+                self.with_overlay(|overlay, now, ctx| overlay.on_stream_bytes(now, stream, bytes, ctx))
+            }
+            Plane::Signalling => {
+                self.with_agent(|agent, now, ctx| agent.on_stream_bytes(now, stream, bytes, ctx))
+            }
+            Plane::Media => Err(DropReason::NotInUse),
+        }
     }
 
-    fn take_stream(&mut self, stream: StreamId) {
-        self.with_agent(|agent, now, ctx| agent.on_stream_closed(now, stream, ctx));
+    fn take_stream(&mut self, stream: StreamId, plane: Plane) {
+        match plane {
+            Plane::Overlay => {
+                self.with_overlay(|overlay, now, ctx| overlay.on_stream_closed(now, stream, ctx));
+            }
+            Plane::Signalling => {
+                self.with_agent(|agent, now, ctx| agent.on_stream_closed(now, stream, ctx));
+            }
+            Plane::Media => {}
+        }
     }
 }

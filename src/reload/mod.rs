@@ -3,14 +3,33 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`codec`] | bytes ↔ values |
-//! | [`link`] | one overlay link: ACKs and simple reliability (§6.6) |
+//! | [`link`] | one overlay link: frames, ACKs, simple reliability (§6.6) |
+//! | [`fragment`] | messages cut for small datagrams, and put together (§6.7) |
+//! | [`configuration`] | the overlay configuration document (§11.1) |
 //! | [`request`] | end-to-end reliability: retransmission, and the memory of answers (§6.2.1) |
 //! | [`route`] | where a message goes from here (§6.1) |
+//! | [`via`] | how the answer to what passed finds its way back (§6.1.2, §6.1.3) |
 //! | [`storage`] | what a peer stores for the overlay (§7) |
 //! | [`topology`] | the Topology Plug-in as the overlay sees it (§6.4.1) |
+//! | [`grant`] | who may speak for a channel: its owner, and whom he names |
 //! | [`overlay`] | the plane's machine |
+//!
+//! # What is left out
+//!
+//! Rows of the checklist in `tests/checklist` that are not carried out, and why.
+//!
+//! | row | rule | reason |
+//! | --- | --- | --- |
+//! | AT-8 | full ICE (§6.5.1.3) | overlays here are all `no-ice`; ICE agents are a host's affair |
+//! | AT-9 | the controlling role of ICE (§6.5.1.9) | the same |
+//! | AT-12 | STUN servers among peers (§6.5.1.4) | the same |
+//! | AT-13 | the life of an ICE session (§6.5.1.10) | the same |
+//! | LT-1 | DTLS with ICE (§6.6.4) | the same |
 
 pub mod codec;
+pub mod configuration;
+pub mod fragment;
+pub mod grant;
 pub mod link;
 pub mod overlay;
 pub mod request;
@@ -18,3 +37,4 @@ pub mod route;
 pub mod storage;
 mod timers;
 pub mod topology;
+pub mod via;

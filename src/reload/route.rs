@@ -1,10 +1,11 @@
 //! Where a message goes from here (RFC 6940 §6.1): the first Destination entries decide, nothing else is read.
 
-use super::codec::{Destination, ForwardingHeader};
+use super::codec::{Destination, Entries};
 use super::topology::Place;
 use crate::ids::NodeId;
 use crate::stats::DropReason;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 /// What a node knows when it routes.
 pub trait Surroundings {
@@ -19,7 +20,7 @@ pub trait Surroundings {
 }
 
 /// What to do with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is for this node.
     Deliver,
@@ -27,41 +28,59 @@ pub enum Verdict {
     Direct(NodeId),
     /// It goes through this peer of the Routing Table.
     Through(NodeId),
+    /// It goes where this opaque id says, which only who made it knows: to be looked at again when it is opened (DL-8).
+    Open(Bytes),
     /// It goes nowhere, and nobody is told (RX-3, RX-6).
     Drop(DropReason),
 }
 
-/// Decides by the first entry. This node's own entries in front of others are taken off the list (RX-4).
-pub fn route(destinations: &mut Vec<Destination>, around: &impl Surroundings) -> Verdict {
-    let own = |d: &Destination| matches!(d, Destination::Node(n) if around.is_me(*n));
-    let passed = destinations.iter().take_while(|d| own(d)).count();
+/// Decides by the first entry that is not this node's own. The number is that of own entries in front of others, which
+/// are to be taken off the list (RX-4).
+pub fn decide(list: impl Iterator<Item = Destination>, around: &impl Surroundings) -> (usize, Verdict) {
+    let mut passed = 0;
+    let mut list = list.peekable();
+    let mut first = list.next();
     // When only own entries are left the last of them stays: it is the destination.
-    destinations.drain(..passed.min(destinations.len().saturating_sub(1)));
+    while matches!(&first, Some(Destination::Node(n)) if around.is_me(*n)) && list.peek().is_some() {
+        first = list.next();
+        passed += 1;
+    }
+    let Some(first) = first else { return (passed, Verdict::Drop(DropReason::BadHeader)) };
+    (passed, verdict(&first, list.peek().is_none(), around))
+}
+
+fn verdict(first: &Destination, only: bool, around: &impl Surroundings) -> Verdict {
     let through = |place| match around.next_hop(place) {
         Some(peer) => Verdict::Through(peer),
         None => Verdict::Drop(DropReason::NoRoute),
     };
-    match destinations.as_slice() {
-        [] => Verdict::Drop(DropReason::BadHeader),
-        [Destination::Node(NodeId::WILDCARD), ..] => Verdict::Deliver,
-        [Destination::Node(node)] if around.is_me(*node) => Verdict::Deliver,
-        [Destination::Node(node), ..] if around.is_connected(*node) => Verdict::Direct(*node),
-        [Destination::Node(node), ..] if around.is_responsible(node.to_u128()) => {
+    match first {
+        Destination::Node(NodeId::WILDCARD) => Verdict::Deliver,
+        Destination::Node(node) if around.is_me(*node) => Verdict::Deliver,
+        Destination::Node(node) if around.is_connected(*node) => Verdict::Direct(*node),
+        Destination::Node(node) if around.is_responsible(node.to_u128()) => {
             Verdict::Drop(DropReason::NotConnected)
         }
-        [Destination::Node(node), ..] => through(node.to_u128()),
-        [Destination::Resource(resource), rest @ ..] => match resource.to_u128() {
+        Destination::Node(node) => through(node.to_u128()),
+        Destination::Resource(resource) => match resource.to_u128() {
             None => Verdict::Drop(DropReason::NoRoute),
             Some(place) if !around.is_responsible(place) => through(place),
-            Some(_) if rest.is_empty() => Verdict::Deliver,
+            Some(_) if only => Verdict::Deliver,
             Some(_) => Verdict::Drop(DropReason::BadHeader),
         },
-        // This node hands out no compressed lists, so an opaque id is one that has outlived its slot (DL-6), and an
-        // entry of unknown type cannot be routed (DL-3).
-        [Destination::Opaque(_) | Destination::Compressed(_) | Destination::Unknown { .. }, ..] => {
-            Verdict::Drop(DropReason::NoRoute)
+        opaque @ (Destination::Opaque(_) | Destination::Compressed(_)) => {
+            opaque.opaque_id().map_or(Verdict::Drop(DropReason::NoRoute), Verdict::Open)
         }
+        // An entry of unknown type cannot be routed (DL-3).
+        Destination::Unknown { .. } => Verdict::Drop(DropReason::NoRoute),
     }
+}
+
+/// [`decide`] for a list of this node's own, from which the own entries in front are taken off.
+pub fn route(destinations: &mut Vec<Destination>, around: &impl Surroundings) -> Verdict {
+    let (passed, verdict) = decide(destinations.iter().cloned(), around);
+    destinations.drain(..passed.min(destinations.len()));
+    verdict
 }
 
 /// The Destination List of the answer to a request: the previous hop, then the Via List backwards (RX-11).
@@ -72,18 +91,34 @@ pub fn way_back(previous_hop: NodeId, via_list: &[Destination]) -> Vec<Destinati
     list
 }
 
+/// Entries that are compared one with another, without sorting them first.
+const FEW: usize = 8;
+
 /// Whether a Destination List names somebody twice (DL-7): a list that goes to and fro would make two nodes send a
-/// message as often as its TTL allows.
-pub fn has_duplicates(header: &ForwardingHeader) -> bool {
-    let mut list: Vec<&Destination> = header.destination_list.iter().collect();
-    list.sort_unstable();
-    list.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
+/// message as often as its TTL allows. The ids that two nodes made may happen to be equal, those of three hardly.
+pub fn has_duplicates(list: Entries<'_>) -> bool {
+    let key = |d: Destination| match d.opaque_id() {
+        Some(id) => Destination::Opaque(id),
+        None => d,
+    };
+    let is_opaque = |d: &Destination| matches!(d, Destination::Opaque(_));
+    let is_simple = |d: &Destination| matches!(d, Destination::Node(_) | Destination::Resource(_));
+    let few: heapless::Vec<Destination, FEW> = list.clone().take(FEW).collect();
+    if few.len() < FEW && few.iter().all(is_simple) {
+        return few.iter().enumerate().any(|(n, d)| few.iter().take(n).any(|earlier| earlier == d));
+    }
+    let mut all: Vec<Destination> = list.map(key).collect();
+    all.sort_unstable();
+    let twice = |pair: &[Destination]| matches!(pair, [a, b] if a == b && !is_opaque(a));
+    let thrice = |three: &[Destination]| matches!(three, [a, b, c] if a == b && b == c);
+    all.windows(2).any(twice) || all.windows(3).any(thrice)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ids::ResourceId;
+    use crate::reload::codec::{ForwardingHeader, HeaderView};
     use alloc::vec;
 
     const ME: NodeId = NodeId([0x10; 16]);
@@ -160,13 +195,18 @@ mod tests {
     }
 
     #[test]
-    fn dl3_dl6_what_cannot_be_expanded_or_understood_is_dropped() {
-        let drop = Verdict::Drop(DropReason::NoRoute);
-        assert_eq!(routed(&[Destination::Compressed(0x8123)]).0, drop);
-        assert_eq!(routed(&[node(ME), Destination::Opaque(vec![1].into())]).0, drop);
+    fn dl3_what_is_not_understood_is_not_routed_to() {
         let unknown = Destination::Unknown { destination_type: 9, data: vec![].into() };
-        assert_eq!(routed(&[unknown]).0, drop);
+        assert_eq!(routed(&[unknown]).0, Verdict::Drop(DropReason::NoRoute));
         assert_eq!(routed(&[]).0, Verdict::Drop(DropReason::BadHeader));
+    }
+
+    #[test]
+    fn dl2_dl8_an_opaque_id_of_either_form_is_to_be_opened() {
+        let id = Bytes::from_static(&[0x81, 0x23]);
+        let short = routed(&[node(ME), Destination::Compressed(0x0123)]);
+        assert_eq!(short, (Verdict::Open(id.clone()), vec![Destination::Compressed(0x0123)]));
+        assert_eq!(routed(&[Destination::Opaque(id.clone()), node(FAR)]).0, Verdict::Open(id));
     }
 
     #[test]
@@ -175,10 +215,27 @@ mod tests {
         assert_eq!(way_back(HOP, &via), [node(HOP), node(FAR), node(CLIENT)]);
     }
 
+    /// Whether a message with this Destination List names somebody twice.
+    fn twice(list: &[Destination]) -> bool {
+        let message = ForwardingHeader::new(1, 1, list.to_vec()).encode(&[]).unwrap();
+        has_duplicates(HeaderView::read(&message).unwrap().destination_list())
+    }
+
     #[test]
     fn dl7_a_list_that_names_somebody_twice_is_noticed() {
-        let list = |d: &[Destination]| ForwardingHeader::new(1, 1, d.to_vec());
-        assert!(has_duplicates(&list(&[node(ME), node(FAR), node(ME)])));
-        assert!(!has_duplicates(&list(&[node(ME), node(FAR), resource(ME)])));
+        let many: Vec<Destination> = (0..20).map(|n| node(NodeId([n; 16]))).collect();
+        assert!(twice(&[node(ME), node(FAR), node(ME)]));
+        assert!(twice(&[node(ME), node(ME)]));
+        assert!(!twice(&[node(ME), node(FAR), resource(ME)]));
+        assert!(!twice(&many));
+        assert!(twice(&[&many[..], &[node(NodeId([3; 16]))]].concat()));
+    }
+
+    #[test]
+    fn dl7_two_nodes_may_have_made_equal_ids_and_three_not() {
+        let (short, long) = (Destination::Compressed(0x8123), Destination::Opaque(vec![0x81, 0x23].into()));
+        assert!(!twice(&[node(ME), short.clone(), node(FAR), short.clone()]));
+        assert!(!twice(&[short.clone(), long.clone()]));
+        assert!(twice(&[short.clone(), node(ME), long, node(FAR), short]));
     }
 }

@@ -1,20 +1,21 @@
 //! What a receiver knows of one source: which packets came, how evenly, and what it reports of that (RFC 3550 §6.4).
 
 use super::rtcp::{ReportBlock, SenderInfo};
-use super::window::{Counts, Seen, Window};
+use super::window::{Counts, Seen, TICKS_PER_MILLI, Window};
 use crate::stats::Traffic;
 use crate::time::Instant;
 
-/// Clock ticks of MP2T in a millisecond (RFC 3551 §5: 90 kHz).
-const TICKS_PER_MILLI: u64 = 90;
-
-/// The statistics of one channel. They only grow, except `lost` and `jitter`.
+/// The statistics of one channel. Packets and octets only grow, except for `lost`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// New packets, with their headers.
     pub media: Traffic,
     /// What the sequence numbers say.
     pub sequence: Counts,
+    /// The highest extended sequence number of the present source; its lower 16 bits are the source's own.
+    pub highest: Option<u32>,
+    /// When the last new packet came.
+    pub last_new: Option<Instant>,
     /// Interarrival jitter, in ticks of 90 kHz.
     pub jitter: u32,
 }
@@ -42,7 +43,7 @@ impl Reception {
 
     /// Takes note of a data packet of `len` octets.
     pub fn on_packet(&mut self, now: Instant, sequence: u16, timestamp: u32, len: usize) -> Seen {
-        let seen = self.window.insert(now, sequence);
+        let seen = self.window.insert(now, sequence, timestamp);
         if seen == Seen::New {
             self.media.count(len);
             if self.window.expected_and_received() == (1, 1) {
@@ -57,6 +58,11 @@ impl Reception {
     /// Takes note of the source's SR.
     pub fn on_sender_report(&mut self, now: Instant, info: &SenderInfo) {
         self.last_sr = Some(((info.ntp >> 16) as u32, now));
+    }
+
+    /// The source says that it pauses: the silence that follows loses nothing.
+    pub fn on_pause(&mut self) {
+        self.window.pause();
     }
 
     /// Another source follows: its sequence, timestamps and SRs have nothing to do with these. The counters go on.
@@ -101,7 +107,13 @@ impl Reception {
 
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
-        Counters { media: self.media, sequence: self.window.counts(), jitter: self.jitter() }
+        Counters {
+            media: self.media,
+            sequence: self.window.counts(),
+            highest: self.highest(),
+            last_new: self.last_new(),
+            jitter: self.jitter(),
+        }
     }
 
     fn jitter(&self) -> u32 {

@@ -12,12 +12,14 @@
 //! | `queue` | [`Queue`]: what happens next; also useful to simulations that do without datagrams |
 //! | `network` | [`Network`]: the machines, their datagrams, and what can befall them |
 //! | `streams` | TCP as far as a machine can see it |
+//! | `authority` | [`Authority`]: identities with certificates and users, the same in every run |
 //! | `trace` | [`Record`]: one line for everything that travels |
 //! | `summary` | what a datagram is, in a few words |
 //! | `overlay` | [`overlay::OverlayNetwork`]: thousands of overlays with nothing on top, growth, churn, audits |
 //! | `statistics` | [`Samples`] and their percentiles |
 //! | `pcapng` | a capture file of what travelled, for Wireshark |
 
+mod authority;
 mod checked;
 mod machine;
 mod network;
@@ -30,6 +32,7 @@ mod summary;
 mod trace;
 mod underlay;
 
+pub use authority::{Authority, Certificate, Certified};
 pub use checked::{Checked, Fnv, Promise, Violation};
 pub use machine::{Addresses, Family, Machine, NodeIndex};
 pub use network::{Config, Death, Network, Played};

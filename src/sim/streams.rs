@@ -141,7 +141,7 @@ impl<M: Machine> Network<M> {
 
     /// The kernel of a dead process resets its connections; a host without power says nothing.
     pub(super) fn drop_streams_of(&mut self, node: NodeIndex, death: Death) {
-        let all = (node, StreamId::accepted(0))..=(node, StreamId::requested(u32::MAX));
+        let all = (node, StreamId::accepted(0))..=(node, StreamId::requested_link(u32::MAX));
         let ends: Vec<_> = self.streams.ends.range(all).map(|(&key, &end)| (key, end)).collect();
         for (key, (number, side)) in ends {
             self.streams.ends.remove(&key);

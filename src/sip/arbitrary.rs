@@ -8,6 +8,7 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use arbitrary::{Arbitrary, Error, Result, Unstructured};
+use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
 
 /// One to twelve characters of an alphabet.
@@ -135,8 +136,11 @@ impl<'a> Arbitrary<'a> for IptvBody {
             true => Some(ChannelName::new(&word(u, b"019abz-_.")?).ok_or(Error::IncorrectFormat)?),
             false => None,
         };
-        let info = match u.int_in_range(0..=9)? {
-            0 => IptvInfo::SelectedRelayer { register: u.arbitrary()? },
+        let info = match u.int_in_range(0..=10)? {
+            0 => IptvInfo::SelectedRelayer {
+                register: u.arbitrary()?,
+                grant: u.arbitrary::<Option<Vec<u8>>>()?.map(Bytes::from),
+            },
             1 => IptvInfo::RelayerAccepted { free_slots: u.arbitrary()? },
             2 => IptvInfo::RelayerDeclined { reason: u.arbitrary::<bool>()?.then(|| token(u)).transpose()? },
             3 => IptvInfo::FullCapacity(u.arbitrary()?),
@@ -145,6 +149,7 @@ impl<'a> Arbitrary<'a> for IptvBody {
             6 => IptvInfo::TreePosition(u.arbitrary()?),
             7 => IptvInfo::EndOfChannel,
             8 => IptvInfo::Leaving,
+            9 => IptvInfo::Grant(u.arbitrary::<Vec<u8>>()?.into()),
             _ => IptvInfo::Other("New ".to_string() + &token(u)?),
         };
         Ok(IptvBody { channel, info })

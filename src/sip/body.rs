@@ -2,7 +2,8 @@
 //!
 //! | `IPTV INFO :` | from, to | other lines |
 //! | --- | --- | --- |
-//! | `Selected Relayer` | elector → candidate | `REGISTER : yes` or `no` (absent: yes) |
+//! | `Selected Relayer` | elector → candidate | `REGISTER : yes` or `no` (absent: yes), `GRANT : <base64>` |
+//! | `Grant` | elector → relayer | `GRANT : <base64>`, when the one before is about to expire |
 //! | `Relayer accepted` | candidate → elector | `FREE SLOTS : n` |
 //! | `Relayer declined` | candidate → elector | `REASON : text` |
 //! | `Full capacity`, `Child update` | relayer → elector | `CHILD PEER : 3, 4`, `CHILD CONTACT : <sip:..>;.., ...` in the same order, `FREE SLOTS : n` |
@@ -19,6 +20,8 @@ use crate::ids::{ChannelName, NodeId};
 use crate::wire::{DecodeError, DecodeErrorKind};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use core::fmt::{Display, Write as _};
 
@@ -37,6 +40,8 @@ pub const MAX_CHILDREN: usize = 128;
 pub const MAX_PATH: usize = 64;
 /// The most backup parents.
 pub const MAX_BACKUPS: usize = 4;
+/// The most bytes of a grant, before they become base64.
+pub const MAX_GRANT: usize = 6 * 1024;
 /// The most bytes of a child's name or a reason.
 pub const MAX_TEXT: usize = 64;
 
@@ -56,7 +61,11 @@ pub enum IptvInfo {
     SelectedRelayer {
         /// Whether the relayer shall store itself in the overlay.
         register: bool,
+        /// The channel owner's leave to do so, opaque here.
+        grant: Option<Bytes>,
     },
+    /// Leave to be stored in the overlay for a while longer.
+    Grant(Bytes),
     /// I take the offer.
     RelayerAccepted {
         /// My free slots.
@@ -139,6 +148,7 @@ mod line {
     pub(super) const INFO: &str = "IPTV INFO";
     pub(super) const CHANNEL: &str = "CHANNEL";
     pub(super) const REGISTER: &str = "REGISTER";
+    pub(super) const GRANT: &str = "GRANT";
     pub(super) const FREE_SLOTS: &str = "FREE SLOTS";
     pub(super) const REASON: &str = "REASON";
     pub(super) const CHILD_PEER: &str = "CHILD PEER";
@@ -147,10 +157,11 @@ mod line {
     pub(super) const PATH: &str = "PATH";
     pub(super) const SLOT: &str = "SLOT";
     pub(super) const BACKUP_CONTACT: &str = "BACKUP CONTACT";
-    pub(super) const ALL: [&str; 11] = [
+    pub(super) const ALL: [&str; 12] = [
         INFO,
         CHANNEL,
         REGISTER,
+        GRANT,
         FREE_SLOTS,
         REASON,
         CHILD_PEER,
@@ -165,6 +176,7 @@ mod line {
 /// The values of `IPTV INFO`.
 mod info {
     pub(super) const SELECTED_RELAYER: &str = "Selected Relayer";
+    pub(super) const GRANT: &str = "Grant";
     pub(super) const RELAYER_ACCEPTED: &str = "Relayer accepted";
     pub(super) const RELAYER_DECLINED: &str = "Relayer declined";
     pub(super) const FULL_CAPACITY: &str = "Full capacity";
@@ -173,8 +185,9 @@ mod info {
     pub(super) const TREE_POSITION: &str = "Tree position";
     pub(super) const END_OF_CHANNEL: &str = "End of channel";
     pub(super) const LEAVING: &str = "Leaving";
-    pub(super) const ALL: [&str; 9] = [
+    pub(super) const ALL: [&str; 10] = [
         SELECTED_RELAYER,
+        GRANT,
         RELAYER_ACCEPTED,
         RELAYER_DECLINED,
         FULL_CAPACITY,
@@ -191,6 +204,7 @@ impl IptvInfo {
     pub fn as_str(&self) -> &str {
         match self {
             IptvInfo::SelectedRelayer { .. } => info::SELECTED_RELAYER,
+            IptvInfo::Grant(_) => info::GRANT,
             IptvInfo::RelayerAccepted { .. } => info::RELAYER_ACCEPTED,
             IptvInfo::RelayerDeclined { .. } => info::RELAYER_DECLINED,
             IptvInfo::FullCapacity(_) => info::FULL_CAPACITY,
@@ -223,6 +237,15 @@ impl<'a> Field<'a> {
         let digits = !self.value.is_empty() && self.value.bytes().all(|b| b.is_ascii_digit());
         let number: u32 = digits.then(|| self.value.parse().ok()).flatten().ok_or(wrong)?;
         T::try_from(number).map_err(|_| wrong)
+    }
+
+    /// Bytes in base64.
+    fn bytes(&self) -> Result<Bytes, DecodeError> {
+        if self.value.len() > MAX_GRANT.div_ceil(3) * 4 {
+            return Err(self.error(DecodeErrorKind::TooLong));
+        }
+        let bytes = BASE64.decode(self.value).map_err(|_| self.error(DecodeErrorKind::InvalidValue))?;
+        Ok(Bytes::from(bytes))
     }
 
     /// One of two words, which becomes a truth.
@@ -319,7 +342,9 @@ impl<'a> Fields<'a> {
         let info = match known {
             Some(info::SELECTED_RELAYER) => IptvInfo::SelectedRelayer {
                 register: self.get(line::REGISTER).map_or(Ok(true), |f| f.either("yes", "no"))?,
+                grant: self.get(line::GRANT).map(Field::bytes).transpose()?,
             },
+            Some(info::GRANT) => IptvInfo::Grant(self.need(line::GRANT)?.bytes()?),
             Some(info::RELAYER_ACCEPTED) => IptvInfo::RelayerAccepted { free_slots: free_slots()? },
             Some(info::RELAYER_DECLINED) => IptvInfo::RelayerDeclined { reason: self.reason()? },
             Some(info::FULL_CAPACITY) => IptvInfo::FullCapacity(self.report()?),
@@ -398,7 +423,13 @@ impl IptvBody {
             lines.line(line::CHANNEL, channel);
         }
         match &self.info {
-            IptvInfo::SelectedRelayer { register: false } => lines.line(line::REGISTER, "no"),
+            IptvInfo::SelectedRelayer { register, grant } => {
+                if !register {
+                    lines.line(line::REGISTER, "no");
+                }
+                grant.iter().for_each(|grant| lines.grant(grant));
+            }
+            IptvInfo::Grant(grant) => lines.grant(grant),
             IptvInfo::RelayerAccepted { free_slots } => lines.free_slots(*free_slots),
             IptvInfo::RelayerDeclined { reason: Some(reason) } if is_text(reason) => {
                 lines.line(line::REASON, reason);
@@ -453,6 +484,13 @@ impl Lines {
             let _ = write!(list, "{comma}{item}");
         }
         self.line(name, list);
+    }
+
+    fn grant(&mut self, grant: &Bytes) {
+        if grant.len() > MAX_GRANT {
+            self.refuse(line::GRANT);
+        }
+        self.line(line::GRANT, BASE64.encode(grant));
     }
 
     fn free_slots(&mut self, free_slots: Option<u16>) {
@@ -510,7 +548,8 @@ mod tests {
     #[test]
     fn p12_the_body_of_table_2_is_28_bytes_without_a_line_end() {
         assert_eq!(SELECTED.len(), 28);
-        let body = IptvBody { channel: None, info: IptvInfo::SelectedRelayer { register: true } };
+        let body =
+            IptvBody { channel: None, info: IptvInfo::SelectedRelayer { register: true, grant: None } };
         for carrier in [Carrier::Datagram, Carrier::Stream] {
             assert_eq!(IptvBody::parse(SELECTED, carrier), Ok(body.clone()));
             assert_eq!(IptvBody::parse(b"IPTV INFO : Selected Relayer\n", carrier), Ok(body.clone()));

@@ -75,6 +75,10 @@ every_structure_survives! {
     ping_answers_survive: PingAns,
     config_updates_survive: ConfigUpdateReq,
     provider_records_survive: ProviderRecord,
+    turn_servers_survive: TurnServer,
+    sip_registrations_survive: SipRegistration,
+    resource_name_extensions_survive: ResourceNameExtension,
+    grants_survive: Grant,
 }
 
 quickcheck! {
@@ -144,6 +148,9 @@ quickcheck! {
         let _ = Message::decode(&bytes);
         let _ = Payload::decode(&bytes);
         let _ = ProviderRecord::decode(&bytes);
+        let _ = TurnServer::decode(&bytes);
+        let _ = SipRegistration::decode(&bytes);
+        let _ = AccessControlListItem::decode(&bytes, code % 2 == 0);
         let _ = ChordLeaveData::decode(&bytes);
         let _ = Body::decode(MessageCode(u16::from(code) % 0x29), &bytes);
         let _ = ErrorResponse { error_code: ErrorCode((code % 0x15).into()), error_info: bytes.clone() }.info();

@@ -367,6 +367,7 @@ fn a_provider_that_could_break_a_sip_header_is_refused() {
             hex("01 01 00 0000 00000000"),
             vec![contact.len() as u8].into(),
             Bytes::copy_from_slice(contact.as_bytes()),
+            hex("0000"),
         ];
         ProviderRecord::decode(&bytes.concat().into())
     };

@@ -466,8 +466,9 @@ fn a_provider_record() {
         free_slots: 3,
         uptime_seconds: 99,
         sip_contact: "sip:r@192.0.2.1".into(),
+        grant: None,
     };
-    let bytes = hex("01 02 02 0003 00000063 0f 7369703a72403139322e302e322e31");
+    let bytes = hex("01 02 02 0003 00000063 0f 7369703a72403139322e302e322e31 0000");
     assert_eq!(record.encode(), Ok(bytes.clone()));
     assert_eq!(ProviderRecord::decode(&bytes), Ok(record.clone()));
     for n in 0..bytes.len() {

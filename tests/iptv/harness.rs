@@ -108,6 +108,9 @@ pub(crate) struct World {
     pub(crate) paused: bool,
     entropy: Seeded,
     cyclic_since: BTreeMap<u32, Instant>,
+    waiting_since: BTreeMap<u32, Instant>,
+    /// The longest time that a child sat in a rescue slot while somebody had an ordinary one for it.
+    pub(crate) longest_wait: Duration,
     pub(crate) alives: BTreeMap<u32, usize>,
     pub(crate) registrations: BTreeSet<u32>,
     pub(crate) latency: Duration,
@@ -131,6 +134,8 @@ impl World {
             paused: false,
             entropy: Seeded::new(seed),
             cyclic_since: BTreeMap::new(),
+            waiting_since: BTreeMap::new(),
+            longest_wait: Duration::ZERO,
             alives: BTreeMap::new(),
             registrations: BTreeSet::new(),
             latency: ms(10),
@@ -630,6 +635,7 @@ impl World {
             self.tell(id, fact);
         }
         self.check_cycles();
+        self.measure_waits();
     }
 
     // ---- laws
@@ -676,6 +682,39 @@ impl World {
                 assert!(self.now.since(since) <= longest, "{id} is in a cycle since {since:?}");
             } else {
                 self.cyclic_since.remove(&id);
+            }
+        }
+    }
+
+    /// Whether a peer hangs below another one, or is it.
+    pub(crate) fn is_below(&self, peer: u32, above: u32) -> bool {
+        let mut at = peer;
+        for _ in 0..self.peers.len() {
+            match self.parent(at) {
+                _ if at == above => return true,
+                Some(parent) => at = parent,
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Who is awake and gives an ordinary slot away.
+    fn is_open(&self, id: u32) -> bool {
+        let p = &self.peers[id as usize];
+        let serves = p.iptv.status(CHANNEL).is_some_and(|s| s.publisher || s.relayer && s.playing);
+        p.alive && p.stalled.is_none() && p.iptv.free_slots() > 0 && serves
+    }
+
+    fn measure_waits(&mut self) {
+        for id in 1..self.peers.len() as u32 {
+            let rescued = self.peers[id as usize].alive && self.status(id).is_some_and(|s| s.rescue);
+            let open = |&q: &u32| self.is_open(q) && !self.is_below(q, id);
+            if rescued && (0..self.peers.len() as u32).any(|q| open(&q)) {
+                let since = *self.waiting_since.entry(id).or_insert(self.now);
+                self.longest_wait = self.longest_wait.max(self.now.since(since));
+            } else {
+                self.waiting_since.remove(&id);
             }
         }
     }

@@ -3,6 +3,8 @@
 mod hostile;
 mod joining;
 mod leaving;
+mod links;
 mod network;
 mod stabilising;
+mod underlay;
 mod wire;

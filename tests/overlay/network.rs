@@ -1,6 +1,7 @@
 //! Many overlays on a small in-memory network with one virtual clock: seeded latency and loss, kills, and every
 //! promise about deadlines checked after every call.
 
+use super::underlay::Underlay;
 use bytes::Bytes;
 use p2piptv::chord::{Chord, REPLICAS};
 use p2piptv::effect::{Effect, Effects};
@@ -8,7 +9,7 @@ use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
 use p2piptv::ids::{NodeId, ResourceId};
 use p2piptv::reload::codec::KindId;
 use p2piptv::reload::overlay::{
-    Address, Config, Context, Fact, Failure, OrderError, Overlay, Slot, Ticket, Value,
+    Address, Config, Context, Fact, Failure, LinkSecurity, OrderError, Overlay, Slot, Ticket, Value,
 };
 use p2piptv::reload::topology::Topology;
 use p2piptv::stats::DropReason;
@@ -48,6 +49,9 @@ pub(super) struct Net {
     pub(super) frames: Vec<Bytes>,
     /// What was sent to addresses at which there is no node.
     pub(super) outside: Vec<Bytes>,
+    /// How the links of nodes are secured that are added.
+    pub(super) security: LinkSecurity,
+    pub(super) underlay: Underlay,
 }
 
 pub(super) fn address(i: usize) -> SocketAddr {
@@ -75,12 +79,15 @@ impl Net {
             blocked: BTreeSet::new(),
             frames: Vec::new(),
             outside: Vec::new(),
+            security: LinkSecurity::InsecurePlain,
+            underlay: Underlay::default(),
         }
     }
 
     pub(super) fn add(&mut self, id: NodeId) -> usize {
         let i = self.nodes.len();
-        let mut overlay = Overlay::new(config(i), id).unwrap();
+        let config = Config { security: self.security, ..config(i) };
+        let mut overlay = Overlay::new(config, id).unwrap();
         overlay.handle_wall_clock(self.now, UnixMillis(WALL + self.now.as_millis()));
         let entropy = Seeded::new(self.entropy.next_u64());
         self.nodes.push(Node {
@@ -124,7 +131,7 @@ impl Net {
                     self.nodes[i].sent += 1;
                     self.transmit(i, to, payload);
                 }
-                other => panic!("the overlay has no streams: {other:?}"),
+                other => self.carry_out(i, other),
             }
         }
         result
@@ -137,12 +144,20 @@ impl Net {
             self.outside.push(payload);
             return;
         };
-        let pair = (from.min(to), from.max(to));
-        let apart = self.blocked.contains(&pair) || self.cut.is_some_and(|n| (from < n) != (to < n));
-        if !lost && !apart {
+        if !lost && !self.are_apart(from, to) {
             let at = self.now + Duration::from_micros(5_000 + self.entropy.below(45_000));
             self.counter += 1;
             self.on_the_way.insert((at, self.counter), (from, to, payload));
+        }
+    }
+
+    pub(super) fn are_apart(&self, a: usize, b: usize) -> bool {
+        self.blocked.contains(&(a.min(b), a.max(b))) || self.cut.is_some_and(|n| (a < n) != (b < n))
+    }
+
+    pub(super) fn count(&mut self, i: usize, result: Result<(), DropReason>) {
+        if let Err(reason) = result {
+            *self.nodes[i].drops.entry(reason).or_default() += 1;
         }
     }
 
@@ -152,18 +167,21 @@ impl Net {
         loop {
             let arrival = self.on_the_way.first_key_value().map(|((at, _), _)| *at);
             let timer = self.nodes.iter().filter(|n| n.alive).filter_map(|n| n.overlay.deadline()).min();
-            let next = [arrival, timer].into_iter().flatten().min().filter(|&at| at <= end);
+            let beneath = self.underlay.next();
+            let next = [arrival, timer, beneath].into_iter().flatten().min().filter(|&at| at <= end);
             let Some(next) = next else { break };
             self.now = self.now.max(next);
             if arrival == Some(next) {
                 let (_, (from, to, payload)) = self.on_the_way.pop_first().unwrap();
-                if self.nodes[to].alive {
+                let heard = self.security != LinkSecurity::Dtls || self.underlay.are_associated(to, from);
+                if self.nodes[to].alive && heard {
                     let result =
                         self.with(to, |o, now, ctx| o.handle_datagram(now, address(from), payload, ctx));
-                    if let Err(reason) = result {
-                        *self.nodes[to].drops.entry(reason).or_default() += 1;
-                    }
+                    self.count(to, result);
                 }
+            }
+            if beneath == Some(next) {
+                self.step_underlay();
             }
             for i in 0..self.nodes.len() {
                 if self.nodes[i].alive && self.nodes[i].overlay.deadline().is_some_and(|at| at <= next) {
@@ -210,7 +228,9 @@ impl Net {
 
     pub(super) fn stored(&self, i: usize, ticket: u64) -> Option<Result<u64, Failure>> {
         self.nodes[i].facts.iter().find_map(|f| match f {
-            Fact::Stored { ticket: t, result } if t.0 == ticket => Some(*result),
+            Fact::Stored { ticket: t, result } if t.0 == ticket => {
+                Some(result.clone().map(|kinds| kinds[0].generation_counter))
+            }
             _ => None,
         })
     }
@@ -267,8 +287,16 @@ pub(super) fn ring(n: usize, seed: u64) -> Net {
 }
 
 pub(super) fn ring_with_loss(n: usize, seed: u64, loss_percent: u64) -> Net {
-    let mut net = Net::new(seed);
-    net.loss_percent = loss_percent;
+    settled(n, Net { loss_percent, ..Net::new(seed) })
+}
+
+/// The same over links of this kind.
+pub(super) fn ring_over(security: LinkSecurity, n: usize, seed: u64) -> Net {
+    settled(n, Net { security, ..Net::new(seed) })
+}
+
+fn settled(n: usize, mut net: Net) -> Net {
+    let loss_percent = net.loss_percent;
     for i in 0..n {
         let id = net.random_id();
         net.add(id);
@@ -321,7 +349,10 @@ fn ch3_every_lookup_of_everybody_is_answered_and_few_hops_are_enough() {
         for i in 0..20 {
             let values = net.fetched(i, 1000).unwrap().unwrap();
             assert_eq!(values.len(), 1, "node {i}");
-            assert_eq!((values[0].signer, values[0].value.as_deref()), (net.id(3), Some(&b"here"[..])));
+            assert_eq!(
+                (values[0].signer.node_id, values[0].value.as_deref()),
+                (net.id(3), Some(&b"here"[..]))
+            );
             net.nodes[i].facts.clear();
         }
         let resource = ResourceId::of_name(name.as_bytes());
@@ -364,7 +395,7 @@ fn st19_a_removed_value_is_told_as_removed_with_its_writers_signature_until_it_e
     net.fetch(2, 1, "a");
     net.run(seconds(1));
     let values = net.fetched(2, 1).unwrap().unwrap();
-    assert_eq!((values.len(), values[0].value.as_ref(), values[0].signer), (1, None, net.id(1)));
+    assert_eq!((values.len(), values[0].value.as_ref(), values[0].signer.node_id), (1, None, net.id(1)));
     net.run(seconds(60));
     assert!(net.holders("a").is_empty(), "ST-5, FE-8");
 }

@@ -5,4 +5,5 @@
 mod calls;
 mod laws;
 mod scripts;
+mod secured;
 mod wire;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use p2piptv::effect::{Effect, Effects};
 use p2piptv::env::Seeded;
-use p2piptv::ids::{CallId, StreamId};
+use p2piptv::ids::{CallId, NodeId, StreamId};
 use p2piptv::sip::agent::{
     Agent, Config, ContactParams, Context, Fact, Offer, OrderError, Refusal, Target, Transport,
 };
@@ -56,6 +56,13 @@ pub(crate) struct World {
     pub(crate) lose: Luck,
     /// Whether anybody listens for streams.
     pub(crate) listening: bool,
+    /// Who each side proves to be where streams are secured.
+    pub(crate) proved: Vec<NodeId>,
+}
+
+/// The node of a side.
+pub(crate) fn node(n: usize) -> NodeId {
+    NodeId([n as u8 + 1; 16])
 }
 
 pub(crate) fn addr(n: usize) -> SocketAddr {
@@ -76,6 +83,7 @@ impl World {
         };
         World {
             now: Instant::ZERO,
+            proved: (0..configs.len()).map(node).collect(),
             sides: configs.into_iter().enumerate().map(side).collect(),
             events: BTreeMap::new(),
             seq: 0,
@@ -153,6 +161,7 @@ impl World {
                 }
             }
             Effect::Close { stream } => self.cut(side, stream),
+            Effect::Associate { .. } | Effect::Dissociate { .. } => panic!("SIP has no associations"),
         }
     }
 
@@ -195,7 +204,10 @@ impl World {
                 }
             }
             Event::Opened { side, id, peer } => {
-                self.with(side, |agent, now, ctx| agent.on_stream_opened(now, id, peer, None, ctx).unwrap())
+                let other = self.streams.get(&(side, id)).map(|&(other, _)| self.proved[other]);
+                let secured = self.sides[side].agent.config().is_secured();
+                let node = other.filter(|_| secured);
+                self.with(side, |agent, now, ctx| agent.on_stream_opened(now, id, peer, node, ctx).unwrap())
             }
             Event::Bytes { side, id, bytes } => {
                 // A stream keeps no boundaries.

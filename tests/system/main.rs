@@ -12,7 +12,7 @@ mod world;
 use p2piptv::ids::{NodeId, ResourceId};
 use p2piptv::iptv::Profile;
 use p2piptv::node::{EndReason, Event};
-use p2piptv::sim::{Conditions, Death};
+use p2piptv::sim::{Conditions, Death, NodeIndex};
 use p2piptv::time::Duration;
 use world::{Odd, Setup, World, name};
 
@@ -110,7 +110,7 @@ fn p18_the_papers_own_recovery_takes_its_time_and_works() {
     world.kill(one);
     world.run(10);
     assert!(world.viewers.iter().any(|&v| !world.is_playing(v)), "the paper's orphans wait for 15 s");
-    world.run(50);
+    world.run(20);
     assert!(world.viewers.iter().all(|&v| world.is_playing(v)), "{}", world.trace());
 }
 
@@ -142,6 +142,29 @@ fn a_viewer_that_leaves_hands_its_children_over_and_its_record_is_gone() {
         _ => false,
     });
     assert!(gone, "{}", world.trace());
+}
+
+#[test]
+fn everybody_who_leaves_at_once_is_gone_within_a_second() {
+    for viewers in [2, 6] {
+        let mut world = World::new(Setup { seed: viewers as u64, ..Setup::default() });
+        world.seat(viewers);
+        world.send(false);
+        let left_at = world.net.now();
+        let nodes: Vec<_> =
+            world.viewers.iter().map(|v| v.node).chain([world.source, world.bootstrap]).collect();
+        for &node in &nodes {
+            world.net.command(node, |n, now| n.leave(now));
+        }
+        world.run(5);
+        let when = |n: &NodeIndex| world.first(left_at, *n, |e| *e == Event::Left).map(|t| t.since(left_at));
+        let late: Vec<_> = nodes
+            .iter()
+            .map(|n| (*n, when(n)))
+            .filter(|(_, t)| t.is_none_or(|t| t >= Duration::from_secs(1)))
+            .collect();
+        assert!(late.is_empty(), "{viewers} viewers: {late:?}\n{}", world.trace());
+    }
 }
 
 #[test]
@@ -203,7 +226,7 @@ fn the_loss_of_the_responsible_peer_loses_no_channel() {
         world.add_node(&format!("bystander{i}"));
     }
     // A Node-ID just behind the channel's Resource-ID is responsible for it.
-    let resource = ResourceId::of_name(b"100");
+    let resource = ResourceId::of_name(b"100@tv.example");
     let id = NodeId::from_u128(resource.to_u128().unwrap().wrapping_add(1));
     let responsible = world.add_odd_node("responsible", Odd { id: Some(id), ..Odd::default() });
     world.run(40);

@@ -11,7 +11,8 @@ use bytes::Bytes;
 const DATA: u8 = 0x80;
 const ACK: u8 = 0x81;
 /// Bytes in front of the message of a data frame.
-const DATA_HEADER: usize = 8;
+pub(crate) const DATA_HEADER: usize = 8;
+const ACK_LENGTH: usize = 9;
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,22 @@ impl Frame {
         Ok(frame)
     }
 
+    /// How many bytes the frame that begins here has in all; `None` when too few are there to tell.
+    pub fn announced_length(start: &[u8]) -> Result<Option<usize>, DecodeError> {
+        match start.first() {
+            None => Ok(None),
+            Some(&DATA) => Ok(start
+                .first_chunk::<DATA_HEADER>()
+                .map(|head| DATA_HEADER + u32::from_be_bytes([0, head[5], head[6], head[7]]) as usize)),
+            Some(&ACK) => Ok(Some(ACK_LENGTH)),
+            Some(_) => Err(DecodeError {
+                kind: DecodeErrorKind::InvalidValue,
+                field: "FramedMessageType",
+                offset: 0,
+            }),
+        }
+    }
+
     /// Reads the first frame of a stream and how many bytes it took; `None` when bytes are still missing.
     ///
     /// A data frame whose message is longer than `max_message_size` bytes is refused as soon as its length is there,
@@ -50,18 +67,15 @@ impl Frame {
         received: &Bytes,
         max_message_size: usize,
     ) -> Result<Option<(Self, usize)>, DecodeError> {
+        let Some(length) = Self::announced_length(received)? else { return Ok(None) };
+        if length > DATA_HEADER + max_message_size && received.first() == Some(&DATA) {
+            return Err(DecodeError { kind: DecodeErrorKind::TooLong, field: "message", offset: 5 });
+        }
+        if received.len() < length {
+            return Ok(None);
+        }
         let mut r = Reader::new(received);
-        if let Some(head) = received.first_chunk::<DATA_HEADER>().filter(|head| head[0] == DATA) {
-            let length = u32::from_be_bytes([0, head[5], head[6], head[7]]) as usize;
-            if length > max_message_size {
-                return Err(DecodeError { kind: DecodeErrorKind::TooLong, field: "message", offset: 5 });
-            }
-        }
-        match Self::read(&mut r) {
-            Ok(frame) => Ok(Some((frame, r.offset()))),
-            Err(e) if e.kind == DecodeErrorKind::Truncated => Ok(None),
-            Err(e) => Err(e),
-        }
+        Self::read(&mut r).map(|frame| Some((frame, r.offset())))
     }
 
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -84,7 +98,7 @@ impl Frame {
                 w.finish()
             }
             Frame::Ack { ack_sequence, received } => {
-                let mut w = Writer::with_capacity(9);
+                let mut w = Writer::with_capacity(ACK_LENGTH);
                 w.u8(ACK);
                 w.u32(*ack_sequence);
                 w.u32(*received);

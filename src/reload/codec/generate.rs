@@ -252,6 +252,25 @@ generate! {
         free_slots: any(u)?,
         uptime_seconds: any(u)?,
         sip_contact: any::<Bytes>(u)?.iter().map(|b| char::from(b'!' + b % 94)).collect::<String>(),
+        grant: if any(u)? { Some(any(u)?) } else { None },
+    });
+    ResourceNameExtension: |u| Ok(match any(u)? {
+        true => ResourceNameExtension::Pattern(any(u)?),
+        false => ResourceNameExtension::Unknown {
+            name_type: ResourceNameType(other_than(u, &[1])?),
+            data: any(u)?,
+        },
+    });
+    SipRegistration: |u| Ok(match u.int_in_range(0..=2)? {
+        0 => SipRegistration::Uri(any(u)?),
+        1 => SipRegistration::Route {
+            contact_prefs: any(u)?,
+            destination_list: [alloc::vec![Destination::Node(any(u)?)], forwarders(u)?].concat(),
+        },
+        _ => SipRegistration::Unknown {
+            registration_type: SipRegistrationType(other_than(u, &[1, 2])?),
+            data: any(u)?,
+        },
     });
     StoredData: |u| any(u).and_then(|model| stored_data(model, u));
     StoredMetaData: |u| any(u).and_then(|model| stored_metadata(model, u));
@@ -263,6 +282,7 @@ generate_structs! {
     Payload { contents, security }
     SecurityBlock { certificates, signature }
     GenericCertificate { certificate_type, certificate }
+    Grant { role, epoch, not_before, not_after, certificate, signature }
     Signature { identity, signed }
     ErrorResponse { error_code, error_info }
     ProbeReq { requested_info }
@@ -292,6 +312,7 @@ generate_structs! {
     FindAns { results }
     FindKindData { kind, closest }
     ArrayRange { first, last }
+    TurnServer { iteration, server_address }
     DataValue { exists, value }
     MetaData { exists, value_length, hash_algorithm, hash_value }
 }

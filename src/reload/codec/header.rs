@@ -16,18 +16,20 @@
 //! 38     via_list ∥ destination_list ∥ options
 //! ```
 
-use super::{Destination, ForwardingOption, Structure, read_list, write_list};
-use crate::wire::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
+use super::{Destination, ForwardingOption, HeaderView, Structure, write_list};
+use crate::wire::{DecodeError, EncodeError, Writer};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// Bytes in front of the lists.
-const FIXED: usize = 38;
-const LENGTH_AT: usize = 16;
+pub(super) const FIXED: usize = 38;
+pub(super) const TTL_AT: usize = 11;
+pub(super) const FRAGMENT_AT: usize = 12;
+pub(super) const LENGTH_AT: usize = 16;
+pub(super) const VIA_LIST_LENGTH_AT: usize = 32;
 /// Always set (FH-8).
 const FRAGMENT_MARK: u32 = 0x8000_0000;
 const LAST_FRAGMENT: u32 = 0x4000_0000;
-const OFFSET_MASK: u32 = 0x00ff_ffff;
 
 /// Which part of its message this is (RFC 6940 §6.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +41,9 @@ pub struct Fragment {
 }
 
 impl Fragment {
+    /// The largest offset that the field can say.
+    pub const MAX_OFFSET: u32 = 0x00ff_ffff;
+
     /// The whole message.
     pub const WHOLE: Fragment = Fragment { last: true, offset: 0 };
 
@@ -48,16 +53,16 @@ impl Fragment {
     }
 
     /// The field: the highest bit is 1, the next one L, six reserved bits 0, then the offset (FH-8, FH-9).
-    const fn to_u32(self) -> u32 {
-        FRAGMENT_MARK | if self.last { LAST_FRAGMENT } else { 0 } | self.offset & OFFSET_MASK
+    pub(super) const fn to_u32(self) -> u32 {
+        FRAGMENT_MARK | if self.last { LAST_FRAGMENT } else { 0 } | self.offset & Self::MAX_OFFSET
     }
 
     /// Ignores the reserved bits; `None` when the highest bit is 0.
-    const fn from_u32(n: u32) -> Option<Self> {
+    pub(super) const fn from_u32(n: u32) -> Option<Self> {
         if n & FRAGMENT_MARK == 0 {
             return None;
         }
-        Some(Fragment { last: n & LAST_FRAGMENT != 0, offset: n & OFFSET_MASK })
+        Some(Fragment { last: n & LAST_FRAGMENT != 0, offset: n & Self::MAX_OFFSET })
     }
 }
 
@@ -114,45 +119,15 @@ impl ForwardingHeader {
     /// Refused are a wrong token, version or length, a fragment field without its highest bit, and a Resource-ID
     /// anywhere but at the end of the Destination List (FH-1, FH-4, FH-8, FH-10, DL-4).
     pub fn decode(message: &Bytes) -> Result<(Self, Bytes), DecodeError> {
-        use DecodeErrorKind::{BadLength, InvalidValue};
-        let mut r = Reader::new(message);
-        let at = |kind, field, offset| Err(DecodeError { kind, field, offset });
-        if r.u32("relo_token")? != Self::RELO_TOKEN {
-            return at(InvalidValue, "relo_token", 0);
-        }
-        let overlay = r.u32("overlay")?;
-        let configuration_sequence = r.u16("configuration_sequence")?;
-        if r.u8("version")? != Self::VERSION {
-            return at(InvalidValue, "version", 10);
-        }
-        let ttl = r.u8("ttl")?;
-        let Some(fragment) = Fragment::from_u32(r.u32("fragment")?) else {
-            return at(InvalidValue, "fragment", 12);
-        };
-        if r.u32("length")? as usize != message.len() {
-            return at(BadLength, "length", LENGTH_AT);
-        }
-        let transaction_id = r.u64("transaction_id")?;
-        let max_response_length = r.u32("max_response_length")?;
-        let via_list_length = r.u16("via_list_length")?;
-        let destination_list_length = r.u16("destination_list_length")?;
-        let options_length = r.u16("options_length")?;
-        let via_list = read_destinations(r.sub(via_list_length.into(), "via_list")?, false)?;
-        let destination_list =
-            read_destinations(r.sub(destination_list_length.into(), "destination_list")?, true)?;
-        let options = read_list(r.sub(options_length.into(), "options")?)?;
-        let header = ForwardingHeader {
-            overlay,
-            configuration_sequence,
-            ttl,
-            fragment,
-            transaction_id,
-            max_response_length,
-            via_list,
-            destination_list,
-            options,
-        };
-        Ok((header, r.rest()))
+        let view = HeaderView::read(message)?;
+        Ok((view.header(), view.payload()))
+    }
+
+    /// How many bytes the header has that begins here; `None` when too few are there to tell.
+    pub fn announced_length(start: &[u8]) -> Option<usize> {
+        let [.., v0, v1, d0, d1, o0, o1] = start.first_chunk::<FIXED>()?;
+        let lists = [[*v0, *v1], [*d0, *d1], [*o0, *o1]];
+        Some(FIXED + lists.into_iter().map(|n| usize::from(u16::from_be_bytes(n))).sum::<usize>())
     }
 
     /// The header with this payload behind it; the length fields are computed (FH-10, FH-13).
@@ -179,20 +154,6 @@ impl ForwardingHeader {
         w.patch_u32(LENGTH_AT, length);
         w.finish()
     }
-}
-
-/// A Resource-ID may stand at the end of a Destination List and nowhere else (DL-4).
-fn read_destinations(mut r: Reader<'_>, may_end_in_resource: bool) -> Result<Vec<Destination>, DecodeError> {
-    let mut list = Vec::new();
-    while !r.is_empty() {
-        let misplaced = r.error(DecodeErrorKind::InvalidValue, "destination type");
-        let destination = Destination::read(&mut r)?;
-        if matches!(destination, Destination::Resource(_)) && !(may_end_in_resource && r.is_empty()) {
-            return Err(misplaced);
-        }
-        list.push(destination);
-    }
-    Ok(list)
 }
 
 /// A list and its length, which stands apart from it.

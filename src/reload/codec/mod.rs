@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | [`framing`] | what lies on a link: messages and acknowledgements (§6.6.2) |
 //! | [`header`] | the forwarding header, [`destination`] lists and [`option`]s (§6.3.2) |
+//! | [`view`] | the same header read in place, for what only passes through |
 //! | [`message`] | a whole message; its contents and extensions (§6.3.3) |
 //! | [`error`] | the error response (§6.3.3.1) |
 //! | [`security`] | certificates, signatures, and exactly which bytes they cover (§6.3.4, §7.1) |
@@ -17,12 +18,14 @@
 //! | [`stored`] | stored data, metadata, specifiers (§7) |
 //! | [`chord`] | what CHORD-RELOAD puts into Update, Leave and RouteQuery (§10) |
 //! | [`provider`] | the record that a provider of a channel stores |
+//! | [`acl`] | delegations of write access to shared resources (RFC 8076) |
+//! | [`usages`] | values of TURN-SERVICE (§9) and SIP-REGISTRATION (RFC 7904) |
 //! | [`address`] | IP addresses with ports (§6.3.1.1) |
 //! | [`numbers`] | code points |
 //! | `generate` | generators of all of this, with the feature `arbitrary` |
 //!
-//! A node decodes as little as it can: [`ForwardingHeader::decode`] stops behind the lists, so what travels through is
-//! rewritten without a look at its payload; a body is decoded when its message is for this node; values are decoded
+//! A node decodes as little as it can: a [`HeaderView`] stops behind the lists, so what travels through is rewritten
+//! without a look at its payload; a body is decoded when its message is for this node; values are decoded
 //! when their Kind is known, because the data model is not on the wire.
 
 use crate::ids::{NodeId, ResourceId};
@@ -30,6 +33,7 @@ use crate::wire::{DecodeError, DecodeErrorKind, EncodeError, Reader, Writer};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+pub mod acl;
 pub mod address;
 pub mod body;
 pub mod chord;
@@ -38,6 +42,7 @@ pub mod error;
 pub mod framing;
 #[cfg(feature = "arbitrary")]
 pub mod generate;
+pub mod grant;
 pub mod header;
 pub mod message;
 pub mod numbers;
@@ -45,18 +50,23 @@ pub mod option;
 pub mod provider;
 pub mod security;
 pub mod stored;
+pub mod view;
+pub mod usages;
 
+pub use acl::{AccessControlListItem, ResourceNameExtension};
 pub use address::IpAddressPort;
 pub use body::Body;
 pub use chord::{ChordLeaveData, ChordRouteQueryAns, ChordTables, ChordUpdate};
 pub use destination::Destination;
 pub use error::{ErrorInfo, ErrorResponse};
 pub use framing::Frame;
+pub use grant::Grant;
 pub use header::{ForwardingHeader, Fragment};
 pub use message::{Message, MessageContents, MessageExtension, Payload};
 pub use numbers::{
     ApplicationId, CertificateType, ErrorCode, ExtensionType, HashAlgorithm, KindId, MessageCode, OptionType,
-    OverlayLinkType, ProbeInformationType, SignatureAlgorithm, SignerIdentityType,
+    OverlayLinkType, ProbeInformationType, ResourceNameType, SignatureAlgorithm, SignerIdentityType,
+    SipRegistrationType,
 };
 pub use option::ForwardingOption;
 pub use provider::{ProviderRecord, ProviderRole};
@@ -67,6 +77,8 @@ pub use stored::{
     Arranged, DataModel, DataValue, MetaData, MetaDataValue, RawValues, StoredData, StoredDataValue,
     StoredMetaData,
 };
+pub use view::{Entries, HeaderView, Passage};
+pub use usages::{SipRegistration, TurnServer};
 
 /// A structure of the presentation language (RFC 6940 §6.3.1).
 pub trait Structure: Sized {

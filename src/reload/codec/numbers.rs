@@ -128,6 +128,17 @@ numbers! {
         CHANNEL = 0xf069_7074 "IPTV-CHANNEL",
     }
 
+    /// ResourceNameType (RFC 8076 §5.2).
+    ResourceNameType(u8) "type" {
+        PATTERN = 1 "pattern",
+    }
+
+    /// SipRegistrationType (RFC 7904 §3.2).
+    SipRegistrationType(u8) "type" {
+        URI = 1 "sip_registration_uri",
+        ROUTE = 2 "sip_registration_route",
+    }
+
     /// MessageExtensionType (RFC 6940 §14.14).
     ExtensionType(u16) "type" {
         EXP = 0x01 "exp",

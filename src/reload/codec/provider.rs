@@ -9,10 +9,12 @@
 //! 5  4  uptime_seconds
 //! 9  1  length of sip_contact
 //! 10    sip_contact      visible ASCII
+//!    2  length of grant  0: none
+//!       grant            see [`Grant`](super::Grant)
 //!       whatever later versions add; skipped
 //! ```
 
-use super::Structure;
+use super::{Grant, Structure};
 use crate::wire::{DecodeError, DecodeErrorKind, Reader, Writer};
 use alloc::string::String;
 use core::fmt;
@@ -39,7 +41,7 @@ impl fmt::Debug for ProviderRole {
 }
 
 /// One provider of a channel.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderRecord {
     /// Source or relayer.
     pub role: ProviderRole,
@@ -51,6 +53,8 @@ pub struct ProviderRecord {
     pub uptime_seconds: u32,
     /// The SIP URI to send INVITEs to: visible ASCII, 255 bytes at most.
     pub sip_contact: String,
+    /// The owner's word for it; without one only an overlay where everybody is believed takes the record.
+    pub grant: Option<Grant>,
 }
 
 impl ProviderRecord {
@@ -73,8 +77,11 @@ impl Structure for ProviderRecord {
         let contact = r.sub8("sip_contact")?.rest();
         let text = core::str::from_utf8(&contact).ok().filter(|t| t.bytes().all(|b| b.is_ascii_graphic()));
         let sip_contact = String::from(text.ok_or(not_text)?);
+        let mut inside = r.sub16("grant")?;
+        let grant = if inside.is_empty() { None } else { Some(Grant::read(&mut inside)?) };
+        inside.finish("grant")?;
         r.rest();
-        Ok(ProviderRecord { role, depth, free_slots, uptime_seconds, sip_contact })
+        Ok(ProviderRecord { role, depth, free_slots, uptime_seconds, sip_contact, grant })
     }
 
     fn write(&self, w: &mut Writer) {
@@ -84,5 +91,6 @@ impl Structure for ProviderRecord {
         w.u16(self.free_slots);
         w.u32(self.uptime_seconds);
         w.sub8("sip_contact", |w| w.raw(self.sip_contact.as_bytes()));
+        w.sub16("grant", |w| self.grant.iter().for_each(|grant| grant.write(w)));
     }
 }

@@ -16,6 +16,7 @@
 //! The data model is not on the wire. [`RawValues`] holds values of a Kind that may be unknown.
 
 use super::{HashAlgorithm, Signature, Structure, read_bool, write_bool};
+use crate::ids::{KeyFingerprint, sha1};
 use crate::time::UnixMillis;
 use crate::wire::{DecodeError, EncodeError, Reader, Writer};
 use alloc::vec::Vec;
@@ -119,6 +120,16 @@ impl DataValue {
         DataValue { exists: false, value: Bytes::new() }
     }
 
+    /// The hash that metadata tell of this value (SA-1); `None` for algorithms that are not known here.
+    pub fn digest(&self, algorithm: HashAlgorithm) -> Result<Option<Bytes>, EncodeError> {
+        let input = self.hash_input()?;
+        Ok(match algorithm {
+            HashAlgorithm::SHA1 => Some(Bytes::copy_from_slice(&sha1(&input))),
+            HashAlgorithm::SHA256 => Some(Bytes::copy_from_slice(&KeyFingerprint::of(&input).0)),
+            _ => None,
+        })
+    }
+
     /// What the hash in metadata covers: the value with its four length bytes in front (SA-1).
     pub fn hash_input(&self) -> Result<Bytes, EncodeError> {
         let mut w = Writer::new();
@@ -149,6 +160,15 @@ pub struct MetaData {
     pub hash_algorithm: HashAlgorithm,
     /// The hash of [`DataValue::hash_input`].
     pub hash_value: Bytes,
+}
+
+impl MetaData {
+    /// Whether these are the metadata of a value (SA-2); `None` when the hash algorithm is not known here.
+    pub fn describes(&self, value: &DataValue) -> Option<bool> {
+        let digest = value.digest(self.hash_algorithm).ok()??;
+        let length = usize::try_from(self.value_length) == Ok(value.value.len());
+        Some(self.exists == value.exists && length && self.hash_value == digest)
+    }
 }
 
 impl Structure for MetaData {

@@ -1,13 +1,16 @@
 //! What goes into an overlay and what comes out of it: orders with a ticket, facts that answer them.
 
 use crate::effect::Effects;
-use crate::env::{Crypto, Entropy};
+use crate::env::{Crypto, Entropy, Party};
 use crate::ids::{NodeId, ResourceId};
-use crate::reload::codec::{ErrorCode, KindId};
+use crate::reload::codec::body::{Selection, StoreKindResponse};
+use crate::reload::codec::{ErrorCode, KindId, MetaData};
 use crate::reload::storage::Slot;
 use crate::time::UnixMillis;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 /// What an input may use and where its effects go.
@@ -35,6 +38,31 @@ pub struct Address {
     pub slot: Slot,
 }
 
+/// One value of a Store, or one that it removes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The Kind.
+    pub kind: KindId,
+    /// Where.
+    pub slot: Slot,
+    /// What; `None` removes what is there (RFC 6940 §7.4.1.3).
+    pub value: Option<Bytes>,
+    /// How long it lives, in whole seconds. A removal must live at least as long as what it removes.
+    pub lifetime: Duration,
+}
+
+/// What a Fetch or Stat asks for of one Kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// The Kind.
+    pub kind: KindId,
+    /// Which values.
+    pub selection: Selection,
+    /// The generation counter that this node has seen: when it is still the same the answer holds no values (FE-5). 0 for
+    /// none.
+    pub known: u64,
+}
+
 /// Something that the policy must know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -43,21 +71,47 @@ pub enum Fact {
     Joined,
     /// No bootstrap node let it in. The overlay is idle again; another `join` may follow.
     JoinFailed,
-    /// The answer to a `store` or `remove`.
+    /// The answer to a `store`, `remove` or `store_all`.
     Stored {
         /// The order's ticket.
         ticket: Ticket,
-        /// The generation counter of the Kind after the store, or why not.
-        result: Result<u64, Failure>,
+        /// For each Kind its generation counter after the store, and who holds replicas; or why not.
+        result: Result<Vec<StoreKindResponse>, Failure>,
     },
-    /// The answer to a `fetch`.
+    /// The answer to a `fetch` or `fetch_all`.
     Fetched {
         /// The order's ticket.
         ticket: Ticket,
         /// The values whose signatures hold; none when nothing is stored there.
         result: Result<Vec<Value>, Failure>,
-        /// Values of the answer that were thrown away because their signatures do not hold (FE-6).
+        /// The generation counter of each Kind.
+        generations: Vec<(KindId, u64)>,
+        /// Values of the answer that were thrown away because their signatures do not hold, or because their signers may
+        /// not write there: the answer is partial (FE-6).
         discarded: usize,
+    },
+    /// The answer to a `stat`.
+    Described {
+        /// The order's ticket.
+        ticket: Ticket,
+        /// What there is, as the answering peer says: nothing of this is signed by the writers.
+        result: Result<Vec<Description>, Failure>,
+        /// The generation counter of each Kind.
+        generations: Vec<(KindId, u64)>,
+    },
+    /// The answer to a `find`.
+    Found {
+        /// The order's ticket.
+        ticket: Ticket,
+        /// For each Kind that may be searched for the nearest Resource-ID where there is one.
+        result: Result<Vec<(KindId, Option<ResourceId>)>, Failure>,
+    },
+    /// The answer to a `find_turn_server`.
+    TurnServerFound {
+        /// The order's ticket.
+        ticket: Ticket,
+        /// Its address; `None` when there was none at several random places.
+        result: Result<Option<SocketAddr>, Failure>,
     },
     /// The neighbours changed.
     RingChanged {
@@ -73,16 +127,36 @@ pub enum Fact {
 /// One fetched value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
+    /// Its Kind.
+    pub kind: KindId,
     /// Where it stands.
     pub slot: Slot,
     /// Whose signature it carries.
-    pub signer: NodeId,
+    pub signer: Arc<Party>,
     /// When its writer stored it, by the writer's clock.
     pub storage_time: UnixMillis,
     /// How long it will live on, as the answering peer says (nobody signs this).
     pub lifetime: Duration,
     /// The value; `None` when the writer has removed it (RFC 6940 §7.4.1.3).
     pub value: Option<Bytes>,
+    /// This node has seen a newer value here before: the storing peer has gone back (RFC 6940 §13.5.3), or the newer value
+    /// has expired or is still on its way.
+    pub rolled_back: bool,
+}
+
+/// What a Stat tells of one value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Its Kind.
+    pub kind: KindId,
+    /// Where it stands.
+    pub slot: Slot,
+    /// When its writer stored it, by the writer's clock.
+    pub storage_time: UnixMillis,
+    /// How long it will live on.
+    pub lifetime: Duration,
+    /// Whether it exists, its length and its hash; [`MetaData::describes`] compares it with a value.
+    pub metadata: MetaData,
 }
 
 /// Why an order failed.
@@ -125,7 +199,7 @@ pub enum OrderError {
     /// `handle_wall_clock` has not been called, and a value cannot be stored without a time.
     #[error("the wall clock is not known")]
     NoWallClock,
-    /// The Kind is not one of the configured ones, or the slot does not fit its data model.
-    #[error("unknown Kind, or a slot of another data model")]
+    /// The Kind is not one of the configured ones, or is named twice, or the slot or selection does not fit its data model.
+    #[error("unknown Kind, or a slot of another data model, or a Kind named twice")]
     BadKind,
 }

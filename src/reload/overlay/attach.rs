@@ -1,33 +1,27 @@
-//! How links come up: the opening Ping of a plain link, and Attach without ICE (RFC 6940 §6.5.1, AT-10, AT-11).
+//! Attach without ICE (RFC 6940 §6.5.1): asking for a link, and being asked.
 //!
 //! ```text
 //!   A                                   B
 //!   │ AttachReq (passive, address) ───▶ │          over the overlay
 //!   │ ◀─────── AttachAns (active) ───── │
-//!   │ ◀─────── Ping to the wildcard ─── │          B dials: the handshake and the connectivity check in one
-//!   │ ─── PingAns ────────────────────▶ │          each end knows now who the other is
+//!   │ ◀────────── handshake ──────────▶ │          B dials, A is the TLS server (AT-10); it is the connectivity check too
 //!   │ ◀─────── Update ───────────────── │          if B is a member; then A may route through B (AT-3)
 //! ```
 //!
-//! Whoever sends an Attach with somebody else's address makes this node dial there: the opening Ping goes out at 0, 0.5 and
-//! 1.5 s and perhaps once more before the dial is given up after [`Timers::dial`](super::Timers::dial), to one address not
-//! again before that, and to at most half of [`Limits::half_open`](super::Limits::half_open) addresses at one time.
-//!
-//! A link is named by its address, so that two Attaches that cross end in one link.
+//! Whoever sends an Attach with somebody else's address makes this node dial there: one connection attempt or, on plain
+//! links, the opening Ping at 0, 0.5 and 1.5 s and perhaps once more, before the dial is given up after
+//! [`Timers::dial`](super::Timers::dial); to one address not again before that, and to at most half of
+//! [`Limits::half_open`](super::Limits::half_open) addresses at one time.
 
-use super::connections::{Connection, Dialing, Incident};
 use super::exchange::{Answer, refuse, refuse_because};
 use super::receive::Incoming;
-use super::ring::Cause;
-use super::{Context, Failure, Overlay, Phase, Purpose, Task};
+use super::{Context, Failure, LinkSecurity, Overlay, Phase, Purpose};
 use crate::bounded::Full;
 use crate::ids::NodeId;
-use crate::reload::codec::body::{AttachReqAns, CandidateType, IceCandidate, PingReq};
+use crate::reload::codec::body::{AttachReqAns, CandidateType, IceCandidate, IceExtension};
 use crate::reload::codec::{Body, Destination, ErrorCode, OverlayLinkType};
-use crate::reload::link::LinkEvent;
 use crate::reload::request::SENDS;
 use crate::reload::topology::Topology;
-use crate::stats::DropReason;
 use crate::time::Instant;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -37,112 +31,23 @@ use core::net::{Ipv4Addr, SocketAddr};
 /// ICE priority of the only candidate: that of a host candidate with the highest local preference (RFC 8445 §5.1.2).
 const HOST_PRIORITY: u32 = 126 << 24 | 65_535 << 8 | 255;
 
+/// The ICE extension of a TCP candidate, and its value for one that is listened at (RFC 6544 §4.5; LT-4).
+const TCP_TYPE: &[u8] = b"tcptype";
+const PASSIVE: &[u8] = b"passive";
+
 /// Attaches under way to nodes that one node told of: as many as a neighbor table holds. Each is sent five times in 15 s,
 /// so this is what somebody can make this node send who tells of nodes that do not exist.
 const ATTACHES_ON_ONE_WORD: usize = 6;
 
+/// An Attach that both ends have agreed on, while its link is not up yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Agreed {
+    since: Instant,
+    /// This node has asked, so the other end dials.
+    asked: bool,
+}
+
 impl<T: Topology> Overlay<T> {
-    /// Dials a link: sends the opening Ping. Whoever is connected or being dialled already is left alone.
-    pub(super) fn dial(
-        &mut self,
-        now: Instant,
-        address: SocketAddr,
-        expected: Option<NodeId>,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        if address == self.config.address {
-            return Err(DropReason::NotAllowedOnLink);
-        }
-        if self.connections.get(address).is_some() {
-            return Ok(());
-        }
-        self.open_link(now, address, ctx)?;
-        let transaction_id = ctx.entropy.next_u64();
-        let ping = Body::PingReq(PingReq::default());
-        let wildcard = vec![NodeId::WILDCARD.into()];
-        let (_, message) =
-            self.compose(transaction_id, wildcard, &ping, ctx).map_err(|_| DropReason::TooLarge)?;
-        if let Some(connection) = self.connections.get_mut(address) {
-            connection.dialing = Some(Dialing { transaction_id, expected });
-        }
-        self.tasks.set(Task::Dial(address), Some(now + self.config.timers.dial));
-        self.connections.send(now, address, message, ctx.effects).map_err(|_| DropReason::LinkQueueFull)
-    }
-
-    /// Makes room for a link; a link that gives way for it is closed.
-    fn open_link(
-        &mut self,
-        now: Instant,
-        address: SocketAddr,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        let (topology, bootstrap) = (&self.topology, self.bootstrap_node());
-        let spare = |n| topology.needs(n) || bootstrap == Some(n);
-        let evicted = self.connections.open(now, address, spare).map_err(|_| DropReason::LinkLimit)?;
-        if let Some((address, connection)) = evicted {
-            self.on_closed(now, address, &connection, ctx);
-        }
-        Ok(())
-    }
-
-    /// Somebody dialled this node, and his signature holds. A link to him that was there before is over: he has
-    /// forgotten it.
-    pub(super) fn on_dialed(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        signer: NodeId,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        let crossing = self.connections.get(from).is_some_and(|c| {
-            c.node.is_none() && c.dialing.is_some_and(|d| d.expected.is_none_or(|e| e == signer))
-        });
-        if !crossing {
-            self.close(now, from, ctx);
-            self.open_link(now, from, ctx)?;
-        }
-        self.bind(now, from, signer, ctx);
-        Ok(())
-    }
-
-    /// The other end of a link that this node dialled has answered (AT-11: it must be whom the Attach promised).
-    pub(super) fn on_dial_answered(
-        &mut self,
-        now: Instant,
-        from: SocketAddr,
-        signer: NodeId,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        let expected = self.connections.get(from).and_then(|c| c.dialing).and_then(|d| d.expected);
-        let impostor = signer == self.me || expected.is_some_and(|e| e != signer);
-        if impostor || signer == NodeId::WILDCARD {
-            self.close(now, from, ctx);
-            return Err(DropReason::NotAllowedOnLink);
-        }
-        self.bind(now, from, signer, ctx);
-        // Only an address that has answered is one where somebody is: whoever dials can forge his own.
-        self.remember_bootstrap(from);
-        self.on_bound(now, signer, ctx);
-        Ok(())
-    }
-
-    fn bind(&mut self, now: Instant, address: SocketAddr, node: NodeId, ctx: &mut Context<'_>) {
-        self.tasks.clear(&Task::Dial(address));
-        if let Some(moved_from) = self.connections.address_of(node).filter(|&old| old != address) {
-            self.close(now, moved_from, ctx);
-        }
-        self.connections.bind(address, node);
-    }
-
-    /// It is known now who is at the other end.
-    pub(super) fn on_bound(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
-        if self.attaches.remove(&node).is_some() {
-            self.complete_attach(now, node, ctx);
-        }
-        self.continue_join(now, ctx);
-        self.continue_partition_check(now, node, ctx);
-    }
-
     /// Asks a node, or whoever is responsible for a place, for a link.
     pub(super) fn attach(
         &mut self,
@@ -176,7 +81,7 @@ impl<T: Topology> Overlay<T> {
             return;
         }
         let mut list = vec![Destination::Node(node)];
-        if learned_from != node && self.connections.address_of(learned_from).is_some() {
+        if learned_from != node && self.connections.link_of(learned_from).is_some() {
             list.insert(0, learned_from.into());
         }
         // With too many requests under way the next Update brings the node up again.
@@ -199,7 +104,7 @@ impl<T: Topology> Overlay<T> {
     /// Whether an Attach with this node is under way, or its link has had no time yet to come up.
     fn is_attaching(&self, now: Instant, node: NodeId) -> bool {
         let patience = self.config.timers.request * SENDS.into();
-        self.attaches.get(&node).is_some_and(|since| now.since(*since) < patience)
+        self.attaches.get(&node).is_some_and(|agreed| now.since(agreed.since) < patience)
             || self.attach_request(node).is_some()
     }
 
@@ -209,23 +114,31 @@ impl<T: Topology> Overlay<T> {
     }
 
     fn offer(&self, role: Bytes) -> AttachReqAns {
+        let (overlay_link, extensions) = match self.config.security {
+            LinkSecurity::InsecurePlain => (OverlayLinkType::EXP_LINK, Vec::new()),
+            LinkSecurity::Dtls => (OverlayLinkType::DTLS_UDP_SR_NO_ICE, Vec::new()),
+            LinkSecurity::Tls => {
+                let (name, value) = (Bytes::from_static(TCP_TYPE), Bytes::from_static(PASSIVE));
+                (OverlayLinkType::TLS_TCP_FH_NO_ICE, vec![IceExtension { name, value }])
+            }
+        };
         AttachReqAns {
             ufrag: Bytes::new(),
             password: Bytes::new(),
             role,
             candidates: vec![IceCandidate {
                 addr_port: self.config.address.into(),
-                overlay_link: OverlayLinkType::EXP_LINK,
+                overlay_link,
                 foundation: Bytes::from_static(b"1"),
                 priority: HOST_PRIORITY,
                 candidate_type: CandidateType::Host,
-                extensions: Vec::new(),
+                extensions,
             }],
             send_update: true,
         }
     }
 
-    /// Answers an Attach, and dials whoever asked (AT-1, AT-4, AT-6, AT-10).
+    /// Answers an Attach, and dials whoever asked (AT-1, AT-4, AT-5, AT-6, AT-10).
     pub(super) fn on_attach(
         &mut self,
         now: Instant,
@@ -235,13 +148,15 @@ impl<T: Topology> Overlay<T> {
     ) {
         let peer = request.signer;
         let own = self.attach_request(peer);
-        let unlinked = self.connections.address_of(peer).is_none();
-        let (answer, address): (Answer, _) = match address_in(asked) {
+        let unlinked = self.connections.link_of(peer).is_none();
+        let being_dialled = |a: &Agreed| a.asked && now.since(a.since) < self.config.timers.dial;
+        let in_progress = unlinked && self.attaches.get(&peer).is_some_and(being_dialled);
+        let (answer, address): (Answer, _) = match address_in(asked, self.config.security) {
             _ if asked.role != AttachReqAns::PASSIVE => {
                 (refuse_because(ErrorCode::INVALID_MESSAGE, "role"), None)
             }
             None => (refuse_because(ErrorCode::INVALID_MESSAGE, "no candidate for this overlay"), None),
-            _ if own.is_some() && self.me > peer => (refuse(ErrorCode::IN_PROGRESS), None),
+            _ if in_progress || own.is_some() && self.me > peer => (refuse(ErrorCode::IN_PROGRESS), None),
             _ if unlinked && self.connections.dialing() >= self.config.limits.half_open.div_ceil(2) => {
                 (refuse(ErrorCode::IN_PROGRESS), None)
             }
@@ -255,7 +170,7 @@ impl<T: Topology> Overlay<T> {
         self.shunned.remove(&peer);
         if !unlinked {
             self.complete_attach(now, peer, ctx);
-        } else if self.expect_attach(now, peer).is_ok() {
+        } else if self.expect_attach(now, peer, false).is_ok() {
             // Nobody to tell when it cannot be dialled: the asker hears nothing, and asks again.
             let _ = self.dial(now, address, Some(peer), ctx);
         }
@@ -263,28 +178,29 @@ impl<T: Topology> Overlay<T> {
 
     /// An Attach was granted: the other end dials.
     pub(super) fn on_attached(&mut self, now: Instant, peer: NodeId, ctx: &mut Context<'_>) {
-        if self.connections.address_of(peer).is_some() {
+        if self.connections.link_of(peer).is_some() {
             self.complete_attach(now, peer, ctx);
         } else {
             // The table of expected links is full: the link comes up all the same, without the right to be routed
             // through, until the next Attach.
-            let _ = self.expect_attach(now, peer);
+            let _ = self.expect_attach(now, peer, true);
         }
     }
 
     /// Remembers that a link to this node will come up. At the limit the oldest expectation goes.
-    fn expect_attach(&mut self, now: Instant, peer: NodeId) -> Result<(), Full> {
+    fn expect_attach(&mut self, now: Instant, peer: NodeId, asked: bool) -> Result<(), Full> {
         if self.attaches.is_full() {
-            let oldest = self.attaches.iter().min_by_key(|(_, since)| **since).map(|(n, _)| *n);
+            let oldest = self.attaches.iter().min_by_key(|(_, agreed)| agreed.since).map(|(n, _)| *n);
             oldest.and_then(|n| self.attaches.remove(&n));
         }
-        self.attaches.insert(peer, now).map(drop)
+        self.attaches.insert(peer, Agreed { since: now, asked }).map(drop)
     }
 
     /// Attached and linked. A member says at once that it can be routed through (AT-7).
-    fn complete_attach(&mut self, now: Instant, peer: NodeId, ctx: &mut Context<'_>) {
+    pub(super) fn complete_attach(&mut self, now: Instant, peer: NodeId, ctx: &mut Context<'_>) {
         let Some(connection) = self.connections.of_mut(peer) else { return };
         connection.attached = true;
+        connection.identified = true;
         connection.left = false;
         // Its Update may have overtaken the answer to the Attach.
         if connection.update_seen && !connection.is_degraded() {
@@ -292,70 +208,6 @@ impl<T: Topology> Overlay<T> {
         }
         if self.is_joined() {
             self.send_update(now, peer, ctx);
-        }
-    }
-
-    /// What the timers and ACKs of a link have brought to light.
-    pub(super) fn on_incident(&mut self, now: Instant, incident: Incident, ctx: &mut Context<'_>) {
-        let Incident { address, event } = incident;
-        let node = self.connections.get(address).and_then(|c| c.node);
-        match event {
-            LinkEvent::Failed => self.close(now, address, ctx),
-            LinkEvent::Degraded => {
-                let Some(node) = node else { return };
-                self.shun(now, node);
-                if self.bootstrap_node() == Some(node) {
-                    // Nothing can be done without it.
-                    return self.close(now, address, ctx);
-                }
-                self.on_lost(now, node, Cause::Lost, ctx);
-                for message in self.connections.strand(address) {
-                    self.reroute(now, node, &message, ctx);
-                }
-            }
-            LinkEvent::Restored => {
-                let ready = self.connections.get(address).is_some_and(|c| c.attached && c.update_seen);
-                if let Some(node) = node.filter(|_| ready) {
-                    self.shunned.remove(&node);
-                    self.on_peer(now, node, ctx);
-                }
-            }
-        }
-    }
-
-    /// Forgets a link.
-    pub(super) fn close(&mut self, now: Instant, address: SocketAddr, ctx: &mut Context<'_>) {
-        let stranded = self.connections.strand(address);
-        let Some(connection) = self.connections.close(address) else { return };
-        self.on_closed(now, address, &connection, ctx);
-        let Some(node) = connection.node else { return };
-        for message in stranded {
-            self.reroute(now, node, &message, ctx);
-        }
-    }
-
-    fn on_closed(
-        &mut self,
-        now: Instant,
-        address: SocketAddr,
-        connection: &Connection,
-        ctx: &mut Context<'_>,
-    ) {
-        self.tasks.clear(&Task::Dial(address));
-        if let Some(node) = connection.node {
-            self.on_lost(now, node, Cause::Lost, ctx);
-        }
-        if let Some(expected) = connection.dialing.and_then(|d| d.expected) {
-            self.attaches.remove(&expected);
-            self.on_unreachable_peer(now, expected, ctx);
-        }
-        self.on_bootstrap_lost(now, address, ctx);
-    }
-
-    /// A dialled link was not answered in time.
-    pub(super) fn on_dial_timeout(&mut self, now: Instant, address: SocketAddr, ctx: &mut Context<'_>) {
-        if self.connections.get(address).is_some_and(|c| c.node.is_none()) {
-            self.close(now, address, ctx);
         }
     }
 
@@ -385,16 +237,29 @@ impl<T: Topology> Overlay<T> {
     }
 }
 
-/// The address in an Attach that this overlay's links can use; `None` also when candidates with ICE and without are
-/// mixed (AT-2).
-fn address_in(attach: &AttachReqAns) -> Option<SocketAddr> {
-    let fits = |c: &IceCandidate| {
-        c.overlay_link == OverlayLinkType::EXP_LINK && c.candidate_type == CandidateType::Host
+/// The address in an Attach that this overlay's links can use. `None` also when candidates with ICE and without are mixed,
+/// or plain ones and secured ones (AT-2), and when nobody listens there.
+fn address_in(attach: &AttachReqAns, security: LinkSecurity) -> Option<SocketAddr> {
+    use OverlayLinkType as Type;
+    let (own, family) = match security {
+        LinkSecurity::InsecurePlain => (Type::EXP_LINK, &[Type::EXP_LINK][..]),
+        LinkSecurity::Tls => (Type::TLS_TCP_FH_NO_ICE, SECURED),
+        LinkSecurity::Dtls => (Type::DTLS_UDP_SR_NO_ICE, SECURED),
     };
-    let all = attach.candidates.iter().all(|c| c.overlay_link == OverlayLinkType::EXP_LINK);
+    let active = |e: &IceExtension| e.name == TCP_TYPE && e.value != PASSIVE;
+    let fits = |c: &IceCandidate| {
+        c.overlay_link == own
+            && c.candidate_type == CandidateType::Host
+            && !(own == Type::TLS_TCP_FH_NO_ICE && c.extensions.iter().any(active))
+    };
+    let all = attach.candidates.iter().all(|c| family.contains(&c.overlay_link));
     let address = attach.candidates.iter().find(|c| fits(c))?.addr_port.socket_addr()?;
     let ip = address.ip();
     let nowhere =
         ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST || address.port() == 0;
     (all && !nowhere).then_some(address)
 }
+
+/// The secured link types without ICE; a node may offer both.
+const SECURED: &[OverlayLinkType] =
+    &[OverlayLinkType::TLS_TCP_FH_NO_ICE, OverlayLinkType::DTLS_UDP_SR_NO_ICE];

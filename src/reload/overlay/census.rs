@@ -13,8 +13,11 @@ impl<T: Topology> Overlay<T> {
             ("nodes at the ends of links", self.connections.nodes().count(), self.connections.len()),
             ("requests", self.requests.iter().count(), limits.requests),
             ("answers", self.answers.len(), limits.answers),
+            ("incomplete messages", self.reassembly.len(), limits.incomplete),
+            ("kept Via Lists", self.ways.len(), limits.kept_paths),
             ("stored values", self.storage.len(), limits.values),
             ("stored bytes", self.storage.bytes(), limits.value_bytes),
+            ("places seen", self.seen.len(), limits.seen),
             ("peers in the Routing Table", self.topology.len(), limits.links),
             ("messages to itself", self.loopback.len(), limits.turns),
         ]

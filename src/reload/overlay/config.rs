@@ -1,7 +1,10 @@
 //! What an overlay is told once: its name, its timers, its limits, the Kinds it knows.
 
+use super::usages::Usages;
+use crate::ids::NodeId;
 use crate::reload::link::Reliability;
 use crate::reload::storage::Kind;
+use crate::reload::via::ReturnPath;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -16,6 +19,11 @@ pub enum LinkSecurity {
     /// type EXP-LINK (RFC 6940 §14.10).
     #[default]
     InsecurePlain,
+    /// TLS over TCP (link type TLS-TCP-FH-NO-ICE, RFC 6940 §6.6.5). The other end of a link is whom its certificate names.
+    Tls,
+    /// DTLS over UDP with simple reliability (link type DTLS-UDP-SR-NO-ICE, RFC 6940 §6.6.6). The other end of a link is
+    /// whom its certificate names.
+    Dtls,
 }
 
 /// The configuration of one overlay instance at this node.
@@ -31,10 +39,19 @@ pub struct Config {
     pub configuration_sequence: u16,
     /// The initial-ttl: hops that a message may take, 1 to 255; 100 in the RFC.
     pub initial_ttl: u8,
+    /// The largest datagram, frame included, that goes unbroken to other nodes; larger messages are sent as fragments
+    /// (RFC 6940 §6.7).
+    pub path_mtu: usize,
+    /// How the answers to requests that pass find their way back (RFC 6940 §6.1.2).
+    pub return_path: ReturnPath,
     /// Timers.
     pub timers: Timers,
     /// Limits.
     pub limits: Limits,
+    /// What this node stores about itself, as far as the Kinds for it are among the following.
+    pub usages: Usages,
+    /// Nodes that are shut out: no link to them, no word of theirs counts (SB-8).
+    pub bad_nodes: Vec<NodeId>,
     /// The Kinds that may be stored here. Whatever is not listed is answered with Error_Unknown_Kind.
     pub kinds: Vec<Kind>,
 }
@@ -48,8 +65,12 @@ impl Config {
             security: LinkSecurity::InsecurePlain,
             configuration_sequence: 1,
             initial_ttl: 100,
+            path_mtu: 1400,
+            return_path: ReturnPath::Full,
             timers: Timers::default(),
             limits: Limits::default(),
+            usages: Usages::default(),
+            bad_nodes: Vec::new(),
             kinds: alloc::vec![Kind::CHANNEL],
         }
     }
@@ -62,6 +83,8 @@ pub struct Timers {
     pub request: Duration,
     /// Simple reliability of a link (RFC 6940 §6.6.3.1).
     pub link: Reliability,
+    /// How long a link over a stream is kept on which no ACK comes any more (RFC 6940 §6.6.5).
+    pub link_grace: Duration,
     /// chord-update-interval: between two periodic Updates to the neighbours (RFC 6940 §10.7.4.1).
     pub update_interval: Duration,
     /// chord-ping-interval: between two searches for better fingers (RFC 6940 §10.7.4.2); the first follows the join at
@@ -77,7 +100,8 @@ pub struct Timers {
     pub settle: Duration,
     /// Before replicas are made for a successor that replaces a lost one: the hold-down of RFC 6940 §10.7.1.
     pub hold_down: Duration,
-    /// A dialled link that nobody answers is given up after this long.
+    /// A link of which it is not known whom it binds is given up after this long. It is also the time within which two
+    /// dials count as crossing.
     pub dial: Duration,
     /// Before a refused or failed attempt to join begins anew.
     pub join_retry: Duration,
@@ -90,6 +114,7 @@ impl Default for Timers {
         Timers {
             request: Duration::from_secs(3),
             link: Reliability::default(),
+            link_grace: Duration::from_secs(30),
             update_interval: Duration::from_secs(600),
             ping_interval: Duration::from_secs(3600),
             neighbor_ping_interval: Duration::from_secs(10),
@@ -123,12 +148,24 @@ pub struct Limits {
     pub answer_bytes: usize,
     /// max-message-size (RFC 6940 §6.6); 5000 in the RFC.
     pub message_size: usize,
+    /// Messages of which fragments are missing. Full: of the link that sent most of them the oldest goes.
+    pub incomplete: usize,
+    /// The same for one link. Full: its oldest goes.
+    pub incomplete_of_one_link: usize,
+    /// Via Lists kept here, with [`ReturnPath::Kept`]. Full: the next ones travel on as they are.
+    pub kept_paths: usize,
     /// Resource-IDs stored here. Full: Error_Data_Too_Large.
     pub resources: usize,
     /// Values stored here, all Resource-IDs together. Full: Error_Data_Too_Large.
     pub values: usize,
-    /// Bytes stored here, signatures included. Full: Error_Data_Too_Large.
+    /// Bytes stored here, signatures and certificates included. Full: Error_Data_Too_Large.
     pub value_bytes: usize,
+    /// Values that one key has signed. Full: Error_Data_Too_Large.
+    pub signer_values: usize,
+    /// Bytes that one key has signed, its certificates included. Full: Error_Data_Too_Large.
+    pub signer_bytes: usize,
+    /// Places at which this node remembers how new a value was when it saw it. Full: the place seen first is forgotten.
+    pub seen: usize,
     /// How long a value lives here. Longer: it lives this long.
     pub lifetime: Duration,
     /// Replica Stores and transfers that wait for their answers at one time; the others follow when answers come.
@@ -147,9 +184,15 @@ impl Default for Limits {
             answers: 1024,
             answer_bytes: 1 << 20,
             message_size: 5000,
+            incomplete: 64,
+            incomplete_of_one_link: 16,
+            kept_paths: 1024,
             resources: 4096,
             values: 16384,
             value_bytes: 8 << 20,
+            signer_values: 1024,
+            signer_bytes: 1 << 20,
+            seen: 1024,
             lifetime: Duration::from_secs(24 * 3600),
             transfers: 8,
             turns: 64,

@@ -1,20 +1,20 @@
-//! Store, Fetch, Stat and Find (RFC 6940 §7.4): this node's own orders, and what it answers as a storing peer.
+//! Store, Fetch, Stat and Find (RFC 6940 §7.4) as a storing peer answers them, and whose values others' answers hold.
 
 use super::exchange::{Answer, Refused, refuse};
 use super::receive::Incoming;
-use super::{Address, Context, Fact, Failure, Overlay, Phase, Purpose, Ticket, Value};
-use crate::ids::{NodeId, ResourceId, sha1};
+use super::{Context, Overlay, Phase};
+use crate::ids::{NodeId, ResourceId};
 use crate::reload::codec::body::{
     FetchAns, FetchKindResponse, FetchReq, FindAns, FindKindData, FindReq, StatAns, StatKindResponse,
-    StoreAns, StoreKindData, StoreKindResponse, StoreReq, StoredDataSpecifier,
+    StoreAns, StoreKindData, StoreKindResponse, StoreReq,
 };
 use crate::reload::codec::{
-    Body, Destination, ErrorCode, ErrorResponse, HashAlgorithm, KindId, MetaData, RawValues, SecurityBlock,
-    Signature, StoredData, StoredMetaData, data_signature_input,
+    Body, ErrorCode, ErrorResponse, HashAlgorithm, KindId, MetaData, RawValues, SecurityBlock, Signature,
+    StoredData, StoredMetaData, data_signature_input,
 };
-use crate::reload::storage::{Arrival, Found, KindValues, Origin, Refusal, Stored, StoredValue};
+use crate::reload::storage::{AccessList, Arrival, Claim, Found, KindValues, Origin, Refusal, Stored};
 use crate::reload::topology::Topology;
-use crate::time::{Duration, Instant, UnixMillis};
+use crate::time::Instant;
 use crate::wire::EncodeError;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -24,106 +24,56 @@ use bytes::Bytes;
 type LookedUp = (KindId, u64, Vec<Found>);
 
 impl<T: Topology> Overlay<T> {
-    /// Sends a Store of one value, existing or not, signed by this node.
-    pub(super) fn order_store(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        address: Address,
-        value: Option<Bytes>,
-        lifetime: Duration,
-        ctx: &mut Context<'_>,
-    ) {
-        let sent = self.signed_store(now, &address, value, lifetime, ctx).map_err(|_| Failure::TooLarge);
-        let sent = sent.and_then(|store| {
-            let list = vec![Destination::Resource(address.resource)];
-            self.request(now, list, &Body::StoreReq(store), Purpose::Store { ticket }, ctx)
-        });
-        if let Err(failure) = sent {
-            ctx.effects.fact(Fact::Stored { ticket, result: Err(failure) });
-        }
-    }
-
-    fn signed_store(
-        &mut self,
-        now: Instant,
-        address: &Address,
-        value: Option<Bytes>,
-        lifetime: Duration,
-        ctx: &Context<'_>,
-    ) -> Result<StoreReq, EncodeError> {
-        let storage_time = self.next_storage_time(now);
-        let mut value = StoredValue { storage_time, value, signature: Signature::none(), signer: self.me };
-        let identity = ctx.crypto.signer();
-        let arranged = value.arranged(&address.slot);
-        let input =
-            data_signature_input(&address.resource, address.kind, storage_time, &arranged, &identity)?;
-        let signed = ctx.crypto.sign(&[&input]);
-        value.signature = Signature { identity, signed };
-        let lifetime = u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX);
-        let data = Arrival { slot: address.slot.clone(), lifetime, value }.to_wire();
-        Ok(StoreReq {
-            resource: address.resource.clone(),
-            replica_number: 0,
-            kind_data: vec![StoreKindData {
-                kind: address.kind,
-                generation_counter: 0,
-                values: RawValues::encode_values(&[data])?,
-            }],
-        })
-    }
-
-    /// The time of day, later than every storage_time given out before (ST-2).
-    fn next_storage_time(&mut self, now: Instant) -> UnixMillis {
-        let time = self.time_of_day(now).max(UnixMillis(self.last_storage_time.0.saturating_add(1)));
-        self.last_storage_time = time;
-        time
-    }
-
-    /// The time of day as the host told it, moved on by the monotonic clock; zero before the host told any.
-    pub fn time_of_day(&self, now: Instant) -> UnixMillis {
-        self.wall_clock.map_or(UnixMillis(0), |(at, wall)| wall + now.since(at))
-    }
-
-    /// Sends a Fetch of everything of a Kind.
-    pub(super) fn order_fetch(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        resource: ResourceId,
-        kind: KindId,
-        ctx: &mut Context<'_>,
-    ) {
-        let selection = self.storage.kind(kind).map(|k| k.everything());
-        let specifier = selection.and_then(|s| StoredDataSpecifier::new(kind, &s).ok());
-        let fetch = FetchReq { resource: resource.clone(), specifiers: specifier.into_iter().collect() };
-        let list = vec![Destination::Resource(resource.clone())];
-        let purpose = Purpose::Fetch { ticket, resource, kind };
-        if let Err(failure) = self.request(now, list, &Body::FetchReq(fetch), purpose, ctx) {
-            ctx.effects.fact(Fact::Fetched { ticket, result: Err(failure), discarded: 0 });
-        }
-    }
-
     /// The values of a FetchAns whose signatures hold and whose signers may write there, and how many were not so
     /// (FE-6). Synthetic values are neither.
-    fn verified(
+    pub(super) fn verified(
         &self,
         resource: &ResourceId,
         kind: KindId,
         values: &RawValues,
         certificates: &[Bytes],
+        list: &AccessList,
         ctx: &Context<'_>,
     ) -> Option<(Vec<Arrival>, usize)> {
         let definition = self.storage.kind(kind)?;
         let values = values.decode_values(definition.model).ok()?;
         let real: Vec<&StoredData> = values.iter().filter(|v| !v.signature.is_none()).collect();
+        let may_write = |Arrival { slot, value, .. }: &Arrival| {
+            let (signer, value) = (&*value.signer, value.value.as_ref());
+            let claim = Claim { resource, kind, slot, value, signer, replaces: None, original: false };
+            definition.access.allows(&claim, list)
+        };
         let good: Vec<Arrival> = real
             .iter()
             .filter_map(|v| self.verify_value(resource, kind, v, certificates, ctx))
-            .filter(|a| definition.access.allows(a.value.signer, resource, &a.slot))
+            .filter(may_write)
             .collect();
         let discarded = real.len() - good.len();
         Some((good, discarded))
+    }
+
+    /// The delegations that came along with a FetchAns, as far as their signatures hold (RFC 8076 §6.5).
+    pub(super) fn delegations(
+        &self,
+        resource: &ResourceId,
+        answer: &FetchAns,
+        certificates: &[Bytes],
+        ctx: &Context<'_>,
+    ) -> AccessList {
+        let mut list = AccessList::default();
+        let kind = KindId::ACCESS_CONTROL_LIST;
+        let response = answer.kind_responses.iter().find(|r| r.kind == kind);
+        if let Some((definition, response)) = self.storage.kind(kind).zip(response) {
+            let values = response.values.decode_values(definition.model).unwrap_or_default();
+            for data in values.iter().filter(|v| !v.signature.is_none()) {
+                if let Some(Arrival { slot, value, .. }) =
+                    self.verify_value(resource, kind, data, certificates, ctx)
+                {
+                    list.set(&slot, value.value.as_ref(), &value.signer, definition.access.names());
+                }
+            }
+        }
+        list
     }
 
     fn verify_value(
@@ -138,52 +88,7 @@ impl<T: Topology> Overlay<T> {
         let input = data_signature_input(resource, kind, data.storage_time, &data.value, identity).ok()?;
         let at = self.time_of_day(self.now);
         let signer = ctx.crypto.verify(at, identity, certificates, &[&input], signed).ok()?;
-        Some(Arrival::new(data, signer.node_id))
-    }
-
-    /// The answer to this node's own Store.
-    pub(super) fn on_stored(
-        &mut self,
-        ticket: Ticket,
-        result: Result<Option<StoreAns>, Failure>,
-        ctx: &mut Context<'_>,
-    ) {
-        let generation = |answer: Option<StoreAns>| {
-            let first = answer.as_ref().and_then(|a| a.kind_responses.first());
-            first.map(|k| k.generation_counter).ok_or(Failure::BadAnswer)
-        };
-        ctx.effects.fact(Fact::Stored { ticket, result: result.and_then(generation) });
-    }
-
-    /// The answer to this node's own Fetch.
-    pub(super) fn on_fetched(
-        &mut self,
-        ticket: Ticket,
-        resource: &ResourceId,
-        kind: KindId,
-        result: Result<Option<FetchAns>, Failure>,
-        certificates: &[Bytes],
-        ctx: &mut Context<'_>,
-    ) {
-        let values = result.and_then(|answer| {
-            let response = answer.and_then(|a| a.kind_responses.into_iter().find(|r| r.kind == kind));
-            let response = response.ok_or(Failure::BadAnswer)?;
-            self.verified(resource, kind, &response.values, certificates, ctx).ok_or(Failure::BadAnswer)
-        });
-        let fact = match values {
-            Err(failure) => Fact::Fetched { ticket, result: Err(failure), discarded: 0 },
-            Ok((good, discarded)) => {
-                let values = good.into_iter().map(|a| Value {
-                    slot: a.slot,
-                    signer: a.value.signer,
-                    storage_time: a.value.storage_time,
-                    lifetime: Duration::from_secs(a.lifetime.into()),
-                    value: a.value.value,
-                });
-                Fact::Fetched { ticket, result: Ok(values.collect()), discarded }
-            }
-        };
-        ctx.effects.fact(fact);
+        Some(Arrival::new(data, signer))
     }
 
     /// What a peer held that is newer than what is here takes its place (ST-16, ST-17).
@@ -195,14 +100,32 @@ impl<T: Topology> Overlay<T> {
         certificates: &[Bytes],
         ctx: &mut Context<'_>,
     ) {
-        for response in answer.kind_responses {
-            let FetchKindResponse { kind, generation, values } = response;
-            let Some((good, _)) = self.verified(resource, kind, &values, certificates, ctx) else { continue };
+        let list = self.delegations(resource, &answer, certificates, ctx);
+        let mut responses = answer.kind_responses;
+        // By the delegations it is judged who may have written the rest.
+        responses.sort_by_key(|r| r.kind != KindId::ACCESS_CONTROL_LIST);
+        for FetchKindResponse { kind, generation, values } in responses {
+            let verified = self.verified(resource, kind, &values, certificates, &list, ctx);
+            let Some((good, _)) = verified else { continue };
             let generation = generation.max(self.storage.generation(resource, kind)).max(1);
             // One by one, so that a single older value does not keep the newer ones out.
             for arrival in good {
                 let values = vec![KindValues { kind, generation, values: vec![arrival] }];
                 let _ = self.storage.store(now, resource, Origin::Replica, values);
+            }
+        }
+    }
+
+    /// Drops the values under a Resource-ID whose signatures hold no longer, since a certificate has expired or is no longer
+    /// trusted: no reader takes them, and one of them makes another peer refuse all that come with it (RFC 6940 §7.1).
+    pub(super) fn drop_what_expired(&mut self, now: Instant, resource: &ResourceId, ctx: &Context<'_>) {
+        let Some((_, groups)) = self.storage.hand_over(now, resource) else { return };
+        for KindValues { kind, values, .. } in groups {
+            for value in values {
+                let certificates = value.value.signer.certificate.as_slice();
+                if self.verify_value(resource, kind, &value.to_wire(), certificates, ctx).is_none() {
+                    self.storage.discard(resource, kind, &value.slot);
+                }
             }
         }
     }
@@ -247,7 +170,7 @@ impl<T: Topology> Overlay<T> {
             if !self.topology.is_responsible(place) {
                 return Err(error(ErrorCode::NOT_FOUND));
             }
-            Origin::Original { sender: request.signer }
+            Origin::Original { sender: request.party.clone() }
         } else {
             if !self.accepts_handover(request.signer, place) {
                 return Err(error(ErrorCode::FORBIDDEN));
@@ -327,16 +250,18 @@ impl<T: Topology> Overlay<T> {
         asked: &FetchReq,
         ctx: &mut Context<'_>,
     ) {
+        let mut certificates: Vec<Bytes> = Vec::new();
         let answer: Answer = self.look_up(now, asked).and_then(|found| {
             let mut kind_responses = Vec::new();
             for (kind, generation, values) in found {
+                certificates.extend(values.iter().filter_map(Found::certificate).cloned());
                 let values: Vec<StoredData> = values.iter().map(Found::to_wire).collect();
                 let values = RawValues::encode_values(&values).map_err(|_| too_large())?;
                 kind_responses.push(FetchKindResponse { kind, generation, values });
             }
             Ok(Body::FetchAns(FetchAns { kind_responses }))
         });
-        self.answer(now, request, answer, ctx);
+        self.answer_with(now, request, answer, &certificates, ctx);
     }
 
     /// Answers a Stat: the same without the values, but with their hashes (SA-1).
@@ -378,7 +303,8 @@ impl<T: Topology> Overlay<T> {
             Some(place) if !self.topology.is_responsible(place) => refuse(ErrorCode::NOT_FOUND),
             Some(place) => {
                 self.storage.expire(now);
-                let results = asked.kinds.iter().map(|&kind| {
+                let findable = |k: &&KindId| self.storage.kind(**k).is_none_or(|k| k.findable);
+                let results = asked.kinds.iter().filter(findable).map(|&kind| {
                     let places = self.storage.resources_with(kind).filter_map(ResourceId::to_u128);
                     let mine = places.filter(|&p| self.topology.is_responsible(p));
                     let closest = mine.min_by_key(|p| p.wrapping_sub(place)).unwrap_or(0);
@@ -425,8 +351,8 @@ fn metadata(found: &Found) -> Result<StoredMetaData, EncodeError> {
     let metadata = MetaData {
         exists: value.exists,
         value_length: u32::try_from(value.value.len()).unwrap_or(u32::MAX),
-        hash_algorithm: HashAlgorithm::SHA1,
-        hash_value: Bytes::copy_from_slice(&sha1(&value.hash_input()?)),
+        hash_algorithm: HashAlgorithm::SHA256,
+        hash_value: value.digest(HashAlgorithm::SHA256)?.unwrap_or_default(),
     };
     Ok(StoredMetaData {
         storage_time: data.storage_time,

@@ -1,5 +1,6 @@
 //! Requests of this node's own, answers to others' requests, and the way of both onto the links (RFC 6940 §6.2).
 
+use super::connections::LinkId;
 use super::receive::Incoming;
 use super::{Context, Expected, Failure, Overlay, Purpose, Request};
 use crate::ids::NodeId;
@@ -7,6 +8,7 @@ use crate::reload::codec::{
     Body, CertificateType, Destination, ErrorCode, ErrorResponse, ForwardingHeader, GenericCertificate,
     MessageCode, MessageContents, Payload, SecurityBlock, Signature, Structure, message_signature_input,
 };
+use crate::reload::fragment;
 use crate::reload::request::Due;
 use crate::reload::route::{self, Surroundings, Verdict, way_back};
 use crate::reload::topology::{Place, Topology};
@@ -38,7 +40,7 @@ impl<T: Topology> Surroundings for Overlay<T> {
     }
 
     fn is_connected(&self, node: NodeId) -> bool {
-        self.connections.address_of(node).is_some()
+        self.connections.link_of(node).is_some()
     }
 
     fn is_responsible(&self, place: Place) -> bool {
@@ -61,6 +63,19 @@ impl<T: Topology> Overlay<T> {
         purpose: Purpose,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
+        self.request_with(now, destination_list, body, &[], purpose, ctx)
+    }
+
+    /// The same with the certificates (DER) of others whose signatures stand in the body (SB-3).
+    pub(super) fn request_with(
+        &mut self,
+        now: Instant,
+        destination_list: Vec<Destination>,
+        body: &Body,
+        certificates: &[Bytes],
+        purpose: Purpose,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
         let expected = match destination_list.last() {
             Some(Destination::Node(node)) => Expected::Node(*node),
             Some(Destination::Resource(resource)) => {
@@ -69,8 +84,9 @@ impl<T: Topology> Overlay<T> {
             _ => Expected::Anyone,
         };
         let transaction_id = ctx.entropy.next_u64();
-        let (code, message) =
-            self.compose(transaction_id, destination_list, body, ctx).map_err(|_| Failure::TooLarge)?;
+        let (code, message) = self
+            .compose_with(transaction_id, destination_list, body, certificates, ctx)
+            .map_err(|_| Failure::TooLarge)?;
         if message.len() > self.config.limits.message_size {
             return Err(Failure::TooLarge);
         }
@@ -89,9 +105,20 @@ impl<T: Topology> Overlay<T> {
         body: &Body,
         ctx: &Context<'_>,
     ) -> Result<(MessageCode, Bytes), EncodeError> {
+        self.compose_with(transaction_id, destination_list, body, &[], ctx)
+    }
+
+    fn compose_with(
+        &self,
+        transaction_id: u64,
+        destination_list: Vec<Destination>,
+        body: &Body,
+        certificates: &[Bytes],
+        ctx: &Context<'_>,
+    ) -> Result<(MessageCode, Bytes), EncodeError> {
         let contents = MessageContents::new(body)?;
         let code = contents.message_code;
-        let payload = self.sign(transaction_id, contents, ctx)?;
+        let payload = self.sign(transaction_id, contents, certificates, ctx)?;
         Ok((code, self.header(transaction_id, destination_list).encode(&payload)?))
     }
 
@@ -103,17 +130,25 @@ impl<T: Topology> Overlay<T> {
         }
     }
 
-    /// Contents with this node's signature behind them (SB-1).
+    /// Contents with this node's signature behind them (SB-1), and with every certificate that is needed to check the
+    /// signatures in them, this node's and those of `others`, once each (SB-3).
     fn sign(
         &self,
         transaction_id: u64,
         contents: MessageContents,
+        others: &[Bytes],
         ctx: &Context<'_>,
     ) -> Result<Bytes, EncodeError> {
         let identity = ctx.crypto.signer();
         let input = message_signature_input(self.hash, transaction_id, &contents, &identity)?;
         let signed = ctx.crypto.sign(&[&input]);
-        let certificates = ctx.crypto.certificates().iter().map(|der| GenericCertificate {
+        let mut needed: Vec<&Bytes> = Vec::new();
+        for der in ctx.crypto.certificates().iter().chain(others) {
+            if !needed.contains(&der) {
+                needed.push(der);
+            }
+        }
+        let certificates = needed.into_iter().map(|der| GenericCertificate {
             certificate_type: CertificateType::X509,
             certificate: der.clone(),
         });
@@ -135,10 +170,12 @@ impl<T: Topology> Overlay<T> {
             }
             Verdict::Direct(node) | Verdict::Through(node) => self.send(now, node, message, ctx),
             Verdict::Drop(reason) => Err(reason),
+            // Nobody gives out ids for others to send to.
+            Verdict::Open(_) => Err(DropReason::NoRoute),
         }
     }
 
-    /// Sends a message over the link to a node.
+    /// Sends a message over the link to a node, cut where the link's datagrams are too small for it (FG-1).
     pub(super) fn send(
         &mut self,
         now: Instant,
@@ -146,21 +183,40 @@ impl<T: Topology> Overlay<T> {
         message: Bytes,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let address = self.connections.address_of(node).ok_or(DropReason::NotConnected)?;
-        self.connections.send(now, address, message, ctx.effects).map_err(|_| DropReason::LinkQueueFull)
+        let link = self.connections.link_of(node).ok_or(DropReason::NotConnected)?;
+        let path_mtu = match link {
+            LinkId::Datagram(_) => self.config.path_mtu,
+            LinkId::Stream(_) => usize::MAX,
+        };
+        for piece in fragment::cut(message, path_mtu) {
+            self.connections.send(now, link, piece, ctx.effects).map_err(|_| DropReason::LinkQueueFull)?;
+        }
+        Ok(())
     }
 
     /// Answers a request, and remembers the answer for its retransmissions.
     pub(super) fn answer(&mut self, now: Instant, request: &Incoming, answer: Answer, ctx: &mut Context<'_>) {
+        self.answer_with(now, request, answer, &[], ctx);
+    }
+
+    /// The same with the certificates (DER) of others whose signatures stand in the body (SB-3).
+    pub(super) fn answer_with(
+        &mut self,
+        now: Instant,
+        request: &Incoming,
+        answer: Answer,
+        certificates: &[Bytes],
+        ctx: &mut Context<'_>,
+    ) {
         let id = request.header.transaction_id;
-        let Ok(mut payload) = self.answer_payload(id, answer, ctx) else { return };
+        let Ok(mut payload) = self.answer_payload(id, answer, certificates, ctx) else { return };
         let limit = request.header.max_response_length as usize;
         let largest = self.config.limits.message_size;
         let mut header = self.answer_header(&request.header, request.previous_hop);
         let size = |payload: &Bytes| header.encode(payload).map_or(usize::MAX, |m| m.len());
         // An error itself is always sent (FH-12).
         if size(&payload) > largest || limit != 0 && size(&payload) > limit {
-            let Ok(error) = self.answer_payload(id, refuse(ErrorCode::RESPONSE_TOO_LARGE), ctx) else {
+            let Ok(error) = self.answer_payload(id, refuse(ErrorCode::RESPONSE_TOO_LARGE), &[], ctx) else {
                 return;
             };
             payload = error;
@@ -189,18 +245,24 @@ impl<T: Topology> Overlay<T> {
         now: Instant,
         request: &ForwardingHeader,
         previous_hop: NodeId,
-        code: ErrorCode,
+        error: Answer,
         ctx: &mut Context<'_>,
     ) {
-        if let Ok(payload) = self.answer_payload(request.transaction_id, refuse(code), ctx) {
+        if let Ok(payload) = self.answer_payload(request.transaction_id, error, &[], ctx) {
             self.answer_again(now, request, previous_hop, &payload, ctx);
         }
     }
 
-    fn answer_payload(&self, id: u64, answer: Answer, ctx: &Context<'_>) -> Result<Bytes, EncodeError> {
+    fn answer_payload(
+        &self,
+        id: u64,
+        answer: Answer,
+        certificates: &[Bytes],
+        ctx: &Context<'_>,
+    ) -> Result<Bytes, EncodeError> {
         let body = answer
             .unwrap_or_else(|(error_code, error_info)| Body::Error(ErrorResponse { error_code, error_info }));
-        self.sign(id, MessageContents::new(&body)?, ctx)
+        self.sign(id, MessageContents::new(&body)?, certificates, ctx)
     }
 
     /// Back along the way it came, with every option that asks to be copied (RX-11, FO-4).

@@ -5,11 +5,13 @@ use super::{Context, Failure, Overlay, Phase, Purpose, Task};
 use crate::ids::{NodeId, ResourceId};
 use crate::reload::codec::body::{FetchReq, StoreKindData, StoreReq, StoredDataSpecifier};
 use crate::reload::codec::{Body, ErrorCode, KindId, RawValues, StoredData};
+use crate::reload::storage::Arrival;
 use crate::reload::topology::Topology;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 /// Bytes of a StoreReq around its values: header with a short path, signature, certificate.
 const OVERHEAD: usize = 1024;
@@ -76,10 +78,11 @@ impl<T: Topology> Overlay<T> {
         while let Some((to, resource)) = self.handover.next() {
             let Some((version, messages)) = self.hand_over_messages(now, &resource) else { continue };
             let mut flight = Flight { version, open: 0, failed: false };
-            for kind_data in messages {
+            for Parcel { kind_data, certificates } in messages {
                 let store = StoreReq { resource: resource.clone(), replica_number: 1, kind_data };
                 let purpose = Purpose::Replica { to, resource: resource.clone() };
-                match self.request(now, vec![to.into()], &Body::StoreReq(store), purpose, ctx) {
+                let body = Body::StoreReq(store);
+                match self.request_with(now, vec![to.into()], &body, &certificates, purpose, ctx) {
                     Ok(()) => flight.open += 1,
                     Err(_) => flight.failed = true,
                 }
@@ -95,28 +98,20 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// Everything under a Resource-ID, cut into messages that are small enough.
-    fn hand_over_messages(
-        &self,
-        now: Instant,
-        resource: &ResourceId,
-    ) -> Option<(u64, Vec<Vec<StoreKindData>>)> {
+    fn hand_over_messages(&self, now: Instant, resource: &ResourceId) -> Option<(u64, Vec<Parcel>)> {
         let (version, groups) = self.storage.hand_over(now, resource)?;
         let room = self.config.limits.message_size.saturating_sub(OVERHEAD);
         let mut messages = Vec::new();
         for group in groups {
-            let mut batch: Vec<StoredData> = Vec::new();
-            let mut bytes = 0;
-            for value in group.values.iter().map(|v| v.to_wire()) {
-                let size = RawValues::encode_values(core::slice::from_ref(&value)).ok()?.0.len();
-                if bytes + size > room && !batch.is_empty() {
-                    messages.extend(message_of(group.kind, group.generation, &batch));
-                    batch.clear();
-                    bytes = 0;
+            let mut batch = Batch::default();
+            for value in &group.values {
+                let size = batch.size_of(value)?;
+                if batch.bytes + size > room && !batch.values.is_empty() {
+                    messages.extend(core::mem::take(&mut batch).parcel(group.kind, group.generation));
                 }
-                bytes += size;
-                batch.push(value);
+                batch.add(value)?;
             }
-            messages.extend(message_of(group.kind, group.generation, &batch));
+            messages.extend(batch.parcel(group.kind, group.generation));
         }
         Some((version, messages))
     }
@@ -160,6 +155,9 @@ impl<T: Topology> Overlay<T> {
                     self.tasks.hasten(Task::Replicate, now + self.config.timers.settle);
                 }
             }
+        }
+        if result == Err(Failure::Refused(ErrorCode::FORBIDDEN)) {
+            self.drop_what_expired(now, &key.1, ctx);
         }
         if newer_there {
             self.adopt(now, to, key.1, ctx);
@@ -270,10 +268,41 @@ impl<T: Topology> Overlay<T> {
     }
 }
 
-fn message_of(kind: KindId, generation_counter: u64, values: &[StoredData]) -> Option<Vec<StoreKindData>> {
-    if values.is_empty() {
-        return None;
+/// One message: values, and the certificates under their signatures (SB-3, SB-4).
+struct Parcel {
+    kind_data: Vec<StoreKindData>,
+    certificates: Vec<Bytes>,
+}
+
+#[derive(Default)]
+struct Batch {
+    values: Vec<StoredData>,
+    certificates: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Bytes that a value would add, with its signer's certificate if that is not there yet.
+    fn size_of(&self, value: &Arrival) -> Option<usize> {
+        let certificate = value.value.signer.certificate.as_ref();
+        let added = certificate.filter(|der| !self.certificates.contains(der)).map_or(0, |der| der.len());
+        Some(RawValues::encode_values(&[value.to_wire()]).ok()?.0.len() + added)
     }
-    let values = RawValues::encode_values(values).ok()?;
-    Some(vec![StoreKindData { kind, generation_counter, values }])
+
+    fn add(&mut self, value: &Arrival) -> Option<()> {
+        self.bytes += self.size_of(value)?;
+        let certificate = value.value.signer.certificate.as_ref();
+        self.certificates.extend(certificate.filter(|der| !self.certificates.contains(der)).cloned());
+        self.values.push(value.to_wire());
+        Some(())
+    }
+
+    fn parcel(self, kind: KindId, generation_counter: u64) -> Option<Parcel> {
+        if self.values.is_empty() {
+            return None;
+        }
+        let values = RawValues::encode_values(&self.values).ok()?;
+        let kind_data = vec![StoreKindData { kind, generation_counter, values }];
+        Some(Parcel { kind_data, certificates: self.certificates })
+    }
 }

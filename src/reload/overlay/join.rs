@@ -97,7 +97,7 @@ impl<T: Topology> Overlay<T> {
             let address = join.untried.remove(0);
             join.bootstrap = address;
             join.stage = Stage::Dialing;
-            if self.connections.get(address).is_some_and(|c| c.node.is_some()) {
+            if self.connections.node_at(address).is_some() {
                 return self.continue_join(now, ctx);
             }
             if self.dial(now, address, None, ctx).is_ok() {
@@ -107,14 +107,14 @@ impl<T: Topology> Overlay<T> {
     }
 
     fn fail_join(&mut self, ctx: &mut Context<'_>) {
-        self.forget_everything();
+        self.forget_everything(ctx);
         ctx.effects.fact(Fact::JoinFailed);
     }
 
     /// The node at the other end of the bootstrap link, while this node joins.
     pub(super) fn bootstrap_node(&self) -> Option<NodeId> {
         match &self.phase {
-            Phase::Joining(join) => self.connections.get(join.bootstrap)?.node,
+            Phase::Joining(join) => self.connections.node_at(join.bootstrap),
             _ => None,
         }
     }

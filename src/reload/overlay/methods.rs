@@ -81,7 +81,7 @@ impl<T: Topology> Overlay<T> {
         let answer = match route::route(&mut vec![asked.destination], self) {
             Verdict::Deliver => Ok(self.me),
             Verdict::Direct(node) | Verdict::Through(node) => Ok(node),
-            Verdict::Drop(_) => Err((ErrorCode::NOT_FOUND, Bytes::new())),
+            Verdict::Drop(_) | Verdict::Open(_) => Err((ErrorCode::NOT_FOUND, Bytes::new())),
         };
         let answer = answer.map(|next_peer| Body::RouteQueryAns(ChordRouteQueryAns { next_peer }));
         self.answer(now, request, answer, ctx);
@@ -112,20 +112,13 @@ impl<T: Topology> Overlay<T> {
             Purpose::Finger => self.on_finger(now, signer, ctx),
             Purpose::Partition { through } => self.on_partition_answer(now, signer, through, ctx),
             Purpose::Replica { to, resource } => self.on_handed_over(now, to, resource, Ok(()), ctx),
-            Purpose::Store { ticket } => {
-                let answer = if let Body::StoreAns(answer) = body { Some(answer) } else { None };
-                self.on_stored(ticket, Ok(answer), ctx);
-            }
-            Purpose::Fetch { ticket, resource, kind } => {
-                let answer = if let Body::FetchAns(answer) = body { Some(answer) } else { None };
-                self.on_fetched(ticket, &resource, kind, Ok(answer), &security.x509(), ctx);
-            }
+            order if order.is_order() => self.on_order(now, order, Ok((body, &security.x509())), ctx),
             Purpose::Adopt { resource } => {
                 if let Body::FetchAns(answer) = body {
                     self.on_adopted(now, &resource, answer, &security.x509(), ctx);
                 }
             }
-            Purpose::Update { .. } | Purpose::Ping { .. } | Purpose::Leave { .. } => {}
+            _ => {}
         }
     }
 
@@ -147,23 +140,15 @@ impl<T: Topology> Overlay<T> {
             Purpose::Attach { target: Some(node), .. } => self.on_unreachable_peer(now, node, ctx),
             Purpose::Attach { target: None, .. } | Purpose::Join => self.retry_join(now, ctx),
             Purpose::Replica { to, resource } => self.on_handed_over(now, to, resource, Err(failure), ctx),
-            Purpose::Store { ticket } => self.on_stored(ticket, Err(failure), ctx),
-            Purpose::Fetch { ticket, resource, kind } => {
-                self.on_fetched(ticket, &resource, kind, Err(failure), &[], ctx);
-            }
-            Purpose::Adopt { .. }
-            | Purpose::Finger
-            | Purpose::Partition { .. }
-            | Purpose::Update { .. }
-            | Purpose::Ping { .. }
-            | Purpose::Leave { .. } => {}
+            order if order.is_order() => self.on_order(now, order, Err(failure), ctx),
+            _ => {}
         }
     }
 
     /// Every order that waits for its answer has failed: the overlay is left.
     pub(super) fn fail_orders(&mut self, now: Instant, ctx: &mut Context<'_>) {
         for request in self.requests.take_all() {
-            if matches!(request.purpose, Purpose::Store { .. } | Purpose::Fetch { .. }) {
+            if request.purpose.is_order() {
                 self.on_failure(now, request, Failure::Left, ctx);
             }
         }

@@ -1,7 +1,10 @@
-//! The overlay plane's machine: RELOAD (RFC 6940) over plain datagrams.
+//! The overlay plane's machine: RELOAD (RFC 6940) over TLS streams, DTLS associations, or plain datagrams.
+//!
+//! Encryption is not its business: it is told who is at the other end of a secured link ([`Party`](crate::env::Party)), and
+//! sees plaintext.
 //!
 //! ```text
-//! handle_datagram ─▶ link (frame, ACK) ─▶ header ─▶ route: forward │ answer from memory │ mine
+//! handle_datagram, on_stream_bytes ─▶ link (frame, ACK) ─▶ header ─▶ route: forward │ answer from memory │ mine
 //!                                                                   mine ─▶ storage, topology ─▶ facts, sends
 //! store, fetch ... ─▶ request (retransmission) ─▶ route ─▶ link ─▶ Effects
 //! ```
@@ -10,19 +13,23 @@
 //! | --- | --- |
 //! | `api` | [`Context`], [`Fact`], [`Ticket`], [`Value`], [`Failure`], [`OrderError`] |
 //! | `config` | [`Config`], [`Timers`], [`Limits`] |
-//! | `connections` | the Connection Table: links by address, who is at their other ends |
-//! | `receive` | one message's way through: checks, forward, answer from memory, deliver |
+//! | `connections` | the Connection Table: every link, who is at its other end |
+//! | `links` | how links come up and go down: dialled, accepted, authenticated, closed |
+//! | `receive` | what comes over a link, and what is done with a message for this node |
+//! | `transit` | one message's way: to this node, or on to the next |
 //! | `exchange` | requests and answers of this node's own, signed and on their way |
 //! | `methods` | one arm for each method, asked and answered |
-//! | `attach` | how links come up and go down |
+//! | `attach` | Attach: asking for a link, and being asked |
 //! | `join` | the way into the overlay, and admission |
 //! | `ring` | Updates, stabilisation, leaving |
-//! | `data` | Store, Fetch, Stat, Find |
+//! | `orders` | Store, Fetch, Stat and Find as this node's own orders |
+//! | `data` | Store, Fetch, Stat, Find as a storing peer answers them |
+//! | `usages` | what this node stores about itself: certificate, TURN server |
+//! | `seen` | how new what was fetched before was |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `handover` | stored values on their way to other peers |
 //!
-//! What is not here: fragments are forwarded and not reassembled, lists are not compressed and opaque ids not resolved,
-//! ConfigUpdates are neither sent nor taken, and links are plain ([`LinkSecurity::InsecurePlain`]).
+//! What is not here: ConfigUpdates are neither sent nor taken.
 
 mod api;
 mod attach;
@@ -34,31 +41,45 @@ mod data;
 mod exchange;
 mod handover;
 mod join;
+mod links;
 mod methods;
+mod orders;
 mod receive;
 mod ring;
+mod seen;
+mod transit;
+mod usages;
 
 pub use super::storage::Slot;
-pub use api::{Address, Context, Fact, Failure, OrderError, Ticket, Value};
+pub use super::via::ReturnPath;
+pub use api::{Address, Context, Description, Fact, Failure, OrderError, Query, Ticket, Value, Write};
 pub use config::{Config, ConfigError, Limits, LinkSecurity, Timers};
+pub use usages::Usages;
 
 use super::codec::{KindId, MessageCode};
+use super::fragment::{self, Reassembly};
 use super::request::{Answers, Requests, SENDS};
 use super::storage::{self, Storage};
 use super::timers::Timers as TimerSet;
 use super::topology::{Place, Topology};
+use super::via::Ways;
 use crate::bounded::BoundedMap;
-use crate::ids::{NodeId, ResourceId, overlay_hash};
+use crate::ids::{NodeId, ResourceId, StreamId, overlay_hash};
 use crate::stats::DropReason;
 use crate::time::{Instant, UnixMillis, earliest};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use attach::Agreed;
 use bytes::Bytes;
-use connections::Connections;
+use connections::{Connections, LinkId};
 use core::net::SocketAddr;
 use core::time::Duration;
 use handover::Handover;
 use join::Join;
+use orders::StoreOrder;
+use seen::Seen;
+use usages::TurnSearch;
 
 /// Where this node stands.
 #[derive(Clone, Debug)]
@@ -89,7 +110,8 @@ struct Request {
     purpose: Purpose,
 }
 
-/// What a request of this node's own is for.
+/// What a request of this node's own is for. `Overtake` is the Fetch between a Store that was too old and its second try,
+/// `OwnCertificate` the one before this node stores its certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Purpose {
     Attach { target: Option<NodeId>, word_of: NodeId },
@@ -101,11 +123,31 @@ enum Purpose {
     Partition { through: NodeId },
     Replica { to: NodeId, resource: ResourceId },
     Adopt { resource: ResourceId },
-    Store { ticket: Ticket },
-    Fetch { ticket: Ticket, resource: ResourceId, kind: KindId },
+    Store(Box<StoreOrder>),
+    Overtake(Box<StoreOrder>),
+    Fetch { ticket: Ticket, resource: ResourceId, queries: Vec<Query> },
+    Stat { ticket: Ticket, kinds: Vec<KindId> },
+    Find { ticket: Ticket, kinds: Vec<KindId> },
+    OwnCertificate { resource: ResourceId, kind: KindId },
+    TurnSearch(TurnSearch),
 }
 
 impl Purpose {
+    /// Whether it stores or reads something, for this node's user or for itself.
+    fn is_order(&self) -> bool {
+        use Purpose::{Fetch, Find, Overtake, OwnCertificate, Stat, Store, TurnSearch};
+        matches!(
+            self,
+            Store(_)
+                | Overtake(_)
+                | Fetch { .. }
+                | Stat { .. }
+                | Find { .. }
+                | OwnCertificate { .. }
+                | TurnSearch(_)
+        )
+    }
+
     /// Whether nobody waits for its answer any more once this node is no peer.
     fn ends_with(&self, node: NodeId) -> bool {
         matches!(self, Purpose::Leave { to } | Purpose::Replica { to, .. } if *to == node)
@@ -117,7 +159,7 @@ impl Purpose {
 enum Task {
     Join,
     Leave,
-    Dial(SocketAddr),
+    Dial(LinkId),
     Update,
     PeriodicUpdate,
     Neighbors,
@@ -126,6 +168,7 @@ enum Task {
     Replicate,
     Return,
     Recheck,
+    Usages,
 }
 
 /// One node's view of one overlay instance, and its part in it.
@@ -138,13 +181,18 @@ pub struct Overlay<T> {
     phase: Phase,
     topology: T,
     connections: Connections,
-    /// Nodes with which an Attach is agreed, and since when; their links are not up yet.
-    attaches: BoundedMap<NodeId, Instant>,
+    /// Nodes with which an Attach is agreed; their links are not up yet.
+    attaches: BoundedMap<NodeId, Agreed>,
     /// Nodes that were lost, and until when nobody else's word brings them back.
     shunned: BoundedMap<NodeId, Instant>,
     requests: Requests<Request>,
     answers: Answers,
+    /// Messages for this node of which fragments are missing.
+    reassembly: Reassembly,
+    /// What brings back the answers to requests that passed.
+    ways: Ways,
     storage: Storage,
+    seen: Seen,
     handover: Handover,
     /// The node that is being admitted.
     admission: Option<NodeId>,
@@ -173,6 +221,9 @@ impl<T: Topology> Overlay<T> {
             resources: limits.resources,
             values: limits.values,
             bytes: limits.value_bytes,
+            signer_values: limits.signer_values,
+            signer_bytes: limits.signer_bytes,
+            group_bytes: limits.message_size - ANSWER_OVERHEAD,
             answer: limits.message_size / MIN_STORED_DATA,
             lifetime: limits.lifetime,
         };
@@ -182,12 +233,20 @@ impl<T: Topology> Overlay<T> {
             hash: overlay_hash(&config.overlay_name),
             phase: Phase::Idle,
             topology: T::new(me),
-            connections: Connections::new(config.timers.link, &limits),
+            connections: Connections::new(&config.timers, &limits),
             attaches: BoundedMap::new(limits.half_open),
             shunned: BoundedMap::new(limits.links),
             requests: Requests::new(request, limits.requests),
             answers: Answers::new(request * SENDS.into(), limits.answers, limits.answer_bytes),
-            storage: Storage::new(config.kinds.iter().copied(), stored),
+            reassembly: Reassembly::new(fragment::Limits {
+                messages: limits.incomplete,
+                of_one_link: limits.incomplete_of_one_link,
+                message_size: limits.message_size,
+                patience: request * SENDS.into(),
+            }),
+            ways: Ways::new(config.return_path, 2 * limits.links, limits.kept_paths, request * SENDS.into()),
+            storage: Storage::new(config.kinds.iter().cloned(), stored),
+            seen: Seen::new(limits.seen),
             handover: Handover::new(limits.transfers),
             admission: None,
             tasks: TimerSet::new(),
@@ -243,7 +302,7 @@ impl<T: Topology> Overlay<T> {
         match self.phase {
             Phase::Idle | Phase::Leaving => return Err(OrderError::NotJoined),
             Phase::Joining(_) => {
-                self.forget_everything();
+                self.forget_everything(ctx);
                 ctx.effects.fact(Fact::Left);
             }
             Phase::Member => {
@@ -251,75 +310,6 @@ impl<T: Topology> Overlay<T> {
                 self.work_off(now, ctx);
             }
         }
-        Ok(())
-    }
-
-    /// Stores a value at the responsible peer (RFC 6940 §7.4.1). [`Fact::Stored`] follows. It lives for `lifetime`, in
-    /// whole seconds; who wants it to live longer stores it again.
-    pub fn store(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        address: Address,
-        value: Bytes,
-        lifetime: Duration,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), OrderError> {
-        self.may_store(&address)?;
-        let now = self.tick(now);
-        self.order_store(now, ticket, address, Some(value), lifetime, ctx);
-        self.work_off(now, ctx);
-        Ok(())
-    }
-
-    /// Removes a value: stores that it does not exist (RFC 6940 §7.4.1.3), for `lifetime`, which must be at least what
-    /// the value has left. [`Fact::Stored`] follows.
-    pub fn remove(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        address: Address,
-        lifetime: Duration,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), OrderError> {
-        self.may_store(&address)?;
-        let now = self.tick(now);
-        self.order_store(now, ticket, address, None, lifetime, ctx);
-        self.work_off(now, ctx);
-        Ok(())
-    }
-
-    fn may_store(&self, address: &Address) -> Result<(), OrderError> {
-        let model = self.storage.kind(address.kind).map(|k| k.model);
-        if !self.is_joined() {
-            Err(OrderError::NotJoined)
-        } else if model != Some(address.slot.model()) {
-            Err(OrderError::BadKind)
-        } else if self.wall_clock.is_none() {
-            Err(OrderError::NoWallClock)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Asks the responsible peer for all values of a Kind (RFC 6940 §7.4.2). [`Fact::Fetched`] follows.
-    pub fn fetch(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        resource: ResourceId,
-        kind: KindId,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), OrderError> {
-        if !self.is_joined() {
-            return Err(OrderError::NotJoined);
-        }
-        if self.storage.kind(kind).is_none() {
-            return Err(OrderError::BadKind);
-        }
-        let now = self.tick(now);
-        self.order_fetch(now, ticket, resource, kind, ctx);
-        self.work_off(now, ctx);
         Ok(())
     }
 
@@ -337,15 +327,19 @@ impl<T: Topology> Overlay<T> {
         result
     }
 
-    /// The network says that an address cannot be reached: a hard ICMP error (LR-7).
-    pub fn handle_unreachable(&mut self, now: Instant, to: SocketAddr, ctx: &mut Context<'_>) {
+    /// Bytes arrived on a stream: frames, cut anywhere. What was not used says why, so that it can be counted; of several
+    /// reasons the first.
+    pub fn on_stream_bytes(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        bytes: Bytes,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
         let now = self.tick(now);
-        let node = self.connections.get(to).and_then(|c| c.node);
-        if let Some(node) = node {
-            self.shun(now, node);
-        }
-        self.close(now, to, ctx);
+        let result = self.receive_stream(now, stream, bytes, ctx);
         self.work_off(now, ctx);
+        result
     }
 
     /// Fires everything that is due; harmless when early.
@@ -366,6 +360,7 @@ impl<T: Topology> Overlay<T> {
             return Some(self.now);
         }
         let own = earliest(self.tasks.deadline(), self.storage.deadline());
+        let own = earliest(own, self.reassembly.deadline());
         earliest(own, earliest(self.connections.deadline(), self.requests.deadline()))
     }
 
@@ -398,27 +393,33 @@ impl<T: Topology> Overlay<T> {
         }
         self.fire_requests(now, ctx);
         self.storage.expire(now);
+        self.reassembly.expire(now);
         while let Some(task) = self.tasks.pop_due(now) {
             match task {
                 Task::Join => self.on_join_timer(now, ctx),
                 Task::Leave => self.finish_leaving(now, true, ctx),
-                Task::Dial(address) => self.on_dial_timeout(now, address, ctx),
+                Task::Dial(link) => self.on_dial_timeout(now, link, ctx),
                 Task::Replicate => self.replicate(now, ctx),
                 Task::Return => self.return_to_owners(now, ctx),
+                Task::Usages => self.publish_itself(now, ctx),
                 ring => self.on_ring_task(now, ring, ctx),
             }
         }
     }
 
     /// Back to the beginning; the configuration and what time it is stay.
-    fn forget_everything(&mut self) {
+    fn forget_everything(&mut self, ctx: &mut Context<'_>) {
+        self.connections.links().for_each(|link| self.hang_up(link, ctx));
         self.phase = Phase::Idle;
         self.topology.clear();
         self.connections.clear();
         self.attaches.clear();
         self.shunned.clear();
         self.requests.take_all().for_each(drop);
+        self.reassembly.clear();
+        self.ways.clear();
         self.storage.retain(|_| false);
+        self.seen.clear();
         self.handover.clear();
         self.admission = None;
         self.tasks = TimerSet::new();
@@ -470,12 +471,17 @@ impl<T: Topology> Overlay<T> {
     }
 }
 
+/// Bytes of a FetchAns around its values and their signers' certificates: header with a path of twenty hops, signature
+/// and certificate of the answering peer. [`check`] sees to it that messages are larger.
+const ANSWER_OVERHEAD: usize = 1024;
+
 /// No StoredData is shorter: length, storage_time, lifetime, an empty value, no signature.
 const MIN_STORED_DATA: usize = 4 + 8 + 4 + 5 + 7;
 
 /// Refuses configurations with which nothing could work.
 fn check(config: &Config) -> Result<(), ConfigError> {
     let Limits { links, half_open, link_queue, requests, message_size, transfers, turns, .. } = config.limits;
+    let Limits { incomplete, incomplete_of_one_link, .. } = config.limits;
     let label = |l: &str| {
         (1..=63).contains(&l.len())
             && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -498,6 +504,8 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         ("requests", requests, 16),
         ("message_size", message_size, 2048),
         ("transfers", transfers, 1),
+        ("incomplete", incomplete, 1),
+        ("incomplete_of_one_link", incomplete_of_one_link, 1),
         ("turns", turns, 8),
     ];
     if let Some((name, ..)) = least.iter().find(|(_, have, need)| have < need) {

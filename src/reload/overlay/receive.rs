@@ -1,18 +1,26 @@
-//! One message's way through (RFC 6940 §6.1): header checks, then forward, answer from memory, or hand to its method.
+//! What comes over a link: frames, whose they are, and what is done with a message for this node: answered from memory,
+//! or handed to its method.
 
+use super::connections::LinkId;
 use super::exchange::refuse;
-use super::{Context, Expected, Overlay, Phase, Request};
-use crate::ids::NodeId;
+use super::{Context, Expected, LinkSecurity, Overlay, Phase, Request};
+use crate::env::Party;
+use crate::ids::{NodeId, StreamId};
 use crate::reload::codec::{
-    Destination, ErrorCode, ForwardingHeader, ForwardingOption, Frame, MessageCode, MessageContents, Payload,
+    ErrorCode, ForwardingHeader, ForwardingOption, Frame, HeaderView, MessageCode, MessageContents, Payload,
     SecurityBlock, Structure, message_signature_input,
 };
-use crate::reload::route::{self, Verdict, has_duplicates};
+use crate::reload::configuration::sequence;
+use crate::reload::link::{Piece, Reader};
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
 use crate::time::Instant;
+use alloc::sync::Arc;
 use bytes::Bytes;
 use core::net::SocketAddr;
+
+/// The longest message that a frame can hold (RFC 6940 §6.6.2).
+const MAX_FRAMED: usize = (1 << 24) - 1;
 
 /// A request for this node, its signature checked.
 #[derive(Clone, Debug)]
@@ -20,6 +28,8 @@ pub(super) struct Incoming {
     pub(super) header: ForwardingHeader,
     /// Who signed it.
     pub(super) signer: NodeId,
+    /// The same, with everything that the signer's certificate binds.
+    pub(super) party: Arc<Party>,
     /// The node at the other end of the link that it came over; this node itself for its own requests.
     pub(super) previous_hop: NodeId,
     pub(super) contents: MessageContents,
@@ -33,14 +43,15 @@ impl Incoming {
 }
 
 /// The parts of a message for this node.
-struct Delivered {
+pub(super) struct Delivered {
     header: ForwardingHeader,
     contents: MessageContents,
     security: SecurityBlock,
-    signer: NodeId,
+    party: Arc<Party>,
 }
 
 impl<T: Topology> Overlay<T> {
+    /// A datagram holds one frame. Others put several into one DTLS record, which does no harm.
     pub(super) fn receive_datagram(
         &mut self,
         now: Instant,
@@ -48,209 +59,248 @@ impl<T: Topology> Overlay<T> {
         datagram: &Bytes,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        if matches!(self.phase, Phase::Idle) {
-            return Err(DropReason::NotInUse);
+        match (&self.phase, self.config.security) {
+            (Phase::Idle, _) => return Err(DropReason::NotInUse),
+            (_, LinkSecurity::Tls) => return Err(DropReason::NotSecured),
+            (_, LinkSecurity::InsecurePlain) => {
+                let frame = Frame::decode(datagram).map_err(|_| DropReason::NotFramed)?;
+                return self.receive_frame(now, LinkId::Datagram(from), frame, ctx);
+            }
+            (_, LinkSecurity::Dtls) => {}
         }
-        match Frame::decode(datagram).map_err(|_| DropReason::NotFramed)? {
+        let mut reader = Reader::new(MAX_FRAMED);
+        let mut rest = datagram.clone();
+        let mut result = Ok(());
+        loop {
+            let Ok(Some(Piece::Frame(frame))) = reader.next(&mut rest) else {
+                return result.and(Err(DropReason::NotFramed));
+            };
+            result = result.and(self.receive_frame(now, LinkId::Datagram(from), frame, ctx));
+            if rest.is_empty() {
+                return result;
+            }
+        }
+    }
+
+    /// Bytes of a stream. Whoever breaks the framing has lost the link, for nothing can be read behind it.
+    pub(super) fn receive_stream(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        mut bytes: Bytes,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        let link = LinkId::Stream(stream);
+        let mut result = Ok(());
+        loop {
+            // A frame may close the link that it came over.
+            let Some(reader) = self.connections.get_mut(link).and_then(|c| c.reader()) else {
+                return result.and(Err(DropReason::NotInUse));
+            };
+            let outcome = match reader.next(&mut bytes) {
+                Ok(None) => return result,
+                Ok(Some(Piece::Frame(frame))) => self.receive_frame(now, link, frame, ctx),
+                Ok(Some(Piece::Oversized { length, beginning })) => {
+                    self.refuse_beginning(now, link, beginning, length, ctx)
+                }
+                Err(_) => {
+                    self.close(now, link, ctx);
+                    Err(DropReason::BadStream)
+                }
+            };
+            result = result.and(outcome);
+            if outcome.is_err() && self.connections.get(link).is_none() {
+                return result;
+            }
+        }
+    }
+
+    fn receive_frame(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        frame: Frame,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        match frame {
             Frame::Ack { ack_sequence, .. } => {
-                let known = self.connections.on_ack(now, from, ack_sequence);
+                let known = self.connections.on_ack(now, link, ack_sequence);
                 let incident = known.ok_or(DropReason::NotAllowedOnLink)?;
                 if let Some(incident) = incident {
                     self.on_incident(now, incident, ctx);
                 }
                 Ok(())
             }
-            Frame::Data { sequence, message } => self.receive_data(now, from, sequence, &message, ctx),
+            Frame::Data { sequence, message } => self.receive_data(now, link, sequence, &message, ctx),
         }
     }
 
     fn receive_data(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        link: LinkId,
         sequence: u32,
         message: &Bytes,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let (node, dialing) = self.connections.get(from).map_or((None, None), |c| (c.node, c.dialing));
-        if node.is_some() {
+        let connection = self.connections.get(link);
+        let node = connection.and_then(|c| c.node);
+        let secured = connection.is_some_and(|c| c.party.is_some());
+        let hello = connection.and_then(|c| c.dialing).and_then(|d| d.transaction_id);
+        if node.is_some() || secured {
             // Whatever the frame holds, it has arrived (LR-1).
-            self.connections.on_data(now, from, sequence, ctx.effects);
+            self.connections.on_data(now, link, sequence, ctx.effects);
         }
-        let (header, payload) = self.read_header(message)?;
+        let view = match self.read_header(message) {
+            Err(_) if secured && message.len() > self.config.limits.message_size => {
+                self.close(now, link, ctx);
+                return Err(DropReason::TooLarge);
+            }
+            read => read?,
+        };
         if message.len() > self.config.limits.message_size {
-            return Err(self.refuse_size(now, node, &header, &payload, ctx));
+            return self.refuse_size(now, link, &view, ctx);
         }
-        let answers_dial = dialing.is_some_and(|d| d.transaction_id == header.transaction_id);
-        match node {
-            _ if is_handshake(&header, &payload) => {
+        let opens = !secured && is_handshake(&view);
+        match (node, link) {
+            (None, _) | (_, LinkId::Datagram(_)) if opens => {
                 let unacknowledged = node.is_none().then_some(sequence);
-                self.receive_handshake(now, from, header, &payload, unacknowledged, ctx)
+                self.receive_handshake(now, link, &view, unacknowledged, ctx)
             }
-            Some(node) => self.receive(now, node, header, &payload, ctx),
-            None if answers_dial => {
-                self.connections.on_data(now, from, sequence, ctx.effects);
-                self.receive_handshake_answer(now, from, header, &payload, ctx)
+            (Some(node), _) => self.receive_from(now, link, node, &view, ctx),
+            (None, _) if hello == Some(view.transaction_id) => {
+                if !secured {
+                    self.connections.on_data(now, link, sequence, ctx.effects);
+                }
+                self.receive_handshake_answer(now, link, &view, ctx)
             }
-            None => Err(DropReason::NotAllowedOnLink),
+            (None, _) if secured => self.receive_introduction(now, link, &view, ctx),
+            (None, _) => Err(DropReason::NotAllowedOnLink),
         }
     }
 
-    /// FR-6, without its second half: the link stays. A plain link would let anyone who forges a source address close
-    /// it with one datagram.
+    /// A message over a link that binds a node. Whose certificate has several Node-IDs and who has not said by an Attach
+    /// which is meant may Ping and Attach and nothing else (RX-12).
+    fn receive_from(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        node: NodeId,
+        view: &HeaderView,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        let identified = self.connections.get(link).is_some_and(|c| c.identified);
+        // Of a fragment behind the first nobody knows what it is.
+        if !identified && view.message_code().is_none_or(needs_attach) {
+            if view.fragment.offset == 0 {
+                self.answer_from_transit(now, &view.header(), node, refuse(ErrorCode::FORBIDDEN), ctx);
+            }
+            return Err(DropReason::NotAllowedOnLink);
+        }
+        self.receive(now, node, view, ctx)
+    }
+
+    /// The first message of somebody whose certificate has several Node-IDs: a request of his own, the signature of which
+    /// says under which of them he can be answered.
+    fn receive_introduction(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        view: &HeaderView,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        let is_request = view.message_code().is_some_and(MessageCode::is_request);
+        if !is_request || !view.fragment.is_whole() || !view.via_bytes().is_empty() {
+            return Err(DropReason::NotAllowedOnLink);
+        }
+        let signer = self.open(view.header(), &view.payload(), ctx)?.party.node_id;
+        let party = self.connections.get(link).and_then(|c| c.party.as_ref());
+        if !party.is_some_and(|p| p.node_ids.contains(&signer)) {
+            return Err(DropReason::NotAllowedOnLink);
+        }
+        self.on_identified(now, link, signer, ctx)?;
+        self.receive_from(now, link, signer, view, ctx)
+    }
+
+    /// FR-6: says so and closes. A plain link stays, for anyone who forges a source address could close it with one
+    /// datagram.
     fn refuse_size(
         &mut self,
         now: Instant,
-        node: Option<NodeId>,
-        header: &ForwardingHeader,
-        payload: &Bytes,
+        link: LinkId,
+        view: &HeaderView,
         ctx: &mut Context<'_>,
-    ) -> DropReason {
-        let is_request = peek_code(header, payload).is_some_and(MessageCode::is_request);
-        if let Some(node) = node.filter(|_| is_request) {
-            self.answer_from_transit(now, header, node, ErrorCode::MESSAGE_TOO_LARGE, ctx);
+    ) -> Result<(), DropReason> {
+        let is_request = view.message_code().is_some_and(MessageCode::is_request);
+        let connection = self.connections.get(link);
+        let node = connection.and_then(|c| c.node).filter(|_| is_request);
+        let stays = connection.is_none_or(|c| c.party.is_none()) && matches!(link, LinkId::Datagram(_));
+        if let Some(node) = node {
+            let error = refuse(ErrorCode::MESSAGE_TOO_LARGE);
+            self.answer_from_transit(now, &view.header(), node, error, ctx);
         }
-        DropReason::TooLarge
+        if !stays {
+            self.close(now, link, ctx);
+        }
+        Err(DropReason::TooLarge)
+    }
+
+    /// The same for a message of which only the beginning has been read, or not even that.
+    fn refuse_beginning(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        beginning: Option<Bytes>,
+        length: usize,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), DropReason> {
+        let read = beginning.and_then(|b| HeaderView::read_beginning(&b, length).ok());
+        match read.filter(|view| view.overlay == self.hash) {
+            Some(view) => self.refuse_size(now, link, &view, ctx),
+            None => {
+                self.close(now, link, ctx);
+                Err(DropReason::TooLarge)
+            }
+        }
     }
 
     /// Works off one message from this node to itself.
     pub(super) fn receive_loopback(&mut self, now: Instant, message: &Bytes, ctx: &mut Context<'_>) {
-        if let Ok((header, payload)) = self.read_header(message) {
+        if let Ok(view) = self.read_header(message) {
             // What this node sends to itself is dropped for the same reasons as anybody's message.
-            let _ = self.receive(now, self.me, header, &payload, ctx);
+            let _ = self.receive(now, self.me, &view, ctx);
         }
     }
 
     /// RX-1: another overlay's, another version's or a damaged header goes unanswered.
-    fn read_header(&self, message: &Bytes) -> Result<(ForwardingHeader, Bytes), DropReason> {
-        let (header, payload) = ForwardingHeader::decode(message).map_err(|e| match e.field {
+    fn read_header(&self, message: &Bytes) -> Result<HeaderView, DropReason> {
+        let view = HeaderView::read(message).map_err(|e| match e.field {
             "version" => DropReason::WrongVersion,
             _ => DropReason::BadHeader,
         })?;
-        if header.overlay != self.hash {
+        if view.overlay != self.hash {
             return Err(DropReason::WrongOverlay);
         }
-        Ok((header, payload))
-    }
-
-    fn receive(
-        &mut self,
-        now: Instant,
-        previous_hop: NodeId,
-        mut header: ForwardingHeader,
-        payload: &Bytes,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        let is_request = peek_code(&header, payload).is_some_and(MessageCode::is_request);
-        if header.ttl > self.config.initial_ttl {
-            return self.refuse_passage(now, &header, previous_hop, is_request, ErrorCode::TTL_EXCEEDED, ctx);
-        }
-        if has_duplicates(&header) {
-            let code = ErrorCode::INVALID_MESSAGE;
-            return self.refuse_passage(now, &header, previous_hop, is_request, code, ctx);
-        }
-        match route::route(&mut header.destination_list, self) {
-            Verdict::Drop(reason) => Err(reason),
-            Verdict::Deliver => {
-                let delivered = self.open(header, payload, ctx)?;
-                self.deliver(now, previous_hop, delivered, ctx)
-            }
-            // Nothing that goes towards a place can make progress by going back: the tables here and there disagree.
-            Verdict::Through(next) if is_request && next == previous_hop => Err(DropReason::NoRoute),
-            Verdict::Through(next) | Verdict::Direct(next) => {
-                self.forward(now, previous_hop, next, is_request, header, payload, ctx)
-            }
-        }
-    }
-
-    /// A message that waited on the link to a node which has fallen silent looks for another way (LR-8), as if it had just
-    /// come. What only that node can take stays behind; its originator sends it again.
-    pub(super) fn reroute(&mut self, now: Instant, lost: NodeId, message: &Bytes, ctx: &mut Context<'_>) {
-        let Ok((mut header, payload)) = self.read_header(message) else { return };
-        if header.destination_list.first() == Some(&lost.into()) {
-            return;
-        }
-        let previous_hop = match header.via_list.pop() {
-            None => self.me,
-            Some(Destination::Node(node)) => node,
-            Some(_) => return,
-        };
-        if previous_hop != self.me {
-            header.ttl = header.ttl.saturating_add(1).min(self.config.initial_ttl);
-        }
-        // It is lost for the same reasons as any message.
-        let _ = self.receive(now, previous_hop, header, &payload, ctx);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a message in transit is exactly these parts")]
-    fn forward(
-        &mut self,
-        now: Instant,
-        previous_hop: NodeId,
-        next: NodeId,
-        is_request: bool,
-        mut header: ForwardingHeader,
-        payload: &Bytes,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        if header.ttl == 0 {
-            return self.refuse_passage(now, &header, previous_hop, is_request, ErrorCode::TTL_EXCEEDED, ctx);
-        }
-        let critical = |o: &ForwardingOption| o.has(ForwardingOption::FORWARD_CRITICAL);
-        if is_request && header.options.iter().any(critical) {
-            let code = ErrorCode::UNSUPPORTED_FORWARDING_OPTION;
-            return self.refuse_passage(now, &header, previous_hop, true, code, ctx);
-        }
-        header.ttl -= 1;
-        if is_request && previous_hop != self.me {
-            header.via_list.push(previous_hop.into());
-        }
-        let message = header.encode(payload).map_err(|_| DropReason::TooLarge)?;
-        if message.len() > self.config.limits.message_size {
-            return Err(DropReason::TooLarge);
-        }
-        self.send(now, next, message, ctx)
-    }
-
-    /// A request that goes no further is answered with an error, a response is not (trap c of the header rules).
-    fn refuse_passage(
-        &mut self,
-        now: Instant,
-        header: &ForwardingHeader,
-        previous_hop: NodeId,
-        is_request: bool,
-        code: ErrorCode,
-        ctx: &mut Context<'_>,
-    ) -> Result<(), DropReason> {
-        if is_request && previous_hop != self.me {
-            self.answer_from_transit(now, header, previous_hop, code, ctx);
-        }
-        Err(match code {
-            ErrorCode::TTL_EXCEEDED => DropReason::TtlExpired,
-            _ => DropReason::BadHeader,
-        })
+        Ok(view)
     }
 
     /// Reads what is for this node and checks whose it is (SB-5).
-    fn open(
+    pub(super) fn open(
         &self,
         header: ForwardingHeader,
         payload: &Bytes,
         ctx: &Context<'_>,
     ) -> Result<Delivered, DropReason> {
-        if !header.fragment.is_whole() {
-            return Err(DropReason::BadFragment);
-        }
         let Payload { contents, security } = Payload::decode(payload).map_err(|_| DropReason::BadMessage)?;
         let identity = &security.signature.identity;
         let input = message_signature_input(self.hash, header.transaction_id, &contents, identity)
             .map_err(|_| DropReason::BadMessage)?;
         let at = self.time_of_day(self.now);
-        let signer = ctx
+        let party = ctx
             .crypto
             .verify(at, identity, &security.x509(), &[&input], &security.signature.signed)
             .map_err(|_| DropReason::BadSignature)?;
-        Ok(Delivered { header, contents, security, signer: signer.node_id })
+        Ok(Delivered { header, contents, security, party })
     }
 
     /// The opening Ping of a link: whoever signed it is at the other end. `unacknowledged` is the number of its frame
@@ -258,23 +308,19 @@ impl<T: Topology> Overlay<T> {
     fn receive_handshake(
         &mut self,
         now: Instant,
-        from: SocketAddr,
-        header: ForwardingHeader,
-        payload: &Bytes,
+        link: LinkId,
+        view: &HeaderView,
         unacknowledged: Option<u32>,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let delivered = self.open(header, payload, ctx)?;
-        let signer = delivered.signer;
-        if signer == self.me || signer == NodeId::WILDCARD {
-            return Err(DropReason::NotAllowedOnLink);
-        }
+        let delivered = self.open(view.header(), &view.payload(), ctx)?;
+        let signer = delivered.party.node_id;
         let repeated = self.answers.get(now, signer, delivered.header.transaction_id).is_some();
         if !repeated {
-            self.on_dialed(now, from, signer, ctx)?;
+            self.on_dialed(now, link, signer, ctx)?;
         }
         if let Some(sequence) = unacknowledged {
-            self.connections.on_data(now, from, sequence, ctx.effects);
+            self.connections.on_data(now, link, sequence, ctx.effects);
         }
         self.deliver(now, signer, delivered, ctx)?;
         if !repeated {
@@ -287,26 +333,27 @@ impl<T: Topology> Overlay<T> {
     fn receive_handshake_answer(
         &mut self,
         now: Instant,
-        from: SocketAddr,
-        header: ForwardingHeader,
-        payload: &Bytes,
+        link: LinkId,
+        view: &HeaderView,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let delivered = self.open(header, payload, ctx)?;
+        let Some(payload) = self.reassemble(now, NodeId::WILDCARD, view)? else { return Ok(()) };
+        let delivered = self.open(view.header(), &payload, ctx)?;
         if delivered.contents.message_code != MessageCode::PING_ANS {
             return Err(DropReason::UnknownTransaction);
         }
-        self.on_dial_answered(now, from, delivered.signer, ctx)
+        self.on_hello_answered(now, link, delivered.party.node_id, ctx)
     }
 
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         now: Instant,
         previous_hop: NodeId,
         delivered: Delivered,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let Delivered { header, contents, security, signer } = delivered;
+        let Delivered { header, contents, security, party } = delivered;
+        let signer = party.node_id;
         if !contents.message_code.is_request() {
             return self.receive_answer(now, &header, &contents, &security, signer, ctx);
         }
@@ -314,7 +361,7 @@ impl<T: Topology> Overlay<T> {
             self.answer_again(now, &header, previous_hop, &answer, ctx);
             return Ok(());
         }
-        let request = Incoming { header, signer, previous_hop, contents };
+        let request = Incoming { header, signer, party, previous_hop, contents };
         if let Some(error) = self.objection(&request) {
             self.answer(now, &request, refuse(error), ctx);
             return Ok(());
@@ -330,7 +377,7 @@ impl<T: Topology> Overlay<T> {
         let (theirs, mine) = (request.header.configuration_sequence, self.config.configuration_sequence);
         let options = &request.header.options;
         if theirs != mine {
-            return Some(if is_older(theirs, mine) {
+            return Some(if sequence::is_older(theirs, mine) {
                 ErrorCode::CONFIG_TOO_OLD
             } else {
                 ErrorCode::CONFIG_TOO_NEW
@@ -376,34 +423,17 @@ impl<T: Topology> Overlay<T> {
     }
 }
 
-/// The message code, which is not encrypted and stands first in the first fragment.
-fn peek_code(header: &ForwardingHeader, payload: &Bytes) -> Option<MessageCode> {
-    let code = payload.first_chunk().filter(|_| header.fragment.offset == 0)?;
-    Some(MessageCode(u16::from_be_bytes(*code)))
+/// Whether a request may come only from a node whose Node-ID is beyond doubt (RX-12).
+fn needs_attach(code: MessageCode) -> bool {
+    code.is_request() && code != MessageCode::PING_REQ && code != MessageCode::ATTACH_REQ
 }
 
 /// A Ping to whoever is there, directly from its originator: what opens a plain link.
-fn is_handshake(header: &ForwardingHeader, payload: &Bytes) -> bool {
-    peek_code(header, payload) == Some(MessageCode::PING_REQ)
-        && header.via_list.is_empty()
-        && header.destination_list == [NodeId::WILDCARD.into()]
-}
-
-/// Serial arithmetic modulo 65535 (CS-1).
-fn is_older(a: u16, b: u16) -> bool {
-    const MODULUS: u32 = 65_535;
-    let ahead = (u32::from(b) + MODULUS - u32::from(a) % MODULUS) % MODULUS;
-    ahead != 0 && ahead <= MODULUS / 2
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cs1_the_sequence_wraps_at_65535_and_half_of_it_is_the_past() {
-        assert!(is_older(65_534, 0) && !is_older(0, 65_534));
-        assert!(is_older(1, 2) && !is_older(2, 1) && !is_older(7, 7));
-        assert!(is_older(40_000, 0), "0 is 25535 ahead of 40000");
-    }
+fn is_handshake(view: &HeaderView) -> bool {
+    let mut list = view.destination_list();
+    view.message_code() == Some(MessageCode::PING_REQ)
+        && view.fragment.is_whole()
+        && view.via_bytes().is_empty()
+        && list.next() == Some(NodeId::WILDCARD.into())
+        && list.next().is_none()
 }

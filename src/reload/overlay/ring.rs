@@ -41,6 +41,7 @@ impl<T: Topology> Overlay<T> {
         self.tasks.set(Task::Update, Some(now));
         self.tasks.set(Task::Replicate, Some(now + timers.settle));
         self.tasks.set(Task::Fingers, Some(now + timers.settle));
+        self.tasks.set(Task::Usages, Some(now + timers.settle));
         self.again(now, Task::PeriodicUpdate, timers.update_interval, ctx);
         self.again(now, Task::Neighbors, timers.neighbor_ping_interval, ctx);
         self.again(now, Task::Partition, timers.partition_interval, ctx);
@@ -398,7 +399,7 @@ impl<T: Topology> Overlay<T> {
         let pick = ctx.entropy.below(self.bootstraps.len() as u64) as usize;
         if let Some(&address) = self.bootstraps.get(pick) {
             self.checking = Some(address);
-            match self.connections.get(address).and_then(|c| c.node) {
+            match self.connections.node_at(address) {
                 Some(node) => self.continue_partition_check(now, node, ctx),
                 // Nobody there now; another address the next time.
                 None => drop(self.dial(now, address, None, ctx)),
@@ -412,7 +413,7 @@ impl<T: Topology> Overlay<T> {
     /// The link to the bootstrap node is there: who is this node's successor over there? The RFC pings this node's own
     /// Node-ID, which would be dropped there (RX-6); the place behind it tells the same.
     pub(super) fn continue_partition_check(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
-        let wanted = self.checking.is_some() && self.checking == self.connections.address_of(node);
+        let wanted = self.checking.is_some_and(|at| self.connections.node_at(at) == Some(node));
         if !wanted || !self.is_joined() {
             return;
         }
@@ -446,7 +447,9 @@ impl<T: Topology> Overlay<T> {
         self.phase = Phase::Leaving;
         self.replicate(now, ctx);
         self.tasks.set(Task::Leave, Some(now + self.config.timers.leave));
-        for node in self.connections.attached() {
+        let mut told = self.connections.attached();
+        told.extend(self.connections.leaving());
+        for node in told {
             let Ok(overlay_specific_data) = self.topology.leave(node).encode() else { continue };
             let body = Body::LeaveReq(LeaveReq { leaving_peer_id: self.me, overlay_specific_data });
             // Whoever does not hear it notices by itself.
@@ -463,7 +466,7 @@ impl<T: Topology> Overlay<T> {
         }
         let alone = self.topology.is_empty();
         let waits = |p: &Purpose| match p {
-            Purpose::Leave { .. } => true,
+            Purpose::Leave { to } => self.connections.of(*to).is_some_and(|c| c.attached),
             Purpose::Store { .. } | Purpose::Fetch { .. } => !alone,
             _ => false,
         };
@@ -471,7 +474,7 @@ impl<T: Topology> Overlay<T> {
         if time_is_up || done {
             self.connections.flush(ctx.effects);
             self.fail_orders(now, ctx);
-            self.forget_everything();
+            self.forget_everything(ctx);
             ctx.effects.fact(Fact::Left);
         }
     }

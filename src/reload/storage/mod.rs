@@ -2,17 +2,30 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `kind` | [`Kind`]: data model, access control, limits |
+//! | `kind` | [`Kind`]: data model, access control, limits; those that are registered |
+//! | `access` | [`Access`]: who may write what, every policy |
+//! | `share` | [`AccessList`]: delegated write access (RFC 8076) |
+//! | `pattern` | [`Pattern`]: variable resource names (RFC 8076 §5) |
+//! | `redir` | what NODE-ID-MATCH must know of a ReDiR tree (RFC 7374) |
 //! | `value` | [`StoredValue`] and its [`Slot`] |
 //! | `store` | [`Storage`]: atomic stores, fetches, expiry |
+//! | `writers` | whose values these are: certificates kept as long as the data, and shares of the store |
 //!
 //! Signatures are checked before values come here; what is checked here is who may write what, in which order of time,
 //! and how much.
 
+mod access;
 mod kind;
+mod pattern;
+pub mod redir;
+mod share;
 mod store;
 mod value;
+mod writers;
 
-pub use kind::{Access, Kind};
+pub use access::{Access, Claim, node_multiple};
+pub use kind::Kind;
+pub use pattern::Pattern;
+pub use share::{AccessList, Names};
 pub use store::{KindValues, Limits, Origin, Refusal, Storage, Stored};
 pub use value::{Arrival, Found, Slot, StoredValue};

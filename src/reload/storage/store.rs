@@ -1,26 +1,39 @@
 //! The store itself.
 
-use super::kind::{Access, Kind};
+use super::access::{Access, Claim};
+use super::kind::Kind;
+use super::share::AccessList;
 use super::value::{Arrival, Found, Slot, StoredValue};
-use crate::ids::{NodeId, ResourceId};
+use super::writers::{self, Writers};
+use crate::env::Party;
+use crate::ids::{KeyFingerprint, NodeId, ResourceId};
 use crate::reload::codec::body::{ArrayRange, Selection};
-use crate::reload::codec::{DataModel, KindId, Signature};
+use crate::reload::codec::{KindId, Signature};
 use crate::reload::timers::Timers;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
-/// How much may be stored.
+/// How much may be stored. What is over a limit is refused with [`Refusal::DataTooLarge`]; what has expired is gone before
+/// that is judged, and nothing that is stored makes way for something new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Resource-IDs.
     pub resources: usize,
     /// Values of all of them.
     pub values: usize,
-    /// Bytes of all values with their keys and signatures.
+    /// Bytes of all values with their keys and signatures, and of their signers' certificates.
     pub bytes: usize,
+    /// Values that one key has signed.
+    pub signer_values: usize,
+    /// Bytes of the values that one key has signed, and of its certificates.
+    pub signer_bytes: usize,
+    /// Bytes on the wire of the values of one Kind under one Resource-ID, with their signers' certificates: as many as
+    /// can be fetched in one answer.
+    pub group_bytes: usize,
     /// Values in the answer to one Fetch, synthetic ones included.
     pub answer: usize,
     /// How long a value lives at most, whatever its writer says.
@@ -28,12 +41,12 @@ pub struct Limits {
 }
 
 /// Who asks to store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A writer: the generation counter is checked and counted (ST-7, ST-8), and the sender must be authorised too.
     Original {
         /// Who signed the StoreReq.
-        sender: NodeId,
+        sender: Arc<Party>,
     },
     /// Another peer that hands over what it holds: the counter comes along (ST-9).
     Replica,
@@ -106,8 +119,7 @@ pub struct Storage {
     limits: Limits,
     resources: BTreeMap<ResourceId, Resource>,
     expiry: Timers<ValueKey>,
-    bytes: usize,
-    values: usize,
+    writers: Writers,
     /// The version of the last change, of whatever Resource-ID.
     version: u64,
 }
@@ -127,8 +139,7 @@ impl Storage {
             limits,
             resources: BTreeMap::new(),
             expiry: Timers::new(),
-            bytes: 0,
-            values: 0,
+            writers: Writers::default(),
             version: 0,
         }
     }
@@ -149,7 +160,9 @@ impl Storage {
         self.expire(now);
         let mut plans: Vec<Plan> = Vec::with_capacity(groups.len());
         let mut low = Vec::new();
-        for KindValues { kind, generation, values } in groups {
+        let mut list = self.access_list(resource);
+        for values in groups {
+            let KindValues { kind, generation, .. } = values;
             if plans.iter().any(|p| p.kind == kind) {
                 return Err(Refusal::Invalid);
             }
@@ -161,7 +174,7 @@ impl Storage {
                 Origin::Replica if generation == 0 => return Err(Refusal::Invalid),
                 _ => {}
             }
-            plans.push(self.plan(now, resource, origin, kind, generation, values)?);
+            plans.push(self.plan(now, resource, &origin, values, &mut list)?);
         }
         if !low.is_empty() {
             return Err(Refusal::GenerationCounterTooLow(low));
@@ -171,15 +184,16 @@ impl Storage {
         Ok(Stored { counters, changed })
     }
 
+    /// The values of one Kind, in the order of the request: each is judged by what those before it leave behind.
     fn plan(
         &self,
         now: Instant,
         resource: &ResourceId,
-        origin: Origin,
-        kind: KindId,
-        generation: u64,
-        arrivals: Vec<Arrival>,
+        origin: &Origin,
+        arrivals: KindValues,
+        list: &mut AccessList,
     ) -> Result<Plan, Refusal> {
+        let KindValues { kind, generation, values: arrivals } = arrivals;
         let definition = self.kinds.get(&kind).ok_or(Refusal::Invalid)?;
         let group = self.resources.get(resource).and_then(|r| r.groups.get(&kind));
         let mut writes: Vec<(Slot, Entry)> = Vec::new();
@@ -193,24 +207,38 @@ impl Storage {
             if slot.model() != definition.model || writes.iter().any(|(s, _)| *s == slot) {
                 return Err(Refusal::Invalid);
             }
-            let sender = match origin {
-                Origin::Original { sender } => sender,
-                Origin::Replica => value.signer,
+            let old = group.and_then(|g| g.entries.get(&slot));
+            let claim = Claim {
+                resource,
+                kind,
+                slot: &slot,
+                value: value.value.as_ref(),
+                signer: &value.signer,
+                replaces: old.map(|old| &*old.value.signer),
+                original: matches!(origin, Origin::Original { .. }),
             };
-            let allowed = |who| definition.access.allows(who, resource, &slot);
-            if !allowed(value.signer) || !allowed(sender) {
+            let sender_may = match origin {
+                Origin::Original { sender } => {
+                    definition.access.allows(&Claim { signer: sender, ..claim }, list)
+                }
+                Origin::Replica => true,
+            };
+            if !sender_may || !definition.access.allows(&claim, list) {
                 return Err(Refusal::Forbidden);
             }
             if value.value.as_ref().is_some_and(|v| v.len() > definition.max_size) {
                 return Err(Refusal::DataTooLarge);
             }
-            if let Some(old) = group.and_then(|g| g.entries.get(&slot)) {
-                if old.value == value {
+            if let Some(old) = old {
+                if old.value.is_same(&value) {
                     continue;
                 }
                 if value.storage_time <= old.value.storage_time {
                     return Err(Refusal::DataTooOld);
                 }
+            }
+            if kind == KindId::ACCESS_CONTROL_LIST {
+                list.set(&slot, value.value.as_ref(), &value.signer, definition.access.names());
             }
             // A value without any lifetime would be gone before it could be fetched: it gets the least there is.
             let lifetime = Duration::from_secs(lifetime.max(1).into());
@@ -236,23 +264,42 @@ impl Storage {
     }
 
     fn check_limits(&self, resource: &ResourceId, plans: &[Plan]) -> Result<(), Refusal> {
+        if plans.iter().all(|p| p.writes.is_empty()) {
+            return Ok(());
+        }
         let here = self.resources.get(resource);
-        let (mut values, mut bytes, mut freed) = (self.values, self.bytes, 0);
+        let mut all = Claimed::default();
+        let mut keys: BTreeMap<KeyFingerprint, Claimed> = BTreeMap::new();
+        let mut newcomers: Vec<&Party> = Vec::new();
         for plan in plans {
             let group = here.and_then(|r| r.groups.get(&plan.kind));
             for (slot, entry) in &plan.writes {
-                bytes += entry.bytes;
-                match group.and_then(|g| g.entries.get(slot)) {
-                    Some(old) => freed += old.bytes,
-                    None => values += 1,
+                let signer = &*entry.value.signer;
+                let mut bytes = entry.bytes;
+                if !self.writers.knows(signer) && !newcomers.contains(&signer) {
+                    bytes += writers::cost(signer);
+                    newcomers.push(signer);
+                }
+                for claimed in [&mut all, keys.entry(signer.key).or_default()] {
+                    claimed.values += 1;
+                    claimed.bytes += bytes;
+                }
+                if let Some(old) = group.and_then(|g| g.entries.get(slot)) {
+                    for claimed in [&mut all, keys.entry(old.value.signer.key).or_default()] {
+                        claimed.freed_values += 1;
+                        claimed.freed_bytes += old.bytes;
+                    }
                 }
             }
+            if group_size(group, &plan.writes) > self.limits.group_bytes.max(group_size(group, &[])) {
+                return Err(Refusal::DataTooLarge);
+            }
         }
-        let full = here.is_none() && self.resources.len() >= self.limits.resources
-            || values > self.limits.values
-            || bytes.saturating_sub(freed) > self.limits.bytes;
-        let writes = plans.iter().any(|p| !p.writes.is_empty());
-        if full && writes { Err(Refusal::DataTooLarge) } else { Ok(()) }
+        let Limits { resources, values, bytes, signer_values, signer_bytes, .. } = self.limits;
+        let room = here.is_some() || self.resources.len() < resources;
+        let fits = all.fits((self.writers.values(), self.writers.bytes()), (values, bytes))
+            && keys.iter().all(|(key, c)| c.fits(self.writers.share(*key), (signer_values, signer_bytes)));
+        if room && fits { Ok(()) } else { Err(Refusal::DataTooLarge) }
     }
 
     fn apply(&mut self, resource: &ResourceId, plans: Vec<Plan>) -> (Vec<(KindId, u64)>, bool) {
@@ -265,20 +312,59 @@ impl Storage {
         let here = self.resources.entry(resource.clone()).or_default();
         here.version = self.version;
         here.placed.clear();
+        let mut delegated = false;
         for plan in plans.into_iter().filter(|p| !p.writes.is_empty()) {
+            delegated |= plan.kind == KindId::ACCESS_CONTROL_LIST;
             let group = here.groups.entry(plan.kind).or_default();
             group.generation = plan.generation;
-            for (slot, entry) in plan.writes {
+            for (slot, mut entry) in plan.writes {
                 self.expiry.set((resource.clone(), plan.kind, slot.clone()), Some(entry.until));
-                self.bytes += entry.bytes;
-                self.values += 1;
+                self.writers.enter(&mut entry.value, entry.bytes);
                 if let Some(old) = group.entries.insert(slot, entry) {
-                    self.bytes -= old.bytes;
-                    self.values -= 1;
+                    self.writers.leave(&old.value, old.bytes);
                 }
             }
         }
+        if delegated {
+            self.revoke(resource);
+        }
         (answers, true)
+    }
+
+    /// The delegations at a Resource-ID.
+    fn access_list(&self, resource: &ResourceId) -> AccessList {
+        let mut list = AccessList::default();
+        let names = self.kinds.get(&KindId::ACCESS_CONTROL_LIST).and_then(|k| k.access.names());
+        let group = self.resources.get(resource).and_then(|r| r.groups.get(&KindId::ACCESS_CONTROL_LIST));
+        for (slot, entry) in group.iter().flat_map(|g| &g.entries) {
+            list.set(slot, entry.value.value.as_ref(), &entry.value.signer, names);
+        }
+        list
+    }
+
+    /// The delegations at a Resource-ID changed: what was written by a permission that is gone goes too (RFC 8076 §6.2).
+    /// No reader would take it, and no other peer.
+    fn revoke(&mut self, resource: &ResourceId) {
+        let list = self.access_list(resource);
+        let Some(here) = self.resources.get(resource) else { return };
+        let mut gone: Vec<ValueKey> = Vec::new();
+        for (&kind, group) in &here.groups {
+            let Some(access) = self.kinds.get(&kind).map(|k| &k.access) else { continue };
+            if !matches!(access, Access::UserChainAcl { .. }) {
+                continue;
+            }
+            for (slot, entry) in &group.entries {
+                let StoredValue { value, signer, .. } = &entry.value;
+                let value = value.as_ref();
+                let claim = Claim { resource, kind, slot, value, signer, replaces: None, original: false };
+                if !access.allows(&claim, &list) {
+                    gone.push((resource.clone(), kind, slot.clone()));
+                }
+            }
+        }
+        for key in gone {
+            self.discard(&key.0, key.1, &key.2);
+        }
     }
 
     /// The generation counter of a Kind; 0 when nothing is stored.
@@ -306,7 +392,7 @@ impl Storage {
         };
         let slots: Vec<Slot> = match selection {
             _ if known != 0 && known == generation => Vec::new(),
-            _ if selection_model(selection) != model => return Err(Refusal::Invalid),
+            _ if selection.model() != model => return Err(Refusal::Invalid),
             Selection::Single => alloc::vec![Slot::Single],
             Selection::Array(ranges) if !ranges.is_empty() => {
                 self.indices(ranges, group)?.into_iter().map(Slot::Index).collect()
@@ -404,8 +490,7 @@ impl Storage {
             let Some(here) = self.resources.remove(&resource) else { continue };
             for (kind, group) in here.groups {
                 for (slot, entry) in group.entries {
-                    self.bytes -= entry.bytes;
-                    self.values -= 1;
+                    self.writers.leave(&entry.value, entry.bytes);
                     self.expiry.clear(&(resource.clone(), kind, slot));
                 }
             }
@@ -414,19 +499,33 @@ impl Storage {
 
     /// Drops what has outlived its lifetime.
     pub fn expire(&mut self, now: Instant) {
-        while let Some((resource, kind, slot)) = self.expiry.pop_due(now) {
-            let Some(here) = self.resources.get_mut(&resource) else { continue };
-            let Some(group) = here.groups.get_mut(&kind) else { continue };
-            if let Some(entry) = group.entries.remove(&slot) {
-                self.bytes -= entry.bytes;
-                self.values -= 1;
+        while let Some(key) = self.expiry.pop_due(now) {
+            self.drop_value(&key);
+            if key.1 == KindId::ACCESS_CONTROL_LIST {
+                self.revoke(&key.0);
             }
-            if group.entries.is_empty() {
-                here.groups.remove(&kind);
-            }
-            if here.groups.is_empty() {
-                self.resources.remove(&resource);
-            }
+        }
+    }
+
+    /// Drops one value.
+    pub fn discard(&mut self, resource: &ResourceId, kind: KindId, slot: &Slot) {
+        let key = (resource.clone(), kind, slot.clone());
+        self.expiry.clear(&key);
+        self.drop_value(&key);
+    }
+
+    /// Takes one value out, and with it whatever is empty then.
+    fn drop_value(&mut self, (resource, kind, slot): &ValueKey) {
+        let Some(here) = self.resources.get_mut(resource) else { return };
+        let Some(group) = here.groups.get_mut(kind) else { return };
+        if let Some(entry) = group.entries.remove(slot) {
+            self.writers.leave(&entry.value, entry.bytes);
+        }
+        if group.entries.is_empty() {
+            here.groups.remove(kind);
+        }
+        if here.groups.is_empty() {
+            self.resources.remove(resource);
         }
     }
 
@@ -437,35 +536,35 @@ impl Storage {
 
     /// Values stored now.
     pub fn len(&self) -> usize {
-        self.values
+        self.writers.values()
     }
 
     /// Whether nothing is stored.
     pub fn is_empty(&self) -> bool {
-        self.values == 0
+        self.len() == 0
     }
 
-    /// Bytes stored now.
+    /// Bytes stored now, certificates included.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.writers.bytes()
     }
 }
 
-impl Access {
-    /// Whether a signer may write into this slot.
-    pub fn allows(self, signer: NodeId, resource: &ResourceId, slot: &Slot) -> bool {
-        match self {
-            Access::NodeIdMatch => matches!(slot, Slot::Key(key) if key.as_ref() == signer.0),
-            Access::NodeMatch => ResourceId::of_name(&signer.0) == *resource,
-        }
-    }
+/// What a Store would add to somebody's share, and what it would free.
+#[derive(Clone, Copy, Debug, Default)]
+struct Claimed {
+    values: usize,
+    bytes: usize,
+    freed_values: usize,
+    freed_bytes: usize,
 }
 
-const fn selection_model(selection: &Selection) -> DataModel {
-    match selection {
-        Selection::Single => DataModel::Single,
-        Selection::Array(_) => DataModel::Array,
-        Selection::Dictionary(_) => DataModel::Dictionary,
+impl Claimed {
+    /// Whether a share stays within its limits. One that only gets smaller always may.
+    fn fits(&self, (values, bytes): (usize, usize), (most_values, most_bytes): (usize, usize)) -> bool {
+        let after = (values + self.values).saturating_sub(self.freed_values);
+        let bytes_after = (bytes + self.bytes).saturating_sub(self.freed_bytes);
+        (after <= most_values || after <= values) && (bytes_after <= most_bytes || bytes_after <= bytes)
     }
 }
 
@@ -512,6 +611,40 @@ fn size(slot: &Slot, value: &StoredValue) -> usize {
     FIXED + key + value.value.as_ref().map_or(0, |v| v.len()) + signature
 }
 
+/// Bytes on the wire of the values of one Kind with these writes among them, each certificate counted once.
+fn group_size(group: Option<&Group>, writes: &[(Slot, Entry)]) -> usize {
+    let stays = |slot: &Slot| writes.iter().all(|(s, _)| s != slot);
+    let old = group.iter().flat_map(|g| &g.entries).filter(|(slot, _)| stays(slot));
+    let mut certificates: Vec<&Bytes> = Vec::new();
+    let mut bytes = 0;
+    for (slot, entry) in old.chain(writes.iter().map(|(slot, entry)| (slot, entry))) {
+        bytes += wire_size(slot, &entry.value);
+        if let Some(der) = entry.value.signer.certificate.as_ref().filter(|der| !certificates.contains(der)) {
+            bytes += GENERIC_CERTIFICATE + der.len();
+            certificates.push(der);
+        }
+    }
+    bytes
+}
+
+/// Bytes around a certificate in a SecurityBlock: type and length.
+const GENERIC_CERTIFICATE: usize = 3;
+
+/// Bytes of a StoredData.
+fn wire_size(slot: &Slot, value: &StoredValue) -> usize {
+    const STORED_DATA: usize = 4 + 8 + 4;
+    const DATA_VALUE: usize = 1 + 4;
+    const SIGNATURE: usize = 2 + 1 + 2 + 2;
+    let place = match slot {
+        Slot::Single => 0,
+        Slot::Index(_) => 4,
+        Slot::Key(key) => 2 + key.len(),
+    };
+    let Signature { identity, signed } = &value.signature;
+    let opaque = value.value.as_ref().map_or(0, |v| v.len()) + identity.value.len() + signed.value.len();
+    STORED_DATA + DATA_VALUE + SIGNATURE + place + opaque
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -519,15 +652,32 @@ mod tests {
     use crate::time::UnixMillis;
     use alloc::vec;
 
+    use crate::reload::codec::DataModel;
+
     const A: NodeId = NodeId([0xaa; 16]);
     const B: NodeId = NodeId([0xbb; 16]);
     const SINGLE: KindId = KindId(0xf000_0001);
     const ARRAY: KindId = KindId(0xf000_0002);
-    const LIMITS: Limits =
-        Limits { resources: 4, values: 8, bytes: 4000, answer: 100, lifetime: Duration::from_secs(3600) };
+    const LIMITS: Limits = Limits {
+        resources: 4,
+        values: 8,
+        bytes: 4000,
+        signer_values: 6,
+        signer_bytes: 2000,
+        group_bytes: 1000,
+        answer: 100,
+        lifetime: Duration::from_secs(3600),
+    };
 
     fn storage() -> Storage {
-        let of = |id, model| Kind { id, model, access: Access::NodeMatch, max_count: 4, max_size: 10 };
+        let of = |id, model| Kind {
+            id,
+            model,
+            access: Access::NodeMatch,
+            max_count: 4,
+            max_size: 10,
+            findable: true,
+        };
         let kinds = [of(SINGLE, DataModel::Single), of(ARRAY, DataModel::Array), Kind::CHANNEL];
         Storage::new(kinds, LIMITS)
     }
@@ -541,6 +691,15 @@ mod tests {
         ResourceId::of_name(&A.0)
     }
 
+    fn party(node_id: NodeId) -> Arc<Party> {
+        let key = KeyFingerprint::of(&node_id.0);
+        Arc::new(Party { node_id, node_ids: vec![node_id], user: None, key, certificate: None })
+    }
+
+    fn by_a() -> Origin {
+        Origin::Original { sender: party(A) }
+    }
+
     fn value(signer: NodeId, storage_time: u64, bytes: &'static [u8]) -> StoredValue {
         StoredValue {
             storage_time: UnixMillis(storage_time),
@@ -549,7 +708,7 @@ mod tests {
                 identity: Signer { identity_type: 2, value: Bytes::copy_from_slice(&signer.0) },
                 signed: Signed { hash: 0, signature: 0, value: Bytes::from_static(bytes) },
             },
-            signer,
+            signer: party(signer),
         }
     }
 
@@ -565,10 +724,8 @@ mod tests {
         KindValues { kind, generation, values }
     }
 
-    const BY_A: Origin = Origin::Original { sender: A };
-
     fn put(s: &mut Storage, kind_values: KindValues) -> Result<u64, Refusal> {
-        s.store(at(0), &home(), BY_A, vec![kind_values]).map(|stored| stored.counters[0].1)
+        s.store(at(0), &home(), by_a(), vec![kind_values]).map(|stored| stored.counters[0].1)
     }
 
     #[test]
@@ -586,7 +743,8 @@ mod tests {
     fn st2_an_identical_value_is_a_success_that_changes_nothing_and_prolongs_nothing() {
         let mut s = storage();
         put(&mut s, kind(KindId::CHANNEL, 0, vec![own(A, 5)])).unwrap();
-        let again = s.store(at(300), &home(), BY_A, vec![kind(KindId::CHANNEL, 0, vec![own(A, 5)])]).unwrap();
+        let again =
+            s.store(at(300), &home(), by_a(), vec![kind(KindId::CHANNEL, 0, vec![own(A, 5)])]).unwrap();
         assert_eq!((again.counters[0].1, again.changed), (1, false));
         assert_eq!(s.deadline(), Some(at(600)));
     }
@@ -617,9 +775,9 @@ mod tests {
         let mut s = storage();
         let good = || kind(SINGLE, 0, vec![arrival(Slot::Single, 600, value(A, 1, b"a"))]);
         let bad = kind(ARRAY, 3, vec![arrival(Slot::APPEND, 600, value(A, 1, b"a"))]);
-        assert!(s.store(at(0), &home(), BY_A, vec![good(), bad]).is_err());
+        assert!(s.store(at(0), &home(), by_a(), vec![good(), bad]).is_err());
         assert!(s.is_empty() && s.bytes() == 0 && s.deadline().is_none());
-        assert_eq!(s.store(at(0), &home(), BY_A, vec![good(), good()]), Err(Refusal::Invalid));
+        assert_eq!(s.store(at(0), &home(), by_a(), vec![good(), good()]), Err(Refusal::Invalid));
     }
 
     #[test]
@@ -661,7 +819,7 @@ mod tests {
             let result = s.store(
                 at(0),
                 &ResourceId::of_name(&[n]),
-                BY_A,
+                by_a(),
                 vec![kind(KindId::CHANNEL, 0, vec![own(A, 1)])],
             );
             assert_eq!(result.is_ok(), n < 4, "{n}");

@@ -1,8 +1,9 @@
 //! One stored value and its slot, and how both stand on the wire.
 
-use crate::ids::NodeId;
+use crate::env::Party;
 use crate::reload::codec::{Arranged, DataModel, DataValue, Signature, StoredData, StoredDataValue};
 use crate::time::UnixMillis;
+use alloc::sync::Arc;
 use bytes::Bytes;
 
 /// Where a value stands within a Resource-ID and Kind.
@@ -57,11 +58,18 @@ pub struct StoredValue {
     pub value: Option<Bytes>,
     /// The writer's signature.
     pub signature: Signature,
-    /// Whose signature it is.
-    pub signer: NodeId,
+    /// Whose signature it is, with the certificate that proves it.
+    pub signer: Arc<Party>,
 }
 
 impl StoredValue {
+    /// Whether this is the other one byte for byte, whichever certificate came along with it.
+    pub fn is_same(&self, other: &StoredValue) -> bool {
+        self.storage_time == other.storage_time
+            && self.value == other.value
+            && self.signature == other.signature
+    }
+
     /// The value at its place, as the signature covers it.
     pub fn arranged(&self, slot: &Slot) -> StoredDataValue {
         slot.arrange(self.value.clone().map_or_else(DataValue::nonexistent, DataValue::existing))
@@ -81,7 +89,7 @@ pub struct Arrival {
 
 impl Arrival {
     /// What stood on the wire, and whose signature it proved to be.
-    pub fn new(data: &StoredData, signer: NodeId) -> Self {
+    pub fn new(data: &StoredData, signer: Arc<Party>) -> Self {
         let DataValue { exists, value } = data.value.value();
         Arrival {
             slot: Slot::of(&data.value),
@@ -116,6 +124,11 @@ pub struct Found {
 }
 
 impl Found {
+    /// The certificate that its signature needs (DER); without one nobody signed, or everybody knows the signer.
+    pub fn certificate(&self) -> Option<&Bytes> {
+        self.value.as_ref()?.0.signer.certificate.as_ref()
+    }
+
     /// How it stands on the wire. Nobody signs what is not there.
     pub fn to_wire(&self) -> StoredData {
         match &self.value {

@@ -119,6 +119,11 @@ impl Relay {
             if meant {
                 used = true;
                 parent.state.last_heard = Some(now);
+                if notice.hold == Hold::Paused
+                    && let Some(state) = self.channels.get_mut(&parent.channel)
+                {
+                    state.reception.on_pause();
+                }
                 fx.fact(Fact::Held { channel: parent.channel, call: parent.call, hold: notice.hold });
             }
         }

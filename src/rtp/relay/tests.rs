@@ -23,7 +23,11 @@ fn addr(n: u8) -> SocketAddr {
 }
 
 fn rtp(ssrc: u32, sequence: u16) -> Bytes {
-    let header = Header { marker: false, payload_type: PayloadType::MP2T, sequence, timestamp: 0, ssrc };
+    rtp_at(0, ssrc, sequence)
+}
+
+fn rtp_at(timestamp: u32, ssrc: u32, sequence: u16) -> Bytes {
+    let header = Header { marker: false, payload_type: PayloadType::MP2T, sequence, timestamp, ssrc };
     [&header.to_bytes()[..], &[0x47; 188]].concat().into()
 }
 
@@ -260,6 +264,50 @@ fn an_encoder_that_starts_again_takes_over_with_two_packets_after_a_silence() {
     assert_eq!(b.datagram(204, 1, rtp(0xbbbb, 11)), Ok(()));
     let sequence = b.relay.counters(CHANNEL).unwrap().sequence;
     assert_eq!((sequence.received, sequence.lost, sequence.restarts), (3, 0, 1));
+}
+
+/// 160 packets a second for ten seconds.
+fn played(b: &mut Bench) {
+    for n in 0..1600u16 {
+        b.datagram(u64::from(n) * 25 / 4, 1, rtp_at(u32::from(n) * 1125 / 2, SSRC, n)).unwrap();
+    }
+}
+
+/// Two more packets after a silence, the first of them `missing` numbers after the last.
+fn went_on(b: &mut Bench, seconds: u64, missing: u16) {
+    for n in 0..2 {
+        let packet = rtp_at((10 + seconds as u32) * 90_000, SSRC, 1600 + missing + n);
+        b.datagram((10 + seconds) * 1000, 1, packet).ok();
+    }
+}
+
+#[test]
+fn all_that_a_source_sent_in_a_silence_of_fifty_seconds_is_lost_and_reported_up() {
+    let mut b = Bench::viewer();
+    played(&mut b);
+    went_on(&mut b, 50, 8000);
+    let sequence = b.relay.counters(CHANNEL).unwrap().sequence;
+    // The first packet after it was not believed.
+    assert_eq!((sequence.received, sequence.lost, sequence.restarts), (1601, 8001, 0));
+    assert!(sequence.longest_gap >= Duration::from_secs(50));
+    b.timeout(at(61_000), &mut Seeded::new(1));
+    let packets = rtcp::parse(&b.sends[0].1).unwrap();
+    let Some(rtcp::Packet::ReceiverReport { blocks, .. }) = packets.first() else { panic!() };
+    assert_eq!(blocks.iter().next().map(|b| (b.cumulative_lost, b.highest)), Some((8001, 9601)));
+}
+
+#[test]
+fn while_a_source_pauses_nothing_is_lost_however_long_it_is() {
+    // Two packets are missing after seven minutes; without the pause it is a round of sequence numbers more, and one
+    // more that was not believed.
+    for (hold, lost) in [(Hold::Paused, 2), (Hold::Starved, (1 << 16) + 3)] {
+        let mut b = Bench::viewer();
+        played(&mut b);
+        b.datagram(10_500, 1, notice(SSRC, hold)).unwrap();
+        went_on(&mut b, 410, 2);
+        let sequence = b.relay.counters(CHANNEL).unwrap().sequence;
+        assert_eq!((sequence.lost, sequence.restarts), (lost, 0), "{hold:?}");
+    }
 }
 
 #[test]

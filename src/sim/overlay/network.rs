@@ -336,7 +336,11 @@ impl OverlayNetwork {
                 Effect::Send { to, payload } => self.send(node, to, payload),
                 Effect::Fact(fact) => self.facts.push((now, node, fact)),
                 // Plain links are datagrams.
-                Effect::Connect { .. } | Effect::Write { .. } | Effect::Close { .. } => {}
+                Effect::Connect { .. }
+                | Effect::Write { .. }
+                | Effect::Close { .. }
+                | Effect::Associate { .. }
+                | Effect::Dissociate { .. } => {}
             }
         }
         self.effects = effects;

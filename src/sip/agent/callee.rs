@@ -17,6 +17,7 @@ use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use bytes::Bytes;
+use core::net::IpAddr;
 
 type Done = Result<(), DropReason>;
 
@@ -144,10 +145,19 @@ impl Agent {
             Method::CANCEL => self.on_cancel(now, origin, &request, key, ctx),
             _ => match DialogId::of_request(&request.headers) {
                 Some(id) => self.on_inside(now, origin, request, key, &id, ctx),
-                None if self.servers.is_crowded() => self.answer_statelessly(origin, &request, key),
+                None if self.has_no_room_for(origin.ip()) => self.answer_statelessly(origin, &request, key),
                 None => self.on_outside(now, origin, request, key, ctx),
             },
         }
+    }
+
+    /// Whether a request outside of any dialog from this host has to go without a transaction.
+    fn has_no_room_for(&self, stranger: IpAddr) -> bool {
+        self.servers.is_crowded() || self.exceeds_its_share(stranger)
+    }
+
+    fn exceeds_its_share(&self, stranger: IpAddr) -> bool {
+        self.servers.of_host(stranger) >= self.config.limits.strangers_per_host
     }
 
     /// What [`judge`] found gets its answer.
@@ -195,8 +205,11 @@ impl Agent {
     ) -> Done {
         let response = response.map_err(|_| DropReason::UnanswerableRequest)?;
         let path = origin.reply_path(request).ok_or(DropReason::UnanswerableRequest)?;
-        let is_invite = *request.method() == Method::INVITE;
-        if self.servers.open(now, key, path, is_invite.then(Bytes::new), None).is_err() {
+        let trying = (*request.method() == Method::INVITE).then(Bytes::new);
+        let stranger = DialogId::of_request(&request.headers).is_none().then(|| origin.ip());
+        if stranger.is_some_and(|host| self.exceeds_its_share(host))
+            || self.servers.open(now, key, path, trying, stranger, None).is_err()
+        {
             return self.answer_statelessly(origin, request, key);
         }
         self.servers.respond(now, &key, status, response, &mut self.out);
@@ -351,7 +364,7 @@ impl Agent {
             self.received = self.received.wrapping_add(1);
             return self.answer_statelessly(origin, &request, key);
         }
-        if self.servers.open(now, key, path, Some(trying), Some(id)).is_err() {
+        if self.servers.open(now, key, path, Some(trying), Some(origin.ip()), Some(id)).is_err() {
             return self.answer_statelessly(origin, &request, key);
         }
         self.received = self.received.wrapping_add(1);
@@ -450,7 +463,7 @@ impl Agent {
             .composer
             .accepted(request, origin.addr, &tag, ours, params)
             .map_err(|_| DropReason::UnanswerableRequest)?;
-        if self.servers.open(now, key, path, Some(Bytes::new()), None).is_err() {
+        if self.servers.open(now, key, path, Some(Bytes::new()), None, None).is_err() {
             return self.answer_statelessly(origin, request, key);
         }
         if let Some(dialog) = &mut call.dialog {

@@ -90,6 +90,9 @@ pub struct Limits {
     /// Server transactions at a time. A further request is answered 503 without state, a further ACK is dropped. The
     /// last quarter is kept for requests inside dialogs.
     pub server_transactions: usize,
+    /// Server transactions at a time of requests outside of dialogs that came from one IP address. A further request is
+    /// answered 503 without state, so that one flood leaves room for everybody else.
+    pub strangers_per_host: usize,
     /// Client transactions at a time. A further order is an error.
     pub client_transactions: usize,
     /// Streams at a time. A further accepted one is closed; a request that needs a new one fails.
@@ -107,6 +110,7 @@ impl Default for Limits {
         Limits {
             calls: 1024,
             server_transactions: 4096,
+            strangers_per_host: 512,
             client_transactions: 4096,
             streams: 256,
             unwritten: 64 * 1024,

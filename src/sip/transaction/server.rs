@@ -6,8 +6,9 @@ use super::{
 use crate::bounded::Full;
 use crate::sip::msg::Status;
 use crate::time::Instant;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, btree_map};
 use bytes::Bytes;
+use core::net::IpAddr;
 
 /// What happens to a server transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +86,8 @@ struct Entry<U> {
     /// The last response.
     response: Bytes,
     user: U,
+    /// The host of a request outside of any dialog.
+    stranger: Option<IpAddr>,
     /// Under which time it stands in the order of deadlines.
     filed: Option<Instant>,
 }
@@ -135,6 +138,8 @@ pub enum Verdict {
 pub struct Servers<U> {
     entries: BTreeMap<Key, Entry<U>>,
     deadlines: BTreeSet<(Instant, Key)>,
+    /// How many of the transactions each host of a stranger has.
+    strangers: BTreeMap<IpAddr, usize>,
     timers: Timers,
     limit: usize,
 }
@@ -142,7 +147,13 @@ pub struct Servers<U> {
 impl<U: Copy> Servers<U> {
     /// An empty table for at most `limit` transactions.
     pub fn new(timers: Timers, limit: usize) -> Self {
-        Servers { entries: BTreeMap::new(), deadlines: BTreeSet::new(), timers, limit }
+        Servers {
+            entries: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            strangers: BTreeMap::new(),
+            timers,
+            limit,
+        }
     }
 
     /// Transactions now.
@@ -166,6 +177,11 @@ impl<U: Copy> Servers<U> {
         self.entries.len() >= self.limit - self.limit / 4
     }
 
+    /// Transactions of requests outside of dialogs that came from this host.
+    pub fn of_host(&self, host: IpAddr) -> usize {
+        self.strangers.get(&host).copied().unwrap_or(0)
+    }
+
     /// When [`Servers::handle_timeout`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|&(at, _)| at)
@@ -187,13 +203,14 @@ impl<U: Copy> Servers<U> {
     }
 
     /// Begins a transaction. Its responses take this path. `trying` is the 100 that an INVITE gets when the user takes
-    /// its time; without it the transaction is a non-INVITE one.
+    /// its time; without it the transaction is a non-INVITE one. `stranger` is the host of a request outside of any dialog.
     pub fn open(
         &mut self,
         now: Instant,
         key: Key,
         path: Path,
         trying: Option<Bytes>,
+        stranger: Option<IpAddr>,
         user: U,
     ) -> Result<(), Full> {
         if self.is_full() {
@@ -205,7 +222,10 @@ impl<U: Copy> Servers<U> {
             None => Machine::NonInvite(NonInviteServer::new(reliable)),
         };
         let response = trying.unwrap_or_default();
-        self.entries.insert(key, Entry { machine, path, response, user, filed: None });
+        if let Some(host) = stranger {
+            *self.strangers.entry(host).or_default() += 1;
+        }
+        self.entries.insert(key, Entry { machine, path, response, user, stranger, filed: None });
         self.file(key);
         Ok(())
     }
@@ -270,8 +290,14 @@ impl<U: Copy> Servers<U> {
             entry.filed = deadline;
             self.deadlines.extend(deadline.map(|at| (at, key)));
         }
-        if entry.is_over() {
-            self.entries.remove(&key);
+        if entry.is_over()
+            && let Some(host) = self.entries.remove(&key).and_then(|e| e.stranger)
+            && let btree_map::Entry::Occupied(mut count) = self.strangers.entry(host)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
     }
 }

@@ -177,6 +177,17 @@ pub struct ArrayRange {
     pub last: u32,
 }
 
+impl Selection {
+    /// The data model that such a selection is for.
+    pub const fn model(&self) -> DataModel {
+        match self {
+            Selection::Single => DataModel::Single,
+            Selection::Array(_) => DataModel::Array,
+            Selection::Dictionary(_) => DataModel::Dictionary,
+        }
+    }
+}
+
 impl StoredDataSpecifier {
     /// Asks for these values of a Kind, whatever the generation.
     pub fn new(kind: KindId, selection: &Selection) -> Result<Self, EncodeError> {

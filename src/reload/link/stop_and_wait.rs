@@ -1,4 +1,4 @@
-//! One overlay link: acknowledgements for what arrives, simple reliability for what leaves (RFC 6940 §6.6.2, §6.6.3).
+//! The sender of simple reliability (RFC 6940 §6.6.3.1), for links over datagrams.
 //!
 //! ```text
 //!               send                  ACK of any number used             10 ms
@@ -8,8 +8,11 @@
 //!                          └──────▶ 5 transmissions and their intervals without an ACK: Failed
 //! ```
 
+use super::round_trip::RoundTrip;
+use super::{LinkEvent, Transmission};
 use crate::bounded::{BoundedQueue, Full};
 use crate::time::Instant;
+use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
@@ -19,6 +22,9 @@ use core::time::Duration;
 pub struct Reliability {
     /// RTO: from the first transmission to the second. It doubles each time.
     pub rto: Duration,
+    /// Whether `rto` is only the first value, and RTO follows the round trips of each link (RFC 6298 §2, rounded up to
+    /// milliseconds and without its floor of 1 s, LR-4). On a fast network a link is then given up sooner, too.
+    pub measured: bool,
     /// Transmissions of one message in all.
     pub sends: u8,
     /// The transmission that makes a link count as degraded when nothing was acknowledged until then: the third
@@ -35,6 +41,7 @@ impl Default for Reliability {
     fn default() -> Self {
         Reliability {
             rto: Duration::from_millis(500),
+            measured: false,
             sends: 5,
             degrade_at: 4,
             gap: Duration::from_millis(10),
@@ -43,65 +50,22 @@ impl Default for Reliability {
     }
 }
 
-/// A data frame that shall leave now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transmission {
-    /// The framing sequence number: new for every transmission.
-    pub sequence: u32,
-    /// The message.
-    pub message: Bytes,
-}
-
-/// What became of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkEvent {
-    /// Nothing was acknowledged for too long: nothing should be routed here for now (LR-8).
-    Degraded,
-    /// An ACK came after all.
-    Restored,
-    /// The last transmission was not acknowledged either: the link is closed (LR-7).
-    Failed,
-}
-
-/// The 32 most recently received sequence numbers (RFC 6940 §6.6.2).
-#[derive(Clone, Debug, Default)]
-struct Received {
-    recent: heapless::Deque<u32, 32>,
-}
-
-impl Received {
-    /// Remembers a number and gives the bitmap for its ACK: bit N−M−1 says that M was received, for N−32 ≤ M < N.
-    fn on_data(&mut self, sequence: u32) -> u32 {
-        let bitmap = self
-            .recent
-            .iter()
-            .map(|&m| sequence.wrapping_sub(m))
-            .filter(|d| (1..=32).contains(d))
-            .fold(0, |bits, d| bits | 1 << (d - 1));
-        if self.recent.is_full() {
-            self.recent.pop_front();
-        }
-        // There is room now; nothing can be handed back.
-        let _ = self.recent.push_back(sequence);
-        bitmap
-    }
-}
-
 #[derive(Clone, Debug)]
 struct InFlight {
     message: Bytes,
-    /// The number of its first transmission; it has used every number from here to `Link::next`.
+    /// The number of its first transmission; it has used every number from here to `StopAndWait::next`.
     first: u32,
-    sends: u8,
+    /// When each of its transmissions left.
+    sent: Vec<Instant>,
     interval: Duration,
     due: Instant,
 }
 
-/// One link. It knows numbers and times; who is at the other end, and how a frame is written, others know.
+/// Sends one message at a time, and again until it is acknowledged.
 #[derive(Clone, Debug)]
-pub struct Link {
+pub struct StopAndWait {
     reliability: Reliability,
-    received: Received,
+    round_trip: RoundTrip,
     next: u32,
     /// What waits, and since when.
     queue: BoundedQueue<(Instant, Bytes)>,
@@ -112,12 +76,12 @@ pub struct Link {
     failed: bool,
 }
 
-impl Link {
-    /// A new link on which at most `queue` messages may wait.
+impl StopAndWait {
+    /// A sender behind which at most `queue` messages may wait.
     pub fn new(reliability: Reliability, queue: usize) -> Self {
-        Link {
+        StopAndWait {
             reliability,
-            received: Received::default(),
+            round_trip: RoundTrip::default(),
             next: 0,
             queue: BoundedQueue::new(queue),
             in_flight: None,
@@ -127,18 +91,12 @@ impl Link {
         }
     }
 
-    /// A data frame arrived. Returns the `received` bitmap of the ACK that answers it at once (FR-2).
-    pub fn on_data(&mut self, sequence: u32) -> u32 {
-        self.received.on_data(sequence)
-    }
-
-    /// An ACK arrived. One for any number that the message in flight has used completes it (LR-6); its bitmap is
-    /// advisory and not looked at (FR-4).
+    /// An ACK arrived. One for any number that the message in flight has used completes it (LR-6), and tells how long
+    /// that transmission took (LR-4).
     pub fn on_ack(&mut self, now: Instant, sequence: u32) -> Option<LinkEvent> {
         let flight = self.in_flight.as_ref()?;
-        if sequence.wrapping_sub(flight.first) >= self.next.wrapping_sub(flight.first) {
-            return None;
-        }
+        let transmission = sequence.wrapping_sub(flight.first) as usize;
+        self.round_trip.measure(now.since(*flight.sent.get(transmission)?));
         self.in_flight = None;
         self.rest_until = now + self.reliability.gap;
         core::mem::take(&mut self.degraded).then_some(LinkEvent::Restored)
@@ -155,13 +113,10 @@ impl Link {
         Ok(self.start_next(now))
     }
 
-    /// What waits leaves at once, each message once and unacknowledged: the last thing that a node does which goes away.
-    pub fn flush(&mut self) -> impl Iterator<Item = Transmission> {
-        core::iter::from_fn(|| {
-            let (_, message) = self.queue.pop()?;
-            let sequence = self.take_number();
-            Some(Transmission { sequence, message })
-        })
+    /// Takes the next message that waits; it is sent once and for all.
+    pub fn flush_one(&mut self) -> Option<Transmission> {
+        let (_, message) = self.queue.pop()?;
+        Some(Transmission { sequence: self.take_number(), message })
     }
 
     /// Everything that was not acknowledged, so that it can go another way. What is in flight goes on being tried here.
@@ -180,12 +135,14 @@ impl Link {
         }
         let (_, message) = self.queue.pop()?;
         let sequence = self.take_number();
+        let measured = self.round_trip.rto().filter(|_| self.reliability.measured);
+        let interval = measured.unwrap_or(self.reliability.rto);
         self.in_flight = Some(InFlight {
             message: message.clone(),
             first: sequence,
-            sends: 1,
-            interval: self.reliability.rto,
-            due: now + self.reliability.rto,
+            sent: vec![now],
+            interval,
+            due: now + interval,
         });
         Some(Transmission { sequence, message })
     }
@@ -203,22 +160,22 @@ impl Link {
         if now < flight.due {
             return (None, None);
         }
-        if flight.sends >= self.reliability.sends {
+        if flight.sent.len() >= self.reliability.sends.into() {
             self.in_flight = None;
             self.failed = true;
             return (None, Some(LinkEvent::Failed));
         }
-        flight.sends += 1;
+        flight.sent.push(now);
         flight.interval = flight.interval.saturating_mul(2);
         flight.due = now + flight.interval;
         let message = flight.message.clone();
-        let degrades = flight.sends >= self.reliability.degrade_at && !self.degraded;
+        let degrades = flight.sent.len() >= self.reliability.degrade_at.into() && !self.degraded;
         self.degraded |= degrades;
         let sequence = self.take_number();
         (Some(Transmission { sequence, message }), degrades.then_some(LinkEvent::Degraded))
     }
 
-    /// When [`Link::handle_timeout`] has something to do.
+    /// When [`StopAndWait::handle_timeout`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.in_flight {
             _ if self.failed => None,
@@ -228,7 +185,7 @@ impl Link {
         }
     }
 
-    /// Whether nothing should be routed here for now.
+    /// Whether nothing was acknowledged for too long.
     pub fn is_degraded(&self) -> bool {
         self.degraded
     }
@@ -242,15 +199,13 @@ impl Link {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec;
-    use alloc::vec::Vec;
 
     fn ms(n: u64) -> Instant {
         Instant::from_millis(n)
     }
 
-    fn link() -> Link {
-        Link::new(Reliability::default(), 4)
+    fn link() -> StopAndWait {
+        StopAndWait::new(Reliability::default(), 4)
     }
 
     fn message(n: u8) -> Bytes {
@@ -258,7 +213,7 @@ mod tests {
     }
 
     /// Runs a link from deadline to deadline and writes down (time, number sent, event).
-    fn run(link: &mut Link, until: Instant) -> Vec<(u64, Option<u32>, Option<LinkEvent>)> {
+    fn run(link: &mut StopAndWait, until: Instant) -> Vec<(u64, Option<u32>, Option<LinkEvent>)> {
         let mut log = Vec::new();
         while let Some(at) = link.deadline().filter(|&at| at <= until) {
             let (sent, event) = link.handle_timeout(at);
@@ -340,26 +295,6 @@ mod tests {
     }
 
     #[test]
-    fn fr3_the_bitmap_has_bit_n_minus_m_minus_1_for_each_recent_number() {
-        let mut l = link();
-        assert_eq!(l.on_data(38), 0);
-        assert_eq!(l.on_data(39), 1);
-        assert_eq!(l.on_data(40), 3);
-        assert_eq!(l.on_data(72), 1 << 31);
-    }
-
-    #[test]
-    fn fr3_fr7_the_32_most_recently_received_count_across_the_wrap() {
-        let mut l = link();
-        assert_eq!(l.on_data(u32::MAX), 0);
-        assert_eq!(l.on_data(0), 1);
-        for n in 1..40 {
-            l.on_data(n);
-        }
-        assert_eq!(l.on_data(5), 0, "everything below 5 has left the memory: the recent 32 are 8..40");
-    }
-
-    #[test]
     fn fr7_numbers_wrap_and_an_ack_across_the_wrap_completes() {
         let mut l = link();
         l.next = u32::MAX;
@@ -403,5 +338,31 @@ mod tests {
         assert_eq!(l.strand(), [message(1), message(2)]);
         assert_eq!(l.waiting(), 0);
         assert_eq!(l.handle_timeout(ms(500)).0.map(|t| t.message), Some(message(1)));
+    }
+
+    #[test]
+    fn lr4_the_rto_follows_the_measured_round_trips_without_a_floor_of_a_second() {
+        let measured = Reliability { measured: true, ..Reliability::default() };
+        let mut l = StopAndWait::new(measured, 4);
+        l.send(ms(0), message(1)).unwrap();
+        assert_eq!(l.deadline(), Some(ms(500)), "nothing is measured yet");
+        l.on_ack(ms(20), 0);
+        l.send(ms(100), message(2)).unwrap();
+        assert_eq!(l.deadline(), Some(ms(160)), "SRTT 20 ms, RTTVAR 10 ms");
+        assert_eq!(l.handle_timeout(ms(160)).0.map(|t| t.sequence), Some(2));
+        assert_eq!(l.deadline(), Some(ms(280)), "it doubles");
+        // The ACK names the second copy, so that its 20 ms are measured and not the 80 ms of the first.
+        l.on_ack(ms(180), 2);
+        l.send(ms(200), message(3)).unwrap();
+        assert_eq!(l.deadline(), Some(ms(250)), "SRTT 20 ms, RTTVAR 7.5 ms");
+    }
+
+    #[test]
+    fn lr4_a_static_rto_stays_what_it_is() {
+        let mut l = link();
+        l.send(ms(0), message(1)).unwrap();
+        l.on_ack(ms(20), 0);
+        l.send(ms(100), message(2)).unwrap();
+        assert_eq!(l.deadline(), Some(ms(600)));
     }
 }

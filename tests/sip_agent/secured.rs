@@ -1,0 +1,147 @@
+//! Agents whose streams are secured: who is at the other end is proved, and nobody else has a say in a call.
+
+use crate::wire::{OFFER, World, addr, node};
+use bytes::Bytes;
+use p2piptv::ids::{CallId, StreamId};
+use p2piptv::sip::agent::{Config, Fact, Failure, Target, Transport};
+use p2piptv::stats::DropReason;
+
+const CALL: CallId = CallId::placed(7);
+
+fn secured(n: usize) -> Config {
+    let transport = Transport::Tls;
+    Config { transport, node_id: Some(node(n)), ..Config::new(&n.to_string(), addr(n)) }
+}
+
+fn world() -> World {
+    World::new((0..3).map(secured).collect())
+}
+
+fn target(node_id: Option<p2piptv::ids::NodeId>) -> Target {
+    Target { addr: addr(1), transport: None, user: "100".into(), to: None, node_id }
+}
+
+fn call(w: &mut World, meant: Option<p2piptv::ids::NodeId>) {
+    w.invite_as(0, CALL, target(meant), Bytes::from_static(OFFER)).unwrap();
+    w.run_until(200);
+}
+
+/// What somebody else writes on a stream of his own to side 1, and what happens there.
+fn intrude(w: &mut World, text: &str) -> Result<(), DropReason> {
+    let (id, from) = (StreamId::accepted(99), addr(2));
+    w.with(1, |agent, now, ctx| agent.on_stream_opened(now, id, from, Some(node(2)), ctx)).unwrap();
+    let bytes = Bytes::copy_from_slice(text.as_bytes());
+    w.with(1, |agent, now, ctx| agent.on_stream_bytes(now, id, bytes, ctx))
+}
+
+#[test]
+fn a_call_between_secured_agents_has_sips_uris_and_each_end_knows_the_node_of_the_other() {
+    let mut w = world();
+    call(&mut w, Some(node(1)));
+    let Some(Fact::Invited { call, invitation }) = w.fact(1) else { panic!("nobody called") };
+    assert_eq!(invitation.contact.node_id, Some(node(0)));
+    assert_eq!(invitation.contact.transport, Transport::Tls);
+    let invite = &w.sides[0].messages[0];
+    assert!(invite.starts_with("INVITE sips:100@127.0.0.1:5061 SIP/2.0\r\n"), "{invite}");
+    assert!(invite.contains("Via: SIP/2.0/TLS 127.0.0.1:5060"), "{invite}");
+    assert!(invite.contains("<sips:0@127.0.0.1:5060>"), "{invite}");
+
+    w.accept(1, call).unwrap();
+    w.run_until(400);
+    assert!(matches!(w.fact(0), Some(Fact::Answered { call: CALL, .. })));
+    assert_eq!(w.fact(1), Some(Fact::Confirmed { call }));
+    // Requests of both ends take the stream that is there, and are taken from it.
+    w.info(0, CALL, "IPTV INFO : Alive\r\n").unwrap();
+    w.info(1, call, "IPTV INFO : Alive\r\n").unwrap();
+    w.run_until(600);
+    assert!(matches!(w.fact(1), Some(Fact::Informed { .. })));
+    assert!(matches!(w.fact(0), Some(Fact::Informed { .. })));
+}
+
+#[test]
+fn an_invite_that_claims_to_be_of_another_node_is_forbidden() {
+    let mut w = world();
+    w.proved[0] = node(8);
+    call(&mut w, None);
+    assert_eq!(w.fact(1), None);
+    assert!(matches!(w.fact(0), Some(Fact::Refused { refusal, .. }) if refusal.status.code() == 403));
+}
+
+#[test]
+fn an_answer_of_another_node_than_the_one_that_was_meant_is_none() {
+    let mut w = world();
+    w.proved[1] = node(8);
+    call(&mut w, Some(node(1)));
+    assert_eq!(w.fact(0), Some(Fact::Failed { call: CALL, cause: Failure::Impostor }));
+}
+
+#[test]
+fn nobody_but_its_two_ends_has_a_say_in_a_call() {
+    let mut w = world();
+    let (_, received) = w.confirmed_call();
+    let invite = w.sides[0].messages[0].clone();
+    let header = |name: &str| {
+        let line = invite.lines().find(|line| line.starts_with(name)).unwrap();
+        line[name.len() + 2..].to_string()
+    };
+    let ok = w.sides[1].messages.iter().find(|m| m.starts_with("SIP/2.0 200")).unwrap();
+    let to = ok.lines().find(|line| line.starts_with("To: ")).unwrap().to_string();
+    for (method, cseq) in [("BYE", 50), ("INFO", 51)] {
+        let before = w.sides[1].messages.len();
+        let forged = format!(
+            "{method} sips:1@127.0.0.1:5061 SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1:5062;branch=z9hG4bK{cseq}\r\n\
+             Max-Forwards: 70\r\nFrom: {}\r\n{to}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\n\
+             Content-Type: text/plain\r\nContent-Length: 19\r\n\r\nIPTV INFO : Alive\r\n",
+            header("From"),
+            header("Call-ID"),
+        );
+        let id = StreamId::accepted(90 + cseq);
+        let opened = w.with(1, |a, now, ctx| a.on_stream_opened(now, id, addr(2), Some(node(2)), ctx));
+        opened.unwrap();
+        let _ = w.with(1, |a, now, ctx| a.on_stream_bytes(now, id, forged.into(), ctx));
+        let answer = &w.sides[1].messages[before..];
+        assert!(answer.iter().any(|m| m.starts_with("SIP/2.0 403")), "{method}: {answer:?}");
+    }
+    assert_eq!(w.facts_left(1), Vec::<&Fact>::new());
+    // The call itself is as it was.
+    w.info(1, received, "IPTV INFO : Alive\r\n").unwrap();
+    w.run_until(w.now.as_millis() + 200);
+    assert!(matches!(w.fact(0), Some(Fact::Informed { .. })));
+}
+
+#[test]
+fn plain_messages_are_not_read_unless_insecure_peers_were_asked_for() {
+    let options = "OPTIONS sip:1@127.0.0.1:5061 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5062;branch=z9hG4bKa\r\n\
+                   Max-Forwards: 70\r\nFrom: <sip:x@y>;tag=1\r\nTo: <sip:1@y>\r\nCall-ID: a\r\n\
+                   CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+    let mut w = world();
+    assert_eq!(w.inject(1, addr(2), options), Err(DropReason::NotSecured));
+    assert!(w.sides[1].messages.is_empty());
+    let id = StreamId::accepted(0);
+    let opened = w.with(1, |a, now, ctx| a.on_stream_opened(now, id, addr(2), None, ctx));
+    assert_eq!(opened, Err(DropReason::NotSecured));
+
+    let lenient = |n| Config { insecure_peers: true, ..secured(n) };
+    let mut w = World::new((0..3).map(lenient).collect());
+    assert_eq!(w.inject(1, addr(2), options), Ok(()));
+    assert!(w.sides[1].messages[0].starts_with("SIP/2.0 200"));
+    // They may call, but not in the name of a node.
+    let invite = |node_id: &str| {
+        options.replace("OPTIONS", "INVITE").replace(
+            "CSeq",
+            &format!("Contact: <sip:x@127.0.0.1:5062>{node_id}\r\nCSeq"),
+        )
+    };
+    let claim = format!(";node-id={}", node(0));
+    w.inject(1, addr(2), &invite(&claim).replace("z9hG4bKa", "z9hG4bKb")).unwrap();
+    assert!(w.sides[1].messages[1].starts_with("SIP/2.0 403"), "{}", w.sides[1].messages[1]);
+    w.inject(1, addr(2), &invite("").replace("z9hG4bKa", "z9hG4bKc")).unwrap();
+    assert!(matches!(w.fact(1), Some(Fact::Invited { invitation, .. }) if invitation.contact.node_id.is_none()));
+}
+
+#[test]
+fn a_stranger_gets_no_more_out_of_a_secured_agent_than_an_answer() {
+    let mut w = world();
+    assert!(intrude(&mut w, "INFO sips:1@127.0.0.1:5061 SIP/2.0\r\n\r\n").is_err());
+    assert_eq!(w.facts_left(1), Vec::<&Fact>::new());
+}

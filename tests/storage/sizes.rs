@@ -1,0 +1,92 @@
+//! What fits into one answer, counted in real messages: signatures and certificates of the size of P-256 ones.
+
+use super::net::*;
+use bytes::Bytes;
+use p2piptv::ids::NodeId;
+use p2piptv::reload::codec::body::Selection;
+use p2piptv::reload::codec::{Body, ErrorCode, KindId};
+use p2piptv::reload::overlay::{Config, Failure, Query};
+use p2piptv::reload::storage::Kind;
+use p2piptv::sim::{Authority, Certificate};
+
+/// A certificate as large as a self-signed one with a P-256 key, one Node-ID and a user name.
+fn real(user: &str) -> Certificate {
+    Certificate { padding: 420, ..person(user) }
+}
+
+/// A node that signs as many people, one after the other: each with a certificate and a key of their own.
+fn crowd(message_size: usize) -> Net {
+    let configure = move |config: &mut Config| config.limits.message_size = message_size;
+    Net::configured(&home("100"), vec![real("responsible@example.org"), real("crowd@example.org")], configure)
+}
+
+/// Stores records of the largest size under `n` Node-IDs, as long as they are taken; how many were.
+fn fill(net: &mut Net, n: u128, size: usize) -> usize {
+    let authority = Authority::new(1);
+    let own = net.nodes[1].crypto.clone();
+    let mut taken = 0;
+    for k in 0..n {
+        let node = NodeId::from_u128(net.id(1).to_u128() ^ (k + 1) << 64);
+        // The link's other end stays who it is: one certificate for both Node-IDs.
+        let node_ids = vec![node, net.id(1)];
+        let user = format!("relayer{k:03}@example.org");
+        let der = Certificate { key: 1000 + k as u64, node_ids, ..real(&user) };
+        net.nodes[1].crypto = authority.issue(&der);
+        let write = put(KindId::CHANNEL, own_key(node), vec![b'x'; size]);
+        match net.store(1, &home("100"), vec![write]) {
+            Ok(_) => taken += 1,
+            Err(failure) => assert_eq!(failure, Failure::Refused(ErrorCode::DATA_TOO_LARGE)),
+        }
+    }
+    net.nodes[1].crypto = own;
+    taken
+}
+
+/// The size of the last FetchAns.
+fn answer_size(net: &Net) -> usize {
+    let answers = net.sent(0, |body| matches!(body, Body::FetchAns(_)).then_some(()));
+    answers.last().unwrap().0.encode().unwrap().len()
+}
+
+#[test]
+fn fe4_whatever_is_stored_under_one_kind_can_be_fetched_in_one_answer() {
+    // With the largest records there are, and certificates of 540 bytes.
+    for (message_size, expected) in [(5000, 3), (8192, 6), (16 * 1024, 14)] {
+        let mut net = crowd(message_size);
+        let taken = fill(&mut net, Kind::CHANNEL.max_count as u128, Kind::CHANNEL.max_size);
+        assert_eq!(taken, expected, "{message_size}");
+        let got = net.fetch(1, &home("100"), vec![all(KindId::CHANNEL)]).unwrap();
+        assert_eq!((got.values.len(), got.discarded), (taken, 0), "{message_size}");
+        assert!(answer_size(&net) <= message_size);
+    }
+}
+
+#[test]
+fn q3_eight_relayers_and_the_source_fit_into_an_answer_of_16_kib_with_room_for_removed_ones() {
+    let mut net = crowd(16 * 1024);
+    assert!(net.nodes[0].crypto.certificate().len() >= 500);
+    assert!(fill(&mut net, 14, Kind::CHANNEL.max_size) >= 12, "nine, and three that were just removed");
+}
+
+#[test]
+fn fh12_answers_of_several_kinds_that_do_not_fit_are_refused_and_one_by_one_they_do() {
+    let mut net = crowd(8192);
+    let taken = fill(&mut net, 16, Kind::CHANNEL.max_size);
+    let me = net.id(1);
+    let notes = vec![put(BOARD, own_key(me), vec![b'x'; 600])];
+    net.store(1, &home("100"), notes).unwrap();
+    let configure = |q: Vec<Query>, net: &mut Net| net.fetch(1, &home("100"), q);
+    let one = configure(vec![all(BOARD)], &mut net).unwrap();
+    assert_eq!(one.values.len(), 1);
+    let keys: Vec<Bytes> = {
+        let got = configure(vec![all(KindId::CHANNEL)], &mut net).unwrap();
+        assert_eq!(got.values.len(), taken);
+        got.values.iter().map(|v| Bytes::copy_from_slice(&v.signer.node_id.0)).collect()
+    };
+    let both = configure(vec![all(KindId::CHANNEL), all(BOARD)], &mut net);
+    if let Err(failure) = both {
+        assert_eq!(failure, Failure::Refused(ErrorCode::RESPONSE_TOO_LARGE));
+    }
+    let some = Query::new(KindId::CHANNEL, Selection::Dictionary(keys[..2].to_vec()));
+    assert_eq!(configure(vec![some, all(BOARD)], &mut net).unwrap().values.len(), 3);
+}
