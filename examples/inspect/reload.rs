@@ -12,7 +12,7 @@ use p2piptv::reload::codec::security::certificate_hash;
 use p2piptv::reload::codec::{
     Arranged, Body, CertificateType, ChordLeaveData, ChordTables, ChordUpdate, DataModel, DataValue,
     Destination, ErrorInfo, ErrorResponse, ForwardingHeader, ForwardingOption, Frame, GenericCertificate,
-    Grant, HashAlgorithm, IpAddressPort, KindId, Message, MessageContents, MetaData, OptionType,
+    Grant, HashAlgorithm, HeaderView, IpAddressPort, KindId, Message, MessageContents, MetaData, OptionType,
     ProviderRecord, RawValues, SecurityBlock, Signature, SignatureAlgorithm, SignerIdentityType, StoredData,
     StoredMetaData, Structure,
 };
@@ -84,6 +84,10 @@ impl Dissection<'_> {
         let (header, payload) = self.note(start, ForwardingHeader::decode(message))?;
         fields.push(Field::new("forwarding_header", forwarding_header(&header, message.len())));
         if !header.fragment.is_whole() {
+            // The first fragment says what the whole is.
+            if let Some(code) = HeaderView::read(message).ok().and_then(|view| view.message_code()) {
+                fields.push(Field::new("message_code", Value::Number(code.0.into(), code.name())));
+            }
             fields.push(Field::new("fragment_payload", &payload));
             return header.encode(&payload).ok();
         }

@@ -517,7 +517,9 @@ fn profile(parser: &mut Parser) -> Result<ProfileName> {
 fn fingerprint(parser: &mut Parser, option: &str) -> Result<KeyFingerprint> {
     let word = text(parser, option)?;
     KeyFingerprint::from_hex(&word).ok_or_else(|| {
-        UsageError(format!("{option}: {word:?} is no fingerprint; the source prints the 64 digits of its channel's"))
+        UsageError(format!(
+            "{option}: {word:?} is no fingerprint; the source prints the 64 digits of its channel's"
+        ))
     })
 }
 
@@ -655,8 +657,11 @@ mod tests {
                 figure16: Some("out".into()),
                 pcap: Some("a.pcapng".into()),
                 json: Some("r.json".into()),
+                protection: Protection::Secured,
             }))
         );
+        let plain = Demo { protection: Protection::Insecure, ..Demo::default() };
+        assert_eq!(read("--insecure"), Ok(Command::Demo(plain)));
     }
 
     #[test]
@@ -665,6 +670,7 @@ mod tests {
             channel: ChannelName::new("100").expect("a name"),
             keywords: Vec::new(),
             input: Input::TestCard,
+            owner_key: None,
         };
         let source = Peer {
             role: Role::default(),
@@ -684,10 +690,12 @@ mod tests {
                 sip: Some(at("127.0.0.2:2")),
                 media: Some(at("[::1]:0")),
                 profile: ProfileName::Paper,
+                protection: Protection::InsecureSip,
             },
             publishes: vec![Publish {
                 keywords: ["news", "live"].iter().filter_map(|k| ChannelName::new(k)).collect(),
                 input: Input::Rtp(at("127.0.0.1:5004")),
+                owner_key: Some("owner.pem".into()),
                 ..publish
             }],
             capacity: Capacity::Uplink(20_000_000),
@@ -695,7 +703,7 @@ mod tests {
         };
         let line = "source --bootstrap=127.0.0.1:6084 --channel 100 --keyword news --keyword live --uplink 20M \
                     --input rtp://127.0.0.1:5004 --name alice --listen 127.0.0.2:1 --sip 127.0.0.2:2 \
-                    --media [::1]:0 --profile paper";
+                    --media [::1]:0 --profile paper --owner-key owner.pem --insecure-sip";
         assert_eq!(read(line), Ok(Command::Peer(full)));
     }
 
@@ -786,10 +794,21 @@ mod tests {
 
     #[test]
     fn help_texts_name_every_option_and_no_other() {
-        let common = ["--name", "--listen", "--sip", "--media", "--profile", "--help"];
-        let demo = ["--viewers", "--capacity", "--profile", "--figure16", "--pcap", "--json", "--help"];
-        let source = ["--bootstrap", "--channel", "--keyword", "--input", "--capacity", "--uplink"];
-        let watch = ["--bootstrap", "--channel", "--output", "--capacity", "--uplink"];
+        let common =
+            ["--name", "--listen", "--sip", "--media", "--profile", "--insecure-sip", "--insecure", "--help"];
+        let demo = [
+            "--viewers",
+            "--capacity",
+            "--profile",
+            "--figure16",
+            "--pcap",
+            "--json",
+            "--insecure",
+            "--help",
+        ];
+        let source =
+            ["--bootstrap", "--channel", "--keyword", "--input", "--owner-key", "--capacity", "--uplink"];
+        let watch = ["--bootstrap", "--channel", "--output", "--owner", "--capacity", "--uplink"];
         for (text, own, shared) in [
             (help::OVERVIEW, &demo[..], &[][..]),
             (help::BOOTSTRAP, &[], &common),

@@ -120,7 +120,12 @@ impl Stage {
         let stop = Stop::new(host.registry(), foreign_token(0))?;
         let feed = Feed::open(&Input::TestCard, host.registry(), foreign_token(1), member::random())?;
         // The bootstrap node is a peer of the overlay and no more.
-        let setup = Setup { name: "bootstrap".into(), profile: asked.profile, capacity: 0, protection: asked.protection };
+        let setup = Setup {
+            name: "bootstrap".into(),
+            profile: asked.profile,
+            capacity: 0,
+            protection: asked.protection,
+        };
         let mut names = BTreeMap::new();
         let bootstrap = enter(&mut host, &mut inbox, &mut names, &setup)?;
         let entry = host.node(bootstrap).map(|node| node.config().addresses.overlay);

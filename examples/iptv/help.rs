@@ -26,10 +26,12 @@ Options of the demonstration:
   --figure16 DIR       draw the source's traffic, server-based against P2P, into DIR (CSV and SVG)
   --pcap FILE          record every packet (pcapng, for Wireshark)
   --json FILE          write what happened to FILE
+  --insecure           secure nothing, for comparison
   --help               this text
 
-Not secure yet: links are plain and nobody proves who they are. Run it only among machines that you
-trust, not on the open internet.
+Links and SIP go over TLS, every message and record is signed. Each node makes a key for itself and
+is known by it; whose channel it is says the channel's owner, whose fingerprint the source prints.
+The variable SSLKEYLOGFILE names a file for the keys, with which Wireshark reads a recording.
 
 Three terminals show the same with separate processes:
   iptv bootstrap --listen 127.0.0.1:6084
@@ -50,10 +52,11 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
+  --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
 
 Ctrl-C leaves the overlay properly.
-Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";
 
 /// `iptv source --help`.
@@ -69,6 +72,8 @@ Options:
   --keyword NAME       a further name to find it under; may be repeated
   --input WHAT         an MPEG transport stream: a file (played again and again), rtp://IP:PORT (RTP
                        packets sent to that address), or - for a pipe (the test card)
+  --owner-key FILE     the key of the channel's owner, made there if there is none (a key for this
+                       run); the fingerprint that is printed stays the same with the same key
   --capacity N         how many children this node serves itself (2)
   --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
   --listen IP:PORT     address of the overlay (an address of this machine, any port)
@@ -76,13 +81,14 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (source)
   --profile NAME       'default' or 'paper'
+  --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
+  --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
 
 A live encoder:
   ffmpeg -re -i FILE -c copy -f mpegts - | iptv source --bootstrap IP:PORT --channel 100 --input -
 
 Ctrl-C ends the channel and tells every viewer.
-Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";
 
 /// `iptv watch --help`.
@@ -96,6 +102,8 @@ Options:
   --channel NAME       the channel's name or one of its keywords
   --output WHAT        where the MPEG transport stream goes: a file, rtp://IP:PORT, or - for a pipe;
                        it begins where a decoder can begin (without it: relay only)
+  --owner FINGERPRINT  take the channel from this owner only, whose source prints the fingerprint
+                       (without it: from whoever is found first)
   --capacity N         how many children this node can serve (2)
   --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
   --listen IP:PORT     address of the overlay (an address of this machine, any port)
@@ -103,13 +111,14 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
+  --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
 
 On the screen:
   iptv watch --bootstrap IP:PORT --channel 100 --output - | ffplay -
 
 Ctrl-C leaves the channel; the children of this node are told to find another parent.
-Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";
 
 /// `iptv peer --help`.
@@ -130,6 +139,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
+  --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
 ";
 
@@ -146,9 +157,10 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
+  --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
 
-Not secure yet: links are plain and identities unproven; use it only among machines that you trust.
 ";
 
 /// `iptv ca --help`.

@@ -117,7 +117,9 @@ impl Ownership {
         };
         let identities: Result<Vec<Identity>, IdentityError> = names
             .iter()
-            .map(|name| Identity::self_signed_by(&key, OVERLAY, name.as_str(), Trust::in_keys(OVERLAY, DIGEST)))
+            .map(|name| {
+                Identity::self_signed_by(&key, OVERLAY, name.as_str(), Trust::in_keys(OVERLAY, DIGEST))
+            })
             .collect();
         let identities = identities.map_err(io::Error::other)?;
         let fingerprint = identities.first().map(Identity::fingerprint).ok_or(io::ErrorKind::InvalidInput)?;

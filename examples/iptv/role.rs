@@ -131,7 +131,9 @@ impl Publishing<'_> {
             let names: Vec<&ChannelName> = [channel].into_iter().chain(keywords).collect();
             let Ownership { owner, fingerprint } = Ownership::open(&names, owner_key.as_deref())
                 .map_err(|error| Trouble::owner_key(owner_key.as_deref(), &error))?;
-            eprintln!("{channel}: belongs to {fingerprint} (be sure of it: iptv watch --owner {fingerprint} ...)");
+            eprintln!(
+                "{channel}: belongs to {fingerprint} (be sure of it: iptv watch --owner {fingerprint} ...)"
+            );
             process.command(|node, now| node.publish_as(now, channel, keywords, owner))?
         } else {
             process.command(|node, now| node.publish(now, channel, keywords))?

@@ -6,7 +6,7 @@ use crate::sip::body::{Carrier, IptvBody};
 use crate::sip::msg::{
     Capabilities, MAX_HEAD, Message, Method, Name, Request, ResponseBuilder, Status, judge, judge_response,
 };
-use crate::sip::sdp::SessionDescription;
+use crate::sip::sdp::{Profile, SessionDescription};
 use crate::sip::stream::Framer;
 use crate::wire::DecodeErrorKind;
 use alloc::vec::Vec;
@@ -126,7 +126,9 @@ pub fn sdp(data: &[u8]) {
         && let Ok(bytes) = description.to_bytes()
     {
         assert_eq!(SessionDescription::parse(&bytes).as_ref(), Ok(&description));
-        let _ = description.mp2t().map(|media| description.address_of(media));
+        for profile in [Profile::Avp, Profile::Savp] {
+            let _ = description.mp2t(profile).map(|media| description.address_of(media));
+        }
     }
 }
 

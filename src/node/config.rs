@@ -9,7 +9,8 @@ use crate::time::Duration;
 use alloc::string::String;
 use core::net::SocketAddr;
 
-/// Where others reach this node; one socket for each plane (SIP listens on UDP and TCP of the same port).
+/// Where others reach this node; one socket for each plane (SIP listens on UDP and TCP of the same port). Signalling and
+/// media have the same IP address: no peer sends media elsewhere than where a call came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// RELOAD.
@@ -27,7 +28,7 @@ pub enum Security {
     /// Plain links, believed names: for tests and closed networks.
     InsecurePlain,
     /// TLS on every stream: overlay links (TLS-TCP-FH-NO-ICE, RFC 6940 §6.6.5) and SIP, with the certificates that signed
-    /// messages go by. Needs [`Node::secured`](super::Node::secured).
+    /// messages go by; and RTCP under keys that SIP exchanges. Needs [`Node::secured`](super::Node::secured).
     Tls,
 }
 

@@ -236,6 +236,13 @@ fn fo5_an_option_without_a_value_survives() {
 }
 
 #[test]
+fn ap4_applications_are_ports_and_the_last_of_them_private() {
+    assert_eq!((ApplicationId::SIP.0, ApplicationId::SIPS.0), (5060, 5061));
+    let private = |n| ApplicationId(n).is_private();
+    assert_eq!([5060, 61_440, 61_441, 65_534, 65_535].map(private), [false, false, true, true, false]);
+}
+
+#[test]
 fn mc1_answers_have_the_code_behind_their_request() {
     let pairs = [
         (MessageCode::PROBE_REQ, MessageCode::PROBE_ANS),

@@ -112,7 +112,7 @@ fn body_both_ways(code: MessageCode, text: &str, body: &Body) {
 }
 
 #[test]
-fn v1_a_framed_ping() {
+fn v1_en1_a_framed_ping() {
     message_both_ways(PING, &ping());
     let frame = hex(&format!("80 00000000 00004d {PING}"));
     let decoded = Frame::Data { sequence: 0, message: hex(PING) };
@@ -133,7 +133,7 @@ fn v2_a_store() {
 }
 
 #[test]
-fn v3_a_mixed_destination_list() {
+fn v3_dl1_a_mixed_destination_list() {
     let list = "0110 11111111111111111111111111111111 8123 0304 03aabbcc";
     let fixed = "d2454c4f 9aa32b8d 0016 0a 64 c0000000 00000040 0102030405060708 00000000 0000 001a 0000";
     let (header, payload) = ForwardingHeader::decode(&hex(&format!("{fixed} {list}"))).unwrap();

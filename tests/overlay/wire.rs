@@ -183,7 +183,7 @@ pub(super) fn anywhere() -> ResourceId {
 }
 
 #[test]
-fn cl3_a_ping_to_the_wildcard_opens_a_link_and_is_answered_at_once() {
+fn cl3_fr2_sr7_a_ping_to_the_wildcard_opens_a_link_and_is_answered_at_once() {
     let mut bench = Bench::new();
     let message = bench.compose(PEER, vec![NodeId::WILDCARD.into()], &ping());
     let datagram = Frame::Data { sequence: 0, message: message.encode().unwrap() }.encode().unwrap();
@@ -377,7 +377,7 @@ fn at1_at2_an_attach_of_another_kind_is_refused() {
 }
 
 #[test]
-fn at7_a_member_sends_an_update_when_an_attach_completes() {
+fn at7_at3_a_member_sends_an_update_when_an_attach_completes() {
     let mut bench = Bench::linked();
     let offer = attach(AttachReqAns::PASSIVE, OverlayLinkType::EXP_LINK);
     let codes: Vec<MessageCode> =
@@ -417,7 +417,7 @@ fn pb1_pb2_a_probe_tells_what_was_asked_for_and_is_known() {
 }
 
 #[test]
-fn rq1_a_route_query_names_the_next_hop() {
+fn rq1_rq3_a_route_query_names_the_next_hop() {
     let mut bench = Bench::linked();
     let mut ask = |destination: Destination| {
         let query = RouteQueryReq { send_update: false, destination, overlay_specific_data: Bytes::new() };

@@ -127,16 +127,17 @@ fn plain_messages_are_not_read_unless_insecure_peers_were_asked_for() {
     assert!(w.sides[1].messages[0].starts_with("SIP/2.0 200"));
     // They may call, but not in the name of a node.
     let invite = |node_id: &str| {
-        options.replace("OPTIONS", "INVITE").replace(
-            "CSeq",
-            &format!("Contact: <sip:x@127.0.0.1:5062>{node_id}\r\nCSeq"),
-        )
+        options
+            .replace("OPTIONS", "INVITE")
+            .replace("CSeq", &format!("Contact: <sip:x@127.0.0.1:5062>{node_id}\r\nCSeq"))
     };
     let claim = format!(";node-id={}", node(0));
     w.inject(1, addr(2), &invite(&claim).replace("z9hG4bKa", "z9hG4bKb")).unwrap();
     assert!(w.sides[1].messages[1].starts_with("SIP/2.0 403"), "{}", w.sides[1].messages[1]);
     w.inject(1, addr(2), &invite("").replace("z9hG4bKa", "z9hG4bKc")).unwrap();
-    assert!(matches!(w.fact(1), Some(Fact::Invited { invitation, .. }) if invitation.contact.node_id.is_none()));
+    assert!(
+        matches!(w.fact(1), Some(Fact::Invited { invitation, .. }) if invitation.contact.node_id.is_none())
+    );
 }
 
 #[test]

@@ -127,6 +127,7 @@ fn written(index: u32, storage_time: u64) -> Arrival {
         value: Some(Bytes::from(format!("{index} at {storage_time}"))),
         signature: Signature::none(),
         signer,
+        owner: None,
     };
     Arrival { slot: Slot::Index(index), lifetime: 600, value }
 }

@@ -50,8 +50,8 @@ pub mod option;
 pub mod provider;
 pub mod security;
 pub mod stored;
-pub mod view;
 pub mod usages;
+pub mod view;
 
 pub use acl::{AccessControlListItem, ResourceNameExtension};
 pub use address::IpAddressPort;
@@ -77,8 +77,8 @@ pub use stored::{
     Arranged, DataModel, DataValue, MetaData, MetaDataValue, RawValues, StoredData, StoredDataValue,
     StoredMetaData,
 };
-pub use view::{Entries, HeaderView, Passage};
 pub use usages::{SipRegistration, TurnServer};
+pub use view::{Entries, HeaderView, Passage};
 
 /// A structure of the presentation language (RFC 6940 §6.3.1).
 pub trait Structure: Sized {

@@ -207,6 +207,13 @@ numbers! {
     }
 }
 
+impl ApplicationId {
+    /// Whether this number is left to private use: 61441 to 65534 (AP-4).
+    pub const fn is_private(self) -> bool {
+        self.0 >= 61_441 && self.0 < u16::MAX
+    }
+}
+
 impl MessageCode {
     /// Whether this is a request: an odd code of the registry's request/answer pairs (MC-1).
     pub const fn is_request(self) -> bool {

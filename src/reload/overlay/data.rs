@@ -9,10 +9,13 @@ use crate::reload::codec::body::{
     StoreAns, StoreKindData, StoreKindResponse, StoreReq,
 };
 use crate::reload::codec::{
-    Body, ErrorCode, ErrorResponse, HashAlgorithm, KindId, MetaData, RawValues, SecurityBlock, Signature,
-    StoredData, StoredMetaData, data_signature_input,
+    Body, ErrorCode, ErrorResponse, HashAlgorithm, KindId, MetaData, ProviderRecord, RawValues,
+    SecurityBlock, Signature, StoredData, StoredMetaData, Structure as _, data_signature_input,
 };
-use crate::reload::storage::{AccessList, Arrival, Claim, Found, KindValues, Origin, Refusal, Stored};
+use crate::reload::grant;
+use crate::reload::storage::{
+    Access, AccessList, Arrival, Claim, Found, KindValues, Origin, Refusal, Stored,
+};
 use crate::reload::topology::Topology;
 use crate::time::Instant;
 use crate::wire::EncodeError;
@@ -88,7 +91,16 @@ impl<T: Topology> Overlay<T> {
         let input = data_signature_input(resource, kind, data.storage_time, &data.value, identity).ok()?;
         let at = self.time_of_day(self.now);
         let signer = ctx.crypto.verify(at, identity, certificates, &[&input], signed).ok()?;
-        Some(Arrival::new(data, signer))
+        let mut arrival = Arrival::new(data, signer);
+        if self.storage.kind(kind)?.access == Access::ChannelGrant
+            && let Some(record) = &arrival.value.value
+        {
+            let record = ProviderRecord::decode(record).ok()?;
+            let node = arrival.value.signer.node_id;
+            let claim = grant::Claim { resource, node, role: record.role };
+            arrival.value.owner = Some(grant::verify(&record.grant?, &claim, at, ctx.crypto).ok()?.key);
+        }
+        Some(arrival)
     }
 
     /// What a peer held that is newer than what is here takes its place (ST-16, ST-17).

@@ -265,11 +265,16 @@ impl<T: Topology> Overlay<T> {
         self.sign(id, MessageContents::new(&body)?, certificates, ctx)
     }
 
-    /// Back along the way it came, with every option that asks to be copied (RX-11, FO-4).
+    /// Back along the way it came, with every option that asks to be copied (RX-11, FO-4). An originator that put itself
+    /// into the Via List is not named twice.
     fn answer_header(&self, request: &ForwardingHeader, previous_hop: NodeId) -> ForwardingHeader {
+        let via_list = match request.via_list.as_slice() {
+            [others @ .., last] if *last == previous_hop.into() => others,
+            all => all,
+        };
         ForwardingHeader {
             options: request.options.iter().filter_map(|o| o.response_copy()).collect(),
-            ..self.header(request.transaction_id, way_back(previous_hop, &request.via_list))
+            ..self.header(request.transaction_id, way_back(previous_hop, via_list))
         }
     }
 

@@ -7,8 +7,8 @@ use super::{Context, Expected, LinkSecurity, Overlay, Phase, Request};
 use crate::env::Party;
 use crate::ids::{NodeId, StreamId};
 use crate::reload::codec::{
-    ErrorCode, ForwardingHeader, ForwardingOption, Frame, HeaderView, MessageCode, MessageContents, Payload,
-    SecurityBlock, Structure, message_signature_input,
+    Destination, ErrorCode, ForwardingHeader, ForwardingOption, Frame, HeaderView, MessageCode,
+    MessageContents, Payload, SecurityBlock, Structure, message_signature_input,
 };
 use crate::reload::configuration::sequence;
 use crate::reload::link::{Piece, Reader};
@@ -36,9 +36,11 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// Whether it came over the link that binds its signer, without a hop between (JL-2).
+    /// Whether it came over the link that binds its signer, without a hop between (JL-2). Some originators put themselves
+    /// into the Via List.
     pub(super) fn is_direct(&self) -> bool {
-        self.previous_hop == self.signer && self.header.via_list.is_empty()
+        let own = |entries: &[Destination]| entries.is_empty() || *entries == [self.signer.into()];
+        self.previous_hop == self.signer && own(&self.header.via_list)
     }
 }
 
@@ -161,7 +163,7 @@ impl<T: Topology> Overlay<T> {
         if message.len() > self.config.limits.message_size {
             return self.refuse_size(now, link, &view, ctx);
         }
-        let opens = !secured && is_handshake(&view);
+        let opens = self.config.security == LinkSecurity::InsecurePlain && is_handshake(&view);
         match (node, link) {
             (None, _) | (_, LinkId::Datagram(_)) if opens => {
                 let unacknowledged = node.is_none().then_some(sequence);
@@ -210,12 +212,13 @@ impl<T: Topology> Overlay<T> {
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
         let is_request = view.message_code().is_some_and(MessageCode::is_request);
-        if !is_request || !view.fragment.is_whole() || !view.via_bytes().is_empty() {
+        if !is_request || !view.fragment.is_whole() {
             return Err(DropReason::NotAllowedOnLink);
         }
         let signer = self.open(view.header(), &view.payload(), ctx)?.party.node_id;
         let party = self.connections.get(link).and_then(|c| c.party.as_ref());
-        if !party.is_some_and(|p| p.node_ids.contains(&signer)) {
+        let his_own = view.via_list().all(|d| d == signer.into());
+        if !his_own || !party.is_some_and(|p| p.node_ids.contains(&signer)) {
             return Err(DropReason::NotAllowedOnLink);
         }
         self.on_identified(now, link, signer, ctx)?;

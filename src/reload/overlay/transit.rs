@@ -147,7 +147,9 @@ impl<T: Topology> Overlay<T> {
             return self.refuse_passage(now, transit, unsupported, ctx);
         }
         // The originator itself does not stand in the list, nor does anybody in a response's (RX-8, RX-10).
-        let appended = (!is_response && previous_hop != self.me).then(|| {
+        // Some originators put themselves there all the same.
+        let stands_there = view.via_list().last() == Some(previous_hop.into());
+        let appended = (!is_response && previous_hop != self.me && !stands_there).then(|| {
             let Context { entropy, .. } = ctx;
             let (transaction_id, via_list) = (view.transaction_id, view.via_list());
             let request = Passing { transaction_id, previous_hop, next_hop: next.node, via_list };

@@ -56,6 +56,10 @@ pub enum Access {
         /// The branching-factor of the tree.
         branching_factor: u16,
     },
+    /// CHANNEL-GRANT, a policy of our own: in a dictionary, under the key that is the signing node's Node-ID, with a
+    /// [`Grant`](crate::reload::codec::Grant) of the resource's owner in the
+    /// [`ProviderRecord`](crate::reload::codec::ProviderRecord). Whoever once stood there may remove his record.
+    ChannelGrant,
     /// USER-CHAIN-ACL (RFC 8076 §6.6): the owner of the resource, and whoever has the permission from the owner by a
     /// chain of items in the ACCESS-CONTROL-LIST beside it.
     UserChainAcl {
@@ -75,6 +79,7 @@ impl Access {
             "NODE-MULTIPLE" => Access::NodeMultiple { max: max_node_multiple.filter(|&max| max > 0)? },
             "NODE-ID-KEY" => Access::NodeIdKey,
             "NODE-ID-MATCH" => Access::NodeIdMatch { branching_factor: redir::BRANCHING_FACTOR },
+            "CHANNEL-GRANT" => Access::ChannelGrant,
             "USER-CHAIN-ACL" => Access::UserChainAcl { names: None },
             _ => return None,
         })
@@ -98,6 +103,11 @@ impl Access {
             Access::UserNodeMatch => has_name() && is_key(slot, signer.node_id),
             Access::NodeMultiple { max } => (1..=*max).any(|i| node_multiple(signer.node_id, i) == *resource),
             Access::NodeIdKey => is_key(slot, signer.node_id),
+            // The grant itself was checked with the signature.
+            Access::ChannelGrant => {
+                let stands = claim.value.is_some() || claim.replaces.is_some() || !claim.original;
+                is_key(slot, signer.node_id) && stands
+            }
             Access::NodeIdMatch { branching_factor } => {
                 let belongs = |value| redir::belongs(value, resource, signer.node_id, *branching_factor);
                 is_key(slot, signer.node_id) && claim.value.is_none_or(belongs)

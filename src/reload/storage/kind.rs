@@ -131,6 +131,14 @@ impl Kind {
         max_size: 384,
         findable: true,
     };
+
+    /// The same where channels have owners: a record stands there by a grant, and while it does nobody else's owner may
+    /// bring others.
+    ///
+    /// With self-signed certificates a record has some 700 bytes, its signature and its writer's certificate 550 more;
+    /// all of them fit into an answer of 16 KiB.
+    pub const OWNED_CHANNEL: Kind =
+        Kind { access: Access::ChannelGrant, max_count: 12, max_size: 1536, ..Kind::CHANNEL };
 }
 
 #[cfg(test)]
@@ -154,7 +162,7 @@ mod tests {
             assert_eq!((kind.id, kind.model, &kind.access), (KindId(id), model, &access), "{name}");
             assert_eq!(Kind::registered(KindId(id)), Some(kind));
         }
-        assert!(Kind::CHANNEL.id.0 >= 0xf000_0001, "KN-1: private use");
+        const { assert!(Kind::CHANNEL.id.0 >= 0xf000_0001, "KN-1: private use") };
         assert_eq!(Kind::registered(Kind::CHANNEL.id), None);
         assert_eq!(Kind::named("IPTV-CHANNEL"), None);
     }

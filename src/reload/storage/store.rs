@@ -226,6 +226,12 @@ impl Storage {
             if !sender_may || !definition.access.allows(&claim, list) {
                 return Err(Refusal::Forbidden);
             }
+            // Anybody could own the name where certificates are self-signed: whoever came first keeps it while he is there.
+            let others = group.iter().flat_map(|g| &g.entries).filter(|(s, _)| **s != slot).map(|(_, e)| e);
+            let mut owners = others.filter_map(|e| e.value.owner);
+            if claim.original && value.owner.is_some_and(|owner| owners.any(|other| other != owner)) {
+                return Err(Refusal::Forbidden);
+            }
             if value.value.as_ref().is_some_and(|v| v.len() > definition.max_size) {
                 return Err(Refusal::DataTooLarge);
             }
@@ -709,6 +715,7 @@ mod tests {
                 signed: Signed { hash: 0, signature: 0, value: Bytes::from_static(bytes) },
             },
             signer: party(signer),
+            owner: None,
         }
     }
 

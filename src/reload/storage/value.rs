@@ -1,6 +1,7 @@
 //! One stored value and its slot, and how both stand on the wire.
 
 use crate::env::Party;
+use crate::ids::KeyFingerprint;
 use crate::reload::codec::{Arranged, DataModel, DataValue, Signature, StoredData, StoredDataValue};
 use crate::time::UnixMillis;
 use alloc::sync::Arc;
@@ -60,6 +61,8 @@ pub struct StoredValue {
     pub signature: Signature,
     /// Whose signature it is, with the certificate that proves it.
     pub signer: Arc<Party>,
+    /// Of a channel's record: by whose grant it stands here.
+    pub owner: Option<KeyFingerprint>,
 }
 
 impl StoredValue {
@@ -99,6 +102,7 @@ impl Arrival {
                 value: exists.then(|| value.clone()),
                 signature: data.signature.clone(),
                 signer,
+                owner: None,
             },
         }
     }
