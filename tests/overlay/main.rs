@@ -7,6 +7,7 @@ mod joining;
 mod leaving;
 mod links;
 mod network;
+mod stabilising;
 mod options;
 mod routing;
 mod signing;

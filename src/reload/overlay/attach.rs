@@ -214,7 +214,9 @@ impl<T: Topology> Overlay<T> {
     /// A peer could not be reached: for a while nobody's word brings it back, only its own.
     pub(super) fn on_unreachable_peer(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         self.shun(now, node);
-        if self.topology.presumed() == Some(node) {
+        self.recheck(node, now + self.config.timers.hold_down);
+        if self.topology.presumed() == Some(node) && self.topology.is_empty() {
+            // Otherwise the first successor reaches it as long as it names it.
             self.stop_presuming(now);
         }
         if let Phase::Joining(join) = &mut self.phase {

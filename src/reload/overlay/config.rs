@@ -102,8 +102,10 @@ pub struct Timers {
     /// chord-ping-interval: between two searches for better fingers (RFC 6940 §10.7.4.2); the first follows the join at
     /// once.
     pub ping_interval: Duration,
-    /// Between two connectivity Pings to the first successor and the first predecessor (RFC 6940 §10.7.1).
+    /// Between two connectivity Pings to each neighbour from which nothing else comes (RFC 6940 §10.7.1).
     pub neighbor_ping_interval: Duration,
+    /// A finger from which nothing has come for this long is pinged: as often as ICE keeps a path open (RFC 8445 §11).
+    pub keep_alive: Duration,
     /// Between two searches for another part of the overlay through a bootstrap node (RFC 6940 §10.7.4.4).
     pub partition_interval: Duration,
     /// Updates that follow from one change wait this long, so that a burst of changes gives one Update.
@@ -128,6 +130,7 @@ impl Default for Timers {
             update_interval: Duration::from_secs(600),
             ping_interval: Duration::from_secs(3600),
             neighbor_ping_interval: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(15),
             partition_interval: Duration::from_secs(600),
             settle: Duration::from_millis(100),
             hold_down: Duration::from_secs(30),

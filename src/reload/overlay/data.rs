@@ -156,6 +156,9 @@ impl<T: Topology> Overlay<T> {
     ) {
         let original = store.replica_number == 0;
         let outcome = self.admit_store(now, request, store, security, ctx);
+        if !original && outcome.is_ok() {
+            self.note_owner(&store.resource, request.signer);
+        }
         let changed = outcome.as_ref().is_ok_and(|s| s.changed);
         let replicas = if original { self.topology.replicas() } else { Vec::new() };
         let answer = outcome.map(|s| Body::StoreAns(store_ans(s.counters, &replicas)));

@@ -403,9 +403,15 @@ impl<T: Topology> Overlay<T> {
         match event {
             LinkEvent::Failed => self.close(now, link, ctx),
             LinkEvent::Degraded => {
-                if let Some(node) = node {
-                    self.shun(now, node);
-                    self.on_lost(now, node, Cause::Lost, ctx);
+                let Some(node) = node else { return };
+                self.shun(now, node);
+                if self.bootstrap_node() == Some(node) {
+                    // Nothing can be done without it.
+                    return self.close(now, link, ctx);
+                }
+                self.on_lost(now, node, Cause::Lost, ctx);
+                for message in self.connections.strand(link) {
+                    self.reroute(now, node, &message, ctx);
                 }
             }
             LinkEvent::Restored => {
@@ -443,8 +449,12 @@ impl<T: Topology> Overlay<T> {
     }
 
     fn forget_link(&mut self, now: Instant, link: LinkId, ctx: &mut Context<'_>) {
-        if let Some(connection) = self.connections.close(link) {
-            self.on_closed(now, link, &connection, ctx);
+        let stranded = self.connections.strand(link);
+        let Some(connection) = self.connections.close(link) else { return };
+        self.on_closed(now, link, &connection, ctx);
+        let Some(node) = connection.node.filter(|n| self.connections.link_of(*n).is_none()) else { return };
+        for message in stranded {
+            self.reroute(now, node, &message, ctx);
         }
     }
 

@@ -6,6 +6,7 @@ use super::{Context, Fact, Failure, Overlay, Purpose, Request};
 use crate::ids::NodeId;
 use crate::reload::codec::body::{PingAns, ProbeAns, ProbeInformation, ProbeReq, RouteQueryReq};
 use crate::reload::codec::{Body, ChordRouteQueryAns, ErrorCode, ProbeInformationType, SecurityBlock};
+use crate::reload::request::SENDS;
 use crate::reload::route::{self, Verdict};
 use crate::reload::topology::{Topology, UpdateScope};
 use crate::time::Instant;
@@ -132,13 +133,17 @@ impl<T: Topology> Overlay<T> {
         ctx: &mut Context<'_>,
     ) {
         match request.purpose {
-            // The other end's own Attach goes on instead (AT-6), or one of the two has to learn of a newer configuration.
+            // The other end's own Attach goes on instead (AT-6).
+            Purpose::Attach { target: Some(node), .. }
+                if failure == Failure::Refused(ErrorCode::IN_PROGRESS) =>
+            {
+                self.recheck(node, now + self.config.timers.request * SENDS.into());
+            }
+            // One of the two has to learn of a newer configuration.
             Purpose::Attach { target: Some(_), .. }
                 if matches!(
                     failure,
-                    Failure::Refused(
-                        ErrorCode::IN_PROGRESS | ErrorCode::CONFIG_TOO_OLD | ErrorCode::CONFIG_TOO_NEW
-                    )
+                    Failure::Refused(ErrorCode::CONFIG_TOO_OLD | ErrorCode::CONFIG_TOO_NEW)
                 ) => {}
             Purpose::Attach { target: Some(node), .. } => self.on_unreachable_peer(now, node, ctx),
             Purpose::Attach { target: None, .. } | Purpose::Join => self.retry_join(now, ctx),

@@ -175,6 +175,8 @@ enum Task {
     Fingers,
     Partition,
     Replicate,
+    Return,
+    Recheck,
     Usages,
 }
 
@@ -421,6 +423,7 @@ impl<T: Topology> Overlay<T> {
                 Task::Leave => self.finish_leaving(now, true, ctx),
                 Task::Dial(link) => self.on_dial_timeout(now, link, ctx),
                 Task::Replicate => self.replicate(now, ctx),
+                Task::Return => self.return_to_owners(now, ctx),
                 Task::Usages => self.publish_itself(now, ctx),
                 ring => self.on_ring_task(now, ring, ctx),
             }

@@ -472,6 +472,11 @@ impl Storage {
         }
     }
 
+    /// The number of the version that is here.
+    pub fn version(&self, resource: &ResourceId) -> Option<u64> {
+        Some(self.resources.get(resource)?.version)
+    }
+
     /// Whether this node is known to hold the present version.
     pub fn is_placed(&self, resource: &ResourceId, at: NodeId) -> bool {
         self.resources.get(resource).is_some_and(|r| r.placed.contains(&at))
