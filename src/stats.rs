@@ -83,6 +83,8 @@ drop_reasons! {
     UnknownSender => "media from a stranger",
     /// Media: an SSRC that no channel has.
     UnknownSsrc => "unknown SSRC",
+    /// Media: RTCP that does not come under the key of its call.
+    BadAuthentication => "RTCP not authentic",
     /// Media: this packet was here already.
     Duplicate => "duplicate packet",
     /// Media: older than the duplicate window reaches.

@@ -4,6 +4,7 @@ use crate::report::{Field, Report, Value};
 use bytes::Bytes;
 use p2piptv::sip::body::{self, Carrier, Child, IptvBody, IptvInfo, Position, Report as Children, Slot};
 use p2piptv::sip::msg::{CSeq, Headers, Host, MediaType, Message, Name, NameAddr, SipUri, Uri, Values, Via};
+use p2piptv::sip::sdes;
 use p2piptv::sip::sdp::{self, Media, SessionDescription};
 use p2piptv::wire::DecodeError;
 
@@ -243,6 +244,9 @@ fn media_fields(media: &Media) -> Vec<Field> {
         Field::new("rtcp-mux", media.rtcp_mux),
     ];
     fields.extend(media.connection.map(|ip| Field::new("c", ip.to_string())));
+    fields.extend(media.crypto.map(|crypto| {
+        Field::new("crypto", vec![Field::new("tag", crypto.tag), Field::new("crypto-suite", sdes::SUITE)])
+    }));
     if let Some((ssrc, cname)) = &media.ssrc {
         fields
             .push(Field::new("ssrc", vec![Field::new("ssrc-id", *ssrc), Field::new("cname", cname.clone())]));

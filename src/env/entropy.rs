@@ -1,7 +1,7 @@
 //! Random bytes from outside.
 
-/// A source of random bytes. Transaction ids, branches, tags and SSRCs come from here, so in production it must be
-/// unpredictable; in a test it must be repeatable.
+/// A source of random bytes. Transaction ids, branches, tags, SSRCs and the keys of RTCP come from here, so in production it
+/// must be unpredictable; in a test it must be repeatable.
 pub trait Entropy: Send {
     /// Fills the whole slice.
     fn fill(&mut self, bytes: &mut [u8]);

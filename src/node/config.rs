@@ -1,15 +1,18 @@
 //! What a node is told once.
 
+use crate::env::Crypto;
 use crate::iptv;
-use crate::reload::overlay;
+use crate::reload::configuration::{Document, DocumentError};
+use crate::reload::overlay::{self, LinkSecurity};
 use crate::rtp::relay;
 use crate::secure;
 use crate::sip::agent;
-use crate::time::Duration;
+use crate::time::{Duration, UnixMillis};
 use alloc::string::String;
 use core::net::SocketAddr;
 
-/// Where others reach this node; one socket for each plane (SIP listens on UDP and TCP of the same port).
+/// Where others reach this node; one socket for each plane (SIP listens on UDP and TCP of the same port). Signalling and
+/// media have the same IP address: no peer sends media elsewhere than where a call came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// RELOAD.
@@ -27,7 +30,7 @@ pub enum Security {
     /// Plain links, believed names: for tests and closed networks.
     InsecurePlain,
     /// TLS on every stream: overlay links (TLS-TCP-FH-NO-ICE, RFC 6940 §6.6.5) and SIP, with the certificates that signed
-    /// messages go by. Needs [`Node::secured`](super::Node::secured).
+    /// messages go by; and RTCP under keys that SIP exchanges. Needs [`Node::secured`](super::Node::secured).
     Tls,
 }
 
@@ -107,6 +110,28 @@ impl Config {
             farewell: Duration::from_millis(700),
             limits: Limits::default(),
         }
+    }
+
+    /// A node of this name in the overlay of a configuration document (RFC 6940 §11.1). The document says how links are
+    /// secured, what is stored and how large messages are; that it is genuine is the caller's to know. `at` is the time of
+    /// day, and `crypto` checks who signed its Kinds.
+    pub fn from_document(
+        name: &str,
+        addresses: Addresses,
+        document: Document,
+        at: UnixMillis,
+        crypto: &dyn Crypto,
+    ) -> Result<Self, DocumentError> {
+        let overlay = overlay::Config::from_document(document, addresses.overlay, at, crypto)?;
+        let security = match overlay.security {
+            LinkSecurity::InsecurePlain => Security::InsecurePlain,
+            _ => Security::Tls,
+        };
+        Ok(Config {
+            security,
+            overlay: overlay.clone(),
+            ..Config::new(name, &overlay.overlay_name, addresses)
+        })
     }
 }
 

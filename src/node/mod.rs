@@ -10,6 +10,7 @@
 //! | `commands` | publish, tune, leave: what the host asks for |
 //! | `overlay`, `signalling`, `media` | one plane each: its facts told to the policy, in the policy's words |
 //! | `streams` | TLS beneath the planes that use streams |
+//! | `keys` | the streams of offers and answers, and the keys of their RTCP |
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
 //! | `grants` | who may be found under a channel's name |
@@ -28,6 +29,7 @@ mod commands;
 mod config;
 mod directory;
 mod grants;
+mod keys;
 mod media;
 mod orders;
 mod overlay;
@@ -165,9 +167,12 @@ impl Node {
         if channels.is_some() {
             config.agent.transport = Transport::Tls;
             config.overlay.security = LinkSecurity::Tls;
-            config.overlay.limits.message_size = config.overlay.limits.message_size.max(SECURED_MESSAGE);
-            let channel = config.overlay.kinds.iter_mut().find(|kind| kind.id == Kind::CHANNEL.id);
-            channel.into_iter().for_each(|kind| *kind = Kind::OWNED_CHANNEL);
+            // A document says both itself.
+            if config.overlay.document.is_none() {
+                config.overlay.limits.message_size = config.overlay.limits.message_size.max(SECURED_MESSAGE);
+                let channel = config.overlay.kinds.iter_mut().find(|kind| kind.id == Kind::CHANNEL.id);
+                channel.into_iter().for_each(|kind| *kind = Kind::OWNED_CHANNEL);
+            }
         }
         if ChannelName::new(&config.name).is_none() {
             return Err(ConfigError::BadName);

@@ -9,7 +9,9 @@ use super::reports::Closing;
 use super::signalling::{Call, Usage};
 use crate::ids::{CallId, ChannelId};
 use crate::iptv::{self, ByeReason, Denial, Hold, InviteKind, Order, Provider};
+use crate::rtp::relay::Remote;
 use crate::rtp::rtcp;
+use crate::rtp::srtcp::{Keys, MasterKey};
 use crate::sip::agent::{ContactParams, Offer, Peer, Refusal, Target};
 use crate::sip::msg::Status;
 use crate::sip::sdp::{Direction, Local, SessionDescription};
@@ -88,13 +90,15 @@ impl Node {
             InviteKind::Media | InviteKind::Urgent => (Direction::RecvOnly, Usage::Media(None)),
             InviteKind::Control => (Direction::Inactive, Usage::Control),
         };
-        let Ok(sdp) = SessionDescription::offer(&self.local(direction, None)).to_bytes() else { return };
+        let key = self.new_key(target.transport);
+        let local = self.local(direction, None, key.as_ref());
+        let Ok(sdp) = SessionDescription::offer(&local).to_bytes() else { return };
         let offer = Offer {
             sdp,
             urgent: kind == InviteKind::Urgent,
             params: ContactParams { slots: Some(slots), ..ContactParams::default() },
         };
-        self.calls.insert(call, Call { channel, peer, usage, offer: None, serving: false });
+        self.calls.insert(call, Call { channel, peer, usage, offer: None, key, serving: false });
         if self.with_agent(|agent, now, ctx| agent.invite(now, call, target, offer, ctx)).is_err() {
             self.calls.remove(&call);
             self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::NoAnswer });
@@ -104,14 +108,16 @@ impl Node {
     fn accept(&mut self, call: CallId, depth: u8, rescue: bool, free: u16) {
         let Some(known) = self.calls.get_mut(&call) else { return };
         let (channel, usage) = (known.channel, known.usage);
-        let Some(offer) = known.offer.take() else { return };
+        let (Some(offer), theirs) = (known.offer.take(), known.key.take()) else { return };
+        let keys = theirs.map(|theirs| Keys { ours: MasterKey::generate(&mut *self.entropy), theirs });
+        let ours = keys.as_ref().map(|keys| &keys.ours);
         let cname = self.channels.get(channel).map_or("", |open| open.name.as_str());
         let local = match usage {
             Usage::Media(_) => {
                 let ssrc = self.relay.ssrc(channel).map(|ssrc| (ssrc, cname));
-                self.local(Direction::SendOnly, ssrc)
+                self.local(Direction::SendOnly, ssrc, ours)
             }
-            Usage::Control => self.local(Direction::Inactive, None),
+            Usage::Control => self.local(Direction::Inactive, None, ours),
         };
         let answer = offer.answer(&local).ok().and_then(|answer| answer.to_bytes().ok());
         let params = ContactParams { slots: Some(free), depth: Some(depth), rescue };
@@ -120,7 +126,9 @@ impl Node {
         });
         let served = accepted
             && match usage {
-                Usage::Media(Some(addr)) => self.relay.add_child(call, channel, addr).is_ok(),
+                Usage::Media(Some(addr)) => {
+                    self.relay.add_child(call, channel, Remote { addr, keys }).is_ok()
+                }
                 Usage::Media(None) => false,
                 Usage::Control => true,
             };
@@ -139,8 +147,15 @@ impl Node {
 
     /// What this node brings to a session. Its start is a session id that no other session of this node has
     /// (RFC 8866 §5.2).
-    fn local<'a>(&self, direction: Direction, ssrc: Option<(u32, &'a str)>) -> Local<'a> {
-        Local { session: (self.now.as_micros(), 1), address: self.config.addresses.media, direction, ssrc }
+    fn local<'a>(
+        &self,
+        direction: Direction,
+        ssrc: Option<(u32, &'a str)>,
+        key: Option<&'a MasterKey>,
+    ) -> Local<'a> {
+        let session = (self.now.as_micros(), 1);
+        let address = self.config.addresses.media;
+        Local { session, address, direction, ssrc, key: key.map(MasterKey::octets) }
     }
 
     fn refuse(&mut self, call: CallId, refusal: Refusal) {

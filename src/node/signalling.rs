@@ -4,10 +4,12 @@ use super::Node;
 use super::PeerKey;
 use super::api::Output;
 use super::directory::Contact;
+use super::keys;
 use super::reports::Closing;
 use crate::effect::Effect;
 use crate::ids::{CallId, ChannelId};
 use crate::iptv::{self, ByeReason, Provider};
+use crate::rtp::srtcp::MasterKey;
 use crate::sip::agent::{EndCause, Fact, Failure, Invitation, Peer, Refusal};
 use crate::sip::msg::Status;
 use crate::sip::sdp::{Direction, SessionDescription};
@@ -34,6 +36,8 @@ pub(super) struct Call {
     pub(super) usage: Usage,
     /// What a received INVITE offered, until it is answered.
     pub(super) offer: Option<SessionDescription>,
+    /// The key that the INVITE offered: ours if we placed the call, the caller's if it is to be secured.
+    pub(super) key: Option<MasterKey>,
     /// A received media call that was accepted: the other end is a child here.
     pub(super) serving: bool,
 }
@@ -62,9 +66,9 @@ impl Node {
                 self.calls.remove(&call);
                 self.tell(iptv::Fact::Cancelled { call });
             }
-            Fact::Answered { call, contact, sdp } => {
+            Fact::Answered { call, contact, sdp, via } => {
                 let session = sdp.and_then(|sdp| SessionDescription::parse(&sdp).ok());
-                self.on_answered(call, contact, session);
+                self.on_answered(call, contact, session, via);
             }
             Fact::Refused { call, refusal } => {
                 let refusal = self.refusal(refusal);
@@ -109,7 +113,7 @@ impl Node {
     }
 
     fn on_invited(&mut self, call: CallId, invitation: Invitation) {
-        let Invitation { channel, from, mut contact, sdp, urgent, via: _ } = invitation;
+        let Invitation { channel, from, mut contact, sdp, urgent, via } = invitation;
         let Some(channel) = self.channels.named(&channel) else {
             return self.reject(call, Status::NOT_FOUND);
         };
@@ -117,9 +121,14 @@ impl Node {
         let Some(session) = sdp.and_then(|sdp| SessionDescription::parse(&sdp).ok()) else {
             return self.reject(call, Status::NOT_ACCEPTABLE_HERE);
         };
-        let usage = match session.mp2t().map(|media| (media.direction, session.address_of(media))) {
-            Some((Direction::Inactive, _)) => Usage::Control,
-            Some((direction, Some(addr))) if direction.receives() => Usage::Media(Some(addr)),
+        let Some((media, key)) = self.offered_stream(&session, contact.node_id.is_some()) else {
+            return self.reject(call, Status::NOT_ACCEPTABLE_HERE);
+        };
+        let usage = match (media.direction, session.address_of(media)) {
+            (Direction::Inactive, _) => Usage::Control,
+            // Nobody has us send media to somebody else.
+            (_, Some(addr)) if !keys::is_same_host(addr, via) => return self.reject(call, Status::FORBIDDEN),
+            (direction, Some(addr)) if direction.receives() => Usage::Media(Some(addr)),
             _ => return self.reject(call, Status::NOT_ACCEPTABLE_HERE),
         };
         if contact.name.is_empty() {
@@ -127,16 +136,22 @@ impl Node {
         }
         let slots = contact.params.slots;
         let peer = self.meet(contact);
-        self.calls.insert(call, Call { channel, peer, usage, offer: Some(session), serving: false });
+        self.calls.insert(call, Call { channel, peer, usage, offer: Some(session), key, serving: false });
         self.tell(match usage {
             Usage::Media(_) => iptv::Fact::Invited { channel, call, peer, urgent, slots },
             Usage::Control => iptv::Fact::ControlInvited { channel, call, peer },
         });
     }
 
-    fn on_answered(&mut self, call: CallId, contact: Peer, session: Option<SessionDescription>) {
+    fn on_answered(
+        &mut self,
+        call: CallId,
+        contact: Peer,
+        session: Option<SessionDescription>,
+        via: SocketAddr,
+    ) {
         let params = contact.params;
-        let Some(Call { channel, usage, peer, .. }) = self.calls.get(&call).cloned() else {
+        let Some(Call { channel, usage, peer, key, .. }) = self.calls.get(&call).cloned() else {
             // The policy gave the call up while the answer was on its way.
             let _ = self.with_agent(|agent, now, ctx| agent.bye(now, call, None, ctx));
             return;
@@ -146,12 +161,9 @@ impl Node {
             self.meet(contact);
         }
         if let Usage::Media(_) = usage {
-            let sender = session.as_ref().and_then(|session| {
-                let media = session.mp2t().filter(|media| media.direction.sends())?;
-                Some((session.address_of(media)?, media.ssrc.as_ref().map(|(ssrc, _)| *ssrc)))
-            });
-            let added = sender.is_some_and(|(addr, ssrc)| {
-                self.relay.add_parent(self.now, call, channel, addr, ssrc, &mut self.media_effects).is_ok()
+            let sender = session.as_ref().and_then(|session| keys::answered_stream(session, key, via));
+            let added = sender.is_some_and(|(remote, ssrc)| {
+                self.relay.add_parent(self.now, call, channel, remote, ssrc, &mut self.media_effects).is_ok()
             });
             if !added {
                 let _ = self.with_agent(|agent, now, ctx| agent.bye(now, call, None, ctx));

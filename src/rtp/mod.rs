@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`header`] | the fixed RTP header (RFC 3550 §5.1) and the choice between RTP and RTCP (RFC 5761 §4) |
 //! | [`rtcp`] | compound RTCP packets (RFC 3550 §6) and the two notices of the tree, HOLD and PAUSED |
+//! | [`srtcp`] | the same under a key (RFC 3711 §3.4): nobody can forge or repeat them |
 //! | [`mp2t`] | MPEG-2 transport stream packets in RTP (RFC 2250 §2): peeking and packetising |
 //! | [`window`] | which sequence numbers were here already (RFC 3550 §A.1 with a bitmap) |
 //! | [`reception`] | what a receiver knows of one source: window, jitter, report blocks |
@@ -12,10 +13,21 @@
 //! A relay is a translator that leaves the data alone (RFC 3550 §7.1): SSRC, sequence number, timestamp, marker and
 //! payload stay what the source made them, so a viewer can change its parent without a seam. The bytes that leave
 //! are the bytes that came in; nothing on the way of a packet allocates or copies.
+//!
+//! # What is protected, and what is not
+//!
+//! Between secured nodes every call has a key for each direction, exchanged in its offer and answer (RFC 4568) over
+//! authenticated TLS. **RTCP is authenticated**, hop by hop: a goodbye, a notice, a report or a sender report that does not
+//! come under the key of its call changes nothing and is counted, and so is one that comes again. **RTP is not**: the
+//! packets are those of UNENCRYPTED_SRTP and UNAUTHENTICATED_SRTP, byte for byte what the source sent, because a relay
+//! sends one buffer to all its children. Whoever can send from a parent's address can therefore add media packets; he
+//! cannot move the tree. Nothing is secret: neither media nor reports. Calls with plain SIP agents have no keys, and
+//! whoever can send from their address speaks for them.
 
 pub mod header;
 pub mod mp2t;
 pub mod reception;
 pub mod relay;
 pub mod rtcp;
+pub mod srtcp;
 pub mod window;

@@ -182,7 +182,9 @@ impl<'a> Arbitrary<'a> for SessionDescription {
         let cname = word(u, b"019abz-_.")?;
         let ssrc = u.arbitrary::<Option<u32>>()?.map(|ssrc| (ssrc, &cname[..]));
         let direction = *u.choose(&direction)?;
-        let local = Local { session: u.arbitrary()?, address: address(u)?, direction, ssrc };
+        let key = u.arbitrary::<Option<[u8; 30]>>()?;
+        let key = key.as_ref();
+        let local = Local { session: u.arbitrary()?, address: address(u)?, direction, ssrc, key };
         Ok(SessionDescription::offer(&local))
     }
 }

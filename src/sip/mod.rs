@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`msg`] | messages: bytes ↔ typed values, and the judgement of what a wrong request is answered |
 //! | [`sdp`] | session descriptions, offer and answer |
+//! | [`sdes`] | the key for the RTCP of a medium in its description (RFC 4568) |
 //! | [`body`] | what INFO and BYE say about the tree |
 //! | [`stream`] | messages on a TCP stream |
 //! | [`transaction`] | RFC 3261 §17 and RFC 6026: the four state machines, and the tables that hold them |
@@ -19,6 +20,7 @@ mod arbitrary;
 pub mod body;
 pub mod dialog;
 pub mod msg;
+pub mod sdes;
 pub mod sdp;
 pub mod stream;
 pub mod transaction;

@@ -5,6 +5,7 @@
 //! (RFC 8866 §5). Writing gives one canonical form.
 
 use super::msg::BuildError;
+use super::sdes::Crypto;
 use crate::wire::{DecodeError, DecodeErrorKind};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -16,8 +17,8 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub const CONTENT_TYPE: &str = "application/sdp";
 /// The payload type of an MPEG-2 transport stream (RFC 3551 §6).
 pub const MP2T: &str = "33";
-/// The profile that carries it.
-pub const RTP_AVP: &str = "RTP/AVP";
+/// The tag of the one crypto attribute of an offer.
+pub const OFFERED_TAG: u32 = 1;
 /// The most m-lines of a description.
 pub const MAX_MEDIA: usize = 16;
 /// The most formats of an m-line.
@@ -56,7 +57,7 @@ pub struct Media {
     pub kind: String,
     /// The port; 0 rejects or ends the stream.
     pub port: u16,
-    /// The transport, such as [`RTP_AVP`].
+    /// The transport, such as that of a [`Profile`].
     pub protocol: String,
     /// The formats: payload types for RTP.
     pub formats: Vec<String>,
@@ -68,6 +69,29 @@ pub struct Media {
     pub rtcp_mux: bool,
     /// `a=ssrc:<n> cname:<name>`: the synchronisation source, which always comes with its cname (RFC 5576 §6.1).
     pub ssrc: Option<(u32, String)>,
+    /// `a=crypto`: the first one of a protection that is spoken here (RFC 4568).
+    pub crypto: Option<Crypto>,
+}
+
+/// How RTP carries the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// As it is (RFC 3551).
+    Avp,
+    /// With authenticated RTCP, under keys that the descriptions tell (RFC 3711, RFC 4568).
+    Savp,
+}
+
+impl Profile {
+    const ALL: [Profile; 2] = [Profile::Avp, Profile::Savp];
+
+    /// The transport of the m-line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Profile::Avp => "RTP/AVP",
+            Profile::Savp => "RTP/SAVP",
+        }
+    }
 }
 
 /// Which way media flows, seen from who says it (RFC 8866 §6.7).
@@ -135,6 +159,17 @@ pub struct Local<'a> {
     pub direction: Direction,
     /// The synchronisation source and its cname, once known.
     pub ssrc: Option<(u32, &'a str)>,
+    /// Under which key its RTCP goes; without one the stream is a plain one.
+    pub key: Option<&'a [u8; Crypto::KEY_LEN]>,
+}
+
+impl Local<'_> {
+    const fn profile(&self) -> Profile {
+        match self.key {
+            Some(_) => Profile::Savp,
+            None => Profile::Avp,
+        }
+    }
 }
 
 /// The offer has no medium that this end can serve; answer 488.
@@ -143,23 +178,27 @@ pub struct Local<'a> {
 pub struct NoUsableMedia;
 
 impl Media {
-    /// An MPEG-TS stream as this end brings it.
-    fn mp2t(local: &Local<'_>) -> Self {
+    /// An MPEG-TS stream as this end brings it. `tag` is that of its key.
+    fn mp2t(local: &Local<'_>, tag: u32) -> Self {
         Media {
             kind: "video".to_string(),
             port: local.address.port(),
-            protocol: RTP_AVP.to_string(),
+            protocol: local.profile().as_str().to_string(),
             formats: [MP2T.to_string()].into(),
             connection: None,
             direction: local.direction,
             rtcp_mux: true,
             ssrc: local.ssrc.map(|(ssrc, cname)| (ssrc, cname.to_string())),
+            crypto: local.key.map(|&key| Crypto { tag, key }),
         }
     }
 
-    /// Whether it is an MPEG-TS stream over RTP that was not rejected.
-    pub fn is_mp2t(&self) -> bool {
-        self.port != 0 && self.protocol == RTP_AVP && self.formats.iter().any(|f| f == MP2T)
+    /// How an MPEG-TS stream over RTP is carried; `None` of anything else, of a stream that was rejected, and of one whose
+    /// protection is not spoken here.
+    pub fn profile(&self) -> Option<Profile> {
+        let profile = Profile::ALL.into_iter().find(|profile| profile.as_str() == self.protocol)?;
+        let is_mp2t = self.port != 0 && self.formats.iter().any(|f| f == MP2T);
+        (is_mp2t && (profile == Profile::Avp || self.crypto.is_some())).then_some(profile)
     }
 }
 
@@ -170,22 +209,31 @@ impl SessionDescription {
             origin: Origin::of(local),
             connection: Some(local.address.ip()),
             time: (0, 0),
-            media: [Media::mp2t(local)].into(),
+            media: [Media::mp2t(local, OFFERED_TAG)].into(),
         }
     }
 
-    /// The answer to an offer: the first MPEG-TS stream is taken, every other m-line is rejected with port 0
-    /// (RFC 3264 §6). RTCP shares the port only when the offer said so (RFC 5761 §5.1.1).
+    /// The answer to an offer: the first MPEG-TS stream is taken that has keys if this end has one, and has none if not;
+    /// every other m-line is rejected with port 0 (RFC 3264 §6). RTCP shares the port only when the offer said so (RFC 5761
+    /// §5.1.1).
     pub fn answer(&self, local: &Local<'_>) -> Result<Self, NoUsableMedia> {
-        let chosen = self.media.iter().position(Media::is_mp2t).ok_or(NoUsableMedia)?;
+        let profile = Some(local.profile());
+        let chosen = self.media.iter().position(|m| m.profile() == profile).ok_or(NoUsableMedia)?;
         let answer = |(i, offered): (usize, &Media)| match i == chosen {
             true => Media {
                 kind: offered.kind.clone(),
                 rtcp_mux: offered.rtcp_mux,
                 direction: offered.direction.answered_by(local.direction),
-                ..Media::mp2t(local)
+                ..Media::mp2t(local, offered.crypto.map_or(OFFERED_TAG, |crypto| crypto.tag))
             },
-            false => Media { port: 0, ssrc: None, connection: None, rtcp_mux: false, ..offered.clone() },
+            false => Media {
+                port: 0,
+                ssrc: None,
+                crypto: None,
+                connection: None,
+                rtcp_mux: false,
+                ..offered.clone()
+            },
         };
         Ok(SessionDescription {
             origin: Origin::of(local),
@@ -195,9 +243,9 @@ impl SessionDescription {
         })
     }
 
-    /// The MPEG-TS stream, if there is one.
-    pub fn mp2t(&self) -> Option<&Media> {
-        self.media.iter().find(|m| m.is_mp2t())
+    /// The first MPEG-TS stream that is carried so.
+    pub fn mp2t(&self, profile: Profile) -> Option<&Media> {
+        self.media.iter().find(|m| m.profile() == Some(profile))
     }
 
     /// Where the peer wants the packets of a medium; `None` when it was rejected or its address is a name.
@@ -239,10 +287,11 @@ impl SessionDescription {
         let token = |t: &String| !t.is_empty() && t.bytes().all(|b| b.is_ascii_graphic());
         let media = |m: &Media| token(&m.kind) && token(&m.protocol) && m.formats.iter().all(token);
         let cname = |m: &Media| m.ssrc.as_ref().is_none_or(|(_, cname)| token(cname));
+        let tag = |m: &Media| m.crypto.is_none_or(|crypto| crypto.tag <= Crypto::MAX_TAG);
         if !token(&self.origin.username) || !token(&self.origin.address) {
             return Err(BuildError { field: "origin" });
         }
-        if !self.media.iter().all(|m| media(m) && cname(m) && !m.formats.is_empty()) {
+        if !self.media.iter().all(|m| media(m) && cname(m) && tag(m) && !m.formats.is_empty()) {
             return Err(BuildError { field: "media" });
         }
         Ok(Bytes::from(self.to_string().into_bytes()))
@@ -298,6 +347,7 @@ impl Media {
             direction: Direction::default(),
             rtcp_mux: false,
             ssrc: None,
+            crypto: None,
         })
     }
 
@@ -312,6 +362,9 @@ impl Media {
         {
             let number = number.parse().map_err(|_| line.error(DecodeErrorKind::InvalidValue))?;
             self.ssrc = Some((number, cname.to_string()));
+        } else if let Some(crypto) = line.value.strip_prefix("crypto:") {
+            let crypto = Crypto::parse(crypto).map_err(|kind| line.error(kind))?;
+            self.crypto = self.crypto.or(crypto);
         }
         Ok(())
     }
@@ -430,8 +483,11 @@ impl fmt::Display for Media {
         if self.rtcp_mux {
             f.write_str("a=rtcp-mux\r\n")?;
         }
-        match &self.ssrc {
-            Some((ssrc, cname)) => write!(f, "a=ssrc:{ssrc} cname:{cname}\r\n"),
+        if let Some((ssrc, cname)) = &self.ssrc {
+            write!(f, "a=ssrc:{ssrc} cname:{cname}\r\n")?;
+        }
+        match &self.crypto {
+            Some(crypto) => write!(f, "a={crypto}\r\n"),
             None => Ok(()),
         }
     }
@@ -443,7 +499,7 @@ mod tests {
 
     fn local(direction: Direction) -> Local<'static> {
         let address = "127.0.0.1:7000".parse().unwrap();
-        Local { session: (1, 2), address, direction, ssrc: None }
+        Local { session: (1, 2), address, direction, ssrc: None, key: None }
     }
 
     #[test]
@@ -462,7 +518,7 @@ mod tests {
                      m=audio 4000/2 RTP/AVP 0 8\r\nm=video 0 RTP/AVP 33\r\n\
                      m=video 5000 RTP/AVP 31 33\r\nc=IN IP4 10.0.0.9/127\r\na=recvonly\r\nm=video 5002 RTP/AVP 33\r\n";
         let offer = SessionDescription::parse(offer.as_bytes()).unwrap();
-        let asked = offer.mp2t().unwrap();
+        let asked = offer.mp2t(Profile::Avp).unwrap();
         assert_eq!(offer.address_of(asked), Some("10.0.0.9:5000".parse().unwrap()));
         assert_eq!(offer.address_of(&offer.media[0]), Some("[2001:db8::1]:4000".parse().unwrap()));
         let willing = Local { ssrc: Some((7, "100")), ..local(Direction::SendRecv) };
@@ -474,7 +530,46 @@ mod tests {
         assert_eq!(answer.media[2].formats, ["33"]);
         assert_eq!(answer.media[0].formats, ["0", "8"]);
         let read = SessionDescription::parse(&answer.to_bytes().unwrap()).unwrap();
-        assert_eq!(read.mp2t().unwrap().ssrc, Some((7, "100".to_string())));
+        assert_eq!(read.mp2t(Profile::Avp).unwrap().ssrc, Some((7, "100".to_string())));
+    }
+
+    #[test]
+    fn rfc4568_an_offer_with_a_key_is_answered_with_another_under_the_same_tag() {
+        let (ours, theirs) = ([1; 30], [2; 30]);
+        let offer = SessionDescription::offer(&Local { key: Some(&ours), ..local(Direction::RecvOnly) });
+        let bytes = offer.to_bytes().unwrap();
+        let text = core::str::from_utf8(&bytes).unwrap();
+        assert!(text.contains("m=video 7000 RTP/SAVP 33\r\n"));
+        assert!(text.ends_with(
+            "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB \
+             UNENCRYPTED_SRTCP UNENCRYPTED_SRTP UNAUTHENTICATED_SRTP\r\n"
+        ));
+        // Somebody whose first stream is a plain one, and who has other protections to choose from.
+        let text = text
+            .replace("m=video 7000", "m=video 6998 RTP/AVP 33\r\nm=video 7000")
+            .replace("a=crypto:1", "a=crypto:1 F8_128_HMAC_SHA1_80 inline:x|2^20|1:4\r\na=crypto:2");
+        let offer = SessionDescription::parse(text.as_bytes()).unwrap();
+        assert_eq!(offer.mp2t(Profile::Savp).unwrap().crypto, Some(Crypto { tag: 2, key: ours }));
+        let secured = Local { key: Some(&theirs), ..local(Direction::SendOnly) };
+        let answer = offer.answer(&secured).unwrap();
+        let answer = SessionDescription::parse(&answer.to_bytes().unwrap()).unwrap();
+        assert_eq!(answer.media.iter().map(|m| m.port).collect::<Vec<_>>(), [0, 7000]);
+        assert_eq!(answer.mp2t(Profile::Savp).unwrap().crypto, Some(Crypto { tag: 2, key: theirs }));
+        // Who has no key takes the plain one, and who would have both finds none.
+        let plain = offer.answer(&local(Direction::SendOnly)).unwrap();
+        assert_eq!(plain.media.iter().map(|m| m.port).collect::<Vec<_>>(), [7000, 0]);
+        assert!(!plain.to_string().contains("crypto"));
+        let unknown = text.replace("UNENCRYPTED_SRTCP", "");
+        let unknown = SessionDescription::parse(unknown.as_bytes()).unwrap();
+        assert_eq!(unknown.answer(&secured), Err(NoUsableMedia));
+    }
+
+    #[test]
+    fn a_plain_stream_stays_plain_whatever_key_stands_beside_it() {
+        let offer = SessionDescription::offer(&Local { key: Some(&[1; 30]), ..local(Direction::RecvOnly) });
+        let text = offer.to_string().replace("RTP/SAVP", "RTP/AVP");
+        let offer = SessionDescription::parse(text.as_bytes()).unwrap();
+        assert_eq!((offer.mp2t(Profile::Savp), offer.media[0].profile()), (None, Some(Profile::Avp)));
     }
 
     #[test]
@@ -515,6 +610,7 @@ mod tests {
             ([good, "m=video 70000 RTP/AVP 33\r\n"].concat(), "m", good.len()),
             ([good, "m=video 1 RTP/AVP\r\n"].concat(), "m", good.len()),
             ([good, "c=IN IP4\r\n"].concat(), "c", good.len()),
+            ([good, "m=video 1 RTP/SAVP 33\r\na=crypto:1 x\r\n"].concat(), "a", good.len() + 23),
             ([good, "no line\r\n"].concat(), "line", good.len()),
             ([good, "s=a\rb\r\n"].concat(), "line", good.len()),
         ];

@@ -51,6 +51,11 @@ pub(super) struct Validity {
 }
 
 impl Validity {
+    /// When the certificate of an authority is valid.
+    pub(super) fn read(der: &[u8]) -> Result<Self, CryptoError> {
+        parse(der).map(|certificate| Validity::of(&certificate))
+    }
+
     fn of(certificate: &Certificate) -> Self {
         let validity = certificate.tbs_certificate().validity();
         let seconds = |time: x509_cert::time::Time| time.to_unix_duration().as_secs();
@@ -151,21 +156,6 @@ fn identities(names: &SubjectAltName, overlay: &str) -> Result<(Vec<NodeId>, Str
 /// Whether a name has nothing in it that could deceive a reader or a parser. Its right side may be anything.
 fn is_user_name(name: &str) -> bool {
     (1..=MAX_USER).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
-}
-
-/// What an authority's certificate in a chain says.
-pub(super) struct Issuer {
-    pub(super) validity: Validity,
-    /// Whether anybody is named as its subject; nodes' certificates name nobody.
-    pub(super) named: bool,
-}
-
-impl Issuer {
-    pub(super) fn read(der: &[u8]) -> Result<Self, CryptoError> {
-        let certificate = parse(der)?;
-        let named = !certificate.tbs_certificate().subject().is_empty();
-        Ok(Issuer { validity: Validity::of(&certificate), named })
-    }
 }
 
 /// The size comes first: what is too large is not looked at.

@@ -1,6 +1,6 @@
 //! Whom to believe: the overlay's roots, or keys that speak for themselves (RFC 6940 §11.3, §11.3.1).
 
-use super::certificate::{Issuer, KeyType, NodeCertificate, Validity};
+use super::certificate::{KeyType, MAX_CERTIFICATE, NodeCertificate, Validity};
 use super::memory::{Hash, MAX_KNOWN, Memory};
 use crate::env::{CryptoError, Party, Signed, Signer};
 use crate::ids::{KeyFingerprint, NodeId, sha1};
@@ -117,11 +117,8 @@ impl Judge {
         let (leaf, others) = chain.split_first().ok_or(CryptoError::BadCertificate)?;
         let certificate = NodeCertificate::read(leaf, &self.trust.overlay)?;
         let several = certificate.node_ids.len() > 1;
-        let known = match self.recall(&hash_of(several.then(|| certificate.node_ids[0]), leaf)) {
-            Some((known, _)) => {
-                known.validity_at(at)?;
-                known
-            }
+        let known = match self.recall(at, &hash_of(several.then(|| certificate.node_ids[0]), leaf)) {
+            Some((known, _)) => known,
             None => self.judge(at, certificate, others)?,
         };
         Ok(known.parties[0].clone())
@@ -172,8 +169,7 @@ impl Judge {
         }
         let hash = Hash::try_from(hash.as_ref()).map_err(|_| CryptoError::UnknownSigner)?;
         let several = SignerIdentityType(signer.identity_type) == SignerIdentityType::CERT_HASH_NODE_ID;
-        if let Some((known, place)) = self.recall(&hash) {
-            known.validity_at(at)?;
+        if let Some((known, place)) = self.recall(at, &hash) {
             // The form of the identity is part of what is signed, and there is one for each kind of certificate.
             return if several == known.is_several() {
                 Ok((known, place))
@@ -190,7 +186,7 @@ impl Judge {
                 }
                 read
             } else {
-                if candidate.len() > super::MAX_CERTIFICATE || hash_of(None, candidate) != hash {
+                if candidate.len() > MAX_CERTIFICATE || hash_of(None, candidate) != hash {
                     continue;
                 }
                 NodeCertificate::read(candidate, &self.trust.overlay)?
@@ -241,12 +237,14 @@ impl Judge {
         if self.anchors.is_empty() {
             return Err(CryptoError::NotTrusted);
         }
-        // What came along may be anything. Nodes' certificates name nobody, so what names somebody may be an issuer.
-        let issuers = others.iter().filter_map(|der| Some((*der, Issuer::read(der).ok()?)));
-        let issuers: Vec<_> = issuers.filter(|(_, issuer)| issuer.named).take(MAX_INTERMEDIATES).collect();
-        let intermediates: Vec<_> = issuers.iter().map(|(der, _)| CertificateDer::from(*der)).collect();
-        self.path(at, certificate, &self.anchors, &intermediates)?;
-        Ok(issuers.iter().fold(certificate.validity, |validity, (_, issuer)| validity.and(issuer.validity)))
+        // Most often nobody stands in between, and what came along need not be looked at.
+        match self.path(at, certificate, &self.anchors, &[]) {
+            Err(CryptoError::NotTrusted) => match between(certificate, others) {
+                nobody if nobody.is_empty() => Err(CryptoError::NotTrusted),
+                issuers => self.path(at, certificate, &self.anchors, &issuers),
+            },
+            judged => judged,
+        }
     }
 
     /// A key that speaks for itself: Node-IDs that come from it, and its own signature (CE-7, CE-8, CE-9).
@@ -265,24 +263,26 @@ impl Judge {
         // decided by its Node-IDs.
         let der = CertificateDer::from(certificate.der.as_ref());
         let anchor = webpki::anchor_from_trusted_cert(&der).map_err(|_| CryptoError::BadCertificate)?;
-        self.path(at, certificate, &[anchor], &[])?;
-        Ok(certificate.validity)
+        self.path(at, certificate, &[anchor], &[])
     }
 
+    /// A path from a certificate to an anchor, and when all of it is valid.
     fn path(
         &self,
         at: UnixMillis,
         certificate: &NodeCertificate,
         anchors: &[TrustAnchor<'_>],
         intermediates: &[CertificateDer<'_>],
-    ) -> Result<(), CryptoError> {
+    ) -> Result<Validity, CryptoError> {
         let der = CertificateDer::from(certificate.der.as_ref());
         let leaf = EndEntityCert::try_from(&der).map_err(refusal)?;
         let time = UnixTime::since_unix_epoch(Duration::from_millis(at.0));
         let algorithms = self.provider.signature_verification_algorithms.all;
-        leaf.verify_for_usage(algorithms, anchors, intermediates, time, BothEnds, None, None)
-            .map(|_| ())
-            .map_err(refusal)
+        let path = leaf
+            .verify_for_usage(algorithms, anchors, intermediates, time, BothEnds, None, None)
+            .map_err(refusal)?;
+        let mut issuers = path.intermediate_certificates().map(|issuer| Validity::read(&issuer.der()));
+        issuers.try_fold(certificate.validity, |all, one| Ok(all.and(one?)))
     }
 
     /// The one algorithm of a key.
@@ -300,8 +300,11 @@ impl Judge {
         algorithms.iter().copied().find(|a| a.public_key_alg_id() == key)
     }
 
-    fn recall(&self, hash: &Hash) -> Option<(Arc<Known>, usize)> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner).get(hash)
+    /// A certificate that was found good and still is. Beyond its time, or that of an authority in between, it is judged
+    /// anew (SB-7): perhaps there is another path by now.
+    fn recall(&self, at: UnixMillis, hash: &Hash) -> Option<(Arc<Known>, usize)> {
+        let known = self.memory.lock().unwrap_or_else(PoisonError::into_inner).get(hash);
+        known.filter(|(known, _)| known.validity.contains(at))
     }
 }
 
@@ -324,11 +327,35 @@ impl Known {
     fn is_several(&self) -> bool {
         self.parties.len() > 1
     }
+}
 
-    /// Certificates are remembered, but not beyond their time (SB-7).
-    fn validity_at(&self, at: UnixMillis) -> Result<(), CryptoError> {
-        if self.validity.contains(at) { Ok(()) } else { Err(CryptoError::Expired) }
+/// What may stand between a certificate and a root, of all that came along: issuers by name, and theirs.
+fn between<'a>(certificate: &NodeCertificate, others: &[&'a [u8]]) -> Vec<CertificateDer<'a>> {
+    // Two for each step, as when an authority changes its key.
+    const MOST: usize = 2 * MAX_INTERMEDIATES;
+    let mut found: Vec<CertificateDer<'a>> = Vec::new();
+    let der = CertificateDer::from(certificate.der.as_ref());
+    let Ok(leaf) = EndEntityCert::try_from(&der) else { return found };
+    let mut wanted = Vec::from([leaf.issuer().to_vec()]);
+    for _ in 0..MAX_INTERMEDIATES {
+        // Nodes' certificates name nobody; they are no issuers.
+        wanted.retain(|name| !name.is_empty());
+        let mut next = Vec::new();
+        for other in others.iter().filter(|other| other.len() <= MAX_CERTIFICATE) {
+            let der = CertificateDer::from(*other);
+            if wanted.is_empty() || found.len() >= MOST || found.contains(&der) {
+                continue;
+            }
+            // This is a cheap look: nothing is copied, and nothing is checked yet.
+            let Ok(issuer) = EndEntityCert::try_from(&der) else { continue };
+            if wanted.iter().any(|name| name == issuer.subject()) {
+                next.push(issuer.issuer().to_vec());
+                found.push(CertificateDer::from(*other));
+            }
+        }
+        wanted = next;
     }
+    found
 }
 
 /// What a SignerIdentity holds: H(DER), or H(Node-ID ∥ DER) for a certificate with several Node-IDs (SB-2).

@@ -86,11 +86,24 @@ impl Net {
 
     pub(super) fn add(&mut self, id: NodeId) -> usize {
         let i = self.nodes.len();
+        let node = self.node(i, id);
+        self.nodes.push(node);
+        i
+    }
+
+    /// A node is switched on again and remembers nothing.
+    pub(super) fn restart(&mut self, i: usize) {
+        let node = self.node(i, self.id(i));
+        self.nodes[i] = node;
+        self.underlay.forget(i);
+    }
+
+    fn node(&mut self, i: usize, id: NodeId) -> Node {
         let config = Config { security: self.security, ..config(i) };
         let mut overlay = Overlay::new(config, id).unwrap();
         overlay.handle_wall_clock(self.now, UnixMillis(WALL + self.now.as_millis()));
         let entropy = Seeded::new(self.entropy.next_u64());
-        self.nodes.push(Node {
+        Node {
             overlay,
             identity: InsecureIdentity::new(id),
             entropy,
@@ -98,8 +111,7 @@ impl Net {
             facts: Vec::new(),
             drops: BTreeMap::new(),
             sent: 0,
-        });
-        i
+        }
     }
 
     pub(super) fn random_id(&mut self) -> NodeId {
@@ -120,7 +132,7 @@ impl Net {
         let mut ctx = Context { entropy: &mut node.entropy, crypto: &node.identity, effects: &mut effects };
         let result = f(&mut node.overlay, now, &mut ctx);
         assert!(
-            node.overlay.deadline().is_none_or(|at| at > now),
+            node.overlay.deadline().is_none_or(|at| at >= now),
             "K1: {:?} at {now:?}",
             node.overlay.deadline()
         );

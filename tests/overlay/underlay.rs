@@ -58,6 +58,12 @@ impl Underlay {
         self.ends.len() / 2
     }
 
+    /// A node was switched off and knows none of its streams and associations any more.
+    pub(super) fn forget(&mut self, i: usize) {
+        self.ends.retain(|end, _| end.0 != i);
+        self.associations.retain(|pair| pair.0 != i);
+    }
+
     fn schedule(&mut self, at: Instant, what: Happening) {
         self.counter += 1;
         self.happenings.insert((at, self.counter), what);
@@ -194,8 +200,15 @@ impl Net {
                 self.underlay.ends.remove(&end);
                 self.with(i, |o, now, ctx| o.on_stream_closed(now, stream, ctx));
             }
-            // This end has closed it.
-            (StreamEvent::Opened | StreamEvent::Bytes(_), None) => {}
+            (StreamEvent::Bytes(_), None) => {
+                // Nobody knows this stream here, which its other end is told.
+                let other = self.underlay.ends.iter().find(|(_, to)| **to == end).map(|(other, _)| *other);
+                if let Some(other) = other {
+                    self.say(other, StreamEvent::Closed, Duration::from_millis(20));
+                }
+            }
+            // Given up in the meantime.
+            (StreamEvent::Opened, None) => {}
         }
     }
 }

@@ -30,8 +30,9 @@ fn a_call_goes_from_invite_to_bye() {
         assert_eq!(invitation.sdp.as_deref(), Some(OFFER));
         w.accept(1, received).unwrap();
         w.run_until(200);
-        let Some(Fact::Answered { call, contact, sdp }) = w.fact(0) else { panic!("no answer") };
+        let Some(Fact::Answered { call, contact, sdp, via }) = w.fact(0) else { panic!("no answer") };
         assert_eq!((call, contact.addr, contact.params.depth), (placed, addr(1), Some(0)));
+        assert_eq!(via, addr(1));
         assert!(contact.params.rescue);
         assert_eq!(sdp.as_deref(), Some(ANSWER));
         assert_eq!(w.fact(1), Some(Fact::Confirmed { call: received }));

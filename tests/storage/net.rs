@@ -8,8 +8,8 @@ use p2piptv::env::{Crypto, Seeded};
 use p2piptv::ids::{NodeId, ResourceId};
 use p2piptv::reload::codec::body::{ArrayRange, Selection, StoreKindResponse};
 use p2piptv::reload::codec::{
-    Body, DataModel, ErrorCode, Frame, KindId, Message, MessageContents, SecurityBlock, Signature,
-    message_signature_input,
+    Body, DataModel, ErrorCode, ForwardingHeader, Fragment, Frame, KindId, Message, MessageContents,
+    SecurityBlock, Signature, message_signature_input,
 };
 use p2piptv::reload::overlay::{
     Config, Context, Description, Fact, Failure, OrderError, Overlay, Query, Slot, Ticket, Value, Write,
@@ -79,8 +79,30 @@ pub(super) struct Net {
     counter: u64,
     tickets: u64,
     pub(super) tamper: Option<Tamper>,
-    /// Every message sent.
+    /// Every message sent; one that went in fragments when its last one has gone.
     pub(super) log: Vec<(usize, Message)>,
+    pieces: Pieces,
+}
+
+/// Fragments by sender and transaction, in the order in which they are sent: they arrive here without loss.
+#[derive(Default)]
+struct Pieces(BTreeMap<(usize, u64), Vec<u8>>);
+
+impl Pieces {
+    fn add(&mut self, from: usize, message: &Bytes) -> Option<Message> {
+        let (header, payload) = ForwardingHeader::decode(message).ok()?;
+        let pieces = self.0.entry((from, header.transaction_id)).or_default();
+        if header.fragment.offset as usize != pieces.len() {
+            return None;
+        }
+        pieces.extend_from_slice(&payload);
+        if !header.fragment.last {
+            return None;
+        }
+        let whole = self.0.remove(&(from, header.transaction_id))?;
+        let header = ForwardingHeader { fragment: Fragment::WHOLE, ..header };
+        Message::decode(&header.encode(&whole).ok()?).ok()
+    }
 }
 
 /// Who a node of the test is.
@@ -153,6 +175,7 @@ impl Net {
             tickets: 0,
             tamper: None,
             log: Vec::new(),
+            pieces: Pieces::default(),
         };
         let step = u128::MAX / people.len() as u128;
         for (i, certificate) in people.into_iter().enumerate() {
@@ -196,7 +219,7 @@ impl Net {
         let node = &mut self.nodes[i];
         let mut ctx = Context { entropy: &mut node.entropy, crypto: &node.crypto, effects: &mut effects };
         let result = f(&mut node.overlay, now, &mut ctx);
-        assert!(node.overlay.deadline().is_none_or(|at| at > now), "K1");
+        assert!(node.overlay.deadline().is_none_or(|at| at >= now), "K1");
         for effect in effects.drain() {
             match effect {
                 Effect::Fact(fact) => self.nodes[i].facts.push(fact),
@@ -220,6 +243,8 @@ impl Net {
             }
             self.tamper = tamper;
             self.log.push((from, message));
+        } else if let Ok(Frame::Data { message, .. }) = Frame::decode(&payload) {
+            self.log.extend(self.pieces.add(from, &message).map(|whole| (from, whole)));
         }
         let to = (0..self.nodes.len()).find(|&i| address(i) == to).unwrap();
         self.counter += 1;

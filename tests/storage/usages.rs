@@ -14,7 +14,7 @@ fn publishing(config: &mut Config) {
 }
 
 #[test]
-fn cs8_1_a_certificate_is_found_by_node_and_by_user_and_a_renewed_one_stands_behind_it() {
+fn cs8_1_kn2_a_certificate_is_found_by_node_and_by_user_and_a_renewed_one_stands_behind_it() {
     let people = ["", "alice@x", "bob@x"].map(person).to_vec();
     let mut net = Net::configured(&home("x"), people, publishing);
     let by_node = ResourceId::of_name(&net.id(1).0);

@@ -226,6 +226,29 @@ fn noise_and_broken_datagrams_are_passed_over() {
 }
 
 #[test]
+fn a_handshake_whose_datagrams_are_bent_on_their_way_never_opens_to_anybody_else() {
+    let (alice, bob) = (node("alice"), node("bob"));
+    for seed in 0..150 {
+        let mut world = World::new(&alice, &bob, seed, 5, Duration::from_millis(30));
+        let mut chance = Seeded::new(seed + 1000);
+        let mut steps = 0;
+        while world.ended == [Ok(()), Ok(())] && steps < 500 && world.step() {
+            steps += 1;
+            for (_, datagram) in world.flying.values_mut() {
+                if chance.below(40) == 0 {
+                    let mut bent = datagram.to_vec();
+                    bent[chance.below(datagram.len() as u64) as usize] ^= 1 << chance.below(8);
+                    *datagram = bent.into();
+                }
+            }
+        }
+        for (end, other) in [(0, &bob), (1, &alice)] {
+            assert!(world.ends[end].peer().is_none_or(|p| p.node_id == other.node_id()), "seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn sb9_ce9_a_certificate_that_is_not_believed_ends_the_association() {
     let (alice, root) = (node("alice"), root());
     let stranger =

@@ -184,6 +184,58 @@ fn sb7_an_authority_in_between_that_expires_takes_its_nodes_along() {
 }
 
 #[test]
+fn sb7_a_bystander_that_expires_takes_nobody_along() {
+    let root = root();
+    // Whoever passes Alice's value on adds an authority that has nothing to do with her.
+    let mut params = authority("bystander", BasicConstraints::Unconstrained, None).params;
+    params.not_after = date_time_ymd(2027, 1, 31);
+    let bystander = issue(params, key(), Some(&root));
+    let writer = issue(good(), key(), Some(&root));
+    let reader = node("reader").trusting(Trust::in_roots(OVERLAY, vec![root.der.clone()])).unwrap();
+    let (signer, signed) = writer.sign(b"x");
+    let bucket = [bystander.der.clone(), writer.der.clone()];
+    assert!(reader.verify(TODAY, &signer, &bucket, &[b"x"], &signed).is_ok());
+    assert!(reader.verify(TODAY + YEAR, &signer, &[], &[b"x"], &signed).is_ok());
+}
+
+#[test]
+fn sb7_an_authority_in_between_may_be_renewed() {
+    let root = root();
+    let mut params = authority("between", BasicConstraints::Unconstrained, None).params;
+    let key_of_both = key();
+    params.not_after = date_time_ymd(2027, 1, 31);
+    let old = params.signed_by(&key_of_both, &root.issuer()).unwrap();
+    let old = Bytes::copy_from_slice(old.der());
+    params.not_after = date_time_ymd(2030, 1, 1);
+    let new = issue(params, key_of_both, Some(&root));
+    let writer = issue(good(), key(), Some(&new));
+    let reader = node("reader").trusting(Trust::in_roots(OVERLAY, vec![root.der.clone()])).unwrap();
+    let (signer, signed) = writer.sign(b"x");
+    let check = |at, bucket: &[&Bytes]| {
+        let bucket: Vec<Bytes> = bucket.iter().copied().chain([&writer.der]).cloned().collect();
+        reader.verify(at, &signer, &bucket, &[b"x"], &signed).map(|p| p.node_id)
+    };
+    assert_eq!(check(TODAY, &[&old]), Ok(ID));
+    assert_eq!(check(TODAY + YEAR, &[&old]), Err(CryptoError::Expired));
+    assert_eq!(check(TODAY + YEAR, &[&old, &new.der]), Ok(ID));
+}
+
+#[test]
+fn sb3_a_message_may_carry_values_under_many_authorities() {
+    let root = root();
+    let reader = node("reader").trusting(Trust::in_roots(OVERLAY, vec![root.der.clone()])).unwrap();
+    let between: Vec<Forged> = (0..8)
+        .map(|n| authority(&format!("authority {n}"), BasicConstraints::Constrained(0), Some(&root)))
+        .collect();
+    let writers: Vec<Forged> = between.iter().map(|by| issue(good(), key(), Some(by))).collect();
+    let bucket: Vec<Bytes> = between.iter().chain(&writers).map(|f| f.der.clone()).collect();
+    for writer in &writers {
+        let (signer, signed) = writer.sign(b"x");
+        assert!(reader.verify(TODAY, &signer, &bucket, &[b"x"], &signed).is_ok());
+    }
+}
+
+#[test]
 fn sb8_a_bad_node_is_nobody() {
     let writer = Identity::self_signed_with(OVERLAY, "w", Digest::Sha256, KeyType::P256, 3).unwrap();
     let mut trust = Trust::in_keys(OVERLAY, Digest::Sha256);
@@ -347,6 +399,15 @@ fn key_of(authority: &Authority) -> rcgen::KeyPair {
 
 fn pem_of(der: &[u8]) -> String {
     x509_cert::der::pem::encode_string("CERTIFICATE", x509_cert::der::pem::LineEnding::LF, der).unwrap()
+}
+
+#[test]
+fn a_self_signed_identity_serves_from_the_first_to_the_last_second_of_x509() {
+    let alice = node("alice");
+    let end = UnixMillis(253_402_300_799_999);
+    assert_eq!((alice.valid_at(UnixMillis(0)), alice.valid_at(end)), (Ok(()), Ok(())));
+    assert_eq!(alice.valid_at(UnixMillis(end.0 + 1)), Err(CryptoError::Expired));
+    assert_eq!(alice.valid_at(UnixMillis(u64::MAX)), Err(CryptoError::Expired));
 }
 
 #[test]

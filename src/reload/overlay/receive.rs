@@ -7,10 +7,9 @@ use super::{Context, Expected, LinkSecurity, Overlay, Phase, Request};
 use crate::env::Party;
 use crate::ids::{NodeId, StreamId};
 use crate::reload::codec::{
-    ErrorCode, ForwardingHeader, ForwardingOption, Frame, HeaderView, MessageCode, MessageContents, Payload,
-    SecurityBlock, Structure, message_signature_input,
+    Destination, ErrorCode, ForwardingHeader, ForwardingOption, Frame, HeaderView, MessageCode,
+    MessageContents, Payload, SecurityBlock, Structure, message_signature_input,
 };
-use crate::reload::configuration::sequence;
 use crate::reload::link::{Piece, Reader};
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
@@ -36,9 +35,18 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// Whether it came over the link that binds its signer, without a hop between (JL-2).
+    /// Whether it is the Ping to whoever is there that opens a plain link.
+    pub(super) fn opens_link(&self) -> bool {
+        self.contents.message_code == MessageCode::PING_REQ
+            && self.header.via_list.is_empty()
+            && self.header.destination_list == [NodeId::WILDCARD.into()]
+    }
+
+    /// Whether it came over the link that binds its signer, without a hop between (JL-2). Some originators put themselves
+    /// into the Via List.
     pub(super) fn is_direct(&self) -> bool {
-        self.previous_hop == self.signer && self.header.via_list.is_empty()
+        let own = |entries: &[Destination]| entries.is_empty() || *entries == [self.signer.into()];
+        self.previous_hop == self.signer && own(&self.header.via_list)
     }
 }
 
@@ -161,7 +169,7 @@ impl<T: Topology> Overlay<T> {
         if message.len() > self.config.limits.message_size {
             return self.refuse_size(now, link, &view, ctx);
         }
-        let opens = !secured && is_handshake(&view);
+        let opens = self.config.security == LinkSecurity::InsecurePlain && is_handshake(&view);
         match (node, link) {
             (None, _) | (_, LinkId::Datagram(_)) if opens => {
                 let unacknowledged = node.is_none().then_some(sequence);
@@ -210,12 +218,13 @@ impl<T: Topology> Overlay<T> {
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
         let is_request = view.message_code().is_some_and(MessageCode::is_request);
-        if !is_request || !view.fragment.is_whole() || !view.via_bytes().is_empty() {
+        if !is_request || !view.fragment.is_whole() {
             return Err(DropReason::NotAllowedOnLink);
         }
         let signer = self.open(view.header(), &view.payload(), ctx)?.party.node_id;
         let party = self.connections.get(link).and_then(|c| c.party.as_ref());
-        if !party.is_some_and(|p| p.node_ids.contains(&signer)) {
+        let his_own = view.via_list().all(|d| d == signer.into());
+        if !his_own || !party.is_some_and(|p| p.node_ids.contains(&signer)) {
             return Err(DropReason::NotAllowedOnLink);
         }
         self.on_identified(now, link, signer, ctx)?;
@@ -300,6 +309,9 @@ impl<T: Topology> Overlay<T> {
             .crypto
             .verify(at, identity, &security.x509(), &[&input], &security.signature.signed)
             .map_err(|_| DropReason::BadSignature)?;
+        if self.is_bad(&party) {
+            return Err(DropReason::BadSignature);
+        }
         Ok(Delivered { header, contents, security, party })
     }
 
@@ -361,9 +373,19 @@ impl<T: Topology> Overlay<T> {
             self.answer_again(now, &header, previous_hop, &answer, ctx);
             return Ok(());
         }
+        if self.outbox.answers(signer, header.transaction_id) {
+            // Its answer is as good as on its way.
+            return Ok(());
+        }
+        if !self.outbox.takes_answers() {
+            return Err(DropReason::RequestLimit);
+        }
         let request = Incoming { header, signer, party, previous_hop, contents };
         if let Some(error) = self.objection(&request) {
             self.answer(now, &request, refuse(error), ctx);
+            if error == ErrorCode::CONFIG_TOO_OLD {
+                self.on_outdated(now, &request, ctx);
+            }
             return Ok(());
         }
         let body = request.contents.body().map_err(|_| DropReason::BadMessage)?;
@@ -374,14 +396,9 @@ impl<T: Topology> Overlay<T> {
     /// Why a request cannot be carried out, whatever it asks: another configuration (CS-2), or something critical that
     /// is not understood here (MC-4, FO-3).
     fn objection(&self, request: &Incoming) -> Option<ErrorCode> {
-        let (theirs, mine) = (request.header.configuration_sequence, self.config.configuration_sequence);
         let options = &request.header.options;
-        if theirs != mine {
-            return Some(if sequence::is_older(theirs, mine) {
-                ErrorCode::CONFIG_TOO_OLD
-            } else {
-                ErrorCode::CONFIG_TOO_NEW
-            });
+        if let Some(error) = self.check_sequence(request) {
+            return Some(error);
         }
         if options.iter().any(|o| o.has(ForwardingOption::DESTINATION_CRITICAL)) {
             return Some(ErrorCode::UNSUPPORTED_FORWARDING_OPTION);

@@ -57,7 +57,7 @@ impl Relay {
         if parents.is_empty() {
             return Err(DropReason::UnknownSender);
         }
-        let channel = channel_of(parents, &self.channels, header.ssrc)
+        let channel = channel_of(&*parents, &self.channels, header.ssrc)
             .or_else(|| heir_to(parents, &self.channels, now))
             .ok_or(DropReason::UnknownSsrc)?;
         let state = self.channels.get_mut(&channel).ok_or(DropReason::UnknownSsrc)?;

@@ -5,6 +5,7 @@
 //! | `mod.rs` | the machine: its limits and facts, orders of the policy, progress |
 //! | `media.rs` | the way of a data packet |
 //! | `control.rs` | RTCP in both directions, and the timer of the reports |
+//! | `voice.rs` | for which calls a control packet speaks, and whether it may |
 //! | `channel.rs` | one channel: its source, its reception, its targets |
 //! | `roster.rs` | parents and children, found by address and by call |
 //!
@@ -13,6 +14,10 @@
 //! address; their SSRCs tell them apart. A new packet becomes [`Fact::Packet`] with the very buffer that came in, to
 //! be sent to [`Relay::children`] and played; this path neither allocates nor copies. Upwards the relay reports its
 //! reception once a second, downwards it passes on the source's sender reports and, when told to, a [`Hold`].
+//!
+//! A call may have [`Keys`]. Then RTCP counts for it only when it comes under its key ([`srtcp`](super::srtcp)), for the
+//! first time, and what is sent to it goes under its key, a passed on sender report too. Calls without keys of the same
+//! address are none of its business: whoever speaks for them speaks for nobody else.
 
 mod channel;
 mod control;
@@ -20,10 +25,12 @@ mod media;
 mod roster;
 #[cfg(test)]
 mod tests;
+mod voice;
 
 use super::header::{self, Kind};
 use super::reception::Counters;
 use super::rtcp::Hold;
+use super::srtcp::Keys;
 use crate::bounded::BoundedMap;
 use crate::effect::Effects;
 use crate::ids::{CallId, ChannelId};
@@ -79,6 +86,22 @@ pub enum Role {
     Source,
     /// From parents.
     Viewer,
+}
+
+/// Where a parent or a child is, and under which keys its RTCP travels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Where its RTP and RTCP come from and go to.
+    pub addr: SocketAddr,
+    /// `None`: whatever comes from that address is believed.
+    pub keys: Option<Keys>,
+}
+
+/// Without keys.
+impl From<SocketAddr> for Remote {
+    fn from(addr: SocketAddr) -> Self {
+        Remote { addr, keys: None }
+    }
 }
 
 /// What the policy gets to know.
@@ -195,7 +218,7 @@ impl Relay {
         self.rest_when_parentless();
     }
 
-    /// Takes media of a channel from this address from now on. `ssrc` is the source that the parent announced
+    /// Takes media of a channel from this parent from now on. `ssrc` is the source that the parent announced
     /// (`a=ssrc` of RFC 5576), where it did. A first receiver report, still empty, tells the parent at once that its
     /// child lives.
     pub fn add_parent(
@@ -203,7 +226,7 @@ impl Relay {
         now: Instant,
         call: CallId,
         channel: ChannelId,
-        addr: SocketAddr,
+        remote: impl Into<Remote>,
         ssrc: Option<u32>,
         fx: &mut Effects<Fact>,
     ) -> Result<(), RelayError> {
@@ -214,12 +237,14 @@ impl Relay {
         if self.children.contains(call) {
             return Err(RelayError::CallInUse);
         }
-        self.parents.insert(Peer { addr, call, channel, state: Upstream::default() }, "parents")?;
+        self.parents.insert(Peer::new(call, channel, &remote.into()), "parents")?;
         if let Some(ssrc) = ssrc {
             state.announce(now, ssrc);
         }
         self.retarget(channel);
-        self.report_to(addr, &[], fx);
+        if let Some(parent) = self.parents.get_mut(call) {
+            parent.send(&self.config.report(&[]), fx);
+        }
         self.next_report.get_or_insert(now + REPORT_INTERVAL);
         Ok(())
     }
@@ -232,12 +257,12 @@ impl Relay {
         }
     }
 
-    /// Serves a channel to this address from now on.
+    /// Serves a channel to this child from now on.
     pub fn add_child(
         &mut self,
         call: CallId,
         channel: ChannelId,
-        addr: SocketAddr,
+        remote: impl Into<Remote>,
     ) -> Result<(), RelayError> {
         if !self.channels.contains_key(&channel) {
             return Err(RelayError::UnknownChannel);
@@ -245,7 +270,7 @@ impl Relay {
         if self.parents.contains(call) {
             return Err(RelayError::CallInUse);
         }
-        self.children.insert(Peer { addr, call, channel, state: Downstream::default() }, "children")?;
+        self.children.insert(Peer::new(call, channel, &remote.into()), "children")?;
         self.retarget(channel);
         Ok(())
     }
@@ -342,14 +367,14 @@ impl Relay {
     }
 }
 
-/// The channel of this parent whose source this is.
-fn channel_of(
-    parents: &[Peer<Upstream>],
+/// The channel of one of these parents whose source this is.
+fn channel_of<'a>(
+    parents: impl IntoIterator<Item = &'a Peer<Upstream>>,
     channels: &BoundedMap<ChannelId, Channel>,
     ssrc: u32,
 ) -> Option<ChannelId> {
     let is_source = |id| channels.get(&id).is_some_and(|channel| channel.ssrc == Some(ssrc));
-    parents.iter().map(|parent| parent.channel).find(|&id| is_source(id))
+    parents.into_iter().map(|parent| parent.channel).find(|&id| is_source(id))
 }
 
 /// The one value that all elements have.

@@ -1,21 +1,48 @@
 //! The parents or the children of a node, found by address (every packet) and by call (the policy).
 
-use super::RelayError;
+use super::{Fact, RelayError, Remote};
 use crate::bounded::BoundedMap;
+use crate::effect::Effects;
 use crate::ids::{CallId, ChannelId};
+use crate::rtp::srtcp::Session;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::net::SocketAddr;
 
 /// One call: who, which channel, and what is remembered of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Peer<T> {
     pub(super) addr: SocketAddr,
     pub(super) call: CallId,
     pub(super) channel: ChannelId,
+    /// What its RTCP goes under, and has to come under.
+    pub(super) srtcp: Option<Box<Session>>,
     pub(super) state: T,
 }
 
-#[derive(Clone, Debug)]
+impl<T: Default> Peer<T> {
+    pub(super) fn new(call: CallId, channel: ChannelId, remote: &Remote) -> Self {
+        let srtcp = remote.keys.as_ref().map(|keys| Box::new(Session::new(keys)));
+        Peer { addr: remote.addr, call, channel, srtcp, state: T::default() }
+    }
+}
+
+impl<T> Peer<T> {
+    /// Sends a compound packet, under the call's key if it has one. A key that is used up ends the reports of its call.
+    pub(super) fn send(&mut self, compound: &Bytes, fx: &mut Effects<Fact>) {
+        match &mut self.srtcp {
+            None => fx.send(self.addr, compound.clone()),
+            Some(session) => {
+                if let Ok(datagram) = session.protect(compound) {
+                    fx.send(self.addr, datagram);
+                }
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct Roster<T> {
     /// In the order of addresses, then calls.
     peers: Vec<Peer<T>>,
@@ -63,6 +90,11 @@ impl<T> Roster<T> {
         self.peers.get(self.position(call)?)
     }
 
+    pub(super) fn get_mut(&mut self, call: CallId) -> Option<&mut Peer<T>> {
+        let at = self.position(call)?;
+        self.peers.get_mut(at)
+    }
+
     /// All calls of one address.
     pub(super) fn at(&self, addr: SocketAddr) -> &[Peer<T>] {
         let (start, end) = self.range(addr);
@@ -76,8 +108,8 @@ impl<T> Roster<T> {
     }
 
     /// The calls, one address after the other.
-    pub(super) fn by_address(&self) -> impl Iterator<Item = &[Peer<T>]> {
-        self.peers.chunk_by(|a, b| a.addr == b.addr)
+    pub(super) fn by_address_mut(&mut self) -> impl Iterator<Item = &mut [Peer<T>]> {
+        self.peers.chunk_by_mut(|a, b| a.addr == b.addr)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Peer<T>> {

@@ -476,7 +476,7 @@ impl Agent {
                 match peer {
                     Some(contact) => {
                         let sdp = Some(response.body().clone()).filter(|body| !body.is_empty());
-                        ctx.effects.fact(Fact::Answered { call: id, contact, sdp });
+                        ctx.effects.fact(Fact::Answered { call: id, contact, sdp, via: origin.addr });
                     }
                     None => {
                         ctx.effects.fact(Fact::Failed { call: id, cause: Failure::BadAnswer });

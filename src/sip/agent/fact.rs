@@ -131,6 +131,8 @@ pub enum Fact {
         contact: Peer,
         /// The answer; `None` when the 200 has no body.
         sdp: Option<Bytes>,
+        /// Where the 200 really came from.
+        via: SocketAddr,
     },
     /// A call that we placed was refused.
     Refused {

@@ -1,0 +1,63 @@
+//! The streams of offers and answers: under which keys their RTCP travels, and whether they are where the peer is.
+//!
+//! A secured node offers a key of its own wherever nobody else can read it, and answers one with another. Calls of plain
+//! SIP agents, where they are welcome, have none.
+
+use super::{Node, Security};
+use crate::rtp::relay::Remote;
+use crate::rtp::srtcp::{Keys, MasterKey};
+use crate::sip::agent::Transport;
+use crate::sip::sdp::{Media, OFFERED_TAG, Profile, SessionDescription};
+use core::net::SocketAddr;
+
+impl Node {
+    /// The key for a call that is placed over this transport. Datagrams are in clear, and a key that everybody can read is
+    /// none.
+    pub(super) fn new_key(&mut self, transport: Option<Transport>) -> Option<MasterKey> {
+        let secured = self.config.security == Security::Tls && transport != Some(Transport::Udp);
+        secured.then(|| MasterKey::generate(&mut *self.entropy))
+    }
+
+    /// The stream of an offer that this node can serve, and the caller's key: with one if the caller has proved who he is,
+    /// plain if this node is, or takes plain SIP agents.
+    pub(super) fn offered_stream<'a>(
+        &self,
+        offer: &'a SessionDescription,
+        authenticated: bool,
+    ) -> Option<(&'a Media, Option<MasterKey>)> {
+        let secured = self.config.security == Security::Tls;
+        if secured
+            && authenticated
+            && let Some(media) = offer.mp2t(Profile::Savp)
+            && let Some(crypto) = media.crypto
+        {
+            return Some((media, Some(MasterKey::new(crypto.key))));
+        }
+        let takes_plain = !secured || self.config.agent.insecure_peers;
+        Some((offer.mp2t(Profile::Avp).filter(|_| takes_plain)?, None))
+    }
+}
+
+/// The parent that an answer from `via` describes, and its source: with a key where we offered ours.
+pub(super) fn answered_stream(
+    answer: &SessionDescription,
+    ours: Option<MasterKey>,
+    via: SocketAddr,
+) -> Option<(Remote, Option<u32>)> {
+    let profile = if ours.is_some() { Profile::Savp } else { Profile::Avp };
+    let media = answer.mp2t(profile).filter(|media| media.direction.sends())?;
+    let addr = answer.address_of(media).filter(|&addr| is_same_host(addr, via))?;
+    let keys = match ours {
+        Some(ours) => {
+            let crypto = media.crypto.filter(|crypto| crypto.tag == OFFERED_TAG)?;
+            Some(Keys { ours, theirs: MasterKey::new(crypto.key) })
+        }
+        None => None,
+    };
+    Some((Remote { addr, keys }, media.ssrc.as_ref().map(|(ssrc, _)| *ssrc)))
+}
+
+/// Whether the media of a peer are to go to, or to come from, where its signalling comes from.
+pub(super) fn is_same_host(media: SocketAddr, signalling: SocketAddr) -> bool {
+    media.ip().to_canonical() == signalling.ip().to_canonical()
+}
