@@ -245,25 +245,23 @@ fn k8_a_seated_child_that_was_never_elected_reports_to_deaf_ears() {
 }
 
 #[test]
-fn a_caller_whose_contact_and_media_are_the_node_itself_gets_nothing_going() {
+fn a_caller_who_wants_media_sent_to_somebody_else_is_refused() {
     let mut world = grown(4);
     let eve = Stranger::at(&mut world, 66);
     let (since, source) = (world.net.now(), world.source);
     let table = world.table();
     let own = world.net.addresses(source);
     let contact = format!("<sip:eve@{}>", own.signalling);
-    let before = world.net.sent(source, Plane::Media).packets;
-    eve.call(&mut world, source, "mirror", &contact, own.media).expect("the rescue slot is free");
-    world.run(70);
-    let sent = world.net.sent(source, Plane::Media).packets - before;
-    // 100 packets a second to two children and the mirror, and some RTCP.
-    assert!(sent < 70 * 320, "{sent}");
-    assert_eq!(
-        world.net.machine(source).unwrap().status(world.channel).unwrap().rescued,
-        0,
-        "{}",
-        world.trace()
-    );
+    // To the node itself, which would be its own mirror, and to a third party.
+    let third = SocketAddr::from(([192, 0, 2, 99], 5004));
+    for media in [own.media, third] {
+        let before = world.net.sent(source, Plane::Media).packets;
+        assert!(eve.call(&mut world, source, &format!("to {media}"), &contact, media).is_none());
+        world.run(2);
+        // 100 packets a second to two children, and some RTCP.
+        let sent = world.net.sent(source, Plane::Media).packets - before;
+        assert!(sent < 2 * 210, "{sent}");
+    }
     unharmed(&mut world, since, &table);
 }
 
