@@ -113,7 +113,7 @@ impl<T: Topology> Overlay<T> {
         self.requests.iter().find(|(_, r)| to(&r.purpose)).map(|(id, _)| id)
     }
 
-    fn offer(&self, role: Bytes) -> AttachReqAns {
+    pub(super) fn offer(&self, role: Bytes) -> AttachReqAns {
         let (overlay_link, extensions) = match self.config.security {
             LinkSecurity::InsecurePlain => (OverlayLinkType::EXP_LINK, Vec::new()),
             LinkSecurity::Dtls => (OverlayLinkType::DTLS_UDP_SR_NO_ICE, Vec::new()),

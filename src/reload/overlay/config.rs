@@ -1,5 +1,6 @@
 //! What an overlay is told once: its name, its timers, its limits, the Kinds it knows.
 
+use super::app::Application;
 use super::usages::Usages;
 use crate::ids::NodeId;
 use crate::reload::link::Reliability;
@@ -44,6 +45,8 @@ pub struct Config {
     pub path_mtu: usize,
     /// How the answers to requests that pass find their way back (RFC 6940 §6.1.2).
     pub return_path: ReturnPath,
+    /// The applications of this node that others may ask for by AppAttach (RFC 6940 §6.5.2).
+    pub applications: Vec<Application>,
     /// Timers.
     pub timers: Timers,
     /// Limits.
@@ -67,6 +70,7 @@ impl Config {
             initial_ttl: 100,
             path_mtu: 1400,
             return_path: ReturnPath::Full,
+            applications: Vec::new(),
             timers: Timers::default(),
             limits: Limits::default(),
             usages: Usages::default(),

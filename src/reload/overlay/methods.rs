@@ -2,7 +2,7 @@
 
 use super::exchange::{refuse, refuse_because};
 use super::receive::Incoming;
-use super::{Context, Failure, Overlay, Purpose, Request};
+use super::{Context, Fact, Failure, Overlay, Purpose, Request};
 use crate::ids::NodeId;
 use crate::reload::codec::body::{PingAns, ProbeAns, ProbeInformation, ProbeReq, RouteQueryReq};
 use crate::reload::codec::{
@@ -42,8 +42,7 @@ impl<T: Topology> Overlay<T> {
             Body::FetchReq(asked) => self.on_fetch(now, request, &asked, ctx),
             Body::StatReq(asked) => self.on_stat(now, request, &asked, ctx),
             Body::FindReq(asked) => self.on_find(now, request, &asked, ctx),
-            // No application is offered behind AppAttach here (AP-2).
-            Body::AppAttachReq(_) => self.answer(now, request, refuse(ErrorCode::NOT_FOUND), ctx),
+            Body::AppAttachReq(asked) => self.on_app_attach(now, request, &asked, ctx),
             // Configurations come from the host alone.
             Body::ConfigUpdateReq(_) => self.answer(now, request, refuse(ErrorCode::FORBIDDEN), ctx),
             _ => {
@@ -112,6 +111,10 @@ impl<T: Topology> Overlay<T> {
             Purpose::Partition { through } => self.on_partition_answer(now, signer, through, ctx),
             Purpose::Replica { to, resource } => self.on_handed_over(now, to, resource, Ok(()), ctx),
             order if order.is_order() => self.on_order(now, order, Ok((body, &security.x509())), ctx),
+            Purpose::AppAttach { ticket } => {
+                let answer = if let Body::AppAttachAns(answer) = body { Some(answer) } else { None };
+                self.on_app_attached(ticket, signer, answer.as_ref(), ctx);
+            }
             Purpose::Adopt { resource } => {
                 if let Body::FetchAns(answer) = body {
                     self.on_adopted(now, &resource, answer, &security.x509(), ctx);
@@ -137,6 +140,9 @@ impl<T: Topology> Overlay<T> {
             Purpose::Attach { target: None, .. } | Purpose::Join => self.retry_join(now, ctx),
             Purpose::Replica { to, resource } => self.on_handed_over(now, to, resource, Err(failure), ctx),
             order if order.is_order() => self.on_order(now, order, Err(failure), ctx),
+            Purpose::AppAttach { ticket } => {
+                ctx.effects.fact(Fact::AppAttached { ticket, result: Err(failure) });
+            }
             _ => {}
         }
     }
@@ -144,7 +150,7 @@ impl<T: Topology> Overlay<T> {
     /// Every order that waits for its answer has failed: the overlay is left.
     pub(super) fn fail_orders(&mut self, now: Instant, ctx: &mut Context<'_>) {
         for request in self.requests.take_all() {
-            if request.purpose.is_order() {
+            if request.purpose.is_order() || matches!(request.purpose, Purpose::AppAttach { .. }) {
                 self.on_failure(now, request, Failure::Left, ctx);
             }
         }

@@ -20,6 +20,7 @@
 //! | `outbox` | messages that wait for their signatures, a few of which are made in one call |
 //! | `exchange` | requests and answers of this node's own, signed and on their way |
 //! | `methods` | one arm for each method, asked and answered |
+//! | `app` | AppAttach: where applications reach each other |
 //! | `attach` | Attach: asking for a link, and being asked |
 //! | `join` | the way into the overlay, and admission |
 //! | `ring` | Updates, stabilisation, leaving |
@@ -33,6 +34,7 @@
 //! What is not here: ConfigUpdates are neither sent nor taken.
 
 mod api;
+mod app;
 mod attach;
 #[cfg(feature = "arbitrary")]
 mod census;
@@ -55,6 +57,7 @@ mod usages;
 pub use super::storage::Slot;
 pub use super::via::ReturnPath;
 pub use api::{Address, Context, Description, Fact, Failure, OrderError, Query, Ticket, Value, Write};
+pub use app::Application;
 pub use config::{Config, ConfigError, Limits, LinkSecurity, Timers};
 pub use usages::Usages;
 
@@ -121,6 +124,7 @@ enum Purpose {
     Join,
     Update { to: NodeId },
     Leave { to: NodeId },
+    AppAttach { ticket: Ticket },
     Ping { to: NodeId },
     Finger,
     Partition { through: NodeId },

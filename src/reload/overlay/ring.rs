@@ -386,7 +386,7 @@ impl<T: Topology> Overlay<T> {
         let alone = self.topology.is_empty();
         let waits = |p: &Purpose| match p {
             Purpose::Leave { to } => self.connections.of(*to).is_some_and(|c| c.attached),
-            Purpose::Store { .. } | Purpose::Fetch { .. } => !alone,
+            Purpose::Store { .. } | Purpose::Fetch { .. } | Purpose::AppAttach { .. } => !alone,
             _ => false,
         };
         let done = self.handover.is_idle() && !self.requests.iter().any(|(_, r)| waits(&r.purpose));
