@@ -8,6 +8,7 @@ use super::{Context, Fact, OrderError, Overlay, Phase, Task};
 use crate::ids::NodeId;
 use crate::reload::topology::{Heard, Topology};
 use crate::time::Instant;
+use alloc::boxed::Box;
 use core::net::SocketAddr;
 
 impl<T: Topology> Overlay<T> {
@@ -49,7 +50,7 @@ impl<T: Topology> Overlay<T> {
         let Some(&first) = self.bootstraps.first() else { return };
         if self.topology.is_empty() {
             self.tasks.clear(&Task::Neighbors);
-            self.phase = Phase::Joining(Join::new(first, self.bootstraps.clone(), true));
+            self.phase = Phase::Joining(Box::new(Join::new(first, self.bootstraps.clone(), true)));
             self.dial_bootstrap(now, ctx);
         }
     }

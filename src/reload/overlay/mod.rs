@@ -89,7 +89,7 @@ enum Phase {
     /// In no overlay.
     Idle,
     /// On the way in.
-    Joining(Join),
+    Joining(Box<Join>),
     /// A client of the overlay.
     Client,
     /// A peer of the overlay.
@@ -302,7 +302,7 @@ impl<T: Topology> Overlay<T> {
         let first = *bootstrap.first().ok_or(OrderError::NoBootstrap)?;
         let now = self.tick(now);
         bootstrap.iter().for_each(|&address| self.remember_bootstrap(address));
-        self.phase = Phase::Joining(Join::new(first, self.bootstraps.clone(), as_client));
+        self.phase = Phase::Joining(Box::new(Join::new(first, self.bootstraps.clone(), as_client)));
         self.dial_bootstrap(now, ctx);
         self.work_off(now, ctx);
         Ok(())

@@ -285,7 +285,7 @@ impl<T: Topology> Overlay<T> {
     /// Carries out a task of a member.
     pub(super) fn on_ring_task(&mut self, now: Instant, task: Task, ctx: &mut Context<'_>) {
         // A client only looks whether its peers are there.
-        if !self.is_joined() && !(self.is_client() && task == Task::Neighbors) {
+        if !(self.is_joined() || self.is_client() && task == Task::Neighbors) {
             return;
         }
         let timers = self.config.timers;
