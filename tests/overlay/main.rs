@@ -1,5 +1,6 @@
 //! The overlay from outside: many of them on a small network, and one of them byte by byte.
 
+mod clients;
 mod fragments;
 mod hostile;
 mod hub;
