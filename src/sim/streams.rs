@@ -240,7 +240,7 @@ impl<M: Machine> Network<M> {
             connection.caller.address,
             connection.plane,
         );
-        let listens = Addresses::plane_of(to.port()) == Some(Plane::Signalling)
+        let listens = matches!(Addresses::plane_of(to.port()), Some(Plane::Overlay | Plane::Signalling))
             && self.hosts.get(node.at()).is_some_and(|host| host.machine.is_some());
         if !listens {
             return self.reset(number, Side::Listener);
