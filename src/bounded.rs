@@ -1,6 +1,6 @@
 //! Collections with a limit that has a name. Whatever a peer can make grow lives in one of these.
 
-use alloc::collections::{BTreeMap, VecDeque, btree_map};
+use alloc::collections::{BTreeMap, VecDeque, btree_map, vec_deque};
 
 /// The collection is full; nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,6 +134,11 @@ impl<T> BoundedQueue<T> {
     /// Takes the oldest.
     pub fn pop(&mut self) -> Option<T> {
         self.queue.pop_front()
+    }
+
+    /// Elements, oldest first.
+    pub fn iter(&self) -> vec_deque::Iter<'_, T> {
+        self.queue.iter()
     }
 
     /// The oldest.

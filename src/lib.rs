@@ -18,6 +18,7 @@
 //! reload::overlay    sip::agent           rtp::relay        one machine for each plane
 //! link request       transaction dialog   window reception  the small machines, each one figure of an RFC
 //! storage · chord
+//! tls                certificates, and channels beneath the planes (features `tls`, `dtls`)
 //! reload::codec      sip::msg sdp body    rtp::header rtcp  bytes ↔ values; no state, no time
 //! wire time bounded env ids effect stats                    the ground floor
 //! ```

@@ -18,7 +18,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use bytes::Bytes;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 /// What strangers can make grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +27,15 @@ pub struct Limits {
     pub streams: usize,
     /// Accepted streams whose handshakes are under way. Full: a further one is closed.
     pub handshakes: usize,
+    /// The same from one IP address, so that one stranger does not take every place. Full: a further one is closed.
+    pub handshakes_per_host: usize,
     /// A handshake that takes longer is given up.
     pub handshake: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { streams: 1024, handshakes: 64, handshake: Duration::from_secs(5) }
+        Limits { streams: 1024, handshakes: 64, handshakes_per_host: 32, handshake: Duration::from_secs(5) }
     }
 }
 
@@ -128,7 +130,7 @@ impl Sessions {
     ) -> Result<(), DropReason> {
         let dialled = stream.is_requested();
         // What this node asks for is bounded by whoever asks.
-        if self.contains(stream) || !dialled && self.strangers() >= self.limits.handshakes {
+        if self.contains(stream) || !dialled && !self.takes_strangers_from(peer.ip()) {
             effects.push(Effect::Close { stream });
             return Err(DropReason::LinkLimit);
         }
@@ -147,8 +149,14 @@ impl Sessions {
         Ok(())
     }
 
-    fn strangers(&self) -> usize {
-        self.handshakes.iter().filter(|(_, stream)| !stream.is_requested()).count()
+    fn takes_strangers_from(&self, host: IpAddr) -> bool {
+        let accepted = self.handshakes.iter().filter(|(_, stream)| !stream.is_requested());
+        let (mut all, mut of_host) = (0, 0);
+        for session in accepted.filter_map(|(_, stream)| self.sessions.get(stream)) {
+            all += 1;
+            of_host += usize::from(session.peer.ip() == host);
+        }
+        all < self.limits.handshakes && of_host < self.limits.handshakes_per_host
     }
 
     /// Ciphertext arrived.
@@ -335,6 +343,16 @@ mod tests {
         s.on_bytes(Instant::ZERO, StreamId::accepted(0), &hello(), &mut Effects::new()).unwrap();
         open(&mut s, 0, StreamId::accepted(2)).unwrap();
         assert_eq!(s.len(), 4);
+    }
+
+    #[test]
+    fn one_host_does_not_take_every_place_for_handshakes() {
+        let mut s = sessions(Limits { handshakes_per_host: 1, ..Limits::default() });
+        open(&mut s, 0, StreamId::accepted(0)).unwrap();
+        assert_eq!(open(&mut s, 0, StreamId::accepted(1)), Err(DropReason::LinkLimit));
+        let other = (Plane::Overlay, SocketAddr::from(([192, 0, 2, 2], 6084)));
+        let (id, mut effects) = (StreamId::accepted(2), Effects::new());
+        s.on_opened(Instant::ZERO, UnixMillis(0), id, other, &mut effects).unwrap();
     }
 
     #[test]

@@ -6,7 +6,7 @@
     reason = "tests run on an operating system"
 )]
 
-use p2piptv::sim::overlay::{Audit, Churn, Config, Lookup, Replicas, Setting, hops};
+use p2piptv::sim::overlay::{Audit, Churn, Config, Lookup, Partition, Replicas, Setting, hops};
 use p2piptv::sim::{Conditions, Latency};
 use p2piptv::time::Duration;
 
@@ -65,6 +65,22 @@ fn ch2_ch3_ch6_at_rest_every_range_has_one_owner_every_value_three_and_lookups_f
     assert!(hops.mean() <= 0.5 * log + 0.5, "{}", hops.mean());
     assert!(hops.percentile(99.0) as f64 <= log, "{}", hops.percentile(99.0));
     assert_eq!(churn.summary_mut().success(), 1.0);
+}
+
+#[test]
+fn cu10_13_two_halves_that_were_cut_apart_become_one_ring_with_the_newest_of_every_value() {
+    let mut world = world(5, 0.01);
+    world.node.timers.partition_interval = Duration::from_secs(60);
+    let mut parts = Partition::new(world).unwrap();
+    parts.grow(24, 24, |_, _| ()).unwrap();
+    parts.cut();
+    parts.run_for(Duration::from_secs(120));
+    parts.rewrite();
+    assert!(parts.halves().iter().all(|half| half.members == 12 && half.is_whole()), "{:?}", parts.halves());
+    assert!(!parts.agreement().is_whole());
+    parts.heal();
+    let whole = parts.wait_until_whole(Duration::from_secs(400), |_, _| ());
+    assert!(whole.is_some(), "{:?}", parts.agreement());
 }
 
 #[test]

@@ -62,6 +62,7 @@ macro_rules! targets {
 targets! {
     reload_frame at EVERY_BYTE;
     reload_message at EVERY_BYTE;
+    configuration at EVERY_BYTE with "tests/data/configuration";
     sip_message at EVERY_BYTE with "tests/data/sip/rfc4475", "tests/data/sip/rfc5118", "tests/data/sip/rfc5118-repaired";
     sip_stream at EVERY_BYTE;
     sdp at EVERY_BYTE;

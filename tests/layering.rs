@@ -30,8 +30,8 @@ const RULES: &[(&str, &[&str])] = &[
     // Signer and Signed are the values of §6.3.4 that a lent identity makes and judges.
     ("reload::codec", &["wire", "ids", "time::UnixMillis", "env::Signer", "env::Signed"]),
     ("sip::msg", &["wire", "ids"]),
-    ("sip::sdes", &["wire"]),
-    ("sip::sdp", &["wire", "ids", "sip::sdes"]),
+    ("sip::sdes", &["wire", "ids"]),
+    ("sip::sdp", &["sip::sdes", "wire", "ids"]),
     ("sip::body", &["wire", "ids"]),
     ("rtp::header", &["wire", "ids"]),
     ("rtp::mp2t", &["wire", "ids"]),

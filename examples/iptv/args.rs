@@ -2,7 +2,9 @@
 
 use crate::help;
 use lexopt::{Arg, Parser, ValueExt};
-use p2piptv::ids::{ChannelName, KeyFingerprint};
+use p2piptv::ids::{ChannelName, KeyFingerprint, NodeId};
+use p2piptv::reload::configuration::SelfSignedDigest;
+use p2piptv::reload::overlay;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,6 +23,8 @@ pub enum Command {
     Channel(Lookup),
     /// Make keys and certificates.
     Ca(Ca),
+    /// Make or show a configuration document.
+    Overlay(Overlay),
     /// Print this text.
     Help(&'static str),
 }
@@ -227,6 +231,47 @@ pub enum Make {
     },
 }
 
+/// What to do with configuration documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overlay {
+    /// Make one.
+    New(NewOverlay),
+    /// Show one.
+    Show {
+        /// The file.
+        file: PathBuf,
+        /// The document that it is to follow.
+        follows: Option<PathBuf>,
+    },
+}
+
+/// A configuration document to make. What is not given stays as it is in the document before, or at its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewOverlay {
+    /// The overlay's name.
+    pub name: String,
+    /// Where it goes.
+    pub out: PathBuf,
+    /// The document that it follows.
+    pub follows: Option<PathBuf>,
+    /// Certificates of authorities.
+    pub roots: Vec<PathBuf>,
+    /// Whether nodes may make their own certificates.
+    pub self_signed: Option<SelfSignedDigest>,
+    /// Addresses to join through.
+    pub bootstrap: Vec<SocketAddr>,
+    /// Who signs it.
+    pub signers: Vec<PathBuf>,
+    /// Who shall sign the version after it.
+    pub next_signers: Vec<PathBuf>,
+    /// Nodes to shut out.
+    pub bad_nodes: Vec<NodeId>,
+    /// Bytes of a message.
+    pub max_message_size: Option<u32>,
+    /// Whether links are plain.
+    pub plain: bool,
+}
+
 /// What is wrong with a command line, and how to mend it: one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageError(String);
@@ -268,9 +313,10 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Com
         "peer" => peer(&mut parser),
         "channel" => channel(&mut parser),
         "ca" => ca(&mut parser),
+        "overlay" => overlay(&mut parser),
         "help" => Ok(Command::Help(help::OVERVIEW)),
         other => Err(UsageError(format!(
-            "there is no command {other:?}; there are demo, bootstrap, source, watch, peer, channel, ca and help"
+            "there is no command {other:?}; there are demo, bootstrap, source, watch, peer, channel, ca, overlay and help"
         ))),
     }
 }
@@ -458,6 +504,75 @@ const NO_CHANNEL: &str = "--channel is missing: give the channel's name, as in -
 
 fn needed<T>(value: Option<T>, otherwise: &str) -> Result<T> {
     value.ok_or_else(|| UsageError(otherwise.into()))
+}
+
+fn overlay(parser: &mut Parser) -> Result<Command> {
+    let word = match parser.next()? {
+        Some(Arg::Value(word)) => word.to_string_lossy().into_owned(),
+        Some(Arg::Long("help") | Arg::Short('h')) => return Ok(Command::Help(help::OVERLAY)),
+        Some(other) => return Err(other.unexpected().into()),
+        None => return Err(UsageError(NO_OVERLAY_COMMAND.into())),
+    };
+    match word.as_str() {
+        "new" => new_overlay(parser),
+        "show" => show_overlay(parser),
+        other => Err(UsageError(format!("overlay cannot {other:?}; {NO_OVERLAY_COMMAND}"))),
+    }
+}
+
+fn new_overlay(parser: &mut Parser) -> Result<Command> {
+    let (mut new, mut name, mut out) = (NewOverlay::default(), None, None);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Value(word) if name.is_none() => name = Some(word.to_string_lossy().into_owned()),
+            Arg::Long("out") => out = Some(parser.value()?.into()),
+            Arg::Long("follows") => new.follows = Some(parser.value()?.into()),
+            Arg::Long("root-cert") => new.roots.push(parser.value()?.into()),
+            Arg::Long("self-signed") => new.self_signed = Some(digest(parser)?),
+            Arg::Long("bootstrap") => new.bootstrap.push(address(parser, "--bootstrap")?),
+            Arg::Long("signer") => new.signers.push(parser.value()?.into()),
+            Arg::Long("next-signer") => new.next_signers.push(parser.value()?.into()),
+            Arg::Long("bad-node") => {
+                let word = text(parser, "--bad-node")?;
+                let no_id = || UsageError(format!("--bad-node: {word:?} is no Node-ID of 32 hex digits"));
+                new.bad_nodes.push(NodeId::from_hex(&word).ok_or_else(no_id)?);
+            }
+            Arg::Long("max-message-size") => {
+                let most = overlay::Config::MAX_MESSAGE_SIZE.into();
+                new.max_message_size = Some(number(parser, "--max-message-size", 2048, most)?);
+            }
+            Arg::Long("plain") => new.plain = true,
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::OVERLAY)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    new.name = needed(name, "say which overlay: iptv overlay new tv.example --out overlay.relo")?;
+    new.out = needed(out, "--out is missing: give the file to write, as in --out overlay.relo")?;
+    Ok(Command::Overlay(Overlay::New(new)))
+}
+
+fn show_overlay(parser: &mut Parser) -> Result<Command> {
+    let (mut file, mut follows) = (None, None);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Value(word) if file.is_none() => file = Some(PathBuf::from(word)),
+            Arg::Long("follows") => follows = Some(parser.value()?.into()),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::OVERLAY)),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let file = needed(file, "say which file: iptv overlay show overlay.relo")?;
+    Ok(Command::Overlay(Overlay::Show { file, follows }))
+}
+
+const NO_OVERLAY_COMMAND: &str = "say what to do: iptv overlay new, or iptv overlay show";
+
+fn digest(parser: &mut Parser) -> Result<SelfSignedDigest> {
+    match text(parser, "--self-signed")?.as_str() {
+        "sha1" => Ok(SelfSignedDigest::Sha1),
+        "sha256" => Ok(SelfSignedDigest::Sha256),
+        other => Err(UsageError(format!("--self-signed: there is no {other:?}; there are sha256 and sha1"))),
+    }
 }
 
 /// An argument that no longer borrows the parser.
@@ -783,6 +898,8 @@ mod tests {
             ("channel -h", help::CHANNEL),
             ("ca --help", help::CA),
             ("ca node -h", help::CA),
+            ("overlay --help", help::OVERLAY),
+            ("overlay new -h", help::OVERLAY),
         ] {
             assert_eq!(read(line), Ok(Command::Help(text)), "{line}");
             assert!(
@@ -809,6 +926,19 @@ mod tests {
         let source =
             ["--bootstrap", "--channel", "--keyword", "--input", "--owner-key", "--capacity", "--uplink"];
         let watch = ["--bootstrap", "--channel", "--output", "--owner", "--capacity", "--uplink"];
+        let document = [
+            "--out",
+            "--follows",
+            "--root-cert",
+            "--self-signed",
+            "--bootstrap",
+            "--signer",
+            "--next-signer",
+            "--bad-node",
+            "--max-message-size",
+            "--plain",
+            "--help",
+        ];
         for (text, own, shared) in [
             (help::OVERVIEW, &demo[..], &[][..]),
             (help::BOOTSTRAP, &[], &common),
@@ -821,6 +951,7 @@ mod tests {
                 &["--overlay", "--name", "--node-ids", "--rsa", "--channel", "--keyword", "--days", "--help"],
                 &[],
             ),
+            (help::OVERLAY, &document, &[]),
         ] {
             let mut expected: Vec<_> = own.iter().chain(shared).copied().collect();
             let words = text.lines().filter_map(|l| l.strip_prefix("  --"));
@@ -838,7 +969,7 @@ mod tests {
         for (line, expected) in [
             (
                 "play",
-                r#"there is no command "play"; there are demo, bootstrap, source, watch, peer, channel, ca and help"#,
+                r#"there is no command "play"; there are demo, bootstrap, source, watch, peer, channel, ca, overlay and help"#,
             ),
             ("--viewers", "--viewers needs a value"),
             ("--viewers six", r#"--viewers: "six" is no number from 1 to 200"#),
@@ -863,6 +994,19 @@ mod tests {
             ("ca node DIR --days 0", r#"--days: "0" is no number from 1 to 36500"#),
             ("ca channel DIR", NO_CHANNEL),
             ("watch --bootstrap 1.2.3.4:5", NO_CHANNEL),
+            ("overlay", NO_OVERLAY_COMMAND),
+            (
+                "overlay burn",
+                r#"overlay cannot "burn"; say what to do: iptv overlay new, or iptv overlay show"#,
+            ),
+            ("overlay new --out x", "say which overlay: iptv overlay new tv.example --out overlay.relo"),
+            ("overlay new a", "--out is missing: give the file to write, as in --out overlay.relo"),
+            (
+                "overlay new a --self-signed md5",
+                r#"--self-signed: there is no "md5"; there are sha256 and sha1"#,
+            ),
+            ("overlay new a --bad-node 12", r#"--bad-node: "12" is no Node-ID of 32 hex digits"#),
+            ("overlay show", "say which file: iptv overlay show overlay.relo"),
             ("channel --bootstrap 1.2.3.4:5", "say which channel: iptv channel 100 --bootstrap ADDR"),
             (
                 "watch --bootstrap tv.example",

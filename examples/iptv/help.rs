@@ -18,6 +18,7 @@ Commands (each has its own --help):
   peer         publishes and watches several channels on one uplink
   channel      tells who offers a channel
   ca           makes keys and certificates for an overlay with an authority
+  overlay      makes and shows the document that every node of an overlay has
 
 Options of the demonstration:
   --viewers N          how many viewers (6)
@@ -185,4 +186,32 @@ Options:
   --keyword NAME       a further name of the channel; may be repeated
   --days N             how long the certificates are valid (3650 for the authority, else 365)
   --help               this text
+";
+
+/// `iptv overlay --help`.
+pub const OVERLAY: &str = "\
+The configuration document of an overlay (RFC 6940 section 11): whom its nodes trust, where they
+join, what they store. Every node has the same one.
+
+  iptv overlay new NAME --out FILE [OPTIONS]     makes a document, and shows it
+  iptv overlay show FILE [--follows CURRENT]     shows one, and says what is wrong with it
+
+Options:
+  --out FILE           the file to write, by custom with the ending .relo
+  --follows FILE       the current document: the new one takes over what is not given, and its
+                       number is one higher; 'show' says whether the nodes would take it
+  --root-cert PEM      an authority that vouches for nodes; may be repeated
+  --self-signed DIGEST nodes make their own certificates; 'sha256' or 'sha1'
+  --bootstrap IP:PORT  a node to join through; may be repeated
+  --signer PEM         who signs it, and may sign the next one; the key is beside it, in the file
+                       with the ending .key; may be repeated
+  --next-signer PEM    from now on these sign instead; the present ones have to sign this once more
+  --bad-node NODE-ID   shuts a node out; may be repeated
+  --max-message-size N bytes of a message (5000, or as many as this document needs)
+  --plain              links without encryption, on which nobody proves who he is
+  --help               this text
+
+A new overlay, and later a node that is shut out:
+  iptv overlay new tv.example --root-cert root.pem --signer admin.pem --out 0.relo
+  iptv overlay new tv.example --follows 0.relo --signer admin.pem --bad-node ID --out 1.relo
 ";

@@ -14,6 +14,7 @@
 //! | `process`, `uplink` | one node in a process of its own, and how many children its uplink carries |
 //! | `role` | bootstrap, source, watch, peer, channel |
 //! | `ca` | the authority of an overlay: keys and certificates in files |
+//! | `overlay` | configuration documents in files |
 //! | `demo`, `director`, `screen`, `report`, `figure16` | the demonstration |
 
 mod args;
@@ -31,6 +32,7 @@ mod host;
 mod inbox;
 mod member;
 mod news;
+mod overlay;
 mod process;
 mod receiver;
 mod reorder;
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Peer(asked) => role::peer(asked),
         Command::Channel(asked) => role::channel(asked),
         Command::Ca(asked) => ca::run(asked),
+        Command::Overlay(asked) => overlay::run(asked),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -29,6 +29,10 @@ pub fn line(event: &Event) -> Option<String> {
         Event::RelayerLost { relayer, .. } => format!("lost the relayer {}", name(relayer)),
         Event::Ended { reason: EndReason::EndOfChannel, .. } => "saw the end of the channel".into(),
         Event::Ended { reason: EndReason::Stopped, .. } => "stopped".into(),
+        Event::Reconfigured { sequence, .. } => format!("took version {sequence} of the configuration"),
+        Event::Incompatible { sequence, why, .. } => {
+            format!("cannot do what version {sequence} of the configuration asks for: {}", why.element)
+        }
         Event::Left => "left the overlay".into(),
         _ => return None,
     })

@@ -5,6 +5,7 @@ use crate::director::Stuck;
 use crate::ts::NotTs;
 use p2piptv::ids::ChannelName;
 use p2piptv::node::CommandError;
+use p2piptv::reload::configuration::DocumentError;
 use p2piptv::tls::IdentityError;
 use std::io;
 use std::net::SocketAddr;
@@ -73,6 +74,24 @@ pub enum Trouble {
     /// A command that the node refused.
     #[error("this cannot be done now: {0}")]
     Refused(#[from] CommandError),
+    /// A file that is no configuration document.
+    #[error("{}, line {line}: {element}: {reason}", .path.display())]
+    BadDocument {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The element or attribute.
+        element: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A configuration document that cannot be made.
+    #[error("this makes no document: {}: {}", .0.element, .0.kind)]
+    NoDocument(DocumentError),
+    /// A key that could not sign.
+    #[error("cannot sign: {0}")]
+    NotSigned(String),
     /// A file that should not be overwritten.
     #[error(
         "{} is there already: a name exists once in an overlay (take another, or move the file away to make it anew)",

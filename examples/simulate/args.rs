@@ -15,6 +15,7 @@ Commands:
   churn      an overlay whose nodes crash and are replaced while everybody looks up what is stored:
              lookups that are answered, values that are lost
   rest       an overlay that nobody disturbs: hops, owners, replicas, memory
+  heal       two halves of an overlay that are cut apart and find each other again
 
 Options of figure16:
   --out DIR      where the files go; made if it is not there
@@ -24,11 +25,11 @@ Options of figure16:
   --pcap FILE    record every packet of the P2P run (pcapng, for Wireshark)
   --trace        print every packet of the P2P run
 
-Options of churn and rest:
-  --nodes N      how many nodes (1000; 10000 at rest)
+Options of churn, rest and heal:
+  --nodes N      how many nodes (1000; 10000 at rest; two halves of 200)
   --values N     how many values are stored (as many as nodes)
   --lookups N    lookups a second, of all nodes together (a tenth of the nodes)
-  --minutes N    how long nodes crash, or the ring is watched (10)
+  --minutes N    how long nodes crash, the ring is watched, or the cut lasts (10)
   --loss P       datagrams that are lost (1%; none at rest)
   --json FILE    the result as JSON
 
@@ -73,6 +74,7 @@ pub enum Command {
     Figure16(Figure16),
     Churn(Overlays),
     Rest(Overlays),
+    Heal(Overlays),
 }
 
 /// Reads a command line, without the name of the program. The error is one line that says how to mend it.
@@ -88,7 +90,8 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Com
         "figure16" => figure16(parser),
         "churn" => overlays(parser, 1000, 0.01, true, Command::Churn),
         "rest" => overlays(parser, 10_000, 0.0, false, Command::Rest),
-        other => Err(format!("there is no command {other:?}; there are figure16, churn and rest")),
+        "heal" => overlays(parser, 400, 0.01, false, Command::Heal),
+        other => Err(format!("there is no command {other:?}; there are figure16, churn, rest and heal")),
     }
 }
 
@@ -213,6 +216,7 @@ mod tests {
         assert_eq!((churn.loss, churn.replaced_per_minute), (0.025, 0.2));
         let Ok(Command::Rest(rest)) = read("rest --values 7 --lookups 0") else { panic!("a rest") };
         assert_eq!((rest.nodes, rest.values, rest.lookups, rest.loss), (10_000, 7, 0.0, 0.0));
+        assert!(matches!(read("heal"), Ok(Command::Heal(heal)) if heal.nodes == 400));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `play` | figure 16: one run of the whole system |
-//! | `churn`, `rest` | the commands that play overlays |
+//! | `churn`, `rest`, `heal` | the commands that play overlays |
 //! | `report` | progress, results on the screen and as JSON, the drawing |
 
 #![allow(
@@ -18,6 +18,7 @@ mod churn;
 #[path = "../common/figure16.rs"]
 mod figure16;
 
+mod heal;
 mod play;
 mod report;
 mod rest;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Ok(Command::Figure16(figure)) => draw(figure),
         Ok(Command::Churn(setting)) => churn::churn(&setting),
         Ok(Command::Rest(setting)) => rest::rest(&setting),
+        Ok(Command::Heal(setting)) => heal::heal(&setting),
         Err(mistake) => Err(mistake.into()),
     };
     match done {

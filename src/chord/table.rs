@@ -95,6 +95,14 @@ impl Chord {
         })
     }
 
+    /// A random place at one of these distances.
+    fn random_place(&self, first: Place, last: Place, entropy: &mut dyn Entropy) -> Place {
+        let random = u128::from(entropy.next_u64()) << 64 | u128::from(entropy.next_u64());
+        // The bias of the remainder is far below the width of a range; the sum is 0 only for all 2^128 distances.
+        let d = first + random % (last - first).saturating_add(1);
+        self.me.to_u128().wrapping_add(d)
+    }
+
     fn finger(&self, i: u32) -> Option<Place> {
         let (first, last) = finger_distances(i);
         self.peers.range(first..=last).next().copied()
@@ -205,6 +213,14 @@ impl Topology for Chord {
         }
     }
 
+    fn owner(&self, place: Place) -> Option<NodeId> {
+        if self.is_responsible(place) {
+            return None;
+        }
+        let behind = self.peers.range(distance(self.me.to_u128(), place)..).next();
+        behind.map(|&d| self.at(d))
+    }
+
     fn accepts_replica(&self, from: NodeId, place: Place) -> bool {
         let d = self.distance_to(from);
         let between = self.peers.range(d..).count().saturating_sub(1);
@@ -241,10 +257,16 @@ impl Topology for Chord {
 
     fn finger_search(&self, entropy: &mut dyn Entropy) -> Option<Place> {
         let (first, last) = self.invalid_fingers().find(|_| entropy.below(2) == 0)?;
-        let random = u128::from(entropy.next_u64()) << 64 | u128::from(entropy.next_u64());
-        // The bias of the remainder is far below the width of a range.
-        let d = first + random % (last - first + 1);
-        Some(self.me.to_u128().wrapping_add(d))
+        Some(self.random_place(first, last, entropy))
+    }
+
+    fn finger_replacement(&self, lost: NodeId, entropy: &mut dyn Entropy) -> Option<Place> {
+        let d = self.distance_to(lost);
+        let (first, last) = self.invalid_fingers().find(|&(first, last)| {
+            let entry = d.leading_zeros();
+            first.leading_zeros() == entry || last.leading_zeros() == entry
+        })?;
+        Some(self.random_place(first, last, entropy))
     }
 
     fn responsible_ppb(&self) -> u32 {

@@ -1,6 +1,7 @@
 //! What every parser holds: it is total and bounded, and what is written is what was read.
 
 use crate::reload::codec::{ForwardingHeader, Frame, Message as ReloadMessage};
+use crate::reload::configuration::{Configuration, Document, KindBlock};
 use crate::rtp::{header, mp2t, rtcp};
 use crate::sip::body::{Carrier, IptvBody};
 use crate::sip::msg::{
@@ -41,6 +42,36 @@ pub fn reload_message(data: &[u8]) {
         if let Ok(body) = message.contents.body() {
             let contents = crate::reload::codec::MessageContents::new(&body).unwrap();
             assert_eq!(contents.body(), Ok(body));
+        }
+    }
+}
+
+/// A configuration document keeps its file; every error lies in it. What it says is written so that it is read as the
+/// same again. Kinds are read alike from a ConfigUpdate.
+pub fn configuration(data: &[u8]) {
+    for name in Document::names(data).unwrap_or_default().iter().take(4) {
+        match Document::parse(data, name) {
+            Err(error) => assert!(error.offset <= data.len(), "{error}"),
+            Ok(document) => {
+                assert_eq!(document.file(), data);
+                let element = document.element();
+                assert!(element.starts_with(b"<") && element.ends_with(b">"));
+                assert!(document.signatures().len() <= Document::MAX_SIGNATURES);
+                let again = document.configuration().to_document(&[]).map(|d| d.configuration().clone());
+                let same = |c: &Configuration| (c.sequence, c.expiration, c.bad_nodes.clone(), c.kinds.len());
+                if let Ok(again) = again {
+                    assert_eq!(same(&again), same(document.configuration()));
+                }
+            }
+        }
+    }
+    match KindBlock::parse(data) {
+        Err(error) => assert!(error.offset <= data.len(), "{error}"),
+        Ok(blocks) => {
+            for block in blocks {
+                let again = KindBlock::parse(block.to_xml().unwrap().as_bytes()).unwrap();
+                assert_eq!(again.first().map(KindBlock::definition), Some(block.definition()));
+            }
         }
     }
 }

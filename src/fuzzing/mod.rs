@@ -19,6 +19,6 @@ mod machine;
 mod script;
 mod world;
 
-pub use codecs::{iptv_body, reload_frame, reload_message, rtp, sdp, sip_message, sip_stream};
+pub use codecs::{configuration, iptv_body, reload_frame, reload_message, rtp, sdp, sip_message, sip_stream};
 pub use machine::{node_ops, operate};
 pub use world::node_world;

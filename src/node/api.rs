@@ -2,6 +2,7 @@
 
 use crate::env::Crypto;
 use crate::ids::{ChannelId, ChannelName, KeyFingerprint, NodeId, StreamId};
+use crate::reload::configuration::DocumentError;
 use crate::stats::{DropReason, Plane};
 use crate::time::Duration;
 use alloc::boxed::Box;
@@ -250,6 +251,23 @@ pub enum Event {
         channel: ChannelId,
         /// The owner whose records are used.
         owner: KeyFingerprint,
+    },
+    /// A newer configuration document is in force. The host keeps the file for the next start, and tells its
+    /// [`Crypto`] of new roots and bad nodes.
+    Reconfigured {
+        /// Its number.
+        sequence: u16,
+        /// The file.
+        document: Bytes,
+    },
+    /// A newer configuration document asks for something that this node cannot do, so it leaves (RFC 6940 §11.1).
+    Incompatible {
+        /// Its number.
+        sequence: u16,
+        /// The file.
+        document: Bytes,
+        /// What it asks for.
+        why: DocumentError,
     },
     /// The node has left the overlay; nothing more will come.
     Left,

@@ -7,6 +7,7 @@ use super::overlay::Purpose;
 use super::{Membership, Node};
 use crate::ids::{ChannelId, ChannelName, KeyFingerprint};
 use crate::iptv;
+use crate::reload::configuration::{Document, DocumentError};
 use crate::reload::overlay::OrderError;
 use crate::rtp::relay::{RelayError, Role};
 use crate::time::Instant;
@@ -176,6 +177,16 @@ impl Node {
         self.fetch(name.clone(), Purpose::Query(name.clone()));
         self.finish();
         Ok(())
+    }
+
+    /// Takes a newer configuration document that the host trusts because of where it comes from
+    /// ([`Overlay::reconfigure`](crate::reload::overlay::Overlay::reconfigure)). [`Event::Reconfigured`] follows, or
+    /// [`Event::Incompatible`] and [`Event::Left`].
+    pub fn reconfigure(&mut self, now: Instant, document: Document) -> Result<(), DocumentError> {
+        self.begin(now);
+        let result = self.with_overlay(|overlay, now, ctx| overlay.reconfigure(now, document, ctx));
+        self.finish();
+        result
     }
 
     /// Leaves everything: channels end or are left with a BYE, records are removed, what this node stores for others

@@ -1,11 +1,13 @@
 //! What a node is told once.
 
+use crate::env::Crypto;
 use crate::iptv;
-use crate::reload::overlay;
+use crate::reload::configuration::{Document, DocumentError};
+use crate::reload::overlay::{self, LinkSecurity};
 use crate::rtp::relay;
 use crate::secure;
 use crate::sip::agent;
-use crate::time::Duration;
+use crate::time::{Duration, UnixMillis};
 use alloc::string::String;
 use core::net::SocketAddr;
 
@@ -108,6 +110,28 @@ impl Config {
             farewell: Duration::from_millis(700),
             limits: Limits::default(),
         }
+    }
+
+    /// A node of this name in the overlay of a configuration document (RFC 6940 §11.1). The document says how links are
+    /// secured, what is stored and how large messages are; that it is genuine is the caller's to know. `at` is the time of
+    /// day, and `crypto` checks who signed its Kinds.
+    pub fn from_document(
+        name: &str,
+        addresses: Addresses,
+        document: Document,
+        at: UnixMillis,
+        crypto: &dyn Crypto,
+    ) -> Result<Self, DocumentError> {
+        let overlay = overlay::Config::from_document(document, addresses.overlay, at, crypto)?;
+        let security = match overlay.security {
+            LinkSecurity::InsecurePlain => Security::InsecurePlain,
+            _ => Security::Tls,
+        };
+        Ok(Config {
+            security,
+            overlay: overlay.clone(),
+            ..Config::new(name, &overlay.overlay_name, addresses)
+        })
     }
 }
 

@@ -167,9 +167,12 @@ impl Node {
         if channels.is_some() {
             config.agent.transport = Transport::Tls;
             config.overlay.security = LinkSecurity::Tls;
-            config.overlay.limits.message_size = config.overlay.limits.message_size.max(SECURED_MESSAGE);
-            let channel = config.overlay.kinds.iter_mut().find(|kind| kind.id == Kind::CHANNEL.id);
-            channel.into_iter().for_each(|kind| *kind = Kind::OWNED_CHANNEL);
+            // A document says both itself.
+            if config.overlay.document.is_none() {
+                config.overlay.limits.message_size = config.overlay.limits.message_size.max(SECURED_MESSAGE);
+                let channel = config.overlay.kinds.iter_mut().find(|kind| kind.id == Kind::CHANNEL.id);
+                channel.into_iter().for_each(|kind| *kind = Kind::OWNED_CHANNEL);
+            }
         }
         if ChannelName::new(&config.name).is_none() {
             return Err(ConfigError::BadName);

@@ -164,6 +164,13 @@ impl Node {
                 self.membership = Membership::Outside;
                 self.queue.event(Event::JoinFailed, &mut self.stats);
             }
+            Effect::Fact(Fact::Reconfigured { sequence, document }) => {
+                self.queue.event(Event::Reconfigured { sequence, document }, &mut self.stats);
+            }
+            Effect::Fact(Fact::Incompatible { sequence, document, why }) => {
+                self.queue.event(Event::Incompatible { sequence, document, why }, &mut self.stats);
+                self.with_policy(|policy, now, ctx| policy.leave(now, ctx));
+            }
             Effect::Fact(Fact::Left) => self.left(),
             Effect::Fact(Fact::Stored { ticket, result }) => self.on_stored(ticket, result.is_ok()),
             Effect::Fact(Fact::Fetched { ticket, result, .. }) => self.on_fetched(ticket, result.ok()),

@@ -122,6 +122,11 @@ impl Reassembly {
         Reassembly { sets: BoundedMap::new(limits.messages), timers: Timers::new(), limits }
     }
 
+    /// From now on messages may be so large, and incomplete ones wait so long.
+    pub fn reconfigure(&mut self, message_size: usize, patience: Duration) {
+        self.limits = Limits { message_size, patience, ..self.limits };
+    }
+
     /// A fragment came over the link from `from`. The payload when it was the last that was missing. Bytes that
     /// contradict those that are there drop the whole message: somebody forges, and the originator sends it again
     /// (FG-8).

@@ -3,9 +3,10 @@
 //! | module | what |
 //! | --- | --- |
 //! | [`codec`] | bytes ↔ values |
+//! | [`configuration`] | the overlay configuration document (§11.1) |
+//! | [`enrollment`] | the bodies of a certificate request and its answer (§11.3) |
 //! | [`link`] | one overlay link: frames, ACKs, simple reliability (§6.6) |
 //! | [`fragment`] | messages cut for small datagrams, and put together (§6.7) |
-//! | [`configuration`] | the overlay configuration document (§11.1) |
 //! | [`request`] | end-to-end reliability: retransmission, and the memory of answers (§6.2.1) |
 //! | [`route`] | where a message goes from here (§6.1) |
 //! | [`via`] | how the answer to what passed finds its way back (§6.1.2, §6.1.3) |
@@ -29,6 +30,7 @@
 
 pub mod codec;
 pub mod configuration;
+pub mod enrollment;
 pub mod fragment;
 pub mod grant;
 pub mod link;

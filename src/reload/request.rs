@@ -15,7 +15,7 @@ pub const SENDS: u8 = 5;
 /// A request of this node's own that waits for its answer.
 #[derive(Clone, Debug)]
 pub struct Pending<P> {
-    /// The whole message. Every transmission is byte-identical (SR-3).
+    /// The whole message; empty until it is signed. Every transmission is byte-identical (SR-3).
     pub message: Bytes,
     /// What the answer is for.
     pub purpose: P,
@@ -55,17 +55,23 @@ impl<P> Requests<P> {
         Requests { pending: BoundedMap::new(limit), timers: Timers::new(), interval }
     }
 
-    /// Remembers a request whose first transmission leaves now.
-    pub fn start(
-        &mut self,
-        now: Instant,
-        transaction_id: u64,
-        message: Bytes,
-        purpose: P,
-    ) -> Result<(), Full> {
-        self.pending.insert(transaction_id, Pending { message, purpose, sends: 1 })?;
+    /// From now on requests are sent again every `interval`.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+    }
+
+    /// Remembers a request whose first transmission leaves now, or in a moment.
+    pub fn start(&mut self, now: Instant, transaction_id: u64, purpose: P) -> Result<(), Full> {
+        self.pending.insert(transaction_id, Pending { message: Bytes::new(), purpose, sends: 1 })?;
         self.timers.set(transaction_id, Some(now + self.interval));
         Ok(())
+    }
+
+    /// The message of a request is signed.
+    pub fn set_message(&mut self, transaction_id: u64, message: Bytes) {
+        if let Some(pending) = self.pending.get_mut(&transaction_id) {
+            pending.message = message;
+        }
     }
 
     /// The request with this transaction id.
@@ -157,6 +163,11 @@ impl Answers {
         }
     }
 
+    /// Answers given from now on are remembered for `lifetime`.
+    pub fn set_lifetime(&mut self, lifetime: Duration) {
+        self.lifetime = lifetime;
+    }
+
     /// The answer already given to this request.
     pub fn get(&mut self, now: Instant, signer: NodeId, transaction_id: u64) -> Option<Bytes> {
         self.expire(now);
@@ -220,7 +231,8 @@ mod tests {
     fn sr3_sr4_sends_at_0_3_6_9_12_s_the_same_bytes_and_fails_at_15_s() {
         let mut r = Requests::new(Duration::from_secs(3), 4);
         let message = Bytes::from_static(b"store");
-        r.start(ms(0), 7, message.clone(), "mine").unwrap();
+        r.start(ms(0), 7, "mine").unwrap();
+        r.set_message(7, message.clone());
         let mut log = Vec::new();
         while let Some(at) = r.deadline() {
             match r.pop_due(at).unwrap() {
@@ -238,7 +250,7 @@ mod tests {
     #[test]
     fn an_answered_request_is_not_sent_again() {
         let mut r = Requests::new(Duration::from_secs(3), 4);
-        r.start(ms(0), 7, Bytes::new(), ()).unwrap();
+        r.start(ms(0), 7, ()).unwrap();
         assert!(r.take(7).is_some());
         assert_eq!(r.deadline(), None);
         assert!(r.take(7).is_none());
@@ -247,8 +259,8 @@ mod tests {
     #[test]
     fn what_nobody_wants_any_more_ends_with_its_timer() {
         let mut r = Requests::new(Duration::from_secs(3), 4);
-        r.start(ms(0), 1, Bytes::new(), "gone").unwrap();
-        r.start(ms(5), 2, Bytes::new(), "here").unwrap();
+        r.start(ms(0), 1, "gone").unwrap();
+        r.start(ms(5), 2, "here").unwrap();
         r.retain(|purpose| *purpose == "here");
         assert_eq!((r.get(1).is_none(), r.get(2).is_some(), r.deadline()), (true, true, Some(ms(3005))));
     }
@@ -256,8 +268,8 @@ mod tests {
     #[test]
     fn k8_a_full_table_refuses_and_k12_an_early_call_does_nothing() {
         let mut r = Requests::new(Duration::from_secs(3), 1);
-        r.start(ms(0), 1, Bytes::new(), ()).unwrap();
-        assert_eq!(r.start(ms(0), 2, Bytes::new(), ()), Err(Full));
+        r.start(ms(0), 1, ()).unwrap();
+        assert_eq!(r.start(ms(0), 2, ()), Err(Full));
         assert!(r.pop_due(ms(2999)).is_none());
     }
 

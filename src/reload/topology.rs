@@ -116,6 +116,9 @@ pub trait Topology {
     /// Whether a value at a place belongs here, as the original or as a replica.
     fn holds(&self, place: Place) -> bool;
 
+    /// The peer that is responsible for a place as far as known here; `None` when that is this node, or nobody is known.
+    fn owner(&self, place: Place) -> Option<NodeId>;
+
     /// Whether a peer may hand over a value at a place that this node is not responsible for: it is the responsible
     /// peer as far as known here, and this node is one of its replicas (CH-7).
     fn accepts_replica(&self, from: NodeId, place: Place) -> bool;
@@ -135,6 +138,10 @@ pub trait Topology {
 
     /// One random place where an invalid finger entry could find a peer (RFC 6940 §10.7.4.2), if there is such an entry.
     fn finger_search(&self, entropy: &mut dyn Entropy) -> Option<Place>;
+
+    /// A random place where a peer could be found in place of this one, which was a finger and is in the Routing Table no
+    /// longer; `None` when its entry has another already.
+    fn finger_replacement(&self, lost: NodeId, entropy: &mut dyn Entropy) -> Option<Place>;
 
     /// The share of all places that this node is responsible for, in parts per billion (PB-2).
     fn responsible_ppb(&self) -> u32;

@@ -89,6 +89,11 @@ impl Ways {
         Ways { mode, handles: Handles::new(neighbours), kept: KeptPaths::new(transactions, lifetime) }
     }
 
+    /// Lists kept from now on last for `lifetime`.
+    pub fn set_lifetime(&mut self, lifetime: Duration) {
+        self.kept.lifetime = lifetime;
+    }
+
     /// What a passing request's Via List gets, so that its answer can be brought back (RX-8). Ids of neighbours that are
     /// not `connected` any more may be given to others.
     pub fn append(

@@ -13,7 +13,8 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promise {
     /// Once drained, `deadline()` is later than the last `now`, or `None`. Checked after *every* input, this is also
-    /// K5 (any input fires the timers that are due) and the progress of K2.
+    /// K5 (any input fires the timers that are due) and the progress of K2. A machine that has done enough for one call
+    /// may ask for another one at once, but not without end.
     K1,
     /// While output waits, `deadline()` is the last `now`.
     K2,
@@ -53,6 +54,8 @@ pub struct Checked<M> {
 impl<M: Machine> Checked<M> {
     /// More outputs than this from one call count as endless.
     pub const MAX_OUTPUTS: usize = 1_000_000;
+    /// More calls than this at one instant count as endless.
+    pub const MAX_TURNS: usize = 10_000;
 
     /// A machine that nothing has happened to yet.
     pub const fn new(machine: M) -> Self {
@@ -90,15 +93,23 @@ impl<M: Machine> Checked<M> {
         // K6: a clock that goes backwards stands still.
         self.last = self.last.max(now);
         let result = input(&mut self.machine);
+        let mut turns = 0;
         for _ in 0..Self::MAX_OUTPUTS {
             let deadline = self.machine.deadline();
             let Some(next) = self.machine.poll_output() else {
-                return match deadline {
-                    Some(d) if d <= self.last => {
-                        self.broken(Promise::K1, format!("nothing waits and the deadline is {d:?}"))
+                match deadline {
+                    Some(d) if d == self.last && turns < Self::MAX_TURNS => {
+                        turns += 1;
+                        self.machine.handle_timeout(self.last);
+                        continue;
                     }
-                    _ => Ok(result),
-                };
+                    Some(d) if d <= self.last => {
+                        let seen =
+                            format!("nothing waits and the deadline is {d:?} after {turns} more turns");
+                        return self.broken(Promise::K1, seen);
+                    }
+                    _ => return Ok(result),
+                }
             };
             if deadline != Some(self.last) {
                 let seen = format!("the deadline was {deadline:?} while this waited: {next:?}");

@@ -19,6 +19,10 @@ use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData, SanTyp
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{SignatureScheme, crypto};
+use time::OffsetDateTime;
+
+/// The last second that X.509 can say: 9999-12-31T23:59:59Z.
+const END: i64 = 253_402_300_799;
 
 /// A private key with its certificates, and the roots or keys that this node believes: the [`Crypto`] of an overlay
 /// with certificates (RFC 6940 §6.3.4, §11.3, §13.3).
@@ -45,7 +49,8 @@ impl Identity {
     ///
     /// The Node-ID comes from the key, the user name is `<name>@<overlay>`. The name has the characters of a
     /// [`ChannelName`]. The randomness for the key comes from the operating system. Who loads the key from
-    /// [`Identity::key_pem`] at the next start keeps the Node-ID.
+    /// [`Identity::key_pem`] at the next start keeps the Node-ID. The certificate does not expire: a key that speaks for
+    /// itself is not worth more with a date.
     pub fn self_signed(overlay: &str, name: &str, digest: Digest) -> Result<Self, IdentityError> {
         Self::self_signed_with(overlay, name, digest, KeyType::default(), 1)
     }
@@ -62,7 +67,10 @@ impl Identity {
         let public_key = key.subject_public_key_info();
         let node_ids: Vec<_> =
             (0..node_ids).map(|place| digest.node_id(&public_key, place, node_ids)).collect();
-        let params = node_params(overlay, name, &node_ids)?;
+        let mut params = node_params(overlay, name, &node_ids)?;
+        // A certificate without a well-known end (RFC 5280 §4.1.2.5), which also serves who does not know the time yet.
+        params.not_before = OffsetDateTime::UNIX_EPOCH;
+        params.not_after = OffsetDateTime::from_unix_timestamp(END).map_err(|_| IdentityError::Library)?;
         let certificate = params.self_signed(&key).map_err(|_| IdentityError::Library)?;
         let certificate = Bytes::copy_from_slice(certificate.der());
         Self::from_der(&key.serialize_der(), Vec::from([certificate]), Trust::in_keys(overlay, digest))

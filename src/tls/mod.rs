@@ -74,6 +74,7 @@ pub use channel::{KeyLog, MAX_HANDSHAKE, MAX_UNREAD, MAX_UNSENT, MAX_WAITING, Tl
 pub use dtls::Dtls;
 pub use identity::Identity;
 pub use memory::MAX_KNOWN;
+pub use pem::read_certificates;
 pub use trust::{Digest, MAX_INTERMEDIATES, Trust};
 pub use uri::ReloadUri;
 

@@ -13,8 +13,8 @@ pub(super) fn read_key(text: &str) -> Result<PrivateKeyDer<'static>, IdentityErr
     PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|_| IdentityError::Key)
 }
 
-/// All certificates in the text.
-pub(super) fn read_certificates(text: &str) -> Result<Vec<Bytes>, IdentityError> {
+/// All certificates (DER) in a PEM text, in its order. Whatever else lies in it is passed over.
+pub fn read_certificates(text: &str) -> Result<Vec<Bytes>, IdentityError> {
     CertificateDer::pem_slice_iter(text.as_bytes())
         .map(|der| der.map(|der| Bytes::from(der.to_vec())).map_err(|_| IdentityError::Pem))
         .collect()

@@ -239,9 +239,10 @@ impl Judge {
         }
         // Most often nobody stands in between, and what came along need not be looked at.
         match self.path(at, certificate, &self.anchors, &[]) {
-            Err(CryptoError::NotTrusted) => {
-                self.path(at, certificate, &self.anchors, &between(certificate, others))
-            }
+            Err(CryptoError::NotTrusted) => match between(certificate, others) {
+                nobody if nobody.is_empty() => Err(CryptoError::NotTrusted),
+                issuers => self.path(at, certificate, &self.anchors, &issuers),
+            },
             judged => judged,
         }
     }

@@ -61,6 +61,17 @@ fn the_model_and_policy_of_a_registered_kind_are_those_of_its_registration() {
 }
 
 #[test]
+fn kn1_every_kind_of_the_store_can_be_defined_in_a_document() {
+    let all =
+        storage::Kind::REGISTERED.into_iter().chain([storage::Kind::CHANNEL, storage::Kind::OWNED_CHANNEL]);
+    for kind in all {
+        let block = KindBlock::unsigned(KindDefinition::of(&kind));
+        let read = KindBlock::parse(block.to_xml().unwrap().as_bytes()).unwrap();
+        assert_eq!(read[0].definition().to_kind(), Some(kind));
+    }
+}
+
+#[test]
 fn every_element_of_a_kind_has_to_be_there_once() {
     for element in ["data-model", "access-control", "max-count", "max-size"] {
         let begin = COMPLETE.find(&format!("<{element}>")).unwrap();
@@ -83,6 +94,12 @@ fn ac5_node_multiple_needs_a_largest_i_above_zero() {
     assert_eq!(of("<max-node-multiple>3</max-node-multiple>"), Ok(Some(3)));
     let missing = of("").unwrap_err();
     assert_eq!((missing.kind, missing.element), (Kind::Missing, "max-node-multiple"));
+    let kind = parse(&kind(
+        "id='4026531841'",
+        &(COMPLETE.replace("NODE-MATCH", "NODE-MULTIPLE") + "<max-node-multiple>3</max-node-multiple>"),
+    ));
+    let access = kind.unwrap()[0].to_kind().unwrap().access;
+    assert_eq!(access, storage::Access::NodeMultiple { max: 3 });
     let zero = of("<max-node-multiple>0</max-node-multiple>").unwrap_err();
     assert_eq!((zero.kind, zero.element), (Kind::OutOfRange, "max-node-multiple"));
 }
@@ -108,7 +125,10 @@ fn redir_has_a_branching_factor_of_its_own_namespace() {
         let more = format!("<redir:branching-factor>{n}</redir:branching-factor>");
         parse(&kind("name='REDIR'", &(COMPLETE.to_owned() + &more)))
     };
-    assert_eq!(of(4).unwrap()[0].branching_factor, Some(4));
+    let four = &of(4).unwrap()[0];
+    assert_eq!(four.branching_factor, Some(4));
+    let kind_of_four = four.to_kind().unwrap();
+    assert_eq!(kind_of_four.access, storage::Access::NodeIdMatch { branching_factor: 4 });
     assert_eq!(of(1).unwrap_err().element, "branching-factor", "a tree of one branch does not branch");
     assert_eq!(parse(&kind("name='REDIR'", COMPLETE)).unwrap()[0].branching_factor, None);
 }
@@ -128,7 +148,7 @@ fn cu6_a_description_may_hold_several_blocks_and_errors_count_from_its_own_start
 
 #[test]
 fn ac6_a_policy_that_the_store_does_not_have_is_no_kind_of_its() {
-    let mut definition = KindDefinition::channel();
+    let mut definition = KindDefinition::of(&storage::Kind::CHANNEL);
     assert_eq!(definition.to_kind(), Some(storage::Kind::CHANNEL));
     definition.access_control = "EXP-MATCH".to_owned();
     assert_eq!(definition.to_kind(), None);
@@ -151,10 +171,11 @@ fn cf4_a_kind_counts_when_a_kind_signer_of_its_document_has_signed_it() {
         let (_, result) = kinds.next().unwrap();
         result.map_err(|e| (e.kind, e.element))
     };
-    let signed = |by: &InsecureIdentity| KindBlock::signed(KindDefinition::channel(), by).unwrap();
+    let signed =
+        |by: &InsecureIdentity| KindBlock::signed(KindDefinition::of(&storage::Kind::CHANNEL), by).unwrap();
     assert_eq!(of(signed(&signer), &[1]), Ok(Some(NodeId([1; 16]))));
     assert_eq!(of(signed(&stranger), &[1]), Err((Kind::WrongSigner, "kind-signature")));
-    let unsigned = || KindBlock::unsigned(KindDefinition::channel());
+    let unsigned = || KindBlock::unsigned(KindDefinition::of(&storage::Kind::CHANNEL));
     assert_eq!(of(unsigned(), &[1]), Err((Kind::NotSigned, "kind-signature")));
     assert_eq!(of(unsigned(), &[]), Ok(None), "with no kind-signer the document vouches for its Kinds");
 }
@@ -162,7 +183,7 @@ fn cf4_a_kind_counts_when_a_kind_signer_of_its_document_has_signed_it() {
 #[test]
 fn cf4_the_signature_covers_the_element_from_its_first_bracket_to_its_last() {
     let signer = identity(1);
-    let block = KindBlock::signed(KindDefinition::channel(), &signer).unwrap();
+    let block = KindBlock::signed(KindDefinition::of(&storage::Kind::CHANNEL), &signer).unwrap();
     let text = block.to_xml().unwrap();
     let element = std::str::from_utf8(block.element()).unwrap();
     assert!(element.starts_with("<kind ") && element.ends_with("</kind>"));
@@ -182,7 +203,7 @@ fn cf4_the_signature_covers_the_element_from_its_first_bracket_to_its_last() {
 #[test]
 fn a_kind_is_the_same_in_the_next_document_byte_for_byte() {
     let signer = identity(1);
-    let redir = KindDefinition { branching_factor: Some(4), ..KindDefinition::redir(8, 200) };
+    let redir = KindDefinition { branching_factor: Some(4), ..KindDefinition::of(&storage::Kind::REDIR) };
     let first = Configuration {
         kind_signers: vec![NodeId([1; 16])],
         kinds: vec![KindBlock::signed(redir, &signer).unwrap()],

@@ -8,4 +8,7 @@
 
 mod documents;
 mod kinds;
+mod network;
+mod nodes;
 mod signatures;
+mod updates;

@@ -1,12 +1,13 @@
 //! Secured links: what their rules look like from outside, on one overlay and on many.
 
 use super::network::{Net, names, ring_over, seconds};
+use super::signing::Counting;
 use super::underlay::party;
 use super::wire::{FAR, ME, OVERLAY, PEER, anywhere, attach, away, compose, error_in, home, ping};
 use bytes::Bytes;
 use p2piptv::chord::Chord;
 use p2piptv::effect::{Effect, Effects};
-use p2piptv::env::{InsecureIdentity, Party, Seeded};
+use p2piptv::env::{Party, Seeded};
 use p2piptv::ids::{KeyFingerprint, NodeId, ResourceId, StreamId};
 use p2piptv::reload::codec::body::{AttachReqAns, FindReq, IceExtension, JoinReq, PingAns, PingReq};
 use p2piptv::reload::codec::{
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 const SECURED: [LinkSecurity; 2] = [LinkSecurity::Tls, LinkSecurity::Dtls];
 /// A stream that PEER dialled.
-const FIRST: StreamId = StreamId::accepted(1);
+pub(super) const FIRST: StreamId = StreamId::accepted(1);
 const SECOND: StreamId = StreamId::accepted(2);
 /// The first stream that this node dials.
 const DIALLED: StreamId = StreamId::requested_link(0);
@@ -33,29 +34,29 @@ const LARGE: NodeId = NodeId([0xc0; 16]);
 const JOINER: NodeId = NodeId([0x60; 16]);
 
 /// One member of an overlay over TLS, and the other ends of its streams.
-struct Bench {
-    overlay: Overlay<Chord>,
-    identity: InsecureIdentity,
-    entropy: Seeded,
-    now: Instant,
+pub(super) struct Bench {
+    pub(super) overlay: Overlay<Chord>,
+    pub(super) identity: Counting,
+    pub(super) entropy: Seeded,
+    pub(super) now: Instant,
     next_id: u64,
     sequences: BTreeMap<StreamId, u32>,
-    facts: Vec<Fact>,
+    pub(super) facts: Vec<Fact>,
     /// Everything else that it did.
-    done: Vec<Effect<Fact>>,
+    pub(super) done: Vec<Effect<Fact>>,
     /// Nothing is acknowledged.
-    deaf: bool,
+    pub(super) deaf: bool,
 }
 
 impl Bench {
-    fn new(security: LinkSecurity) -> Self {
+    pub(super) fn new(security: LinkSecurity) -> Self {
         Bench::with_config(Config { security, ..Config::new(OVERLAY, home()) })
     }
 
-    fn with_config(config: Config) -> Self {
+    pub(super) fn with_config(config: Config) -> Self {
         let mut bench = Bench {
             overlay: Overlay::new(config, ME).unwrap(),
-            identity: InsecureIdentity::new(ME),
+            identity: Counting::new(ME),
             entropy: Seeded::new(1),
             now: Instant::ZERO,
             next_id: 1000,
@@ -70,27 +71,30 @@ impl Bench {
     }
 
     /// With a stream from PEER.
-    fn linked() -> Self {
+    pub(super) fn linked() -> Self {
         let mut bench = Bench::new(LinkSecurity::Tls);
         bench.open(FIRST, &[PEER]).unwrap();
         bench
     }
 
     /// With PEER in the Routing Table.
-    fn with_peer() -> Self {
+    pub(super) fn with_peer() -> Self {
         let mut bench = Bench::linked();
         bench.become_peer(FIRST, PEER);
         bench
     }
 
-    fn become_peer(&mut self, stream: StreamId, node: NodeId) {
+    pub(super) fn become_peer(&mut self, stream: StreamId, node: NodeId) {
         let offer = attach(AttachReqAns::PASSIVE, OverlayLinkType::TLS_TCP_FH_NO_ICE);
         self.say(stream, node, vec![ME.into()], &offer);
         self.say(stream, node, vec![ME.into()], &update(vec![]));
         assert!(self.overlay.topology().contains(node));
     }
 
-    fn with<R>(&mut self, f: impl FnOnce(&mut Overlay<Chord>, Instant, &mut Context<'_>) -> R) -> R {
+    pub(super) fn with<R>(
+        &mut self,
+        f: impl FnOnce(&mut Overlay<Chord>, Instant, &mut Context<'_>) -> R,
+    ) -> R {
         let mut effects = Effects::new();
         let mut ctx = Context { entropy: &mut self.entropy, crypto: &self.identity, effects: &mut effects };
         let result = f(&mut self.overlay, self.now, &mut ctx);
@@ -103,7 +107,7 @@ impl Bench {
         result
     }
 
-    fn open(&mut self, stream: StreamId, node_ids: &[NodeId]) -> Result<(), DropReason> {
+    pub(super) fn open(&mut self, stream: StreamId, node_ids: &[NodeId]) -> Result<(), DropReason> {
         self.open_as(stream, party(node_ids))
     }
 
@@ -111,12 +115,12 @@ impl Bench {
         self.with(|o, now, ctx| o.on_stream_opened(now, stream, away(), Some(party), ctx))
     }
 
-    fn feed(&mut self, stream: StreamId, bytes: &[u8]) -> Result<(), DropReason> {
+    pub(super) fn feed(&mut self, stream: StreamId, bytes: &[u8]) -> Result<(), DropReason> {
         let bytes = Bytes::copy_from_slice(bytes);
         self.with(|o, now, ctx| o.on_stream_bytes(now, stream, bytes, ctx))
     }
 
-    fn frame(&mut self, stream: StreamId, message: &Message) -> Bytes {
+    pub(super) fn frame(&mut self, stream: StreamId, message: &Message) -> Bytes {
         let sequence = self.sequences.entry(stream).or_default();
         let frame = Frame::Data { sequence: *sequence, message: message.encode().unwrap() };
         *sequence += 1;
@@ -124,7 +128,7 @@ impl Bench {
     }
 
     /// Hands in a message and collects what is written until nothing more is, acknowledging each message.
-    fn exchange(
+    pub(super) fn exchange(
         &mut self,
         stream: StreamId,
         message: &Message,
@@ -135,7 +139,7 @@ impl Bench {
         (result, self.collect(since))
     }
 
-    fn collect(&mut self, since: usize) -> Vec<(StreamId, Message)> {
+    pub(super) fn collect(&mut self, since: usize) -> Vec<(StreamId, Message)> {
         let (mut messages, mut at) = (Vec::new(), since);
         for _ in 0..20 {
             while at < self.done.len() {
@@ -155,12 +159,12 @@ impl Bench {
         messages
     }
 
-    fn compose(&mut self, signer: NodeId, list: Vec<Destination>, body: &Body) -> Message {
+    pub(super) fn compose(&mut self, signer: NodeId, list: Vec<Destination>, body: &Body) -> Message {
         self.next_id += 1;
         compose(signer, self.next_id, list, MessageContents::new(body).unwrap())
     }
 
-    fn say(
+    pub(super) fn say(
         &mut self,
         stream: StreamId,
         signer: NodeId,
@@ -171,7 +175,7 @@ impl Bench {
         self.exchange(stream, &message).1
     }
 
-    fn wait(&mut self, duration: Duration) {
+    pub(super) fn wait(&mut self, duration: Duration) {
         let end = self.now + duration;
         while let Some(at) = self.overlay.deadline().filter(|&at| at <= end) {
             self.now = self.now.max(at);
@@ -199,7 +203,7 @@ impl Bench {
     }
 }
 
-fn written(effect: &Effect<Fact>) -> Option<(StreamId, Frame)> {
+pub(super) fn written(effect: &Effect<Fact>) -> Option<(StreamId, Frame)> {
     match effect {
         Effect::Write { stream, bytes } => Some((*stream, Frame::decode(bytes).unwrap())),
         _ => None,
@@ -218,7 +222,7 @@ fn codes(answers: &[(StreamId, Message)]) -> Vec<(StreamId, MessageCode)> {
     answers.iter().map(|(stream, m)| (*stream, m.contents.message_code)).collect()
 }
 
-fn update(successors: Vec<NodeId>) -> Body {
+pub(super) fn update(successors: Vec<NodeId>) -> Body {
     let tables = ChordTables::Neighbors { predecessors: vec![], successors };
     Body::UpdateReq(ChordUpdate { uptime: 1, tables })
 }
@@ -227,7 +231,7 @@ fn find() -> Body {
     Body::FindReq(FindReq { resource: anywhere(), kinds: vec![KindId::CHANNEL] })
 }
 
-fn offer(links: &[OverlayLinkType]) -> Body {
+pub(super) fn offer(links: &[OverlayLinkType]) -> Body {
     let Body::AttachReq(mut offer) = attach(AttachReqAns::PASSIVE, OverlayLinkType::EXP_LINK) else {
         panic!()
     };
@@ -246,7 +250,7 @@ fn stolen(node_id: NodeId) -> Arc<Party> {
     Arc::new(Party { key, ..(*party(&[node_id])).clone() })
 }
 
-const TLS: OverlayLinkType = OverlayLinkType::TLS_TCP_FH_NO_ICE;
+pub(super) const TLS: OverlayLinkType = OverlayLinkType::TLS_TCP_FH_NO_ICE;
 
 #[test]
 fn fr2_fr5_a_message_that_comes_byte_by_byte_gets_one_ack_and_one_answer() {

@@ -132,7 +132,7 @@ impl Net {
         let mut ctx = Context { entropy: &mut node.entropy, crypto: &node.identity, effects: &mut effects };
         let result = f(&mut node.overlay, now, &mut ctx);
         assert!(
-            node.overlay.deadline().is_none_or(|at| at > now),
+            node.overlay.deadline().is_none_or(|at| at >= now),
             "K1: {:?} at {now:?}",
             node.overlay.deadline()
         );

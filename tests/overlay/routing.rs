@@ -5,12 +5,16 @@ use super::network::seconds;
 use super::wire::{FAR, ME, PEER, compose, error_in, ping};
 use bytes::Bytes;
 use p2piptv::ids::{NodeId, ResourceId};
-use p2piptv::reload::codec::body::{AttachReqAns, Empty, PingAns, PingReq, RouteQueryReq};
-use p2piptv::reload::codec::{
-    Body, Destination, ErrorCode, ErrorInfo, ErrorResponse, HeaderView, KindId, Message, MessageCode,
-    MessageContents, OverlayLinkType, Passage,
+use p2piptv::reload::codec::body::{
+    AppAttach, AttachReqAns, CandidateType, Empty, IceCandidate, PingAns, PingReq, RouteQueryReq,
 };
-use p2piptv::reload::overlay::{Config, ConfigError, Overlay, ReturnPath, Ticket};
+use p2piptv::reload::codec::{
+    ApplicationId, Body, Destination, ErrorCode, ErrorInfo, ErrorResponse, HeaderView, KindId, Message,
+    MessageCode, MessageContents, OverlayLinkType, Passage,
+};
+use p2piptv::reload::overlay::{
+    Application, Config, ConfigError, Fact, OrderError, Overlay, ReturnPath, Ticket,
+};
 use p2piptv::reload::route::{self, Surroundings};
 use p2piptv::reload::topology::Place;
 use p2piptv::reload::via::{Passing, Ways};
@@ -339,6 +343,64 @@ fn rq2_cu10_14_a_route_query_that_asks_for_it_is_followed_by_an_update() {
         let Ok(Body::RouteQueryAns(answer)) = decoded(&left)[0].contents.body() else { panic!() };
         assert_eq!(answer.next_peer, PEER, "one Node-ID, that of the next hop");
     }
+}
+
+#[test]
+fn ap1_ap2_ap3_applications_learn_where_they_reach_each_other_and_the_overlay_leaves_it_at_that() {
+    let at = |port| std::net::SocketAddr::from(([192, 0, 2, 1], port));
+    let sip = |address| Application { id: ApplicationId::SIP, address };
+    let mut x = Hub::new(&[PEER], |c| c.applications = vec![sip(at(5060))]);
+    x.adopt(PEER);
+    // Asked.
+    let candidate = |address: std::net::SocketAddr| IceCandidate {
+        addr_port: address.into(),
+        overlay_link: OverlayLinkType::EXP_LINK,
+        foundation: Bytes::from_static(b"1"),
+        priority: 1,
+        candidate_type: CandidateType::Host,
+        extensions: vec![],
+    };
+    let attach = |role, application, address| AppAttach {
+        ufrag: Bytes::new(),
+        password: Bytes::new(),
+        application,
+        role,
+        candidates: vec![candidate(address)],
+    };
+    let (passive, active) = (AttachReqAns::PASSIVE, AttachReqAns::ACTIVE);
+    let asked = Body::AppAttachReq(attach(passive.clone(), ApplicationId::SIP, at(5070)));
+    let answer = decoded(&x.say(PEER, PEER, vec![ME.into()], &asked)).remove(0);
+    let Ok(Body::AppAttachAns(answer)) = answer.contents.body() else { panic!() };
+    assert_eq!(
+        (answer.role.clone(), answer.candidates[0].addr_port.socket_addr()),
+        (active.clone(), Some(at(5060)))
+    );
+    let told = Fact::AppAttachAsked { application: ApplicationId::SIP, peer: PEER, address: Some(at(5070)) };
+    assert_eq!(x.bench.facts.iter().filter(|f| **f == told).count(), 1);
+    let other = Body::AppAttachReq(attach(passive, ApplicationId::SIPS, at(5070)));
+    let refused = decoded(&x.say(PEER, PEER, vec![ME.into()], &other));
+    assert_eq!(error_in(&refused), Some(ErrorCode::NOT_FOUND));
+    let wrong = Body::AppAttachReq(attach(active.clone(), ApplicationId::SIP, at(5070)));
+    let refused = decoded(&x.say(PEER, PEER, vec![ME.into()], &wrong));
+    assert_eq!(error_in(&refused), Some(ErrorCode::INVALID_MESSAGE));
+    // Asking.
+    let since = x.bench.sent.len();
+    let ask = |x: &mut Hub, id| {
+        x.bench.with(|o, now, ctx| o.app_attach(now, Ticket(5), vec![PEER.into()], id, ctx)).0
+    };
+    assert_eq!(ask(&mut x, ApplicationId::SIPS), Err(OrderError::UnknownApplication));
+    ask(&mut x, ApplicationId::SIP).unwrap();
+    let (_, request) = only(x.settle(since));
+    let answer = Body::AppAttachAns(attach(active, ApplicationId::SIP, at(5080)));
+    let mut answer = Message::decode(&answer_to(&request, PEER, PEER, &answer)).unwrap();
+    answer.header.destination_list = vec![ME.into()];
+    x.hand(PEER, answer.encode().unwrap()).0.unwrap();
+    assert_eq!(
+        x.bench.facts.last(),
+        Some(&Fact::AppAttached { ticket: Ticket(5), result: Ok((PEER, at(5080))) })
+    );
+    // Addresses of the test network are unknown to the hub: it would not survive a datagram to one of them.
+    x.wait(seconds(60));
 }
 
 /// Everything lies in the direction of PEER.

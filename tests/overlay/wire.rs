@@ -433,7 +433,7 @@ fn rq1_rq3_a_route_query_names_the_next_hop() {
 }
 
 #[test]
-fn ap2_no_application_is_offered_behind_appattach() {
+fn ap2_an_application_that_is_not_offered_is_not_found() {
     let mut bench = Bench::linked();
     let attach = AppAttach {
         ufrag: Bytes::new(),

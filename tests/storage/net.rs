@@ -219,7 +219,7 @@ impl Net {
         let node = &mut self.nodes[i];
         let mut ctx = Context { entropy: &mut node.entropy, crypto: &node.crypto, effects: &mut effects };
         let result = f(&mut node.overlay, now, &mut ctx);
-        assert!(node.overlay.deadline().is_none_or(|at| at > now), "K1");
+        assert!(node.overlay.deadline().is_none_or(|at| at >= now), "K1");
         for effect in effects.drain() {
             match effect {
                 Effect::Fact(fact) => self.nodes[i].facts.push(fact),

@@ -8,6 +8,7 @@ use p2piptv::reload::codec::{
     AccessControlListItem, Body, ErrorCode, KindId, ResourceNameExtension, SipRegistration, Structure,
 };
 use p2piptv::reload::overlay::{Slot, Write};
+use p2piptv::reload::storage::Pattern;
 use p2piptv::sim::{Authority, Certificate};
 use p2piptv::wire::Writer;
 
@@ -60,6 +61,7 @@ fn ac8_the_permission_goes_from_the_owner_along_the_chain_and_no_further() {
     assert!(!write(&mut net, ALICE, "alice's"), "the root alone lets nobody in");
     assert!(delegate(&mut net, OWNER, 2, "alice@x", true));
     assert!(write(&mut net, ALICE, "alice's"));
+    assert!(!delegate(&mut net, ALICE, 1, "alice@x", true), "nor does a permission make it hers");
     assert!(delegate(&mut net, ALICE, 1, "bob@x", false));
     assert!(write(&mut net, BOB, "bob's"));
     assert!(!delegate(&mut net, BOB, 1, "carol@x", false), "bob may write and not delegate");
@@ -259,5 +261,16 @@ fn k8_one_key_fills_its_share_of_a_store_and_the_values_of_others_stay_and_come(
     }
     for node in &net.nodes {
         assert!(node.overlay.storage().len() <= 22);
+    }
+}
+
+quickcheck::quickcheck! {
+    fn k7_no_pattern_and_no_name_makes_the_matcher_panic(text: String, name: Vec<u8>, user: String) -> bool {
+        let delimited = format!("{text}-$USER@$DOMAIN");
+        let name = [&name[..], b"-", user.as_bytes(), b"@d"].concat();
+        for pattern in [Pattern::new(&text), Pattern::new(&delimited)].into_iter().flatten() {
+            let _ = pattern.matches(&format!("{user}@d"), &name);
+        }
+        true
     }
 }

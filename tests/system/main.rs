@@ -7,6 +7,7 @@
 )]
 
 mod scripts;
+mod secured;
 mod world;
 
 use p2piptv::ids::{NodeId, ResourceId};

@@ -2,14 +2,16 @@
 
 use bytes::Bytes;
 use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
-use p2piptv::ids::{ChannelId, ChannelName, NodeId};
+use p2piptv::ids::{ChannelId, ChannelName, KeyFingerprint, NodeId};
 use p2piptv::iptv::{self, Profile};
-use p2piptv::node::{Addresses, Config, Event, Node};
+use p2piptv::node::{Addresses, Config, Event, Node, Owner, Security};
 use p2piptv::rtp::mp2t::Packetizer;
 use p2piptv::sim::{self, Conditions, Death, Network, NodeIndex};
 use p2piptv::sip::agent::Transport;
 use p2piptv::time::{Duration, Instant, UnixMillis};
+use p2piptv::tls::{Digest, Identity, Tls, Trust};
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
 /// Between two packets of the source: 100 a second.
 pub const PACE: Duration = Duration::from_millis(10);
@@ -23,12 +25,21 @@ pub struct Setup {
     pub conditions: Conditions,
     /// How SIP travels.
     pub transport: Transport,
+    /// Whether links and SIP are secured, with real certificates and TLS.
+    pub secured: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let conditions = Conditions::constant(Duration::from_millis(5));
-        Setup { seed: 1, capacity: 2, profile: Profile::Default, conditions, transport: Transport::Udp }
+        Setup {
+            seed: 1,
+            capacity: 2,
+            profile: Profile::Default,
+            conditions,
+            transport: Transport::Udp,
+            secured: false,
+        }
     }
 }
 
@@ -51,6 +62,8 @@ pub struct World {
     packetizer: Packetizer,
     pushed: u32,
     next_push: Option<Instant>,
+    /// The fingerprint of the source's owner.
+    pub owner: Option<KeyFingerprint>,
     /// Another channel, which its publisher feeds with the same pace.
     other: Option<(NodeIndex, ChannelId, Packetizer)>,
 }
@@ -72,6 +85,18 @@ fn null_packet() -> [u8; 188] {
     null
 }
 
+const OVERLAY: &str = "tv.example";
+
+/// An owner of channel "100" and its keyword, and by what he is known.
+pub fn owner() -> (Owner, KeyFingerprint) {
+    let first = Identity::self_signed(OVERLAY, "100", Digest::Sha256).unwrap();
+    let trust = Trust::in_keys(OVERLAY, Digest::Sha256);
+    let second = Identity::self_signed_by(&first.key_pem(), OVERLAY, "news", trust).unwrap();
+    assert_eq!(first.fingerprint(), second.fingerprint());
+    let fingerprint = first.fingerprint();
+    (Owner::new(vec![Box::new(first), Box::new(second)]), fingerprint)
+}
+
 fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeIndex {
     let node = net.add(|index, at| {
         let mut random = Seeded::new((setup.seed << 16) + u64::from(index.0) + 1);
@@ -80,12 +105,21 @@ fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeInd
         let id = odd.id.unwrap_or(NodeId(random_id));
         let signalling = odd.signalling.unwrap_or(at.signalling);
         let addresses = Addresses { overlay: at.overlay, signalling, media: at.media };
-        let mut config = Config::new(label, "tv.example", addresses);
+        let mut config = Config::new(label, OVERLAY, addresses);
         config.agent.transport = setup.transport;
         config.policy = iptv::Config::new(setup.profile, setup.capacity);
+        if setup.secured {
+            config.security = Security::Tls;
+            let identity = Identity::self_signed(OVERLAY, label, Digest::Sha256).unwrap();
+            let tls = Tls::new(&identity).unwrap();
+            return Node::secured(config, Box::new(random), Box::new(identity), Box::new(tls)).unwrap();
+        }
         Node::new(config, Box::new(random), Box::new(InsecureIdentity::new(id))).unwrap()
     });
-    net.command(node, |n, now| n.handle_wall_clock(now, UnixMillis(1_700_000_000_000)));
+    // Certificates are made for today.
+    let today = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64;
+    let wall = UnixMillis(if setup.secured { today } else { 1_700_000_000_000 });
+    net.command(node, |n, now| n.handle_wall_clock(now, wall));
     node
 }
 
@@ -109,13 +143,10 @@ impl World {
             pushed: 0,
             next_push: None,
             other: None,
+            owner: None,
         };
         world.join(source);
-        world.channel = world
-            .net
-            .command(source, |n, now| n.publish(now, &name("100"), &[name("news")]))
-            .unwrap()
-            .unwrap();
+        world.channel = world.publish(source);
         world.next_push = Some(Instant::from_millis(0));
         assert!(
             world.until(10, |w| w.told(w.source, |e| matches!(e, Event::Published { .. }))),
@@ -123,6 +154,17 @@ impl World {
             world.trace()
         );
         world
+    }
+
+    /// Publishes channel "100" at a node; in a secured world as an owner of his own.
+    pub fn publish(&mut self, node: NodeIndex) -> ChannelId {
+        let (channel, keywords) = (name("100"), [name("news")]);
+        if !self.setup.secured {
+            return self.net.command(node, |n, now| n.publish(now, &channel, &keywords)).unwrap().unwrap();
+        }
+        let (owner, fingerprint) = owner();
+        self.owner.get_or_insert(fingerprint);
+        self.net.command(node, |n, now| n.publish_as(now, &channel, &keywords, owner)).unwrap().unwrap()
     }
 
     /// Another node, in the overlay.

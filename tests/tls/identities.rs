@@ -402,6 +402,15 @@ fn pem_of(der: &[u8]) -> String {
 }
 
 #[test]
+fn a_self_signed_identity_serves_from_the_first_to_the_last_second_of_x509() {
+    let alice = node("alice");
+    let end = UnixMillis(253_402_300_799_999);
+    assert_eq!((alice.valid_at(UnixMillis(0)), alice.valid_at(end)), (Ok(()), Ok(())));
+    assert_eq!(alice.valid_at(UnixMillis(end.0 + 1)), Err(CryptoError::Expired));
+    assert_eq!(alice.valid_at(UnixMillis(u64::MAX)), Err(CryptoError::Expired));
+}
+
+#[test]
 fn a_debug_print_shows_no_key() {
     let alice = node("alice");
     let text = format!("{alice:?}");

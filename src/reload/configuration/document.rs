@@ -33,6 +33,8 @@ impl Document {
     pub const MAX_SIZE: usize = 256 * 1024;
     /// Signatures of one element that are looked at.
     pub const MAX_SIGNATURES: usize = 8;
+    /// Room in a ConfigUpdate for all but the document: the header with its lists, a certificate and a signature.
+    pub const OVERHEAD: usize = 1800;
     /// The media type (RFC 6940 §14.16).
     pub const MEDIA_TYPE: &str = "application/p2p-overlay+xml";
     /// What file names end in (RFC 6940 §14.16).
@@ -87,6 +89,12 @@ impl Document {
     /// The configuration element, from its first `<` to its last `>`: what signatures cover.
     pub fn element(&self) -> &[u8] {
         self.file.get(self.element.clone()).unwrap_or_default()
+    }
+
+    /// Whether a ConfigUpdate with it surely fits into max-message-size. A document that does not can reach the nodes by a
+    /// configuration server only, and no node can tell another.
+    pub fn fits_into_a_message(&self) -> bool {
+        self.file.len() + Self::OVERHEAD <= self.configuration.max_message_size as usize
     }
 
     /// What it says.

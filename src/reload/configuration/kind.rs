@@ -14,17 +14,6 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use roxmltree::Node;
 
-/// Kinds that have a name (RFC 6940 §14.6, RFC 7374 §9, RFC 7904 §10, RFC 8076 §9). What a document says about their
-/// data model and access control counts for nothing.
-const REGISTERED: [(KindId, DataModel, &str); 6] = [
-    (KindId::SIP_REGISTRATION, DataModel::Dictionary, "USER-NODE-MATCH"),
-    (KindId::TURN_SERVICE, DataModel::Single, "NODE-MULTIPLE"),
-    (KindId::CERTIFICATE_BY_NODE, DataModel::Array, "NODE-MATCH"),
-    (KindId::CERTIFICATE_BY_USER, DataModel::Array, "USER-MATCH"),
-    (KindId::ACCESS_CONTROL_LIST, DataModel::Array, "USER-CHAIN-ACL"),
-    (KindId::REDIR, DataModel::Dictionary, "NODE-ID-MATCH"),
-];
-
 const MODELS: [(DataModel, &str); 3] =
     [(DataModel::Single, "SINGLE"), (DataModel::Array, "ARRAY"), (DataModel::Dictionary, "DICTIONARY")];
 
@@ -41,33 +30,33 @@ pub struct KindDefinition {
     pub max_count: u32,
     /// max-size: bytes of one value.
     pub max_size: u32,
-    /// max-node-multiple: the largest i of NODE-MULTIPLE.
-    pub max_node_multiple: Option<u32>,
+    /// max-node-multiple: the largest i of NODE-MULTIPLE, which is one byte here.
+    pub max_node_multiple: Option<u8>,
     /// redir:branching-factor (RFC 7374 §8); 10 when it is absent.
-    pub branching_factor: Option<u32>,
+    pub branching_factor: Option<u16>,
 }
 
 impl KindDefinition {
     /// Kind-IDs that are nobody's (RFC 6940 §14.6).
     const RESERVED: [u32; 3] = [0, 0x7fff_ffff, 0xffff_fffe];
 
-    /// The definition that the store works with; `None` when it does not know the access control policy.
+    /// The definition that the store works with; `None` when it does not know the access control policy (AC-6). The data
+    /// model and the policy of a registered Kind are those of its registration.
     pub fn to_kind(&self) -> Option<Kind> {
-        // A registered policy may come without its number: it is the registration's.
-        let registered = Kind::registered(self.id).map(|k| k.access);
-        let multiple = self.max_node_multiple.map(|n| u8::try_from(n).unwrap_or(u8::MAX));
-        let access = match Access::named(&self.access_control, multiple).or(registered)? {
-            Access::NodeIdMatch { branching_factor } => Access::NodeIdMatch {
-                branching_factor: match self.branching_factor {
-                    Some(n) => u16::try_from(n).ok()?,
-                    None => branching_factor,
-                },
-            },
-            access => access,
+        let (model, mut access) = match Kind::registered(self.id) {
+            Some(kind) => (kind.model, kind.access),
+            None => (self.data_model, Access::named(&self.access_control, self.max_node_multiple)?),
         };
+        match &mut access {
+            Access::NodeMultiple { max } => *max = self.max_node_multiple.unwrap_or(*max),
+            Access::NodeIdMatch { branching_factor } => {
+                *branching_factor = self.branching_factor.unwrap_or(*branching_factor);
+            }
+            _ => {}
+        }
         Some(Kind {
             id: self.id,
-            model: self.data_model,
+            model,
             access,
             max_count: self.max_count as usize,
             max_size: self.max_size as usize,
@@ -75,36 +64,29 @@ impl KindDefinition {
         })
     }
 
-    /// The providers of a channel, as [`Kind::CHANNEL`] has them.
-    pub fn channel() -> Self {
-        let Kind { id, model, max_count, max_size, .. } = Kind::CHANNEL;
+    /// How a document defines this Kind.
+    pub fn of(kind: &Kind) -> Self {
+        let number = |n| u32::try_from(n).unwrap_or(u32::MAX);
         KindDefinition {
-            id,
-            data_model: model,
-            access_control: String::from("NODE-ID-KEY"),
-            max_count: max_count as u32,
-            max_size: max_size as u32,
-            max_node_multiple: None,
-            branching_factor: None,
-        }
-    }
-
-    /// The tree of service providers (RFC 7374): in each node of the tree at most `max_count` records.
-    pub fn redir(max_count: u32, max_size: u32) -> Self {
-        KindDefinition {
-            id: KindId::REDIR,
-            data_model: DataModel::Dictionary,
-            access_control: String::from("NODE-ID-MATCH"),
-            max_count,
-            max_size,
-            max_node_multiple: None,
-            branching_factor: None,
+            id: kind.id,
+            data_model: kind.model,
+            access_control: String::from(kind.access.name()),
+            max_count: number(kind.max_count),
+            max_size: number(kind.max_size),
+            max_node_multiple: match kind.access {
+                Access::NodeMultiple { max } => Some(max),
+                _ => None,
+            },
+            branching_factor: match kind.access {
+                Access::NodeIdMatch { branching_factor } => Some(branching_factor),
+                _ => None,
+            },
         }
     }
 
     /// The `kind` element.
     fn to_xml(&self) -> String {
-        let name = REGISTERED.iter().any(|(id, ..)| *id == self.id).then(|| self.id.name()).flatten();
+        let name = Kind::registered(self.id).and_then(|kind| kind.id.name());
         let who = name.map_or_else(|| format!("id=\"{}\"", self.id.0), |name| format!("name=\"{name}\""));
         let model = MODELS.iter().find(|(m, _)| *m == self.data_model).map_or("", |(_, name)| *name);
         let access = super::write::escaped(&self.access_control);
@@ -129,8 +111,7 @@ impl KindDefinition {
         let id = match (Item::attribute("name", kind), Item::attribute("id", kind)) {
             (Some(name), None) => {
                 let text = name.text()?;
-                let known = REGISTERED.iter().find(|(id, ..)| id.name() == Some(&text));
-                known.map(|(id, ..)| *id).ok_or(name.error(Unsupported))?
+                Kind::named(&text).map(|kind| kind.id).ok_or(name.error(Unsupported))?
             }
             (None, Some(number)) => match number.number(0, u32::MAX)? {
                 reserved if Self::RESERVED.contains(&reserved) => return Err(number.error(OutOfRange)),
@@ -147,16 +128,17 @@ impl KindDefinition {
         };
         let (model, access) = (base("data-model")?, base("access-control")?);
         let count = |item: Item<'_>, least| item.number(least, i32::MAX as u32);
-        let registered = REGISTERED.iter().find(|(known, ..)| *known == id);
-        let (data_model, access_control) = match registered {
-            Some((_, model, access)) => (*model, String::from(*access)),
+        let registered = Kind::registered(id);
+        let (data_model, access_control) = match &registered {
+            Some(kind) => (kind.model, String::from(kind.access.name())),
             None => {
                 let name = model.text()?;
                 let known = MODELS.iter().find(|(_, known)| *known == name);
                 (known.ok_or(model.error(Unsupported))?.0, access.string()?)
             }
         };
-        let multiple = only(xml::BASE, "max-node-multiple")?.map(|item| count(item, 1)).transpose()?;
+        let multiple = only(xml::BASE, "max-node-multiple")?;
+        let multiple = multiple.map(|item| item.number(1, u8::MAX)).transpose()?;
         if access_control == "NODE-MULTIPLE" && multiple.is_none() && registered.is_none() {
             return Err(DocumentError { element: "max-node-multiple", ..element.error(Missing) });
         }
@@ -168,7 +150,7 @@ impl KindDefinition {
             max_size: count(base("max-size")?, 0)?,
             max_node_multiple: multiple,
             branching_factor: only(xml::REDIR, "branching-factor")?
-                .map(|item| item.number(2, u32::MAX))
+                .map(|item| item.number(2, u16::MAX))
                 .transpose()?,
         })
     }
@@ -255,7 +237,9 @@ impl KindBlock {
         }
         open += ">";
         let before = open.len();
-        let shift = |e: DocumentError| DocumentError { offset: e.offset.saturating_sub(before), ..e };
+        let end = description.len();
+        let shift =
+            |e: DocumentError| DocumentError { offset: e.offset.saturating_sub(before).min(end), ..e };
         let description = core::str::from_utf8(description).map_err(|e| {
             DocumentError::new(DocumentErrorKind::NotWellFormed, "kind-block", e.valid_up_to())
         })?;

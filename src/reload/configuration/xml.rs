@@ -27,7 +27,7 @@ pub(super) const PREFIXES: [(Option<&str>, &str); 3] =
 /// Elements, texts and comments of one file.
 const MAX_NODES: u32 = 1 << 16;
 /// The parser compares an element's attributes with one another; each has an equals sign.
-const MAX_EQUALS: usize = 4096;
+const MAX_EQUALS: usize = 1024;
 /// Each element that declares a namespace gets a copy of those in scope.
 const MAX_NAMESPACES: usize = 64;
 

@@ -22,6 +22,7 @@ pub use watch::Watch;
 
 use crate::bounded::Full;
 use crate::time::Instant;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// A data frame that shall leave now.
@@ -93,6 +94,15 @@ impl Link {
             Sender::StopAndWait(sender) => sender.flush_one(),
             Sender::Watch(_) => None,
         })
+    }
+
+    /// Everything that was not acknowledged, so that it can go another way. A stream keeps nothing: what was written to it
+    /// is the network's.
+    pub fn strand(&mut self) -> Vec<Bytes> {
+        match &mut self.sender {
+            Sender::StopAndWait(sender) => sender.strand(),
+            Sender::Watch(_) => Vec::new(),
+        }
     }
 
     /// Fires what is due: at most one transmission, at most one event.

@@ -37,6 +37,11 @@ impl Reader {
         Reader { partial: BytesMut::new(), max_message_size, oversized: None }
     }
 
+    /// From now on messages may be so large.
+    pub fn set_max_message_size(&mut self, max_message_size: usize) {
+        self.max_message_size = max_message_size;
+    }
+
     /// Takes the next piece out of `bytes`, which follow what was handed in before; `None` when they are used up. After an
     /// error or [`Piece::Oversized`] there is no way to go on.
     pub fn next(&mut self, bytes: &mut Bytes) -> Result<Option<Piece>, DecodeError> {

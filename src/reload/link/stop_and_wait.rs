@@ -32,6 +32,9 @@ pub struct Reliability {
     pub degrade_at: u8,
     /// Rest between an ACK and the next message.
     pub gap: Duration,
+    /// A message that has waited this long for its first transmission is dropped: whoever wants it has sent it again by
+    /// then (the overlay-reliability-timer), and what comes behind it would be as late.
+    pub patience: Duration,
 }
 
 impl Default for Reliability {
@@ -42,6 +45,7 @@ impl Default for Reliability {
             sends: 5,
             degrade_at: 4,
             gap: Duration::from_millis(10),
+            patience: Duration::from_secs(3),
         }
     }
 }
@@ -63,7 +67,8 @@ pub struct StopAndWait {
     reliability: Reliability,
     round_trip: RoundTrip,
     next: u32,
-    queue: BoundedQueue<Bytes>,
+    /// What waits, and since when.
+    queue: BoundedQueue<(Instant, Bytes)>,
     in_flight: Option<InFlight>,
     /// No message may begin earlier (LR-9).
     rest_until: Instant,
@@ -97,23 +102,38 @@ impl StopAndWait {
         core::mem::take(&mut self.degraded).then_some(LinkEvent::Restored)
     }
 
-    /// Sends a message, now or when its turn comes. Refused when too many wait.
+    /// Sends a message, now or when its turn comes. Refused when too many wait. One that waits already, or is in flight,
+    /// is not sent twice: end-to-end retransmissions must not fill a slow link.
     pub fn send(&mut self, now: Instant, message: Bytes) -> Result<Option<Transmission>, Full> {
-        self.queue.push(message)?;
+        let in_flight = self.in_flight.as_ref().is_some_and(|f| f.message == message);
+        if in_flight || self.queue.iter().any(|(_, m)| *m == message) {
+            return Ok(None);
+        }
+        self.queue.push((now, message))?;
         Ok(self.start_next(now))
     }
 
     /// Takes the next message that waits; it is sent once and for all.
     pub fn flush_one(&mut self) -> Option<Transmission> {
-        let message = self.queue.pop()?;
+        let (_, message) = self.queue.pop()?;
         Some(Transmission { sequence: self.take_number(), message })
+    }
+
+    /// Everything that was not acknowledged, so that it can go another way. What is in flight goes on being tried here.
+    pub fn strand(&mut self) -> Vec<Bytes> {
+        let in_flight = self.in_flight.iter().map(|f| f.message.clone());
+        in_flight.chain(core::iter::from_fn(|| Some(self.queue.pop()?.1))).collect()
     }
 
     fn start_next(&mut self, now: Instant) -> Option<Transmission> {
         if self.in_flight.is_some() || self.failed || now < self.rest_until {
             return None;
         }
-        let message = self.queue.pop()?;
+        let late = |since: Instant| now.since(since) > self.reliability.patience;
+        while self.queue.front().is_some_and(|(since, _)| late(*since)) {
+            self.queue.pop();
+        }
+        let (_, message) = self.queue.pop()?;
         let sequence = self.take_number();
         let measured = self.round_trip.rto().filter(|_| self.reliability.measured);
         let interval = measured.unwrap_or(self.reliability.rto);
@@ -283,6 +303,41 @@ mod tests {
         assert_eq!(l.next, 1, "u32::MAX and 0 were used");
         assert_eq!(l.on_ack(ms(600), 0), None);
         assert!(l.in_flight.is_none());
+    }
+
+    #[test]
+    fn a_message_that_waits_or_is_in_flight_is_not_sent_twice() {
+        let mut l = link();
+        assert!(l.send(ms(0), message(1)).unwrap().is_some());
+        for m in [1, 2, 2, 3, 1] {
+            assert_eq!(l.send(ms(1), message(m)), Ok(None));
+        }
+        assert_eq!(l.waiting(), 2);
+        l.on_ack(ms(5), 0);
+        assert_eq!(l.send(ms(6), message(1)), Ok(None));
+        assert_eq!(l.waiting(), 3, "it has arrived, and somebody wants it to arrive again");
+    }
+
+    #[test]
+    fn what_has_waited_longer_than_whoever_wants_it_does_is_dropped() {
+        let mut l = link();
+        l.send(ms(0), message(1)).unwrap();
+        l.send(ms(0), message(2)).unwrap();
+        l.send(ms(900), message(3)).unwrap();
+        l.on_ack(ms(3100), 0);
+        let (next, _) = l.handle_timeout(ms(3200));
+        assert_eq!(next.map(|t| t.message), Some(message(3)));
+        assert_eq!(l.waiting(), 0);
+    }
+
+    #[test]
+    fn lr8_what_is_stranded_can_go_another_way_and_what_is_in_flight_is_still_tried() {
+        let mut l = link();
+        l.send(ms(0), message(1)).unwrap();
+        l.send(ms(0), message(2)).unwrap();
+        assert_eq!(l.strand(), [message(1), message(2)]);
+        assert_eq!(l.waiting(), 0);
+        assert_eq!(l.handle_timeout(ms(500)).0.map(|t| t.message), Some(message(1)));
     }
 
     #[test]

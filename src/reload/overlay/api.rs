@@ -4,7 +4,8 @@ use crate::effect::Effects;
 use crate::env::{Crypto, Entropy, Party};
 use crate::ids::{NodeId, ResourceId};
 use crate::reload::codec::body::{Selection, StoreKindResponse};
-use crate::reload::codec::{ErrorCode, KindId, MetaData};
+use crate::reload::codec::{ApplicationId, ErrorCode, KindId, MetaData};
+use crate::reload::configuration::DocumentError;
 use crate::reload::storage::Slot;
 use crate::time::UnixMillis;
 use alloc::sync::Arc;
@@ -113,12 +114,45 @@ pub enum Fact {
         /// Its address; `None` when there was none at several random places.
         result: Result<Option<SocketAddr>, Failure>,
     },
+    /// The answer to an `app_attach`: the node that answered, and where its application can be reached.
+    AppAttached {
+        /// The order's ticket.
+        ticket: Ticket,
+        /// Who, and where; or why not. [`Failure::Refused`] with Error_Not_Found means that it has no such application.
+        result: Result<(NodeId, SocketAddr), Failure>,
+    },
+    /// Another node was told where an application of this node can be reached.
+    AppAttachAsked {
+        /// Which one.
+        application: ApplicationId,
+        /// Who asked.
+        peer: NodeId,
+        /// Where its own can be reached, if it said so.
+        address: Option<SocketAddr>,
+    },
     /// The neighbours changed.
     RingChanged {
         /// Predecessors, nearest first.
         predecessors: Vec<NodeId>,
         /// Successors, nearest first.
         successors: Vec<NodeId>,
+    },
+    /// A newer configuration document is in force; the host keeps the file for the next start.
+    Reconfigured {
+        /// Its number.
+        sequence: u16,
+        /// The file.
+        document: Bytes,
+    },
+    /// A newer configuration document asks for something that this node cannot do, so it leaves (CF-5).
+    /// [`Fact::Left`] follows.
+    Incompatible {
+        /// Its number.
+        sequence: u16,
+        /// The file.
+        document: Bytes,
+        /// What it asks for.
+        why: DocumentError,
     },
     /// This node has left; nothing more will come, and nothing more is accepted until it creates or joins again.
     Left,
@@ -202,4 +236,7 @@ pub enum OrderError {
     /// The Kind is not one of the configured ones, or is named twice, or the slot or selection does not fit its data model.
     #[error("unknown Kind, or a slot of another data model, or a Kind named twice")]
     BadKind,
+    /// The application is not one of the configured ones.
+    #[error("unknown application")]
+    UnknownApplication,
 }

@@ -113,7 +113,7 @@ impl<T: Topology> Overlay<T> {
         self.requests.iter().find(|(_, r)| to(&r.purpose)).map(|(id, _)| id)
     }
 
-    fn offer(&self, role: Bytes) -> AttachReqAns {
+    pub(super) fn offer(&self, role: Bytes) -> AttachReqAns {
         let (overlay_link, extensions) = match self.config.security {
             LinkSecurity::InsecurePlain => (OverlayLinkType::EXP_LINK, Vec::new()),
             LinkSecurity::Dtls => (OverlayLinkType::DTLS_UDP_SR_NO_ICE, Vec::new()),
@@ -214,7 +214,9 @@ impl<T: Topology> Overlay<T> {
     /// A peer could not be reached: for a while nobody's word brings it back, only its own.
     pub(super) fn on_unreachable_peer(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         self.shun(now, node);
-        if self.topology.presumed() == Some(node) {
+        self.recheck(node, now + self.config.timers.hold_down);
+        if self.topology.presumed() == Some(node) && self.topology.is_empty() {
+            // Otherwise the first successor reaches it as long as it names it.
             self.stop_presuming(now);
         }
         if let Phase::Joining(join) = &mut self.phase {

@@ -1,6 +1,7 @@
 //! How much this node holds of what peers can make grow, for the fuzz targets (K8).
 
 use super::Overlay;
+use crate::reload::configuration::KindBlock;
 use crate::reload::topology::Topology;
 
 impl<T: Topology> Overlay<T> {
@@ -19,6 +20,9 @@ impl<T: Topology> Overlay<T> {
             ("stored bytes", self.storage.bytes(), limits.value_bytes),
             ("places seen", self.seen.len(), limits.seen),
             ("peers in the Routing Table", self.topology.len(), limits.links),
+            ("messages to sign", self.outbox.len(), limits.unsigned),
+            ("nodes told of a configuration", self.updates.told(), limits.links),
+            ("Kinds learned", self.updates.learned(), KindBlock::MAX_BLOCKS),
             ("messages to itself", self.loopback.len(), limits.turns),
         ]
         .into_iter()

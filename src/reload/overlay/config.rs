@@ -1,11 +1,16 @@
 //! What an overlay is told once: its name, its timers, its limits, the Kinds it knows.
 
+use super::app::Application;
 use super::usages::Usages;
 use crate::ids::NodeId;
+use crate::reload::codec::KindId;
+use crate::reload::configuration::Document;
 use crate::reload::link::Reliability;
 use crate::reload::storage::Kind;
 use crate::reload::via::ReturnPath;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -44,6 +49,8 @@ pub struct Config {
     pub path_mtu: usize,
     /// How the answers to requests that pass find their way back (RFC 6940 §6.1.2).
     pub return_path: ReturnPath,
+    /// The applications of this node that others may ask for by AppAttach (RFC 6940 §6.5.2).
+    pub applications: Vec<Application>,
     /// Timers.
     pub timers: Timers,
     /// Limits.
@@ -54,6 +61,9 @@ pub struct Config {
     pub bad_nodes: Vec<NodeId>,
     /// The Kinds that may be stored here. Whatever is not listed is answered with Error_Unknown_Kind.
     pub kinds: Vec<Kind>,
+    /// The document that all of this comes from ([`Config::from_document`]). Without one nobody can change it but the host,
+    /// and nobody is told of it.
+    pub document: Option<Arc<Document>>,
 }
 
 impl Config {
@@ -67,11 +77,13 @@ impl Config {
             initial_ttl: 100,
             path_mtu: 1400,
             return_path: ReturnPath::Full,
+            applications: Vec::new(),
             timers: Timers::default(),
             limits: Limits::default(),
             usages: Usages::default(),
             bad_nodes: Vec::new(),
             kinds: alloc::vec![Kind::CHANNEL],
+            document: None,
         }
     }
 }
@@ -90,8 +102,10 @@ pub struct Timers {
     /// chord-ping-interval: between two searches for better fingers (RFC 6940 §10.7.4.2); the first follows the join at
     /// once.
     pub ping_interval: Duration,
-    /// Between two connectivity Pings to the first successor and the first predecessor (RFC 6940 §10.7.1).
+    /// Between two connectivity Pings to each neighbour from which nothing else comes (RFC 6940 §10.7.1).
     pub neighbor_ping_interval: Duration,
+    /// A finger from which nothing has come for this long is pinged: as often as ICE keeps a path open (RFC 8445 §11).
+    pub keep_alive: Duration,
     /// Between two searches for another part of the overlay through a bootstrap node (RFC 6940 §10.7.4.4).
     pub partition_interval: Duration,
     /// Updates that follow from one change wait this long, so that a burst of changes gives one Update.
@@ -116,6 +130,7 @@ impl Default for Timers {
             update_interval: Duration::from_secs(600),
             ping_interval: Duration::from_secs(3600),
             neighbor_ping_interval: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(15),
             partition_interval: Duration::from_secs(600),
             settle: Duration::from_millis(100),
             hold_down: Duration::from_secs(30),
@@ -169,6 +184,12 @@ pub struct Limits {
     pub transfers: usize,
     /// Messages from this node to itself that one call works off.
     pub turns: usize,
+    /// Messages that one call signs. What is more waits for the next call, which `deadline` asks for at once, so that a
+    /// host can send media in between.
+    pub signatures: usize,
+    /// Messages that wait for their signatures. Full: a request fails with [`Failure::TooMany`](super::Failure::TooMany).
+    /// Half full: requests of others are dropped.
+    pub unsigned: usize,
 }
 
 impl Default for Limits {
@@ -193,8 +214,49 @@ impl Default for Limits {
             lifetime: Duration::from_secs(24 * 3600),
             transfers: 8,
             turns: 64,
+            signatures: 8,
+            unsigned: 512,
         }
     }
+}
+
+/// Refuses configurations with which nothing could work.
+pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
+    let Limits { links, half_open, link_queue, requests, message_size, transfers, turns, .. } = config.limits;
+    let Limits { incomplete, incomplete_of_one_link, signatures, unsigned, .. } = config.limits;
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
+    if config.overlay_name.len() > 253 || !config.overlay_name.split('.').all(label) {
+        return Err(ConfigError::BadName);
+    }
+    if config.timers.request < Duration::from_millis(200) {
+        return Err(ConfigError::RequestTimer);
+    }
+    if config.initial_ttl == 0 {
+        return Err(ConfigError::InitialTtl);
+    }
+    let least = [
+        ("links", links, 8),
+        ("half_open", half_open, 1),
+        ("link_queue", link_queue, 1),
+        ("requests", requests, 16),
+        ("message_size", message_size, 2048),
+        ("transfers", transfers, 1),
+        ("incomplete", incomplete, 1),
+        ("incomplete_of_one_link", incomplete_of_one_link, 1),
+        ("turns", turns, 8),
+        ("signatures", signatures, 1),
+        ("unsigned", unsigned, 16),
+    ];
+    if let Some((name, ..)) = least.iter().find(|(_, have, need)| have < need) {
+        return Err(ConfigError::Limit(name));
+    }
+    let ids: BTreeSet<KindId> = config.kinds.iter().map(|k| k.id).collect();
+    if ids.len() != config.kinds.len() { Err(ConfigError::DuplicateKind) } else { Ok(()) }
 }
 
 /// The configuration cannot be used.

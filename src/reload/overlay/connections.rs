@@ -55,6 +55,8 @@ pub(super) struct Connection {
     pub(super) left: bool,
     pub(super) bound_at: Instant,
     used: Instant,
+    /// When something last came from the other end.
+    pub(super) heard: Instant,
 }
 
 /// A link that this node dialled.
@@ -117,6 +119,16 @@ impl Connections {
             queue: limits.link_queue,
             message_size: limits.message_size,
             next_stream: 0,
+        }
+    }
+
+    /// From now on messages may be so large.
+    pub(super) fn set_message_size(&mut self, message_size: usize) {
+        self.message_size = message_size;
+        for (_, connection) in self.links.iter_mut() {
+            if let Some(reader) = &mut connection.reader {
+                reader.set_max_message_size(message_size);
+            }
         }
     }
 
@@ -249,6 +261,7 @@ impl Connections {
             left: false,
             bound_at: now,
             used: now,
+            heard: now,
         };
         self.links.insert(link, connection)?;
         if reachable {
@@ -323,6 +336,14 @@ impl Connections {
         }
     }
 
+    /// What waits on a link that has fallen silent.
+    pub(super) fn strand(&mut self, link: LinkId) -> Vec<Bytes> {
+        let Some(connection) = self.links.get_mut(&link) else { return Vec::new() };
+        let stranded = connection.link.strand();
+        self.timers.set(link, connection.link.deadline());
+        stranded
+    }
+
     /// Forgets everything but the numbers of streams that the host may still remember.
     pub(super) fn clear(&mut self) {
         self.links.clear();
@@ -352,6 +373,7 @@ impl Connections {
     pub(super) fn on_data<F>(&mut self, now: Instant, link: LinkId, sequence: u32, effects: &mut Effects<F>) {
         let Some(connection) = self.links.get_mut(&link) else { return };
         connection.used = now;
+        connection.heard = now;
         let received = connection.link.on_data(sequence);
         send_frame(link, &Frame::Ack { ack_sequence: sequence, received }, effects);
     }
@@ -359,6 +381,7 @@ impl Connections {
     /// An ACK arrived. `None` when there is no such link.
     pub(super) fn on_ack(&mut self, now: Instant, link: LinkId, sequence: u32) -> Option<Option<Incident>> {
         let connection = self.links.get_mut(&link)?;
+        connection.heard = now;
         let event = connection.link.on_ack(now, sequence);
         self.timers.set(link, connection.link.deadline());
         Some(event.map(|event| Incident { link, event }))

@@ -91,6 +91,9 @@ impl<T: Topology> Overlay<T> {
         let input = data_signature_input(resource, kind, data.storage_time, &data.value, identity).ok()?;
         let at = self.time_of_day(self.now);
         let signer = ctx.crypto.verify(at, identity, certificates, &[&input], signed).ok()?;
+        if self.is_bad(&signer) {
+            return None;
+        }
         let mut arrival = Arrival::new(data, signer);
         if self.storage.kind(kind)?.access == Access::ChannelGrant
             && let Some(record) = &arrival.value.value
@@ -153,6 +156,9 @@ impl<T: Topology> Overlay<T> {
     ) {
         let original = store.replica_number == 0;
         let outcome = self.admit_store(now, request, store, security, ctx);
+        if !original && outcome.is_ok() {
+            self.note_owner(&store.resource, request.signer);
+        }
         let changed = outcome.as_ref().is_ok_and(|s| s.changed);
         let replicas = if original { self.topology.replicas() } else { Vec::new() };
         let answer = outcome.map(|s| Body::StoreAns(store_ans(s.counters, &replicas)));

@@ -1,6 +1,7 @@
 //! Requests of this node's own, answers to others' requests, and the way of both onto the links (RFC 6940 §6.2).
 
 use super::connections::LinkId;
+use super::outbox::{Errand, Unsigned};
 use super::receive::Incoming;
 use super::{Context, Expected, Failure, Overlay, Purpose, Request};
 use crate::ids::NodeId;
@@ -8,6 +9,7 @@ use crate::reload::codec::{
     Body, CertificateType, Destination, ErrorCode, ErrorResponse, ForwardingHeader, GenericCertificate,
     MessageCode, MessageContents, Payload, SecurityBlock, Signature, Structure, message_signature_input,
 };
+use crate::reload::configuration::sequence;
 use crate::reload::fragment;
 use crate::reload::request::Due;
 use crate::reload::route::{self, Surroundings, Verdict, way_back};
@@ -15,6 +17,7 @@ use crate::reload::topology::{Place, Topology};
 use crate::stats::DropReason;
 use crate::time::Instant;
 use crate::wire::EncodeError;
+use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -32,6 +35,11 @@ pub(super) const fn refuse(code: ErrorCode) -> Answer {
 /// An error with a word for people (MC-6).
 pub(super) const fn refuse_because(code: ErrorCode, why: &'static str) -> Answer {
     Err((code, Bytes::from_static(why.as_bytes())))
+}
+
+/// What stands in the message of an answer.
+fn body_of(answer: Answer) -> Body {
+    answer.unwrap_or_else(|(error_code, error_info)| Body::Error(ErrorResponse { error_code, error_info }))
 }
 
 impl<T: Topology> Surroundings for Overlay<T> {
@@ -84,42 +92,70 @@ impl<T: Topology> Overlay<T> {
             _ => Expected::Anyone,
         };
         let transaction_id = ctx.entropy.next_u64();
-        let (code, message) = self
-            .compose_with(transaction_id, destination_list, body, certificates, ctx)
-            .map_err(|_| Failure::TooLarge)?;
-        if message.len() > self.config.limits.message_size {
-            return Err(Failure::TooLarge);
+        let contents = MessageContents::new(body).map_err(|_| Failure::TooLarge)?;
+        let request = Request { code: contents.message_code, expected, purpose };
+        self.requests.start(now, transaction_id, request).map_err(|_| Failure::TooMany)?;
+        let certificates = certificates.to_vec();
+        let errand = Errand::Request { destination_list };
+        let sent = self.submit(now, Unsigned { transaction_id, contents, certificates, errand }, ctx);
+        if sent.is_err() {
+            self.requests.take(transaction_id);
         }
-        let request = Request { code, expected, purpose };
-        self.requests.start(now, transaction_id, message.clone(), request).map_err(|_| Failure::TooMany)?;
-        // What cannot leave now leaves with the next retransmission.
-        let _ = self.originate(now, message, ctx);
+        sent
+    }
+
+    /// Signs a message and puts it on its way.
+    pub(super) fn sign_and_send(
+        &mut self,
+        now: Instant,
+        message: Unsigned,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let Unsigned { transaction_id: id, contents, certificates, errand } = message;
+        let largest = self.config.limits.message_size;
+        match errand {
+            // Nobody waits for its answer any more.
+            Errand::Request { .. } if self.requests.get(id).is_none() => {}
+            Errand::Request { destination_list } => {
+                let code = contents.message_code;
+                let payload = self.sign(id, contents, &certificates, ctx).map_err(|_| Failure::TooLarge)?;
+                let mut header = self.header(id, destination_list);
+                if code == MessageCode::CONFIG_UPDATE_REQ {
+                    // Whoever needs it would refuse any other number (CS-4).
+                    header.configuration_sequence = sequence::ANY;
+                }
+                let message = header.encode(&payload).ok();
+                let message = message.filter(|m| m.len() <= largest).ok_or(Failure::TooLarge)?;
+                self.requests.set_message(id, message.clone());
+                // What cannot leave now leaves with the next retransmission.
+                let _ = self.originate(now, message, ctx);
+            }
+            Errand::Hello { link } => {
+                let payload = self.sign(id, contents, &certificates, ctx).map_err(|_| Failure::TooLarge)?;
+                let header = self.header(id, vec![NodeId::WILDCARD.into()]);
+                let message = header.encode(&payload).map_err(|_| Failure::TooLarge)?;
+                // The link may be gone.
+                let _ = self.connections.send(now, link, message, ctx.effects);
+            }
+            Errand::Answer { mut header, requester, largest } => {
+                let size =
+                    |h: &ForwardingHeader, payload: &Bytes| h.encode(payload).map_or(usize::MAX, |m| m.len());
+                let mut payload =
+                    self.sign(id, contents, &certificates, ctx).map_err(|_| Failure::TooLarge)?;
+                // An error itself is always sent (FH-12).
+                if size(&header, &payload) > largest {
+                    let error = body_of(refuse(ErrorCode::RESPONSE_TOO_LARGE));
+                    let contents = MessageContents::new(&error).map_err(|_| Failure::TooLarge)?;
+                    payload = self.sign(id, contents, &[], ctx).map_err(|_| Failure::TooLarge)?;
+                }
+                header.max_response_length = 0;
+                if let Some(requester) = requester {
+                    self.answers.insert(now, requester, id, payload.clone());
+                }
+                self.send_answer(now, &header, &payload, ctx);
+            }
+        }
         Ok(())
-    }
-
-    /// The request with this transaction id as it goes on the wire.
-    pub(super) fn compose(
-        &self,
-        transaction_id: u64,
-        destination_list: Vec<Destination>,
-        body: &Body,
-        ctx: &Context<'_>,
-    ) -> Result<(MessageCode, Bytes), EncodeError> {
-        self.compose_with(transaction_id, destination_list, body, &[], ctx)
-    }
-
-    fn compose_with(
-        &self,
-        transaction_id: u64,
-        destination_list: Vec<Destination>,
-        body: &Body,
-        certificates: &[Bytes],
-        ctx: &Context<'_>,
-    ) -> Result<(MessageCode, Bytes), EncodeError> {
-        let contents = MessageContents::new(body)?;
-        let code = contents.message_code;
-        let payload = self.sign(transaction_id, contents, certificates, ctx)?;
-        Ok((code, self.header(transaction_id, destination_list).encode(&payload)?))
     }
 
     fn header(&self, transaction_id: u64, destination_list: Vec<Destination>) -> ForwardingHeader {
@@ -133,12 +169,13 @@ impl<T: Topology> Overlay<T> {
     /// Contents with this node's signature behind them (SB-1), and with every certificate that is needed to check the
     /// signatures in them, this node's and those of `others`, once each (SB-3).
     fn sign(
-        &self,
+        &mut self,
         transaction_id: u64,
         contents: MessageContents,
         others: &[Bytes],
         ctx: &Context<'_>,
     ) -> Result<Bytes, EncodeError> {
+        self.outbox.count_signature();
         let identity = ctx.crypto.signer();
         let input = message_signature_input(self.hash, transaction_id, &contents, &identity)?;
         let signed = ctx.crypto.sign(&[&input]);
@@ -208,22 +245,11 @@ impl<T: Topology> Overlay<T> {
         certificates: &[Bytes],
         ctx: &mut Context<'_>,
     ) {
-        let id = request.header.transaction_id;
-        let Ok(mut payload) = self.answer_payload(id, answer, certificates, ctx) else { return };
         let limit = request.header.max_response_length as usize;
-        let largest = self.config.limits.message_size;
-        let mut header = self.answer_header(&request.header, request.previous_hop);
-        let size = |payload: &Bytes| header.encode(payload).map_or(usize::MAX, |m| m.len());
-        // An error itself is always sent (FH-12).
-        if size(&payload) > largest || limit != 0 && size(&payload) > limit {
-            let Ok(error) = self.answer_payload(id, refuse(ErrorCode::RESPONSE_TOO_LARGE), &[], ctx) else {
-                return;
-            };
-            payload = error;
-        }
-        header.max_response_length = 0;
-        self.answers.insert(now, request.signer, id, payload.clone());
-        self.send_answer(now, &header, &payload, ctx);
+        let largest = self.config.limits.message_size.min(if limit == 0 { usize::MAX } else { limit });
+        let header = self.answer_header(&request.header, request.previous_hop);
+        let errand = Errand::Answer { header, requester: Some(request.signer), largest };
+        self.submit_answer(now, answer, certificates, errand, ctx);
     }
 
     /// Gives the answer that was given before, along the path of this copy of the request.
@@ -248,21 +274,24 @@ impl<T: Topology> Overlay<T> {
         error: Answer,
         ctx: &mut Context<'_>,
     ) {
-        if let Ok(payload) = self.answer_payload(request.transaction_id, error, &[], ctx) {
-            self.answer_again(now, request, previous_hop, &payload, ctx);
-        }
+        let header = self.answer_header(request, previous_hop);
+        let errand = Errand::Answer { header, requester: None, largest: usize::MAX };
+        self.submit_answer(now, error, &[], errand, ctx);
     }
 
-    fn answer_payload(
-        &self,
-        id: u64,
+    fn submit_answer(
+        &mut self,
+        now: Instant,
         answer: Answer,
         certificates: &[Bytes],
-        ctx: &Context<'_>,
-    ) -> Result<Bytes, EncodeError> {
-        let body = answer
-            .unwrap_or_else(|(error_code, error_info)| Body::Error(ErrorResponse { error_code, error_info }));
-        self.sign(id, MessageContents::new(&body)?, certificates, ctx)
+        errand: Errand,
+        ctx: &mut Context<'_>,
+    ) {
+        let Errand::Answer { header: ForwardingHeader { transaction_id, .. }, .. } = errand else { return };
+        let Ok(contents) = MessageContents::new(&body_of(answer)) else { return };
+        let certificates = certificates.to_vec();
+        // What cannot be answered now is asked again.
+        let _ = self.submit(now, Unsigned { transaction_id, contents, certificates, errand }, ctx);
     }
 
     /// Back along the way it came, with every option that asks to be copied (RX-11, FO-4). An originator that put itself
@@ -296,6 +325,8 @@ impl<T: Topology> Overlay<T> {
     pub(super) fn fire_requests(&mut self, now: Instant, ctx: &mut Context<'_>) {
         while let Some(due) = self.requests.pop_due(now) {
             match due {
+                // It still waits for its signature.
+                Due::Resend { message, .. } if message.is_empty() => {}
                 Due::Resend { message, .. } => {
                     // No way there now; perhaps at the next transmission.
                     let _ = self.originate(now, message, ctx);

@@ -1,5 +1,5 @@
 //! Stored values on their way to other peers: replicas (CH-6, CU10-9), what a Joining Node will own (§10.5 step 6), and
-//! what a node finds it no longer owns (JL-8). One queue, a few at a time.
+//! what a node finds it no longer owns (JL-8), or holds for an owner that may not have it. One queue, a few at a time.
 
 use super::{Context, Failure, Overlay, Phase, Purpose, Task};
 use crate::ids::{NodeId, ResourceId};
@@ -141,10 +141,19 @@ impl<T: Topology> Overlay<T> {
         if flight.open == 0 {
             let Flight { version, failed, .. } = flight.clone();
             self.handover.flights.remove(&key);
-            if failed {
-                self.tasks.hasten(Task::Replicate, now + self.config.timers.hold_down);
-            } else if self.admission == Some(to) || self.is_replica_of(to, &key.1) {
+            let refused = result == Err(Failure::Refused(ErrorCode::FORBIDDEN));
+            let unwanted = refused && key.1.to_u128().is_some_and(|place| !self.topology.holds(place));
+            if failed && !unwanted {
+                // Tables that disagree agree before long.
+                let timers = &self.config.timers;
+                let pause = if refused { timers.neighbor_ping_interval } else { timers.hold_down };
+                self.tasks.hasten(Task::Replicate, now + pause);
+            } else if unwanted || self.admission == Some(to) || self.is_a_place_of(to, &key.1) {
                 self.storage.mark_placed(&key.1, version, to);
+                if key.1.to_u128().is_some_and(|place| !self.topology.holds(place)) {
+                    // Its owner has it: it can be dropped now.
+                    self.tasks.hasten(Task::Replicate, now + self.config.timers.settle);
+                }
             }
         }
         if result == Err(Failure::Refused(ErrorCode::FORBIDDEN)) {
@@ -156,9 +165,46 @@ impl<T: Topology> Overlay<T> {
         self.hand_over(now, ctx);
     }
 
-    /// Whether a peer is to hold a replica of something that this node is responsible for.
-    fn is_replica_of(&self, peer: NodeId, resource: &ResourceId) -> bool {
-        self.is_responsible_for(resource) && self.topology.replicas().contains(&peer)
+    /// Whether a peer is to hold a replica of something that this node is responsible for, or is itself responsible.
+    fn is_a_place_of(&self, peer: NodeId, resource: &ResourceId) -> bool {
+        match resource.to_u128().map(|place| self.topology.owner(place)) {
+            Some(None) => self.topology.replicas().contains(&peer),
+            Some(owner) => owner == Some(peer),
+            None => false,
+        }
+    }
+
+    /// Whether this node is responsible for something of which nobody else is known to have a copy: that does not wait
+    /// for the hold-down.
+    pub(super) fn holds_the_only_copy(&self) -> bool {
+        let replicas = self.topology.replicas();
+        let mine = self.storage.resources().filter(|r| self.is_responsible_for(r));
+        mine.into_iter().any(|r| !replicas.iter().any(|&at| self.storage.is_placed(r, at)))
+    }
+
+    /// The responsible peer has sent this, so it has it.
+    pub(super) fn note_owner(&mut self, resource: &ResourceId, from: NodeId) {
+        let owner = resource.to_u128().and_then(|place| self.topology.owner(place));
+        let version = self.storage.version(resource).filter(|_| owner == Some(from));
+        if let Some(version) = version {
+            self.storage.mark_placed(resource, version, from);
+        }
+    }
+
+    /// Hands what belongs to another peer to it, unless it is known to have it: it may have taken over from a lost peer
+    /// without having been one of its replicas.
+    pub(super) fn return_to_owners(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        if !matches!(self.phase, Phase::Member) {
+            return;
+        }
+        let resources: Vec<ResourceId> = self.storage.resources().cloned().collect();
+        for resource in resources {
+            let owner = resource.to_u128().and_then(|place| self.topology.owner(place));
+            if let Some(owner) = owner.filter(|&owner| !self.storage.is_placed(&resource, owner)) {
+                self.handover.add(owner, resource);
+            }
+        }
+        self.hand_over(now, ctx);
     }
 
     /// A peer holds something newer: fetches it, to take its place here (ST-16).
@@ -193,6 +239,14 @@ impl<T: Topology> Overlay<T> {
                 }
             }
         }
+        // What belongs here no longer is not dropped before its owner has it.
+        let homeless = |r: &ResourceId| {
+            let place = r.to_u128().filter(|&place| !self.topology.holds(place))?;
+            self.topology.owner(place).filter(|&owner| !self.storage.is_placed(r, owner))
+        };
+        let homeless: Vec<(NodeId, ResourceId)> =
+            self.storage.resources().filter_map(|r| Some((homeless(r)?, r.clone()))).collect();
+        homeless.into_iter().for_each(|(owner, resource)| self.handover.add(owner, resource));
         let (topology, handover) = (&self.topology, &self.handover);
         let leaving: BTreeSet<&ResourceId> =
             handover.queue.iter().chain(handover.flights.keys()).map(|(_, r)| r).collect();

@@ -29,6 +29,9 @@ use core::time::Duration;
 /// Attempts behind a bootstrap node that answered, before `join` fails.
 const ATTEMPTS: u8 = 16;
 
+/// Neighbours-to-be that are waited for at most.
+const NEIGHBORS_TO_BE: usize = 16;
+
 /// How often the list of bootstrap nodes is gone through without a link coming up, before `join` fails.
 const ROUNDS: u8 = 2;
 
@@ -168,10 +171,18 @@ impl<T: Topology> Overlay<T> {
                 }
                 Stage::Hearing => {
                     join.stage = Stage::Meeting;
-                    join.awaiting = self.topology.wanted(&heard.nodes);
+                    join.awaiting.clear();
                     self.tasks.set(Task::Join, Some(now + self.config.timers.request * SENDS.into()));
-                    for node in join.awaiting.clone() {
-                        self.attach_to(now, node, from, ctx);
+                    for node in self.topology.wanted(&heard.nodes) {
+                        self.meet(now, node, from, ctx);
+                    }
+                }
+                // Whom the Admitting Peer does not name any more is no neighbour-to-be any more.
+                Stage::Meeting => {
+                    join.awaiting.retain(|n| heard.nodes.contains(n));
+                    let wanted = self.topology.wanted(&heard.nodes);
+                    for node in wanted {
+                        self.meet(now, node, from, ctx);
                     }
                 }
                 _ => {}
@@ -216,6 +227,16 @@ impl<T: Topology> Overlay<T> {
         self.consider(now, &heard.nodes, from, ctx);
     }
 
+    /// One more neighbour-to-be.
+    fn meet(&mut self, now: Instant, node: NodeId, word_of: NodeId, ctx: &mut Context<'_>) {
+        let shunned = self.is_shunned(now, node);
+        let Phase::Joining(join) = &mut self.phase else { return };
+        if !shunned && !join.awaiting.contains(&node) && join.awaiting.len() < NEIGHBORS_TO_BE {
+            join.awaiting.push(node);
+            self.attach_to(now, node, word_of, ctx);
+        }
+    }
+
     /// This attempt failed; the next one begins after a pause with jitter.
     pub(super) fn retry_join(&mut self, now: Instant, ctx: &mut Context<'_>) {
         let Phase::Joining(join) = &mut self.phase else { return };
@@ -257,7 +278,11 @@ impl<T: Topology> Overlay<T> {
     }
 
     fn redial_bootstraps(&mut self, now: Instant, ctx: &mut Context<'_>) {
-        let known = self.bootstraps.clone();
+        let mut known = self.bootstraps.clone();
+        if let Phase::Joining(join) = &self.phase {
+            // The one that was lost is the last to be tried.
+            known.sort_by_key(|address| *address == join.bootstrap);
+        }
         if let Phase::Joining(join) = &mut self.phase {
             join.untried = known;
             join.rounds = 0;

@@ -25,19 +25,20 @@
 //! Plain links prove nothing: whoever dials last is believed.
 
 use super::connections::{Connection, Dialing, Incident, LinkId};
+use super::outbox::{Errand, Unsigned};
 use super::ring::Cause;
 use super::{Context, LinkSecurity, Overlay, Phase, Task};
 use crate::effect::Effect;
 use crate::env::Party;
 use crate::ids::{NodeId, StreamId};
-use crate::reload::codec::Body;
 use crate::reload::codec::body::PingReq;
+use crate::reload::codec::{Body, MessageContents};
 use crate::reload::link::LinkEvent;
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
 use crate::time::Instant;
 use alloc::sync::Arc;
-use alloc::vec;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 /// What becomes of a new link to a node that is linked already.
@@ -161,13 +162,13 @@ impl<T: Topology> Overlay<T> {
     fn say_hello(&mut self, now: Instant, link: LinkId, ctx: &mut Context<'_>) -> Result<(), DropReason> {
         let transaction_id = ctx.entropy.next_u64();
         let ping = Body::PingReq(PingReq::default());
-        let wildcard = vec![NodeId::WILDCARD.into()];
-        let (_, message) =
-            self.compose(transaction_id, wildcard, &ping, ctx).map_err(|_| DropReason::TooLarge)?;
+        let contents = MessageContents::new(&ping).map_err(|_| DropReason::TooLarge)?;
         if let Some(dialing) = self.connections.get_mut(link).and_then(|c| c.dialing.as_mut()) {
             dialing.transaction_id = Some(transaction_id);
         }
-        self.connections.send(now, link, message, ctx.effects).map_err(|_| DropReason::LinkQueueFull)
+        let errand = Errand::Hello { link };
+        let hello = Unsigned { transaction_id, contents, certificates: Vec::new(), errand };
+        self.submit(now, hello, ctx).map_err(|_| DropReason::RequestLimit)
     }
 
     /// Makes room for a link, which has the time of a dial to say who is there. A link that gives way for it is closed.
@@ -402,9 +403,15 @@ impl<T: Topology> Overlay<T> {
         match event {
             LinkEvent::Failed => self.close(now, link, ctx),
             LinkEvent::Degraded => {
-                if let Some(node) = node {
-                    self.shun(now, node);
-                    self.on_lost(now, node, Cause::Lost, ctx);
+                let Some(node) = node else { return };
+                self.shun(now, node);
+                if self.bootstrap_node() == Some(node) {
+                    // Nothing can be done without it.
+                    return self.close(now, link, ctx);
+                }
+                self.on_lost(now, node, Cause::Lost, ctx);
+                for message in self.connections.strand(link) {
+                    self.reroute(now, node, &message, ctx);
                 }
             }
             LinkEvent::Restored => {
@@ -442,8 +449,12 @@ impl<T: Topology> Overlay<T> {
     }
 
     fn forget_link(&mut self, now: Instant, link: LinkId, ctx: &mut Context<'_>) {
-        if let Some(connection) = self.connections.close(link) {
-            self.on_closed(now, link, &connection, ctx);
+        let stranded = self.connections.strand(link);
+        let Some(connection) = self.connections.close(link) else { return };
+        self.on_closed(now, link, &connection, ctx);
+        let Some(node) = connection.node.filter(|n| self.connections.link_of(*n).is_none()) else { return };
+        for message in stranded {
+            self.reroute(now, node, &message, ctx);
         }
     }
 

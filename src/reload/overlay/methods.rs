@@ -1,13 +1,12 @@
 //! What is asked and what is answered: one arm for each method, on either side.
 
-use super::exchange::{refuse, refuse_because};
+use super::exchange::refuse_because;
 use super::receive::Incoming;
-use super::{Context, Failure, Overlay, Purpose, Request};
+use super::{Context, Fact, Failure, Overlay, Purpose, Request};
 use crate::ids::NodeId;
 use crate::reload::codec::body::{PingAns, ProbeAns, ProbeInformation, ProbeReq, RouteQueryReq};
-use crate::reload::codec::{
-    Body, ChordRouteQueryAns, ErrorCode, ErrorResponse, ProbeInformationType, SecurityBlock,
-};
+use crate::reload::codec::{Body, ChordRouteQueryAns, ErrorCode, ProbeInformationType, SecurityBlock};
+use crate::reload::request::SENDS;
 use crate::reload::route::{self, Verdict};
 use crate::reload::topology::{Topology, UpdateScope};
 use crate::time::Instant;
@@ -42,10 +41,8 @@ impl<T: Topology> Overlay<T> {
             Body::FetchReq(asked) => self.on_fetch(now, request, &asked, ctx),
             Body::StatReq(asked) => self.on_stat(now, request, &asked, ctx),
             Body::FindReq(asked) => self.on_find(now, request, &asked, ctx),
-            // No application is offered behind AppAttach here (AP-2).
-            Body::AppAttachReq(_) => self.answer(now, request, refuse(ErrorCode::NOT_FOUND), ctx),
-            // Configurations come from the host alone.
-            Body::ConfigUpdateReq(_) => self.answer(now, request, refuse(ErrorCode::FORBIDDEN), ctx),
+            Body::AppAttachReq(asked) => self.on_app_attach(now, request, &asked, ctx),
+            Body::ConfigUpdateReq(update) => self.on_config_update(now, request, &update, ctx),
             _ => {
                 let unknown = refuse_because(ErrorCode::INVALID_MESSAGE, "unknown method");
                 self.answer(now, request, unknown, ctx);
@@ -99,7 +96,9 @@ impl<T: Topology> Overlay<T> {
         security: &SecurityBlock,
         ctx: &mut Context<'_>,
     ) {
-        if let Body::Error(ErrorResponse { error_code, .. }) = body {
+        if let Body::Error(error) = body {
+            self.on_refused(now, signer, &error, ctx);
+            let error_code = error.error_code;
             return self.on_failure(now, request, Failure::Refused(error_code), ctx);
         }
         match request.purpose {
@@ -112,6 +111,10 @@ impl<T: Topology> Overlay<T> {
             Purpose::Partition { through } => self.on_partition_answer(now, signer, through, ctx),
             Purpose::Replica { to, resource } => self.on_handed_over(now, to, resource, Ok(()), ctx),
             order if order.is_order() => self.on_order(now, order, Ok((body, &security.x509())), ctx),
+            Purpose::AppAttach { ticket } => {
+                let answer = if let Body::AppAttachAns(answer) = body { Some(answer) } else { None };
+                self.on_app_attached(ticket, signer, answer.as_ref(), ctx);
+            }
             Purpose::Adopt { resource } => {
                 if let Body::FetchAns(answer) = body {
                     self.on_adopted(now, &resource, answer, &security.x509(), ctx);
@@ -131,12 +134,24 @@ impl<T: Topology> Overlay<T> {
     ) {
         match request.purpose {
             // The other end's own Attach goes on instead (AT-6).
+            Purpose::Attach { target: Some(node), .. }
+                if failure == Failure::Refused(ErrorCode::IN_PROGRESS) =>
+            {
+                self.recheck(node, now + self.config.timers.request * SENDS.into());
+            }
+            // One of the two has to learn of a newer configuration.
             Purpose::Attach { target: Some(_), .. }
-                if failure == Failure::Refused(ErrorCode::IN_PROGRESS) => {}
+                if matches!(
+                    failure,
+                    Failure::Refused(ErrorCode::CONFIG_TOO_OLD | ErrorCode::CONFIG_TOO_NEW)
+                ) => {}
             Purpose::Attach { target: Some(node), .. } => self.on_unreachable_peer(now, node, ctx),
             Purpose::Attach { target: None, .. } | Purpose::Join => self.retry_join(now, ctx),
             Purpose::Replica { to, resource } => self.on_handed_over(now, to, resource, Err(failure), ctx),
             order if order.is_order() => self.on_order(now, order, Err(failure), ctx),
+            Purpose::AppAttach { ticket } => {
+                ctx.effects.fact(Fact::AppAttached { ticket, result: Err(failure) });
+            }
             _ => {}
         }
     }
@@ -144,7 +159,7 @@ impl<T: Topology> Overlay<T> {
     /// Every order that waits for its answer has failed: the overlay is left.
     pub(super) fn fail_orders(&mut self, now: Instant, ctx: &mut Context<'_>) {
         for request in self.requests.take_all() {
-            if request.purpose.is_order() {
+            if request.purpose.is_order() || matches!(request.purpose, Purpose::AppAttach { .. }) {
                 self.on_failure(now, request, Failure::Left, ctx);
             }
         }

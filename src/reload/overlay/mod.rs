@@ -13,12 +13,15 @@
 //! | --- | --- |
 //! | `api` | [`Context`], [`Fact`], [`Ticket`], [`Value`], [`Failure`], [`OrderError`] |
 //! | `config` | [`Config`], [`Timers`], [`Limits`] |
+//! | `configuration` | configuration documents on their way, and what a new one changes |
 //! | `connections` | the Connection Table: every link, who is at its other end |
 //! | `links` | how links come up and go down: dialled, accepted, authenticated, closed |
 //! | `receive` | what comes over a link, and what is done with a message for this node |
 //! | `transit` | one message's way: to this node, or on to the next |
+//! | `outbox` | messages that wait for their signatures, a few of which are made in one call |
 //! | `exchange` | requests and answers of this node's own, signed and on their way |
 //! | `methods` | one arm for each method, asked and answered |
+//! | `app` | AppAttach: where applications reach each other |
 //! | `attach` | Attach: asking for a link, and being asked |
 //! | `join` | the way into the overlay, and admission |
 //! | `ring` | Updates, stabilisation, leaving |
@@ -28,14 +31,14 @@
 //! | `seen` | how new what was fetched before was |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `handover` | stored values on their way to other peers |
-//!
-//! What is not here: ConfigUpdates are neither sent nor taken.
 
 mod api;
+mod app;
 mod attach;
 #[cfg(feature = "arbitrary")]
 mod census;
 mod config;
+mod configuration;
 mod connections;
 mod data;
 mod exchange;
@@ -44,6 +47,7 @@ mod join;
 mod links;
 mod methods;
 mod orders;
+mod outbox;
 mod receive;
 mod ring;
 mod seen;
@@ -53,6 +57,7 @@ mod usages;
 pub use super::storage::Slot;
 pub use super::via::ReturnPath;
 pub use api::{Address, Context, Description, Fact, Failure, OrderError, Query, Ticket, Value, Write};
+pub use app::Application;
 pub use config::{Config, ConfigError, Limits, LinkSecurity, Timers};
 pub use usages::Usages;
 
@@ -68,16 +73,18 @@ use crate::ids::{NodeId, ResourceId, StreamId, overlay_hash};
 use crate::stats::DropReason;
 use crate::time::{Instant, UnixMillis, earliest};
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use attach::Agreed;
 use bytes::Bytes;
+use config::check;
+use configuration::Updates;
 use connections::{Connections, LinkId};
 use core::net::SocketAddr;
-use core::time::Duration;
 use handover::Handover;
 use join::Join;
 use orders::StoreOrder;
+use outbox::Outbox;
 use seen::Seen;
 use usages::TurnSearch;
 
@@ -118,11 +125,13 @@ enum Purpose {
     Join,
     Update { to: NodeId },
     Leave { to: NodeId },
+    AppAttach { ticket: Ticket },
     Ping { to: NodeId },
     Finger,
     Partition { through: NodeId },
     Replica { to: NodeId, resource: ResourceId },
     Adopt { resource: ResourceId },
+    ConfigUpdate,
     Store(Box<StoreOrder>),
     Overtake(Box<StoreOrder>),
     Fetch { ticket: Ticket, resource: ResourceId, queries: Vec<Query> },
@@ -166,6 +175,8 @@ enum Task {
     Fingers,
     Partition,
     Replicate,
+    Return,
+    Recheck,
     Usages,
 }
 
@@ -192,9 +203,12 @@ pub struct Overlay<T> {
     storage: Storage,
     seen: Seen,
     handover: Handover,
+    updates: Updates,
     /// The node that is being admitted.
     admission: Option<NodeId>,
     tasks: TimerSet<Task>,
+    /// Messages of this node's own that wait for their signatures.
+    outbox: Outbox,
     /// Messages from this node to itself.
     loopback: VecDeque<Bytes>,
     /// Where the overlay can be found (again).
@@ -246,8 +260,10 @@ impl<T: Topology> Overlay<T> {
             storage: Storage::new(config.kinds.iter().cloned(), stored),
             seen: Seen::new(limits.seen),
             handover: Handover::new(limits.transfers),
+            updates: Updates::new(limits.links),
             admission: None,
             tasks: TimerSet::new(),
+            outbox: Outbox::new(&limits),
             loopback: VecDeque::new(),
             bootstraps: Vec::new(),
             checking: None,
@@ -352,11 +368,16 @@ impl<T: Topology> Overlay<T> {
         self.wall_clock = Some((now, wall));
     }
 
-    /// When [`Overlay::handle_timeout`] has something to do.
+    /// When [`Overlay::handle_timeout`] has something to do: the last `now` while something waits that this call would not
+    /// do because it had done enough ([`Limits::signatures`], [`Limits::turns`]).
     pub fn deadline(&self) -> Option<Instant> {
-        if !self.loopback.is_empty() {
+        if !self.loopback.is_empty() || !self.outbox.is_empty() {
             return Some(self.now);
         }
+        self.next_timer()
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
         let own = earliest(self.tasks.deadline(), self.storage.deadline());
         let own = earliest(own, self.reassembly.deadline());
         earliest(own, earliest(self.connections.deadline(), self.requests.deadline()))
@@ -365,17 +386,21 @@ impl<T: Topology> Overlay<T> {
     /// Time never goes back (K6).
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
+        self.outbox.begin_call();
         self.now
     }
 
-    /// Works off what this node sends to itself, and every timer that is due (K5). Each of them sets itself anew behind
-    /// `now`, so this ends; the limit is for messages to itself that bring forth others.
+    /// Works off what this node sends to itself, every timer that is due (K5), and as much of what waits for signatures as
+    /// one call may sign. Timers set themselves anew behind `now`, so this ends; the limit is for messages to itself that
+    /// bring forth others.
     fn work_off(&mut self, now: Instant, ctx: &mut Context<'_>) {
         for _ in 0..self.config.limits.turns {
             if let Some(message) = self.loopback.pop_front() {
                 self.receive_loopback(now, &message, ctx);
-            } else if self.deadline().is_some_and(|at| at <= now) {
+            } else if self.next_timer().is_some_and(|at| at <= now) {
                 self.fire(now, ctx);
+            } else if let Some(message) = self.outbox.pop() {
+                self.send_waiting(now, message, ctx);
             } else {
                 break;
             }
@@ -398,6 +423,7 @@ impl<T: Topology> Overlay<T> {
                 Task::Leave => self.finish_leaving(now, true, ctx),
                 Task::Dial(link) => self.on_dial_timeout(now, link, ctx),
                 Task::Replicate => self.replicate(now, ctx),
+                Task::Return => self.return_to_owners(now, ctx),
                 Task::Usages => self.publish_itself(now, ctx),
                 ring => self.on_ring_task(now, ring, ctx),
             }
@@ -420,6 +446,7 @@ impl<T: Topology> Overlay<T> {
         self.handover.clear();
         self.admission = None;
         self.tasks = TimerSet::new();
+        self.outbox.clear();
         self.loopback.clear();
         self.bootstraps.clear();
         self.checking = None;
@@ -474,40 +501,3 @@ const ANSWER_OVERHEAD: usize = 1024;
 
 /// No StoredData is shorter: length, storage_time, lifetime, an empty value, no signature.
 const MIN_STORED_DATA: usize = 4 + 8 + 4 + 5 + 7;
-
-/// Refuses configurations with which nothing could work.
-fn check(config: &Config) -> Result<(), ConfigError> {
-    let Limits { links, half_open, link_queue, requests, message_size, transfers, turns, .. } = config.limits;
-    let Limits { incomplete, incomplete_of_one_link, .. } = config.limits;
-    let label = |l: &str| {
-        (1..=63).contains(&l.len())
-            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !l.starts_with('-')
-            && !l.ends_with('-')
-    };
-    if config.overlay_name.len() > 253 || !config.overlay_name.split('.').all(label) {
-        return Err(ConfigError::BadName);
-    }
-    if config.timers.request < Duration::from_millis(200) {
-        return Err(ConfigError::RequestTimer);
-    }
-    if config.initial_ttl == 0 {
-        return Err(ConfigError::InitialTtl);
-    }
-    let least = [
-        ("links", links, 8),
-        ("half_open", half_open, 1),
-        ("link_queue", link_queue, 1),
-        ("requests", requests, 16),
-        ("message_size", message_size, 2048),
-        ("transfers", transfers, 1),
-        ("incomplete", incomplete, 1),
-        ("incomplete_of_one_link", incomplete_of_one_link, 1),
-        ("turns", turns, 8),
-    ];
-    if let Some((name, ..)) = least.iter().find(|(_, have, need)| have < need) {
-        return Err(ConfigError::Limit(name));
-    }
-    let ids: BTreeSet<KindId> = config.kinds.iter().map(|k| k.id).collect();
-    if ids.len() != config.kinds.len() { Err(ConfigError::DuplicateKind) } else { Ok(()) }
-}

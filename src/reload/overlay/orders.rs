@@ -430,13 +430,17 @@ impl<T: Topology> Overlay<T> {
             _ => Err(Failure::BadAnswer),
         });
         let written = |v: &&Value| order.writes.iter().any(|w| w.kind == v.kind && w.slot == v.slot);
-        let values = read.map(|(values, ..)| values).unwrap_or_default();
-        match values.iter().filter(written).map(|v| v.storage_time).max() {
-            Some(newest) => {
+        let newest = match &read {
+            Ok((values, ..)) => values.iter().filter(written).map(|v| v.storage_time).max(),
+            Err(_) => None,
+        };
+        match (newest, read) {
+            (Some(newest), _) => {
                 order.newer_than = Some(newest);
                 self.send_store(now, order, ctx);
             }
-            None => {
+            (None, Err(Failure::Left)) => self.tell_stored(now, order.ticket, Err(Failure::Left), ctx),
+            (None, _) => {
                 let result = Err(Failure::Refused(ErrorCode::DATA_TOO_OLD));
                 self.tell_stored(now, order.ticket, result, ctx);
             }

@@ -10,7 +10,6 @@ use crate::reload::codec::{
     Destination, ErrorCode, ForwardingHeader, ForwardingOption, Frame, HeaderView, MessageCode,
     MessageContents, Payload, SecurityBlock, Structure, message_signature_input,
 };
-use crate::reload::configuration::sequence;
 use crate::reload::link::{Piece, Reader};
 use crate::reload::topology::Topology;
 use crate::stats::DropReason;
@@ -36,6 +35,13 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
+    /// Whether it is the Ping to whoever is there that opens a plain link.
+    pub(super) fn opens_link(&self) -> bool {
+        self.contents.message_code == MessageCode::PING_REQ
+            && self.header.via_list.is_empty()
+            && self.header.destination_list == [NodeId::WILDCARD.into()]
+    }
+
     /// Whether it came over the link that binds its signer, without a hop between (JL-2). Some originators put themselves
     /// into the Via List.
     pub(super) fn is_direct(&self) -> bool {
@@ -303,6 +309,9 @@ impl<T: Topology> Overlay<T> {
             .crypto
             .verify(at, identity, &security.x509(), &[&input], &security.signature.signed)
             .map_err(|_| DropReason::BadSignature)?;
+        if self.is_bad(&party) {
+            return Err(DropReason::BadSignature);
+        }
         Ok(Delivered { header, contents, security, party })
     }
 
@@ -364,9 +373,19 @@ impl<T: Topology> Overlay<T> {
             self.answer_again(now, &header, previous_hop, &answer, ctx);
             return Ok(());
         }
+        if self.outbox.answers(signer, header.transaction_id) {
+            // Its answer is as good as on its way.
+            return Ok(());
+        }
+        if !self.outbox.takes_answers() {
+            return Err(DropReason::RequestLimit);
+        }
         let request = Incoming { header, signer, party, previous_hop, contents };
         if let Some(error) = self.objection(&request) {
             self.answer(now, &request, refuse(error), ctx);
+            if error == ErrorCode::CONFIG_TOO_OLD {
+                self.on_outdated(now, &request, ctx);
+            }
             return Ok(());
         }
         let body = request.contents.body().map_err(|_| DropReason::BadMessage)?;
@@ -377,14 +396,9 @@ impl<T: Topology> Overlay<T> {
     /// Why a request cannot be carried out, whatever it asks: another configuration (CS-2), or something critical that
     /// is not understood here (MC-4, FO-3).
     fn objection(&self, request: &Incoming) -> Option<ErrorCode> {
-        let (theirs, mine) = (request.header.configuration_sequence, self.config.configuration_sequence);
         let options = &request.header.options;
-        if theirs != mine {
-            return Some(if sequence::is_older(theirs, mine) {
-                ErrorCode::CONFIG_TOO_OLD
-            } else {
-                ErrorCode::CONFIG_TOO_NEW
-            });
+        if let Some(error) = self.check_sequence(request) {
+            return Some(error);
         }
         if options.iter().any(|o| o.has(ForwardingOption::DESTINATION_CRITICAL)) {
             return Some(ErrorCode::UNSUPPORTED_FORWARDING_OPTION);

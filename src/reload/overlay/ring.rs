@@ -4,16 +4,21 @@ use super::exchange::refuse;
 use super::receive::Incoming;
 use super::{Context, Fact, Overlay, Phase, Purpose, Task};
 use crate::ids::{NodeId, ResourceId};
-use crate::reload::codec::body::{LeaveReq, PingReq};
+use crate::reload::codec::body::{LeaveReq, PingReq, RouteQueryReq};
 use crate::reload::codec::{Body, ChordLeaveData, ChordUpdate, Destination, ErrorCode, Structure};
-use crate::reload::topology::{Change, Heard, Topology, UpdateScope};
+use crate::reload::topology::{Change, Heard, Place, Topology, UpdateScope};
 use crate::time::{Duration, Instant};
 use alloc::vec;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::net::SocketAddr;
 
 /// Bootstrap nodes remembered (BS-2).
 const BOOTSTRAPS: usize = 10;
+
+/// Whoever has taken over from a lost peer makes replicas within this time. Who holds a value and hears nothing from its
+/// new owner tells it.
+const RETURN_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a peer is no longer in the Routing Table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +74,14 @@ impl<T: Topology> Overlay<T> {
             self.hand_over(now, ctx);
         }
         self.note(now, change, self.config.timers.settle);
+        if change.neighbors {
+            self.tasks.hasten(Task::Return, now + self.config.timers.hold_down);
+        }
     }
 
     /// A peer cannot be routed through any more.
     pub(super) fn on_lost(&mut self, now: Instant, peer: NodeId, cause: Cause, ctx: &mut Context<'_>) {
+        let was_finger = self.topology.fingers().contains(&peer);
         let was_known = self.topology.contains(peer);
         let change = self.topology.remove(peer);
         if self.admission == Some(peer) {
@@ -93,10 +102,16 @@ impl<T: Topology> Overlay<T> {
         }
         let settle = self.config.timers.settle;
         let replicas_after = match cause {
-            Cause::Lost if change.replicas => self.config.timers.hold_down,
+            Cause::Lost if change.replicas && !self.holds_the_only_copy() => self.config.timers.hold_down,
             _ => settle,
         };
         self.note(now, change, replicas_after);
+        if change.neighbors {
+            self.tasks.hasten(Task::Return, now + RETURN_AFTER);
+        }
+        if was_finger {
+            self.replace_finger(now, peer, ctx);
+        }
         if self.topology.is_empty() {
             // Alone, or cut off: look for the others (CU10-5).
             self.tasks.hasten(Task::Partition, now + settle);
@@ -108,8 +123,12 @@ impl<T: Topology> Overlay<T> {
         if change.any() {
             // Whoever is no replica of a value now may drop it, and become one again without it.
             let (topology, replicas) = (&self.topology, self.topology.replicas());
-            let mine = |r: &ResourceId| r.to_u128().is_some_and(|place| topology.is_responsible(place));
-            self.storage.keep_placed(|resource, at| replicas.contains(&at) && mine(resource));
+            self.storage.keep_placed(|resource, at| {
+                resource.to_u128().is_some_and(|place| match topology.owner(place) {
+                    None => replicas.contains(&at),
+                    owner => owner == Some(at),
+                })
+            });
         }
         if change.neighbors || change.range {
             self.tasks.hasten(Task::Update, now + self.config.timers.settle);
@@ -128,9 +147,39 @@ impl<T: Topology> Overlay<T> {
         learned_from: NodeId,
         ctx: &mut Context<'_>,
     ) {
-        let nodes: Vec<NodeId> = nodes.iter().copied().filter(|&n| !self.is_shunned(now, n)).collect();
+        let (shunned, nodes): (Vec<NodeId>, Vec<NodeId>) =
+            nodes.iter().partition(|&&n| self.is_shunned(now, n));
         for node in self.topology.wanted(&nodes) {
             self.attach_to(now, node, learned_from, ctx);
+        }
+        for node in shunned {
+            self.recheck(node, now + self.config.timers.hold_down);
+        }
+    }
+
+    /// A node that would belong into the neighbor table cannot be had now. If it lives, the neighbours still know of it
+    /// later, and nobody else will bring it up before the next periodic Update.
+    pub(super) fn recheck(&mut self, node: NodeId, at: Instant) {
+        if self.is_joined() && !self.topology.wanted(&[node]).is_empty() {
+            self.tasks.hasten(Task::Recheck, at);
+        }
+    }
+
+    /// Asks the nearest neighbours for their tables (RouteQuery with send_update, CU10-1).
+    fn ask_for_tables(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        let (predecessors, successors) = (self.topology.predecessors(), self.topology.successors());
+        let mut nearest: Vec<NodeId> =
+            predecessors.first().into_iter().chain(successors.first()).copied().collect();
+        nearest.dedup();
+        let place = ResourceId::from_u128(self.topology.admission_place());
+        for to in nearest {
+            let body = RouteQueryReq {
+                send_update: true,
+                destination: Destination::Resource(place.clone()),
+                overlay_specific_data: Bytes::new(),
+            };
+            // With too many requests under way the periodic Update follows.
+            let _ = self.request(now, vec![to.into()], &Body::RouteQueryReq(body), Purpose::Ping { to }, ctx);
         }
     }
 
@@ -244,22 +293,38 @@ impl<T: Topology> Overlay<T> {
                     self.send_update(now, node, ctx);
                 }
                 self.tasks.hasten(Task::Replicate, now + timers.settle);
+                self.tasks.hasten(Task::Return, now + timers.settle);
                 self.again(now, Task::PeriodicUpdate, timers.update_interval, ctx);
             }
             Task::Neighbors => {
-                let (predecessors, successors) = (self.topology.predecessors(), self.topology.successors());
-                let mut nearest: Vec<NodeId> =
-                    predecessors.first().into_iter().chain(successors.first()).copied().collect();
-                nearest.dedup();
-                for node in nearest {
+                for node in self.silent(now) {
                     self.ping(now, node, ctx);
                 }
                 self.again(now, Task::Neighbors, timers.neighbor_ping_interval, ctx);
             }
             Task::Fingers => self.search_fingers(now, ctx),
             Task::Partition => self.look_for_partition(now, ctx),
+            Task::Recheck => self.ask_for_tables(now, ctx),
             _ => {}
         }
+    }
+
+    /// Neighbours and fingers from which nothing has come for a while.
+    fn silent(&self, now: Instant) -> Vec<NodeId> {
+        let neighbors = self.neighbors();
+        let timers = &self.config.timers;
+        let is_silent = |node: &NodeId| {
+            let patience =
+                if neighbors.contains(node) { timers.neighbor_ping_interval / 2 } else { timers.keep_alive };
+            let heard = self.connections.of(*node).map(|c| c.heard);
+            heard.is_none_or(|at| now.since(at) >= patience)
+        };
+        let mut needed = self.topology.fingers();
+        needed.extend(&neighbors);
+        needed.sort_unstable();
+        needed.dedup();
+        needed.retain(is_silent);
+        needed
     }
 
     /// Tells everybody connected, clients too, and the observers (CU10-8).
@@ -294,11 +359,23 @@ impl<T: Topology> Overlay<T> {
                 let _ = self.attach(now, list, self.me, ctx);
             }
         } else if let Some(place) = self.topology.finger_search(ctx.entropy) {
-            let list = vec![Destination::Resource(ResourceId::from_u128(place))];
-            let ping = Body::PingReq(PingReq::default());
-            let _ = self.request(now, list, &ping, Purpose::Finger, ctx);
+            self.ping_for_finger(now, place, ctx);
         }
         self.again(now, Task::Fingers, self.config.timers.ping_interval, ctx);
+    }
+
+    /// A finger was lost: a Ping to a random place of its entry finds another (CU10-6).
+    fn replace_finger(&mut self, now: Instant, lost: NodeId, ctx: &mut Context<'_>) {
+        if let Some(place) = self.topology.finger_replacement(lost, ctx.entropy) {
+            self.ping_for_finger(now, place, ctx);
+        }
+    }
+
+    fn ping_for_finger(&mut self, now: Instant, place: Place, ctx: &mut Context<'_>) {
+        let list = vec![Destination::Resource(ResourceId::from_u128(place))];
+        let ping = Body::PingReq(PingReq::default());
+        // What is not found now is looked for at the next turn.
+        let _ = self.request(now, list, &ping, Purpose::Finger, ctx);
     }
 
     /// A search has found this peer.
@@ -341,6 +418,10 @@ impl<T: Topology> Overlay<T> {
             return;
         }
         self.checking = None;
+        if self.topology.contains(node) {
+            // It is in the same part.
+            return;
+        }
         let place = ResourceId::from_u128(self.topology.admission_place());
         let list = vec![node.into(), Destination::Resource(place)];
         let ping = Body::PingReq(PingReq::default());
@@ -386,7 +467,7 @@ impl<T: Topology> Overlay<T> {
         let alone = self.topology.is_empty();
         let waits = |p: &Purpose| match p {
             Purpose::Leave { to } => self.connections.of(*to).is_some_and(|c| c.attached),
-            Purpose::Store { .. } | Purpose::Fetch { .. } => !alone,
+            Purpose::Store { .. } | Purpose::Fetch { .. } | Purpose::AppAttach { .. } => !alone,
             _ => false,
         };
         let done = self.handover.is_idle() && !self.requests.iter().any(|(_, r)| waits(&r.purpose));

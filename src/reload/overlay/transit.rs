@@ -6,13 +6,17 @@
 use super::exchange::{Answer, refuse, refuse_because};
 use super::{Context, Overlay};
 use crate::ids::NodeId;
-use crate::reload::codec::{Entries, ErrorCode, ForwardingOption, HeaderView, MessageCode, Passage};
+use crate::reload::codec::{
+    Destination, Entries, ErrorCode, ForwardingHeader, ForwardingOption, HeaderView, MessageCode, Passage,
+};
 use crate::reload::fragment::Key;
 use crate::reload::route::{self, Verdict, has_duplicates};
 use crate::reload::topology::Topology;
 use crate::reload::via::Passing;
 use crate::stats::DropReason;
 use crate::time::Instant;
+use alloc::vec;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// What is known of a message in transit.
@@ -70,6 +74,38 @@ impl<T: Topology> Overlay<T> {
         let again = Entries::new(&opened).chain(view.destination_list().skip(passed + 1));
         let (_, verdict) = route::decide(again, self);
         self.go_on(now, transit, verdict, [&opened, rest(passed + 1)], ctx)
+    }
+
+    /// A message that waited on the link to a node which has fallen silent looks for another way (LR-8), as if it had just
+    /// come. What only that node can take stays behind; its originator sends it again.
+    pub(super) fn reroute(&mut self, now: Instant, lost: NodeId, message: &Bytes, ctx: &mut Context<'_>) {
+        let Ok((mut header, payload)) = ForwardingHeader::decode(message) else { return };
+        if header.destination_list.first() == Some(&lost.into()) {
+            return;
+        }
+        // Before this node it stood at the previous hop, which this node has put into the Via List, by name or by id.
+        let last = header.via_list.pop();
+        let mut way_back: Vec<Destination> = match last.as_ref().map(Destination::opaque_id) {
+            None => vec![self.me.into()],
+            Some(None) => last.into_iter().collect(),
+            Some(Some(id)) => {
+                let opened = self.ways.open(now, &id, header.transaction_id, lost).unwrap_or_default();
+                Entries::new(&opened).collect()
+            }
+        };
+        if way_back.is_empty() {
+            return;
+        }
+        let Destination::Node(previous_hop) = way_back.remove(0) else { return };
+        header.via_list.extend(way_back.into_iter().rev());
+        if previous_hop != self.me {
+            header.ttl = header.ttl.saturating_add(1).min(self.config.initial_ttl);
+        }
+        let again = header.encode(&payload).ok().and_then(|m| HeaderView::read(&m).ok());
+        if let Some(view) = again {
+            // It is lost for the same reasons as any message.
+            let _ = self.receive(now, previous_hop, &view, ctx);
+        }
     }
 
     /// Judges the way that was found.

@@ -139,9 +139,12 @@ impl<T: Topology> Overlay<T> {
 
     /// Stores everything about this node that is to be found in the overlay, and sets the time for the next time.
     pub(super) fn publish_itself(&mut self, now: Instant, ctx: &mut Context<'_>) {
-        let Some(lifetime) = self.config.usages.lifetime else { return };
-        if !self.is_joined() || self.wall_clock.is_none() {
+        let Some(lifetime) = self.config.usages.lifetime.filter(|_| self.is_joined()) else { return };
+        if ctx.crypto.certificates().is_empty() && self.config.usages.turn_server.is_none() {
             return;
+        }
+        if self.wall_clock.is_none() {
+            return self.publish_itself_later(now);
         }
         self.tasks.set(Task::Usages, Some(now + lifetime / 2));
         if !ctx.crypto.certificates().is_empty() {

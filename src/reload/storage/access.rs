@@ -85,6 +85,20 @@ impl Access {
         })
     }
 
+    /// The name of the policy, as configuration documents call it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Access::UserMatch => "USER-MATCH",
+            Access::NodeMatch => "NODE-MATCH",
+            Access::UserNodeMatch => "USER-NODE-MATCH",
+            Access::NodeMultiple { .. } => "NODE-MULTIPLE",
+            Access::NodeIdKey => "NODE-ID-KEY",
+            Access::NodeIdMatch { .. } => "NODE-ID-MATCH",
+            Access::ChannelGrant => "CHANNEL-GRANT",
+            Access::UserChainAcl { .. } => "USER-CHAIN-ACL",
+        }
+    }
+
     /// The variable resource names that the policy allows.
     pub const fn names(&self) -> Option<&Names> {
         match self {

@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 
 /// Characters of a pattern at most.
 const MAX_LEN: usize = 256;
-/// Instructions of a program at most: `{m,n}` repeats what stands before it.
-const MAX_PROGRAM: usize = 4096;
+/// Parts of an expression that are compiled at most: `{m,n}` repeats what stands before it.
+const MAX_PARTS: usize = 8192;
 /// Parentheses in parentheses at most.
 const MAX_DEPTH: usize = 16;
 
@@ -69,10 +69,16 @@ impl Pattern {
     /// Whether a user name (`user@domain`) may have this Resource Name.
     pub fn matches(&self, user_name: &str, resource_name: &[u8]) -> bool {
         let Some((user, domain)) = user_name.split_once('@') else { return false };
-        let mut program = Vec::new();
-        if compile(&self.expression, user.as_bytes(), domain.as_bytes(), &mut program).is_none() {
+        let mut compiler = Compiler {
+            user: user.as_bytes(),
+            domain: domain.as_bytes(),
+            program: Vec::new(),
+            parts: MAX_PARTS,
+        };
+        if compiler.compile(&self.expression).is_none() {
             return false;
         }
+        let program = compiler.program;
         let end = program.len();
         let mut here = Threads::new(end);
         here.follow(0, &program);
@@ -124,65 +130,72 @@ impl Threads {
     }
 }
 
-fn compile(expression: &Expression, user: &[u8], domain: &[u8], program: &mut Vec<Step>) -> Option<()> {
-    if program.len() > MAX_PROGRAM {
-        return None;
-    }
-    match expression {
-        Expression::Byte(b) => program.push(Step::Byte(*b)),
-        Expression::Any => program.push(Step::Any),
-        Expression::Set(ranges, not) => program.push(Step::Set(ranges.clone(), *not)),
-        Expression::User => program.extend(user.iter().map(|b| Step::Byte(*b))),
-        Expression::Domain => program.extend(domain.iter().map(|b| Step::Byte(*b))),
-        Expression::Sequence(parts) => {
-            for part in parts {
-                compile(part, user, domain, program)?;
-            }
-        }
-        Expression::Either(branches) => {
-            let mut exits = Vec::new();
-            let (last, others) = branches.split_last()?;
-            for branch in others {
-                let fork = program.len();
-                program.push(Step::Split(fork + 1, fork));
-                compile(branch, user, domain, program)?;
-                exits.push(program.len());
-                program.push(Step::Jump(0));
-                let next = program.len();
-                *program.get_mut(fork)? = Step::Split(fork + 1, next);
-            }
-            compile(last, user, domain, program)?;
-            let end = program.len();
-            for exit in exits {
-                *program.get_mut(exit)? = Step::Jump(end);
-            }
-        }
-        Expression::Repeat(inner, least, most) => {
-            for _ in 0..*least {
-                compile(inner, user, domain, program)?;
-            }
-            match most {
-                None => {
-                    let fork = program.len();
-                    program.push(Step::Split(fork + 1, fork));
-                    compile(inner, user, domain, program)?;
-                    program.push(Step::Jump(fork));
-                    let end = program.len();
-                    *program.get_mut(fork)? = Step::Split(fork + 1, end);
+struct Compiler<'a> {
+    user: &'a [u8],
+    domain: &'a [u8],
+    program: Vec<Step>,
+    /// How many parts may still be compiled.
+    parts: usize,
+}
+
+impl Compiler<'_> {
+    /// `None` when the expression is too large.
+    fn compile(&mut self, expression: &Expression) -> Option<()> {
+        self.parts = self.parts.checked_sub(1)?;
+        match expression {
+            Expression::Byte(b) => self.program.push(Step::Byte(*b)),
+            Expression::Any => self.program.push(Step::Any),
+            Expression::Set(ranges, not) => self.program.push(Step::Set(ranges.clone(), *not)),
+            Expression::User => self.program.extend(self.user.iter().map(|b| Step::Byte(*b))),
+            Expression::Domain => self.program.extend(self.domain.iter().map(|b| Step::Byte(*b))),
+            Expression::Sequence(parts) => parts.iter().try_for_each(|part| self.compile(part))?,
+            Expression::Either(branches) => {
+                let mut exits = Vec::new();
+                let (last, others) = branches.split_last()?;
+                for branch in others {
+                    let fork = self.fork();
+                    self.compile(branch)?;
+                    exits.push(self.program.len());
+                    self.program.push(Step::Jump(0));
+                    self.join(fork)?;
                 }
-                Some(most) => {
-                    for _ in *least..*most {
-                        let fork = program.len();
-                        program.push(Step::Split(fork + 1, fork));
-                        compile(inner, user, domain, program)?;
-                        let end = program.len();
-                        *program.get_mut(fork)? = Step::Split(fork + 1, end);
-                    }
+                self.compile(last)?;
+                let end = self.program.len();
+                for exit in exits {
+                    *self.program.get_mut(exit)? = Step::Jump(end);
+                }
+            }
+            Expression::Repeat(inner, least, most) => {
+                (0..*least).try_for_each(|_| self.compile(inner))?;
+                let Some(most) = most else {
+                    let fork = self.fork();
+                    self.compile(inner)?;
+                    self.program.push(Step::Jump(fork));
+                    return self.join(fork);
+                };
+                for _ in *least..*most {
+                    let fork = self.fork();
+                    self.compile(inner)?;
+                    self.join(fork)?;
                 }
             }
         }
+        Some(())
     }
-    Some(())
+
+    /// Two ways from here: straight on, and another one that is not known yet.
+    fn fork(&mut self) -> usize {
+        let fork = self.program.len();
+        self.program.push(Step::Split(fork + 1, fork));
+        fork
+    }
+
+    /// The other way of a fork leads here.
+    fn join(&mut self, fork: usize) -> Option<()> {
+        let here = self.program.len();
+        *self.program.get_mut(fork)? = Step::Split(fork + 1, here);
+        Some(())
+    }
 }
 
 struct Parser<'a> {
@@ -379,6 +392,8 @@ mod tests {
         let pattern = "(a*)*(a*)*(a*)*b-$USER@$DOMAIN";
         assert!(!matches(pattern, "u@d", &"a".repeat(254)));
         let blown_up = Pattern::new("(((a{99}){99}){99}){99}-$USER@$DOMAIN").unwrap();
-        assert!(!blown_up.matches("u@d", b"a-u@d"), "too long a program matches nothing");
+        assert!(!blown_up.matches("u@d", b"a-u@d"), "too large an expression matches nothing");
+        let nothing = Pattern::new("(((((){99}){99}){99}){99}){99}-$USER@$DOMAIN").unwrap();
+        assert!(!nothing.matches("u@d", b"-u@d"), "nothing, a billion times");
     }
 }

@@ -472,6 +472,11 @@ impl Storage {
         }
     }
 
+    /// The number of the version that is here.
+    pub fn version(&self, resource: &ResourceId) -> Option<u64> {
+        Some(self.resources.get(resource)?.version)
+    }
+
     /// Whether this node is known to hold the present version.
     pub fn is_placed(&self, resource: &ResourceId, at: NodeId) -> bool {
         self.resources.get(resource).is_some_and(|r| r.placed.contains(&at))
@@ -505,6 +510,29 @@ impl Storage {
             if key.1 == KindId::ACCESS_CONTROL_LIST {
                 self.revoke(&key.0);
             }
+        }
+    }
+
+    /// From now on these Kinds may be stored. What is here of another Kind goes, and so does what has another data model
+    /// now or a value for which `keep` does not speak (CU-3).
+    pub fn reconfigure(
+        &mut self,
+        kinds: impl IntoIterator<Item = Kind>,
+        keep: impl Fn(&StoredValue) -> bool,
+    ) {
+        self.kinds = kinds.into_iter().map(|k| (k.id, k)).collect();
+        let mut gone: Vec<ValueKey> = Vec::new();
+        for (resource, here) in &self.resources {
+            for (kind, group) in &here.groups {
+                let model = self.kinds.get(kind).map(|k| k.model);
+                let stays = |slot: &Slot, entry: &Entry| model == Some(slot.model()) && keep(&entry.value);
+                let leave = group.entries.iter().filter(|(slot, entry)| !stays(slot, entry));
+                gone.extend(leave.map(|(slot, _)| (resource.clone(), *kind, slot.clone())));
+            }
+        }
+        for key in &gone {
+            self.expiry.clear(key);
+            self.drop_value(key);
         }
     }
 
@@ -885,6 +913,71 @@ mod tests {
         let (_, found) = s.fetch(at(0), &home(), KindId::CHANNEL, 0, &absent).unwrap();
         assert_eq!(found, [Found { slot: Slot::Key(Bytes::from_static(b"?")), value: None }]);
         assert!(found[0].to_wire().signature.is_none());
+    }
+
+    /// The same value under a certificate of so many bytes.
+    fn certified(mut value: StoredValue, key: u8, bytes: usize) -> StoredValue {
+        let certificate = Some(Bytes::from(vec![key; bytes]));
+        value.signer = Arc::new(Party { certificate, ..Party::clone(&value.signer) });
+        value
+    }
+
+    #[test]
+    fn k8_a_certificate_costs_once_however_many_values_it_is_for_and_goes_with_the_last() {
+        let mut s = storage();
+        let at = |s: &mut Storage, name: &[u8], der: u8, time| {
+            let value = certified(value(A, time, b"x"), der, 300);
+            let own = arrival(Slot::Key(Bytes::copy_from_slice(&A.0)), 600, value);
+            let groups = vec![kind(KindId::CHANNEL, 0, vec![own])];
+            s.store(at(0), &ResourceId::of_name(name), by_a(), groups).unwrap();
+            s.bytes()
+        };
+        let first = at(&mut s, b"1", 1, 1);
+        let second = at(&mut s, b"2", 1, 1);
+        assert!(first > 300 && second - first < 200, "{first} {second}");
+        let renewed = at(&mut s, b"2", 2, 2);
+        assert_eq!(renewed - first, first, "both certificates are needed");
+        assert_eq!(at(&mut s, b"1", 2, 2), second, "and now the new one alone");
+        s.expire(self::at(600));
+        assert_eq!(s.bytes(), 0);
+    }
+
+    #[test]
+    fn k8_what_one_key_may_have_here_is_less_than_all_of_it_and_what_expires_makes_room() {
+        let mut s = storage();
+        let put = |s: &mut Storage, now, who, name: u8, lifetime, bytes| {
+            let value = certified(value(who, 1, b"x"), who.0[0], bytes);
+            let own = arrival(Slot::Key(Bytes::copy_from_slice(&who.0)), lifetime, value);
+            let origin = Origin::Original { sender: party(who) };
+            let groups = vec![kind(KindId::CHANNEL, 0, vec![own])];
+            s.store(at(now), &ResourceId::of_name(&[name]), origin, groups).map(|_| ())
+        };
+        assert_eq!(put(&mut s, 0, A, 1, 600, 1900), Err(Refusal::DataTooLarge), "signer_bytes");
+        assert_eq!(put(&mut s, 0, A, 1, 10, 700), Ok(()));
+        assert_eq!(put(&mut s, 0, A, 2, 600, 701), Ok(()));
+        assert_eq!(put(&mut s, 9, A, 3, 600, 702), Err(Refusal::DataTooLarge));
+        assert_eq!(put(&mut s, 9, B, 4, 600, 702), Ok(()), "another key's share");
+        assert_eq!(put(&mut s, 10, A, 3, 600, 702), Ok(()), "the first has expired");
+    }
+
+    #[test]
+    fn k8_under_one_resource_id_there_is_no_more_of_a_kind_than_one_answer_can_hold() {
+        let mut s = storage();
+        let put = |s: &mut Storage, who: NodeId, time, bytes| {
+            let value = certified(value(who, time, b"x"), who.0[0], bytes);
+            let own = arrival(Slot::Key(Bytes::copy_from_slice(&who.0)), 600, value);
+            let origin = Origin::Original { sender: party(who) };
+            s.store(at(0), &home(), origin, vec![kind(KindId::CHANNEL, 0, vec![own])]).map(|_| ())
+        };
+        assert_eq!(put(&mut s, A, 1, 450), Ok(()));
+        assert_eq!(put(&mut s, B, 1, 500), Err(Refusal::DataTooLarge));
+        assert_eq!(put(&mut s, B, 1, 350), Ok(()));
+        let all = s.fetch(at(0), &home(), KindId::CHANNEL, 0, &Selection::Dictionary(vec![])).unwrap().1;
+        let certificates: usize = all.iter().filter_map(Found::certificate).map(|der| 3 + der.len()).sum();
+        let values: Vec<_> = all.iter().map(Found::to_wire).collect();
+        let encoded = crate::reload::codec::RawValues::encode_values(&values).unwrap().0.len();
+        let group = s.resources.values().next().unwrap().groups.get(&KindId::CHANNEL);
+        assert_eq!(group_size(group, &[]), encoded + certificates, "counted as it is written");
     }
 
     #[test]

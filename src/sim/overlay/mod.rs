@@ -6,13 +6,16 @@
 //! | `growth` | how a ring of any size comes to be: every node joins as nodes join, many at a time |
 //! | `audit` | [`Audit`]: the tables and the stored values of all nodes against what they should be |
 //! | `churn` | [`Churn`]: crashes and newcomers without end, and lookups that must go on being answered |
+//! | `partition` | [`Partition`]: an overlay in two halves, and how they become one again |
 
 mod audit;
 mod churn;
 mod growth;
 mod network;
+mod partition;
 
 pub use audit::{Audit, Replicas, hops};
 pub use churn::{Churn, Lookup, Loss, Moment, Setting, Summary};
 pub use growth::Growth;
 pub use network::{Config, OverlayNetwork};
+pub use partition::{Agreement, Partition};

@@ -63,8 +63,7 @@ struct Host {
 ///
 /// # Panics
 ///
-/// When an overlay leaves a deadline behind that is not later than the present (K1). This is a test's failure, and no
-/// peer's doing.
+/// When an overlay leaves a deadline behind that lies in the past (K1). This is a test's failure, and no peer's doing.
 pub struct OverlayNetwork {
     config: Config,
     now: Instant,
@@ -330,7 +329,7 @@ impl OverlayNetwork {
         let mut ctx = Context { entropy: &mut host.entropy, crypto: &host.identity, effects: &mut effects };
         let result = command(overlay, now, &mut ctx);
         let deadline = overlay.deadline();
-        assert!(deadline.is_none_or(|at| at > now), "K1 is broken at {now:?}: the deadline is {deadline:?}");
+        assert!(deadline.is_none_or(|at| at >= now), "K1 is broken at {now:?}: the deadline is {deadline:?}");
         while let Some(effect) = effects.pop() {
             match effect {
                 Effect::Send { to, payload } => self.send(node, to, payload),

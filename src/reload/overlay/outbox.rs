@@ -1,0 +1,131 @@
+//! Messages of this node's own that wait for their signatures.
+//!
+//! A signature takes as long as hundreds of media packets. One call makes at most [`Limits::signatures`] of them; what is
+//! more waits here in its order, and until it has left, `deadline()` is the last `now`: the host comes back as soon as it
+//! has looked after everything else.
+
+use super::connections::LinkId;
+use super::{Context, Failure, Limits, Overlay};
+use crate::bounded::Full;
+use crate::ids::NodeId;
+use crate::reload::codec::{Destination, ForwardingHeader, MessageContents};
+use crate::reload::topology::Topology;
+use crate::time::Instant;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// A message without its signature.
+#[derive(Clone, Debug)]
+pub(super) struct Unsigned {
+    pub(super) transaction_id: u64,
+    pub(super) contents: MessageContents,
+    /// Certificates (DER) of others whose signatures stand in the body.
+    pub(super) certificates: Vec<Bytes>,
+    pub(super) errand: Errand,
+}
+
+/// What is to be done with it once it is signed.
+#[derive(Clone, Debug)]
+pub(super) enum Errand {
+    /// It stands among the requests under way, and is sent while it does.
+    Request { destination_list: Vec<Destination> },
+    /// It opens a link.
+    Hello { link: LinkId },
+    /// It answers a request, whose header made this one. It is remembered if the request was carried out, that of this
+    /// node.
+    Answer { header: ForwardingHeader, requester: Option<NodeId>, largest: usize },
+}
+
+/// What waits, and how much this call may still do about it.
+#[derive(Clone, Debug)]
+pub(super) struct Outbox {
+    waiting: VecDeque<Unsigned>,
+    limit: usize,
+    signatures_per_call: usize,
+    signatures_left: usize,
+}
+
+impl Outbox {
+    pub(super) const fn new(limits: &Limits) -> Self {
+        Outbox {
+            waiting: VecDeque::new(),
+            limit: limits.unsigned,
+            signatures_per_call: limits.signatures,
+            signatures_left: limits.signatures,
+        }
+    }
+
+    pub(super) const fn begin_call(&mut self) {
+        self.signatures_left = self.signatures_per_call;
+    }
+
+    pub(super) const fn count_signature(&mut self) {
+        self.signatures_left = self.signatures_left.saturating_sub(1);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    #[cfg(feature = "arbitrary")]
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// Whether requests of others may be carried out: half of the places are for this node's own.
+    pub(super) fn takes_answers(&self) -> bool {
+        self.waiting.len() < self.limit / 2
+    }
+
+    /// Whether the answer to a request waits here.
+    pub(super) fn answers(&self, requester: NodeId, transaction_id: u64) -> bool {
+        let to =
+            |errand: &Errand| matches!(errand, Errand::Answer { requester: Some(r), .. } if *r == requester);
+        self.waiting.iter().any(|m| m.transaction_id == transaction_id && to(&m.errand))
+    }
+
+    fn push(&mut self, message: Unsigned) -> Result<(), Full> {
+        if self.waiting.len() >= self.limit {
+            return Err(Full);
+        }
+        self.waiting.push_back(message);
+        Ok(())
+    }
+
+    /// Takes the oldest, if this call may still sign it.
+    pub(super) fn pop(&mut self) -> Option<Unsigned> {
+        if self.signatures_left == 0 { None } else { self.waiting.pop_front() }
+    }
+}
+
+impl<T: Topology> Overlay<T> {
+    /// Signs a message and puts it on its way, now or when its turn comes.
+    pub(super) fn submit(
+        &mut self,
+        now: Instant,
+        message: Unsigned,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        if self.outbox.is_empty() && self.outbox.signatures_left > 0 {
+            self.sign_and_send(now, message, ctx)
+        } else {
+            self.outbox.push(message).map_err(|Full| Failure::TooMany)
+        }
+    }
+
+    /// It is the turn of a message that has waited.
+    pub(super) fn send_waiting(&mut self, now: Instant, message: Unsigned, ctx: &mut Context<'_>) {
+        let (id, is_request) = (message.transaction_id, matches!(message.errand, Errand::Request { .. }));
+        let sent = self.sign_and_send(now, message, ctx);
+        if let (Err(failure), true) = (sent, is_request)
+            && let Some(request) = self.requests.take(id)
+        {
+            self.on_failure(now, request.purpose, failure, ctx);
+        }
+    }
+}

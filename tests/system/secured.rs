@@ -1,0 +1,96 @@
+//! The whole system with certificates and TLS, and what becomes of those who have no right to be in it.
+
+use crate::world::{Setup, Viewer, World, name, owner};
+use p2piptv::node::{CommandError, EndReason, Event};
+use p2piptv::sim::NodeIndex;
+use p2piptv::stats::{DropReason, Plane};
+use p2piptv::time::Duration;
+
+fn world() -> World {
+    World::new(Setup { secured: true, ..Setup::default() })
+}
+
+fn dropped(world: &World, node: NodeIndex, reason: DropReason) -> u64 {
+    world.net.machine(node).unwrap().stats().dropped(reason)
+}
+
+#[test]
+fn p8_the_table_of_the_paper_appears_and_the_tree_repairs_itself_over_tls() {
+    let mut world = world();
+    world.seat(6);
+    world.run(3);
+    let table = ["1: 1 < source", "1: 2 < source", "2: 3 < 1", "2: 4 < 1", "2: 5 < 2", "2: 6 < 2"];
+    assert_eq!(world.table(), table, "{}", world.trace());
+    let one = world.viewers[0];
+    world.kill(one);
+    world.run(10);
+    assert!(world.viewers.iter().all(|&v| world.is_playing(v)), "{}", world.trace());
+    for &viewer in &world.viewers {
+        let gap = world.net.played(viewer.node, viewer.channel).unwrap().longest_gap;
+        assert!(gap <= Duration::from_millis(800), "{} was silent for {gap:?}", viewer.node);
+    }
+    // Nothing of RELOAD or SIP has gone over the wire in clear.
+    for node in [world.bootstrap, world.source] {
+        let stats = world.net.machine(node).unwrap().stats();
+        assert!(stats.sent(Plane::Overlay).bytes > 0 && stats.sent(Plane::Signalling).bytes < 1 << 20);
+        assert_eq!(stats.dropped(DropReason::BadSignature), 0);
+    }
+}
+
+#[test]
+fn q4_a_secured_channel_cannot_be_published_without_its_owner() {
+    let mut world = world();
+    let mallory = world.add_node("mallory");
+    let none = world.net.command(mallory, |n, now| n.publish(now, &name("200"), &[])).unwrap();
+    assert_eq!(none, Err(CommandError::NoOwner));
+    // An owner of "100" and "news" is none of "200", nor of a further keyword.
+    for (channel, keyword) in [("200", "news"), ("100", "sport")] {
+        let (owner, _) = owner();
+        let wrong =
+            world.net.command(mallory, |n, now| n.publish_as(now, &name(channel), &[name(keyword)], owner));
+        assert_eq!(wrong.unwrap(), Err(CommandError::NoOwner));
+    }
+}
+
+#[test]
+fn q4_another_owner_gets_no_place_beside_the_one_who_is_there() {
+    let mut world = world();
+    let mallory = world.add_node("mallory");
+    world.publish(mallory);
+    world.run(5);
+    assert!(world.told(mallory, |e| matches!(e, Event::PublishFailed { .. })), "{}", world.trace());
+    assert!(!world.told(mallory, |e| matches!(e, Event::Published { .. })));
+    world.seat(3);
+    assert!(world.table().iter().all(|row| !row.contains("mallory")), "{}", world.trace());
+    assert!(world.viewers.iter().all(|&v| world.is_playing(v)));
+}
+
+#[test]
+fn q4_a_viewer_who_knows_the_owner_takes_the_channel_from_nobody_else() {
+    let mut world = world();
+    let guest = world.add_node("guest");
+    let (_, stranger) = owner();
+    let tuned = world.net.command(guest, |n, now| n.tune_to(now, &name("100"), stranger)).unwrap();
+    let viewer = Viewer { node: guest, channel: tuned.unwrap() };
+    world.run(5);
+    assert!(world.told(guest, |e| matches!(e, Event::NotFound { .. })), "{}", world.trace());
+    assert!(!world.is_playing(viewer));
+    let _ = world.net.command(guest, |n, now| n.stop(now, viewer.channel)).unwrap();
+    world.until(2, |w| w.told(guest, |e| matches!(e, Event::Ended { reason: EndReason::Stopped, .. })));
+
+    let right = world.owner.unwrap();
+    let tuned = world.net.command(guest, |n, now| n.tune_to(now, &name("news"), right)).unwrap();
+    let viewer = Viewer { node: guest, channel: tuned.unwrap() };
+    assert!(world.until(5, |w| w.is_playing(viewer)), "{}", world.trace());
+}
+
+#[test]
+fn plain_messages_to_a_secured_node_are_dropped_unread() {
+    let mut world = world();
+    let (source, at) = (world.source, world.net.addresses(world.bootstrap));
+    let before = dropped(&world, source, DropReason::NotSecured);
+    let sip = "OPTIONS sip:source@127.0.0.1 SIP/2.0\r\n\r\n";
+    world.net.inject(source, Plane::Signalling, at.signalling, sip.into());
+    world.run(1);
+    assert_eq!(dropped(&world, source, DropReason::NotSecured), before + 1);
+}
