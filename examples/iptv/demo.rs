@@ -7,7 +7,7 @@ use crate::feed::Feed;
 use crate::figure16::{Figure16, Second};
 use crate::host::{Host, Seat, foreign_token};
 use crate::inbox::{Inbox, Outgoing};
-use crate::member::{self, Ownership, Setup};
+use crate::member::{self, Keys, Ownership, Setup};
 use crate::news;
 use crate::report::{Happening, Report, Row, Source, Viewer};
 use crate::screen::{Branch, Picture, Screen};
@@ -116,6 +116,7 @@ impl Stage {
         let mut inbox = Inbox::default();
         if let Some(path) = &asked.pcap {
             inbox.recorder = Some(recorder(path, host.now())?);
+            inbox.keys = Some(Keys::default());
         }
         let stop = Stop::new(host.registry(), foreign_token(0))?;
         let feed = Feed::open(&Input::TestCard, host.registry(), foreign_token(1), member::random())?;
@@ -125,6 +126,7 @@ impl Stage {
             profile: asked.profile,
             capacity: 0,
             protection: asked.protection,
+            keys: inbox.keys.clone(),
         };
         let mut names = BTreeMap::new();
         let bootstrap = enter(&mut host, &mut inbox, &mut names, &setup)?;
@@ -250,7 +252,8 @@ impl Stage {
 
     fn enter(&mut self, name: &str) -> Result<Seat> {
         let (profile, protection) = (self.asked.profile, self.asked.protection);
-        let setup = Setup { name: name.into(), profile, capacity: self.asked.capacity, protection };
+        let (capacity, keys) = (self.asked.capacity, self.inbox.keys.clone());
+        let setup = Setup { name: name.into(), profile, capacity, protection, keys };
         enter(&mut self.host, &mut self.inbox, &mut self.names, &setup)
     }
 

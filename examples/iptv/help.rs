@@ -25,14 +25,16 @@ Options of the demonstration:
   --capacity N         how many children each node can serve (2)
   --profile NAME       'default', or 'paper': what the 2010 paper says, its slow repair included
   --figure16 DIR       draw the source's traffic, server-based against P2P, into DIR (CSV and SVG)
-  --pcap FILE          record every packet (pcapng, for Wireshark)
+  --pcap FILE          record every packet, with the keys to read them (pcapng, for Wireshark)
   --json FILE          write what happened to FILE
   --insecure           secure nothing, for comparison
   --help               this text
 
 Links and SIP go over TLS, every message and record is signed. Each node makes a key for itself and
 is known by it; whose channel it is says the channel's owner, whose fingerprint the source prints.
-The variable SSLKEYLOGFILE names a file for the keys, with which Wireshark reads a recording.
+The variable SSLKEYLOGFILE names a file for the keys, as in other programs. A recording has its keys
+inside; this reads all of it:
+  wireshark -X lua_script:examples/wireshark.lua FILE
 
 Three terminals show the same with separate processes:
   iptv bootstrap --listen 127.0.0.1:6084

@@ -2,6 +2,7 @@
 
 use crate::fanout::Sent;
 use crate::host::{Carried, Observer, Passing, Seat};
+use crate::member::Keys;
 use crate::sink::Sink;
 use crate::trouble::Trouble;
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub struct Inbox {
     pub trouble: Option<Trouble>,
     /// Where packets are recorded.
     pub recorder: Option<Recorder>,
+    /// The keys of the streams that are recorded.
+    pub keys: Option<Keys>,
 }
 
 impl Observer for Inbox {
@@ -76,7 +79,14 @@ impl Observer for Inbox {
         let Passing { at, from, to, plane, what } = passing;
         match what {
             Carried::Datagram(bytes) => recorder.datagram(at, plane, from, to, bytes),
-            Carried::Bytes(bytes) => recorder.bytes(at, plane, from, to, bytes),
+            Carried::Bytes(bytes) => {
+                // Whoever writes has the keys for it already; a reader of the record needs them first.
+                let keys = self.keys.as_ref().map(Keys::take).unwrap_or_default();
+                if !keys.is_empty() {
+                    recorder.keys(&keys);
+                }
+                recorder.bytes(at, plane, from, to, bytes);
+            }
             Carried::Opened => recorder.opened(at, plane, from, to),
             Carried::Closed => recorder.closed(at, plane, from, to),
         }

@@ -53,6 +53,8 @@ pub struct Setup {
     pub capacity: u16,
     /// What is secured.
     pub protection: Protection,
+    /// Where the keys of its streams go beside the file of SSLKEYLOGFILE.
+    pub keys: Option<Keys>,
 }
 
 impl Setup {
@@ -78,25 +80,56 @@ impl Setup {
                 config.agent.insecure_peers = self.protection == Protection::InsecureSip;
                 let identity =
                     Identity::self_signed(OVERLAY, &self.name, DIGEST).map_err(io::Error::other)?;
-                let tls = with_key_log(Tls::new(&identity).map_err(io::Error::other)?)?;
+                let tls = self.with_key_log(Tls::new(&identity).map_err(io::Error::other)?)?;
                 Node::secured(config, Box::new(SystemEntropy), Box::new(identity), Box::new(tls))
             }
         };
         node.map_err(io::Error::other)
     }
+
+    /// Writes the keys of every stream where the variable SSLKEYLOGFILE says, as other programs do, and hands them to
+    /// whoever records the packets, so that Wireshark can read them.
+    fn with_key_log(&self, tls: Tls) -> io::Result<Tls> {
+        let open = |path| OpenOptions::new().create(true).append(true).open(path).map(Mutex::new);
+        let file = std::env::var_os("SSLKEYLOGFILE").map(open).transpose()?;
+        let keys = self.keys.clone();
+        if file.is_none() && keys.is_none() {
+            return Ok(tls);
+        }
+        Ok(tls.with_key_log(Arc::new(move |line| {
+            if let Some(mut file) = file.as_ref().and_then(|file| file.lock().ok()) {
+                // A key that cannot be written is missing in a recording, and nowhere else.
+                let _ = writeln!(file, "{line}");
+            }
+            if let Some(keys) = &keys {
+                keys.put(line);
+            }
+        })))
+    }
 }
 
-/// Writes the keys of every channel where the variable SSLKEYLOGFILE says, as other programs do, so that Wireshark can
-/// read what was recorded.
-fn with_key_log(tls: Tls) -> io::Result<Tls> {
-    let Some(path) = std::env::var_os("SSLKEYLOGFILE") else { return Ok(tls) };
-    let file = Mutex::new(OpenOptions::new().create(true).append(true).open(path)?);
-    Ok(tls.with_key_log(Arc::new(move |line| {
-        if let Ok(mut file) = file.lock() {
-            // A key that cannot be written is missing in a recording, and nowhere else.
-            let _ = writeln!(file, "{line}");
+/// The keys of secured streams, in the lines of a key log, until somebody takes them.
+#[derive(Clone, Default)]
+pub struct Keys(Arc<Mutex<String>>);
+
+impl Keys {
+    fn put(&self, line: &str) {
+        if let Ok(mut lines) = self.0.lock() {
+            lines.push_str(line);
+            lines.push('\n');
         }
-    })))
+    }
+
+    /// What has come since the last time.
+    pub fn take(&self) -> String {
+        self.0.lock().map(|mut lines| std::mem::take(&mut *lines)).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keys")
+    }
 }
 
 /// The owner of a channel and of its keywords: one key, and a certificate for each name.

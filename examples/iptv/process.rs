@@ -58,7 +58,7 @@ impl Process {
             };
             let name = role.name.clone().unwrap_or(own_name);
             let (profile, protection) = (role.profile, role.protection);
-            Setup { name, profile, capacity, protection }.node(addresses)
+            Setup { name, profile, capacity, protection, keys: None }.node(addresses)
         });
         let seat = seat.map_err(|error| Trouble::Address(error.to_string()))?;
         let next_wall_clock = host.now();

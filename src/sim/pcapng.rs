@@ -2,7 +2,8 @@
 //!
 //! Hosts and simulations know only payloads, so the IP, UDP and TCP headers are made up, with correct lengths,
 //! checksums and sequence numbers. Each plane is an interface of its own, by name: the filter
-//! `frame.interface_name == "signalling"` shows SIP alone.
+//! `frame.interface_name == "signalling"` shows SIP alone. A capture may hold the keys of its TLS connections
+//! ([`Capture::keys`]); whoever has it then reads everything.
 
 use super::trace::{Record, What};
 use crate::stats::Plane;
@@ -16,6 +17,9 @@ const LINKTYPE_RAW: u16 = 101;
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION: u32 = 1;
 const ENHANCED_PACKET: u32 = 6;
+const DECRYPTION_SECRETS: u32 = 10;
+/// The secrets are a TLS key log ("TLSK").
+const TLS_KEY_LOG: u32 = 0x544c_534b;
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 const OPT_END: u16 = 0;
 const SHB_USERAPPL: u16 = 4;
@@ -117,6 +121,17 @@ impl<W: FnMut(&[u8])> Capture<W> {
         self.segment(at, plane, from, to, ACK, b"");
         self.flows.remove(&(from, to));
         self.flows.remove(&(to, from));
+    }
+
+    /// Keys of TLS connections: lines of a key log (the format of SSLKEYLOGFILE), each with its line end. They have to
+    /// come before the packets that they open.
+    pub fn keys(&mut self, lines: &str) {
+        self.block(DECRYPTION_SECRETS, |block| {
+            block.extend_from_slice(&TLS_KEY_LOG.to_le_bytes());
+            block.extend_from_slice(&(lines.len() as u32).to_le_bytes());
+            block.extend_from_slice(lines.as_bytes());
+            pad(block);
+        });
     }
 
     /// A record of a simulation, as its sender saw it: what was lost on the way is in the capture too. Events and
@@ -322,6 +337,16 @@ mod tests {
              17c417c4 000bf7ea 616263 00 40000000",
         );
         assert_eq!(blocks[0], expected.unwrap());
+    }
+
+    #[test]
+    fn keys_are_a_block_of_secrets_byte_for_byte() {
+        let blocks = capture(|c| c.keys("LABEL 01 02\n"));
+        let expected =
+            bytes_from_hex("0a000000 20000000 4b534c54 0c000000 4c4142454c203031203032 0a 20000000");
+        assert_eq!(blocks[0], expected.unwrap());
+        let odd = capture(|c| c.keys("A 1 2\n"));
+        assert_eq!((odd[0].len(), &odd[0][12..16], &odd[0][22..24]), (28, &[6, 0, 0, 0][..], &[0, 0][..]));
     }
 
     #[test]
