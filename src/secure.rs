@@ -62,6 +62,15 @@ pub enum Fact {
         /// A piece of it, cut anywhere.
         bytes: Bytes,
     },
+    /// Ciphertext is to be written.
+    Secured {
+        /// To which stream.
+        stream: StreamId,
+        /// Whose it is.
+        plane: Plane,
+        /// What, after everything before.
+        bytes: Bytes,
+    },
     /// It is over, or never came up.
     Closed {
         /// Which stream.
@@ -200,7 +209,7 @@ impl Sessions {
     pub fn close(&mut self, now: Instant, stream: StreamId, effects: &mut Effects<Fact>) {
         if let Some(mut session) = self.remove(stream) {
             session.channel.close(now);
-            send(stream, &mut *session.channel, effects);
+            send(stream, &mut session, effects);
             effects.push(Effect::Close { stream });
         }
     }
@@ -220,7 +229,7 @@ impl Sessions {
     /// Moves what a channel holds: ciphertext to the host, plaintext to the plane, whose first word is who is there.
     fn pump(&mut self, stream: StreamId, effects: &mut Effects<Fact>) {
         let Some(session) = self.sessions.get_mut(&stream) else { return };
-        send(stream, &mut *session.channel, effects);
+        send(stream, session, effects);
         let (plane, peer) = (session.plane, session.peer);
         if let Some(party) = session.channel.peer().cloned()
             && let Some(until) = session.handshake_until.take()
@@ -250,9 +259,9 @@ impl Sessions {
     }
 }
 
-fn send(stream: StreamId, channel: &mut dyn Channel, effects: &mut Effects<Fact>) {
-    while let Some(bytes) = channel.poll_ciphertext() {
-        effects.push(Effect::Write { stream, bytes });
+fn send(stream: StreamId, session: &mut Session, effects: &mut Effects<Fact>) {
+    while let Some(bytes) = session.channel.poll_ciphertext() {
+        effects.fact(Fact::Secured { stream, plane: session.plane, bytes });
     }
 }
 
@@ -292,7 +301,7 @@ mod tests {
         let mut effects = Effects::new();
         let first = (Plane::Overlay, peer());
         s.on_opened(Instant::ZERO, UnixMillis(0), STREAM, first, &mut effects).unwrap();
-        assert!(matches!(effects.pop(), Some(Effect::Write { stream: STREAM, .. })));
+        assert!(matches!(effects.pop(), Some(Effect::Fact(Fact::Secured { stream: STREAM, .. }))));
         // Written before the handshake is done: it waits.
         s.write(Instant::ZERO, STREAM, b"first", &mut effects);
         assert!(effects.is_empty());
@@ -302,8 +311,9 @@ mod tests {
             assert!(effects.is_empty());
         }
         s.on_bytes(Instant::ZERO, STREAM, &bytes[16..], &mut effects).unwrap();
-        let write = Effect::Write { stream: STREAM, bytes: Bytes::from_static(b"first") };
-        assert_eq!(effects.pop(), Some(write));
+        let write =
+            Fact::Secured { stream: STREAM, plane: Plane::Overlay, bytes: Bytes::from_static(b"first") };
+        assert_eq!(effects.pop(), Some(Effect::Fact(write)));
         match effects.pop() {
             Some(Effect::Fact(Fact::Opened { stream: STREAM, plane: Plane::Overlay, party, .. })) => {
                 assert_eq!(party.node_id, ALICE);

@@ -245,19 +245,14 @@ fn k8_a_seated_child_that_was_never_elected_reports_to_deaf_ears() {
 }
 
 #[test]
-fn a_caller_whose_contact_and_media_are_the_node_itself_gets_nothing_going() {
+fn a_caller_whose_contact_is_the_node_itself_gets_nothing_going() {
     let mut world = grown(4);
     let eve = Stranger::at(&mut world, 66);
     let (since, source) = (world.net.now(), world.source);
     let table = world.table();
-    let own = world.net.addresses(source);
-    let contact = format!("<sip:eve@{}>", own.signalling);
-    let before = world.net.sent(source, Plane::Media).packets;
-    eve.call(&mut world, source, "mirror", &contact, own.media).expect("the rescue slot is free");
+    let contact = format!("<sip:eve@{}>", world.net.addresses(source).signalling);
+    eve.call(&mut world, source, "mirror", &contact, eve.addr).expect("the rescue slot is free");
     world.run(70);
-    let sent = world.net.sent(source, Plane::Media).packets - before;
-    // 100 packets a second to two children and the mirror, and some RTCP.
-    assert!(sent < 70 * 320, "{sent}");
     assert_eq!(
         world.net.machine(source).unwrap().status(world.channel).unwrap().rescued,
         0,
@@ -265,6 +260,99 @@ fn a_caller_whose_contact_and_media_are_the_node_itself_gets_nothing_going() {
         world.trace()
     );
     unharmed(&mut world, since, &table);
+}
+
+#[test]
+fn a_caller_who_wants_media_sent_to_somebody_else_is_refused() {
+    let mut world = grown(4);
+    let eve = Stranger::at(&mut world, 66);
+    let (since, source) = (world.net.now(), world.source);
+    let table = world.table();
+    let own = world.net.addresses(source);
+    let contact = format!("<sip:eve@{}>", own.signalling);
+    // To the node itself, which would be its own mirror, and to a third party.
+    let third = SocketAddr::from(([192, 0, 2, 99], 5004));
+    for media in [own.media, third] {
+        let before = world.net.sent(source, Plane::Media).packets;
+        assert!(eve.call(&mut world, source, &format!("to {media}"), &contact, media).is_none());
+        world.run(2);
+        // 100 packets a second to two children, and some RTCP.
+        let sent = world.net.sent(source, Plane::Media).packets - before;
+        assert!(sent < 2 * 210, "{sent}");
+    }
+    unharmed(&mut world, since, &table);
+}
+
+#[test]
+fn nobody_has_media_sent_to_somebody_else() {
+    let mut world = grown(7);
+    let eve = Stranger::at(&mut world, 66);
+    let (since, source, table) = (world.net.now(), world.source, world.table());
+    let victims = [
+        SocketAddr::from(([192, 0, 2, 77], eve.addr.port())),
+        world.net.addresses(source).media,
+        world.net.addresses(world.viewers[5].node).media,
+    ];
+    let before = world.net.sent(source, Plane::Media).packets;
+    for (n, victim) in victims.into_iter().enumerate() {
+        for urgent in ["Priority: urgent", "Priority: normal"] {
+            let call = Call { id: format!("{urgent}{n}").replace(": ", ""), cseq: 1, to_tag: None };
+            let rest = format!("Contact: <sip:eve@{}>\n{urgent}\nContent-Type: application/sdp", eve.addr);
+            eve.request(&mut world, source, "INVITE", &call, &rest, &sdp(victim, "recvonly"));
+            world.run_for(Duration::from_millis(50));
+            let answers = eve.take();
+            assert!(answers.iter().any(|(_, a)| a.starts_with("SIP/2.0 403")), "{victim}: {answers:?}");
+        }
+    }
+    world.run(1);
+    // Two children at 100 packets a second, and some RTCP.
+    assert!(world.net.sent(source, Plane::Media).packets - before < 2 * 140);
+    unharmed(&mut world, since, &table);
+}
+
+#[test]
+fn a_provider_that_answers_for_somebody_else_is_no_parent() {
+    let mut world = World::new(Setup { seed: 8, ..Setup::default() });
+    let eve = Stranger::at(&mut world, 60);
+    liar(&mut world, "liar", eve.addr);
+    // Eve is the only one who would be asked.
+    let (source, channel) = (world.source, world.channel);
+    world.net.command(source, |n, now| n.stop(now, channel)).unwrap().unwrap();
+    world.send(false);
+    world.run(3);
+    let victim = SocketAddr::from(([192, 0, 2, 77], 5004));
+    let flooded = Rc::new(RefCell::new(0));
+    let hits = Rc::clone(&flooded);
+    world.net.observe(move |record| {
+        if let Record::Packet { to, .. } = record
+            && *to == victim
+        {
+            *hits.borrow_mut() += 1;
+        }
+    });
+    let late = world.tune("late");
+    let mut goodbyes = 0;
+    for _ in 0..300 {
+        world.run_for(Duration::from_millis(10));
+        for (node, message) in eve.take() {
+            goodbyes += usize::from(message.starts_with("BYE"));
+            if !message.starts_with("INVITE") {
+                continue;
+            }
+            let rows =
+                ["Via", "From", "Call-ID", "CSeq"].map(|r| format!("{r}: {}", row(&message, r).unwrap()));
+            let to = row(&message, "To").unwrap();
+            let head = format!(
+                "SIP/2.0 200 OK\n{}\nTo: {to};tag=r\nContact: <sip:x@{}>;depth=0\nContent-Type: application/sdp",
+                rows.join("\n"),
+                eve.addr
+            );
+            eve.say(&mut world, node, &head, &sdp(victim, "sendonly"));
+        }
+    }
+    assert!(goodbyes > 0, "{}", world.trace());
+    assert_eq!(*flooded.borrow(), 0);
+    assert!(!world.is_playing(late));
 }
 
 #[test]

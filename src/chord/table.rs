@@ -312,7 +312,9 @@ impl Topology for Chord {
         });
         let names_me_predecessor = predecessors.first() == Some(&self.me);
         let before_me = predecessors.get(1).copied().filter(|&n| names_me_predecessor && n != from);
-        Heard { nodes, omitted, names_me_predecessor, before_me }
+        let others = nodes.iter().chain([&from]).filter(|n| **n != self.me && **n != NodeId::WILDCARD);
+        let behind_me = others.copied().min_by_key(|n| self.distance_to(*n));
+        Heard { nodes, omitted, names_me_predecessor, behind_me, before_me }
     }
 
     /// The receiver learns who comes behind the leaver, on the side that faces away from it.

@@ -61,3 +61,59 @@ pub(super) fn answered_stream(
 pub(super) fn is_same_host(media: SocketAddr, signalling: SocketAddr) -> bool {
     media.ip().to_canonical() == signalling.ip().to_canonical()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::sdp::{Direction, Local};
+
+    const OURS: [u8; 30] = [1; 30];
+    const THEIRS: [u8; 30] = [2; 30];
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn local<'a>(direction: Direction, key: Option<&'a [u8; 30]>) -> Local<'a> {
+        Local { session: (1, 1), address: at("192.0.2.1:5004"), direction, ssrc: Some((7, "100")), key }
+    }
+
+    fn answer(offered: Option<&[u8; 30]>, answered: Option<&[u8; 30]>) -> Option<SessionDescription> {
+        let offer = SessionDescription::offer(&local(Direction::RecvOnly, offered));
+        offer.answer(&local(Direction::SendOnly, answered)).ok()
+    }
+
+    #[test]
+    fn an_answer_to_a_key_has_one_too() {
+        let ours = || Some(MasterKey::new(OURS));
+        let via = at("192.0.2.1:5061");
+        let secured = answer(Some(&OURS), Some(&THEIRS)).unwrap();
+        let keys = Some(Keys { ours: MasterKey::new(OURS), theirs: MasterKey::new(THEIRS) });
+        let remote = Remote { addr: at("192.0.2.1:5004"), keys };
+        assert_eq!(answered_stream(&secured, ours(), via), Some((remote, Some(7))));
+        // Neither a plain answer, nor one to an attribute that was not offered.
+        let plain = answer(None, None).unwrap();
+        assert_eq!(answered_stream(&plain, ours(), via), None);
+        let mut other = secured.clone();
+        other.media[0].crypto.as_mut().unwrap().tag = OFFERED_TAG + 1;
+        assert_eq!(answered_stream(&other, ours(), via), None);
+        // And a plain offer is answered plainly.
+        let remote = Remote::from(at("192.0.2.1:5004"));
+        assert_eq!(answered_stream(&plain, None, via), Some((remote, Some(7))));
+        assert_eq!(answered_stream(&secured, None, via), None);
+        assert_eq!(answer(None, Some(&THEIRS)), None);
+    }
+
+    #[test]
+    fn media_come_from_the_host_that_answers() {
+        let plain = answer(None, None).unwrap();
+        for (via, same) in [
+            ("192.0.2.1:9", true),
+            ("[::ffff:192.0.2.1]:9", true),
+            ("192.0.2.2:5004", false),
+            ("[2001:db8::1]:5004", false),
+        ] {
+            assert_eq!(answered_stream(&plain, None, at(via)).is_some(), same, "{via}");
+        }
+    }
+}

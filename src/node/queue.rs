@@ -59,7 +59,6 @@ impl Queue {
         }
         match &output {
             Output::Transmit { plane, payload, .. } => stats.count_sent(*plane, payload.len()),
-            Output::Write { bytes, .. } => stats.count_sent(Plane::Signalling, bytes.len()),
             _ => {}
         }
         self.outputs.push_back(output);

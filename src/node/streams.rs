@@ -113,10 +113,8 @@ impl Node {
     /// What the sessions want done.
     pub(super) fn on_stream_effect(&mut self, effect: Effect<Fact>) {
         match effect {
-            Effect::Write { stream, bytes } => {
-                self.queue.push(Output::Write { stream, bytes }, &mut self.stats);
-            }
             Effect::Close { stream } => self.queue.push(Output::Close { stream }, &mut self.stats),
+            Effect::Fact(Fact::Secured { stream, plane, bytes }) => self.put_out(stream, plane, bytes),
             Effect::Fact(Fact::Opened { stream, plane, peer, party }) => {
                 if let Err(reason) = self.give_stream(stream, plane, peer, Some(party)) {
                     self.stats.count_drop(reason);
@@ -131,6 +129,7 @@ impl Node {
             // Sessions know streams that are there only.
             Effect::Send { .. }
             | Effect::Connect { .. }
+            | Effect::Write { .. }
             | Effect::Associate { .. }
             | Effect::Dissociate { .. } => {}
         }
@@ -162,8 +161,16 @@ impl Node {
             Some(sessions) if sessions.contains(stream) => {
                 sessions.write(self.now, stream, &bytes, &mut self.stream_effects);
             }
-            _ => self.queue.push(Output::Write { stream, bytes }, &mut self.stats),
+            _ => {
+                let plane = self.plain_streams.get(&stream).copied().unwrap_or(Plane::Signalling);
+                self.put_out(stream, plane, bytes);
+            }
         }
+    }
+
+    fn put_out(&mut self, stream: StreamId, plane: Plane, bytes: Bytes) {
+        self.stats.count_sent(plane, bytes.len());
+        self.queue.push(Output::Write { stream, bytes }, &mut self.stats);
     }
 
     /// A plane closes one of its streams.

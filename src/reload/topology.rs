@@ -44,6 +44,9 @@ pub struct Heard {
     /// The sender calls this node its first predecessor: the word by which an Admitting Peer lets a Joining Node in
     /// (RFC 6940 §10.5 step 7).
     pub names_me_predecessor: bool,
+    /// The node right behind this one, among the sender and those whom it names: as far as they know, it is responsible
+    /// for this node's Node-ID when this node is a client.
+    pub behind_me: Option<NodeId>,
     /// The node that the sender puts right before this one, when it calls this node its first predecessor.
     pub before_me: Option<NodeId>,
     /// Neighbours of this node that the sender should know, and does not list: they may be gone.

@@ -240,7 +240,8 @@ impl<M: Machine> Network<M> {
             connection.caller.address,
             connection.plane,
         );
-        let listens = Addresses::plane_of(to.port()) == Some(Plane::Signalling)
+        let listens = Addresses::plane_of(to.port()) == Some(plane)
+            && plane != Plane::Media
             && self.hosts.get(node.at()).is_some_and(|host| host.machine.is_some());
         if !listens {
             return self.reset(number, Side::Listener);

@@ -707,6 +707,20 @@ fn a_dial_that_fails_or_is_not_answered_is_over_and_may_be_repeated() {
 }
 
 #[test]
+fn an_address_where_somebody_was_found_earlier_is_dialled_when_another_node_says_it_is_there() {
+    let mut bench = Bench::linked();
+    bench.say(FIRST, FAR, vec![ME.into()], &offer(&[TLS]));
+    bench.open(DIALLED, &[FAR]).unwrap();
+    bench.with(|o, now, ctx| o.on_stream_closed(now, DIALLED, ctx));
+    bench.open(SECOND, &[FAR]).unwrap();
+    bench.say(FIRST, LARGE, vec![ME.into()], &offer(&[TLS]));
+    let again = StreamId::requested_link(1);
+    assert!(bench.done.contains(&Effect::Connect { stream: again, to: away() }));
+    bench.open(again, &[LARGE]).unwrap();
+    assert_eq!(bench.connected(), [FAR, PEER, LARGE]);
+}
+
+#[test]
 fn lr7_a_stream_that_breaks_takes_its_node_out_of_the_routing_table_at_once() {
     let mut bench = Bench::with_peer();
     bench.with(|o, now, ctx| o.on_stream_closed(now, FIRST, ctx));

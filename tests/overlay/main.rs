@@ -1,5 +1,6 @@
 //! The overlay from outside: many of them on a small network, and one of them byte by byte.
 
+mod clients;
 mod fragments;
 mod hostile;
 mod hub;
@@ -7,9 +8,9 @@ mod joining;
 mod leaving;
 mod links;
 mod network;
-mod stabilising;
 mod options;
 mod routing;
 mod signing;
+mod stabilising;
 mod underlay;
 mod wire;

@@ -184,7 +184,8 @@ impl World {
         let bootstrap = self.net.addresses(self.bootstrap).overlay;
         for _ in 0..3 {
             let from = self.net.now();
-            self.net.command(node, |n, now| n.join(now, &[bootstrap])).unwrap().unwrap();
+            let joining = self.net.command(node, |n, now| n.join(now, &[bootstrap])).unwrap();
+            assert_eq!(joining, Ok(()), "{}", self.trace());
             let over = |e: &Event| matches!(e, Event::Joined | Event::JoinFailed);
             self.until(60, |w| w.first(from, node, over).is_some());
             if self.first(from, node, |e| *e == Event::Joined).is_some() {

@@ -94,7 +94,7 @@ pub(super) struct Connections {
     by_node: BTreeMap<NodeId, LinkId>,
     /// Every link with a `reached_at` stands here once.
     by_address: BTreeMap<SocketAddr, LinkId>,
-    /// Who was found at an address that was dialled. Full: no more are remembered.
+    /// Who was found at the addresses of bootstrap nodes that were dialled.
     found: BoundedMap<SocketAddr, NodeId>,
     timers: TimerSet<LinkId>,
     reliability: Reliability,
@@ -161,8 +161,18 @@ impl Connections {
         self.get(self.link_at(address)?)?.node
     }
 
-    /// Remembers who answers at an address, beyond the life of the link.
-    pub(super) fn remember(&mut self, address: SocketAddr, node: NodeId) {
+    /// Whether dialling an address, in order to find this node or anybody, would find whom there is a link to.
+    pub(super) fn is_reached(&self, address: SocketAddr, expected: Option<NodeId>) -> bool {
+        match expected {
+            None => self.link_at(address).is_some(),
+            // Another node may be there now than the one that was found earlier.
+            Some(_) => self.by_address.contains_key(&address),
+        }
+    }
+
+    /// Remembers who answers at one of the addresses of bootstrap nodes, beyond the life of the link.
+    pub(super) fn remember(&mut self, address: SocketAddr, node: NodeId, bootstraps: &[SocketAddr]) {
+        self.found.retain(|at, _| bootstraps.contains(at));
         // Full: a node that is linked already may be dialled there once more.
         let _ = self.found.insert(address, node);
     }

@@ -224,7 +224,7 @@ impl<T: Topology> Overlay<T> {
                     || topology.contains(from)
                         && (topology.is_responsible(place) || topology.accepts_replica(from, place))
             }
-            Phase::Idle => false,
+            Phase::Idle | Phase::Client => false,
         }
     }
 

@@ -54,6 +54,8 @@ pub(super) struct Join {
     pub(super) stage: Stage,
     /// The bootstrap node that is being dialled, or was reached.
     pub(super) bootstrap: SocketAddr,
+    /// It wants to be a client, not a peer.
+    as_client: bool,
     /// Bootstrap nodes not dialled yet.
     pub(super) untried: Vec<SocketAddr>,
     /// Times that all of them were dialled in vain.
@@ -68,10 +70,11 @@ pub(super) struct Join {
 }
 
 impl Join {
-    pub(super) fn new(bootstrap: SocketAddr, untried: Vec<SocketAddr>) -> Self {
+    pub(super) fn new(bootstrap: SocketAddr, untried: Vec<SocketAddr>, as_client: bool) -> Self {
         Join {
             stage: Stage::Dialing,
             bootstrap,
+            as_client,
             untried,
             rounds: 0,
             attempts: 0,
@@ -126,7 +129,11 @@ impl<T: Topology> Overlay<T> {
         match join.stage {
             Stage::Dialing if linked => {
                 join.stage = Stage::Attaching;
-                let place = ResourceId::from_u128(self.topology.admission_place());
+                let place = match join.as_client {
+                    true => self.me.to_u128(),
+                    false => self.topology.admission_place(),
+                };
+                let place = ResourceId::from_u128(place);
                 if self.attach(now, vec![Destination::Resource(place)], self.me, ctx).is_err() {
                     self.retry_join(now, ctx);
                 }
@@ -169,6 +176,7 @@ impl<T: Topology> Overlay<T> {
                 Stage::Entering | Stage::Asking if heard.names_me_predecessor => {
                     return self.enter(now, from, heard, ctx);
                 }
+                Stage::Hearing if join.as_client => return self.become_client(now, from, heard, ctx),
                 Stage::Hearing => {
                     join.stage = Stage::Meeting;
                     join.awaiting.clear();

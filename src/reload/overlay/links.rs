@@ -134,7 +134,7 @@ impl<T: Topology> Overlay<T> {
         if address == self.config.address {
             return Err(DropReason::NotAllowedOnLink);
         }
-        if self.connections.link_at(address).is_some() {
+        if self.connections.is_reached(address, expected) {
             return Ok(());
         }
         let link = match self.config.security {
@@ -316,8 +316,9 @@ impl<T: Topology> Overlay<T> {
         // Only an address that has answered is one where somebody is: whoever dials can forge his own.
         if let Some(address) = dialled {
             self.remember_bootstrap(address);
-            if self.bootstraps.contains(&address) && self.config.security != LinkSecurity::InsecurePlain {
-                self.connections.remember(address, node);
+            // A plain link tells by no more than a word who is where.
+            if self.config.security != LinkSecurity::InsecurePlain {
+                self.connections.remember(address, node, &self.bootstraps);
             }
         }
         self.on_bound(now, node, ctx);

@@ -23,6 +23,7 @@
 //! | `methods` | one arm for each method, asked and answered |
 //! | `app` | AppAttach: where applications reach each other |
 //! | `attach` | Attach: asking for a link, and being asked |
+//! | `client` | nodes that only use the overlay |
 //! | `join` | the way into the overlay, and admission |
 //! | `ring` | Updates, stabilisation, leaving |
 //! | `orders` | Store, Fetch, Stat and Find as this node's own orders |
@@ -37,6 +38,7 @@ mod app;
 mod attach;
 #[cfg(feature = "arbitrary")]
 mod census;
+mod client;
 mod config;
 mod configuration;
 mod connections;
@@ -94,7 +96,9 @@ enum Phase {
     /// In no overlay.
     Idle,
     /// On the way in.
-    Joining(Join),
+    Joining(Box<Join>),
+    /// A client of the overlay.
+    Client,
     /// A peer of the overlay.
     Member,
     /// On the way out: it still routes and stores, and waits for its last answers.
@@ -296,13 +300,23 @@ impl<T: Topology> Overlay<T> {
         bootstrap: &[SocketAddr],
         ctx: &mut Context<'_>,
     ) -> Result<(), OrderError> {
+        self.begin_join(now, bootstrap, false, ctx)
+    }
+
+    fn begin_join(
+        &mut self,
+        now: Instant,
+        bootstrap: &[SocketAddr],
+        as_client: bool,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), OrderError> {
         if !matches!(self.phase, Phase::Idle) {
             return Err(OrderError::AlreadyJoined);
         }
         let first = *bootstrap.first().ok_or(OrderError::NoBootstrap)?;
         let now = self.tick(now);
         bootstrap.iter().for_each(|&address| self.remember_bootstrap(address));
-        self.phase = Phase::Joining(Join::new(first, self.bootstraps.clone()));
+        self.phase = Phase::Joining(Box::new(Join::new(first, self.bootstraps.clone(), as_client)));
         self.dial_bootstrap(now, ctx);
         self.work_off(now, ctx);
         Ok(())
@@ -315,7 +329,7 @@ impl<T: Topology> Overlay<T> {
         let now = self.tick(now);
         match self.phase {
             Phase::Idle | Phase::Leaving => return Err(OrderError::NotJoined),
-            Phase::Joining(_) => {
+            Phase::Joining(_) | Phase::Client => {
                 self.forget_everything(ctx);
                 ctx.effects.fact(Fact::Left);
             }
@@ -457,6 +471,11 @@ impl<T: Topology> Overlay<T> {
     /// This node's Node-ID.
     pub fn node_id(&self) -> NodeId {
         self.me
+    }
+
+    /// Whether this node may store and fetch: as a peer or as a client.
+    pub(super) fn takes_orders(&self) -> bool {
+        self.is_joined() || self.is_client()
     }
 
     /// Whether this node is a peer of the overlay now.

@@ -197,7 +197,7 @@ impl<T: Topology> Overlay<T> {
 
     /// Whether orders may be given, for Kinds that are known and have these data models.
     fn may_ask(&self, mut kinds: impl Iterator<Item = (KindId, DataModel)>) -> Result<(), OrderError> {
-        if !self.is_joined() {
+        if !self.takes_orders() {
             return Err(OrderError::NotJoined);
         }
         let fits = |(kind, model)| self.storage.kind(kind).is_some_and(|k| k.model == model);

@@ -48,7 +48,7 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// Sets a periodic task for its next time, ± 25 % so that not everybody is due at once (CU10-10).
-    fn again(&mut self, now: Instant, task: Task, interval: Duration, ctx: &mut Context<'_>) {
+    pub(super) fn again(&mut self, now: Instant, task: Task, interval: Duration, ctx: &mut Context<'_>) {
         let quarter = u64::try_from(interval.as_micros() / 4).unwrap_or(u64::MAX / 4);
         let jitter = Duration::from_micros(ctx.entropy.below(quarter * 2));
         self.tasks.set(task, Some(now + interval * 3 / 4 + jitter));
@@ -98,6 +98,7 @@ impl<T: Topology> Overlay<T> {
             Phase::Member => {}
             // Whoever should have held a replica goes too: those who stay shall have it.
             Phase::Leaving => return self.replicate(now, ctx),
+            Phase::Client => return self.on_peer_of_client_lost(now, ctx),
             Phase::Idle | Phase::Joining(_) => return,
         }
         let settle = self.config.timers.settle;
@@ -249,6 +250,7 @@ impl<T: Topology> Overlay<T> {
                     self.ping(now, node, ctx);
                 }
             }
+            Phase::Client => self.follow(now, from, &heard, ctx),
             Phase::Idle | Phase::Leaving => {}
         }
     }
@@ -282,7 +284,8 @@ impl<T: Topology> Overlay<T> {
 
     /// Carries out a task of a member.
     pub(super) fn on_ring_task(&mut self, now: Instant, task: Task, ctx: &mut Context<'_>) {
-        if !self.is_joined() {
+        // A client only looks whether its peers are there.
+        if !(self.is_joined() || self.is_client() && task == Task::Neighbors) {
             return;
         }
         let timers = self.config.timers;
