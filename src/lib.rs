@@ -5,6 +5,9 @@
 //! register themselves too and serve the next viewers, so that the media flows as [RTP](rtp) down a tree. When a
 //! relayer vanishes, the [policy](iptv) of its children finds them another parent.
 //!
+//! Links and SIP go over [TLS](tls) (feature `tls`), messages and records are signed, and a channel belongs to a key; a
+//! node without all that is one whose identity is called [insecure](env::InsecureIdentity).
+//!
 //! This crate does no input or output: no sockets, no clock, no threads, no `async`, no `unsafe`; it needs `alloc` and
 //! nothing of `std`. A [`Node`](node::Node) is a value that turns packets and time into packets and time.
 //!
@@ -18,7 +21,7 @@
 //! reload::overlay    sip::agent           rtp::relay        one machine for each plane
 //! link request       transaction dialog   window reception  the small machines, each one figure of an RFC
 //! storage · chord
-//! tls                certificates, and channels beneath the planes (features `tls`, `dtls`)
+//! secure · tls       streams beneath the planes; their certificates and TLS (features `tls`, `dtls`)
 //! reload::codec      sip::msg sdp body    rtp::header rtcp  bytes ↔ values; no state, no time
 //! wire time bounded env ids effect stats                    the ground floor
 //! ```
@@ -37,23 +40,30 @@
 //! 6. Ask for the next `deadline`, and go to 1.
 //!
 //! ```
-//! use p2piptv::env::{InsecureIdentity, Seeded};
-//! use p2piptv::ids::{ChannelName, NodeId};
-//! use p2piptv::node::{Addresses, Config, Event, Node, Output};
+//! # #[cfg(feature = "tls")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use p2piptv::env::Seeded;
+//! use p2piptv::ids::ChannelName;
+//! use p2piptv::node::{Addresses, Config, Event, Node, Output, Owner, Security};
 //! use p2piptv::time::{Instant, UnixMillis};
+//! use p2piptv::tls::{Digest, Identity, Tls};
 //!
 //! let addresses = Addresses {
 //!     overlay: "192.0.2.1:6084".parse()?,
 //!     signalling: "192.0.2.1:5060".parse()?,
 //!     media: "192.0.2.1:5004".parse()?,
 //! };
-//! let config = Config::new("alice", "tv.example", addresses);
-//! // A real host lends the system's randomness, and an identity that is not called insecure.
-//! let (entropy, identity) = (Seeded::new(1), InsecureIdentity::new(NodeId([7; 16])));
-//! let mut node = Node::new(config, Box::new(entropy), Box::new(identity))?;
+//! // A key of its own, from which its Node-ID comes: nobody has to vouch for it. Without security, and without the
+//! // feature `tls`, it would be `Node::new` with an `env::InsecureIdentity`.
+//! let identity = Identity::self_signed("tv.example", "alice", Digest::Sha256)?;
+//! let tls = Tls::new(&identity)?;
+//! let config = Config { security: Security::Tls, ..Config::new("alice", "tv.example", addresses) };
+//! // A real host lends the system's randomness.
+//! let entropy = Seeded::new(1);
+//! let mut node = Node::secured(config, Box::new(entropy), Box::new(identity), Box::new(tls))?;
 //!
 //! let mut now = Instant::ZERO;
-//! node.handle_wall_clock(now, UnixMillis(1_700_000_000_000));
+//! node.handle_wall_clock(now, UnixMillis(1_790_000_000_000));
 //! node.create(now)?; // the first node of its overlay; all others `join`
 //!
 //! let mut published = false;
@@ -61,7 +71,10 @@
 //!     while let Some(output) = node.poll_output() {
 //!         match output {
 //!             Output::Event(Event::Joined) => {
-//!                 node.publish(now, &ChannelName::new("100").expect("a legal name"), &[])?;
+//!                 // A channel belongs to a key, by whose fingerprint viewers can know it.
+//!                 let owner = Identity::self_signed("tv.example", "100", Digest::Sha256)?;
+//!                 let owner = Owner::new(vec![Box::new(owner)]);
+//!                 node.publish_as(now, &ChannelName::new("100").expect("a legal name"), &[], owner)?;
 //!             }
 //!             Output::Event(Event::Published { .. }) => published = true,
 //!             _ => {} // Transmit, Connect, Write, Close, Media: your sockets' work
@@ -71,10 +84,13 @@
 //!     now = node.deadline().unwrap_or(now);
 //!     node.handle_timeout(now);
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "tls"))]
+//! # fn main() {}
 //! ```
 //!
-//! `examples/two_nodes.rs` goes on from here with a second node that watches; `examples/iptv` is a complete host.
+//! `examples/two_nodes.rs` has a second node that watches, both without security; `examples/iptv` is a complete host.
 //!
 //! # What you can rely on
 //!
