@@ -57,9 +57,8 @@ impl Queue {
         if self.outputs.len() >= room {
             return stats.count_drop(DropReason::Overloaded);
         }
-        match &output {
-            Output::Transmit { plane, payload, .. } => stats.count_sent(*plane, payload.len()),
-            _ => {}
+        if let Output::Transmit { plane, payload, .. } = &output {
+            stats.count_sent(*plane, payload.len());
         }
         self.outputs.push_back(output);
     }

@@ -72,6 +72,9 @@ fn an_answer_of_another_node_than_the_one_that_was_meant_is_none() {
     let mut w = world();
     w.proved[1] = node(8);
     call(&mut w, Some(node(1)));
+    let received = w.invited(1);
+    w.accept(1, received).unwrap();
+    w.run_until(400);
     assert_eq!(w.fact(0), Some(Fact::Failed { call: CALL, cause: Failure::Impostor }));
 }
 

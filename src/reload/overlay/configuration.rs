@@ -347,7 +347,7 @@ impl<T: Topology> Overlay<T> {
     fn depart(&mut self, now: Instant, ctx: &mut Context<'_>) {
         match self.phase {
             Phase::Idle | Phase::Leaving => {}
-            Phase::Joining(_) => {
+            Phase::Joining(_) | Phase::Client => {
                 self.forget_everything(ctx);
                 ctx.effects.fact(Fact::Left);
             }
