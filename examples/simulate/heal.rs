@@ -68,7 +68,10 @@ pub fn heal(setting: &Overlays) -> Result<(), Box<dyn Error>> {
         agreement.newest,
         agreement.values
     );
-    println!("  trace {hash:016x}; {took:.1} s of real time");
+    println!(
+        "  {} of them were written anew during the cut; trace {hash:016x}; {took:.1} s of real time",
+        parts.rewritten()
+    );
 
     let mut json = Json::new("heal", setting);
     json.raw("whole_after_seconds", &whole.map_or("null".to_owned(), |at| at.as_secs().to_string()));

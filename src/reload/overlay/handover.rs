@@ -142,13 +142,17 @@ impl<T: Topology> Overlay<T> {
             let Flight { version, failed, .. } = flight.clone();
             self.handover.flights.remove(&key);
             let refused = result == Err(Failure::Refused(ErrorCode::FORBIDDEN));
-            let unwanted = refused && key.1.to_u128().is_some_and(|place| !self.topology.holds(place));
-            if failed && !unwanted {
+            if failed {
                 // Tables that disagree agree before long.
                 let timers = &self.config.timers;
                 let pause = if refused { timers.neighbor_ping_interval } else { timers.hold_down };
                 self.tasks.hasten(Task::Replicate, now + pause);
-            } else if unwanted || self.admission == Some(to) || self.is_a_place_of(to, &key.1) {
+                if let Some(place) = key.1.to_u128().filter(|&p| refused && !self.topology.holds(p)) {
+                    // Its owner is somebody else than this node thinks. It may be the only one who has this version, so it
+                    // looks for the owner before it drops it.
+                    self.ping_for_finger(now, place, ctx);
+                }
+            } else if self.admission == Some(to) || self.is_a_place_of(to, &key.1) {
                 self.storage.mark_placed(&key.1, version, to);
                 if key.1.to_u128().is_some_and(|place| !self.topology.holds(place)) {
                     // Its owner has it: it can be dropped now.

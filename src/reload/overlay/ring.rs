@@ -374,7 +374,8 @@ impl<T: Topology> Overlay<T> {
         }
     }
 
-    fn ping_for_finger(&mut self, now: Instant, place: Place, ctx: &mut Context<'_>) {
+    /// Pings a place: whoever is responsible for it answers, and is attached to.
+    pub(super) fn ping_for_finger(&mut self, now: Instant, place: Place, ctx: &mut Context<'_>) {
         let list = vec![Destination::Resource(ResourceId::from_u128(place))];
         let ping = Body::PingReq(PingReq::default());
         // What is not found now is looked for at the next turn.

@@ -6,9 +6,10 @@ use super::network::{Config, OverlayNetwork};
 use crate::chord::REPLICAS;
 use crate::ids::{NodeId, ResourceId};
 use crate::reload::codec::KindId;
-use crate::reload::overlay::{Address, ConfigError, Slot};
+use crate::reload::overlay::{Address, ConfigError, Fact, Slot};
 use crate::sim::machine::NodeIndex;
 use crate::time::{Duration, Instant};
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -20,6 +21,8 @@ struct Value {
     resource: ResourceId,
     writer: NodeIndex,
     key: NodeId,
+    /// The version that the overlay accepted last.
+    version: &'static [u8],
 }
 
 /// How far the halves agree.
@@ -79,7 +82,7 @@ impl Partition {
             let Some(writer) = self.net.random_member() else { continue };
             let key = self.net.overlay(writer).map_or(NodeId::WILDCARD, |o| o.node_id());
             let resource = ResourceId::of_name(format!("value {i}").as_bytes());
-            self.values.push(Value { resource, writer, key });
+            self.values.push(Value { resource, writer, key, version: b"" });
         }
         self.write(b"first");
         Ok(())
@@ -99,14 +102,28 @@ impl Partition {
     }
 
     fn write(&mut self, version: &'static [u8]) {
-        for value in &self.values {
+        let mut waiting = BTreeMap::new();
+        for (i, value) in self.values.iter().enumerate() {
             let slot = Slot::Key(Bytes::copy_from_slice(&value.key.0));
             let address = Address { resource: value.resource.clone(), kind: KIND, slot };
-            // Whether it was stored shows in the agreement.
-            let _ = self.net.store(value.writer, address, Bytes::from_static(version), LIFETIME);
+            if let Ok(ticket) = self.net.store(value.writer, address, Bytes::from_static(version), LIFETIME) {
+                waiting.insert(ticket, i);
+            }
             self.net.run_for(Duration::from_millis(5));
         }
-        self.run_for(Duration::from_secs(20));
+        self.net.run_for(Duration::from_secs(20));
+        for (_, _, fact) in self.net.take_facts() {
+            let Fact::Stored { ticket, result: Ok(_) } = fact else { continue };
+            let stored = waiting.remove(&ticket).and_then(|i| self.values.get_mut(i));
+            if let Some(value) = stored {
+                value.version = version;
+            }
+        }
+    }
+
+    /// Values whose newer version the overlay has accepted during the cut.
+    pub fn rewritten(&self) -> usize {
+        self.values.iter().filter(|v| v.version == b"second").count()
     }
 
     /// Mends the cut.
@@ -143,7 +160,7 @@ impl Partition {
             .flat_map(|k| k.values)
             .map(|arrival| arrival.value.value)
             .peekable();
-        versions.peek().is_some() && versions.all(|v| v.as_deref() == Some(b"second"))
+        versions.peek().is_some() && versions.all(|v| v.as_deref() == Some(value.version))
     }
 
     /// Runs until the halves agree, at most for `limit`. `progress` is called every five virtual seconds.
