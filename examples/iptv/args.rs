@@ -99,6 +99,10 @@ pub struct Role {
     pub profile: ProfileName,
     /// What is secured.
     pub protection: Protection,
+    /// The configuration document of the overlay.
+    pub config: Option<PathBuf>,
+    /// The certificate of this node.
+    pub identity: Option<PathBuf>,
 }
 
 /// How many children.
@@ -602,6 +606,8 @@ fn role_option(role: &mut Role, word: Word, parser: &mut Parser) -> Result<()> {
         "media" => role.media = Some(own_address(parser, "--media")?),
         "profile" => role.profile = profile(parser)?,
         "insecure" => role.protection = Protection::Insecure,
+        "config" => role.config = Some(parser.value()?.into()),
+        "identity" => role.identity = Some(parser.value()?.into()),
         "insecure-sip" => role.protection = Protection::InsecureSip,
         _ => return Err(Arg::Long(&name).unexpected().into()),
     }
@@ -806,6 +812,8 @@ mod tests {
                 media: Some(at("[::1]:0")),
                 profile: ProfileName::Paper,
                 protection: Protection::InsecureSip,
+                config: Some("tv.relo".into()),
+                identity: Some("alice.pem".into()),
             },
             publishes: vec![Publish {
                 keywords: ["news", "live"].iter().filter_map(|k| ChannelName::new(k)).collect(),
@@ -818,7 +826,8 @@ mod tests {
         };
         let line = "source --bootstrap=127.0.0.1:6084 --channel 100 --keyword news --keyword live --uplink 20M \
                     --input rtp://127.0.0.1:5004 --name alice --listen 127.0.0.2:1 --sip 127.0.0.2:2 \
-                    --media [::1]:0 --profile paper --owner-key owner.pem --insecure-sip";
+                    --media [::1]:0 --profile paper --owner-key owner.pem --insecure-sip \
+                    --config tv.relo --identity alice.pem";
         assert_eq!(read(line), Ok(Command::Peer(full)));
     }
 
@@ -911,8 +920,18 @@ mod tests {
 
     #[test]
     fn help_texts_name_every_option_and_no_other() {
-        let common =
-            ["--name", "--listen", "--sip", "--media", "--profile", "--insecure-sip", "--insecure", "--help"];
+        let common = [
+            "--name",
+            "--listen",
+            "--sip",
+            "--media",
+            "--profile",
+            "--config",
+            "--identity",
+            "--insecure-sip",
+            "--insecure",
+            "--help",
+        ];
         let demo = [
             "--viewers",
             "--capacity",

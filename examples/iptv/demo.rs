@@ -7,7 +7,7 @@ use crate::feed::Feed;
 use crate::figure16::{Figure16, Second};
 use crate::host::{Host, Seat, foreign_token};
 use crate::inbox::{Inbox, Outgoing};
-use crate::member::{self, Keys, Ownership, Setup};
+use crate::member::{self, Keys, Realm, Setup};
 use crate::news;
 use crate::report::{Happening, Report, Row, Source, Viewer};
 use crate::screen::{Branch, Picture, Screen};
@@ -126,6 +126,7 @@ impl Stage {
             profile: asked.profile,
             capacity: 0,
             protection: asked.protection,
+            realm: Realm::default(),
             keys: inbox.keys.clone(),
         };
         let mut names = BTreeMap::new();
@@ -253,7 +254,7 @@ impl Stage {
     fn enter(&mut self, name: &str) -> Result<Seat> {
         let (profile, protection) = (self.asked.profile, self.asked.protection);
         let (capacity, keys) = (self.asked.capacity, self.inbox.keys.clone());
-        let setup = Setup { name: name.into(), profile, capacity, protection, keys };
+        let setup = Setup { name: name.into(), profile, capacity, protection, realm: Realm::default(), keys };
         enter(&mut self.host, &mut self.inbox, &mut self.names, &setup)
     }
 
@@ -296,7 +297,7 @@ impl Stage {
                 (Event::Joined, None) if self.source == Some(seat) => {
                     let ownership = match self.asked.protection {
                         Protection::Insecure => None,
-                        _ => Some(Ownership::open(&[&name], None)?),
+                        _ => Some(Realm::default().owner(&[&name], None)?),
                     };
                     self.owner = ownership.as_ref().map(|o| o.fingerprint);
                     let opened = self.host.command(seat, &mut self.inbox, |node, now| match ownership {

@@ -55,6 +55,9 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --config FILE        the overlay's configuration document ('iptv overlay' makes one)
+  --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
+                       one the node makes a key for itself
   --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
   --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
@@ -76,7 +79,8 @@ Options:
   --input WHAT         an MPEG transport stream: a file (played again and again), rtp://IP:PORT (RTP
                        packets sent to that address), or - for a pipe (the test card)
   --owner-key FILE     the key of the channel's owner, made there if there is none (a key for this
-                       run); the fingerprint that is printed stays the same with the same key
+                       run); the fingerprint that is printed stays the same with the same key;
+                       where an authority vouches for owners, FILE.key beside NAME.pem of every name
   --capacity N         how many children this node serves itself (2)
   --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
   --listen IP:PORT     address of the overlay (an address of this machine, any port)
@@ -84,6 +88,9 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (source)
   --profile NAME       'default' or 'paper'
+  --config FILE        the overlay's configuration document ('iptv overlay' makes one)
+  --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
+                       one the node makes a key for itself
   --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
   --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
@@ -114,6 +121,9 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --config FILE        the overlay's configuration document ('iptv overlay' makes one)
+  --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
+                       one the node makes a key for itself
   --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
   --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
@@ -142,6 +152,9 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --config FILE        the overlay's configuration document ('iptv overlay' makes one)
+  --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
+                       one the node makes a key for itself
   --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
   --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text
@@ -160,6 +173,9 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --config FILE        the overlay's configuration document ('iptv overlay' makes one)
+  --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
+                       one the node makes a key for itself
   --insecure-sip       let plain SIP agents in, which prove nothing, beside the nodes of the overlay
   --insecure           secure nothing: plain links, believed names; all nodes of an overlay alike
   --help               this text

@@ -332,7 +332,9 @@ impl<M: Machine> Place<M> {
                     self.machine.recycle(packets);
                 }
                 Output::Connect { stream, to, plane } => {
-                    let told = self.streams.connect(stream, to, plane, registry, |slot| token(seat, slot));
+                    let home = self.sockets.of(plane).1.ip();
+                    let told =
+                        self.streams.connect(stream, (home, to), plane, registry, |slot| token(seat, slot));
                     self.tell(now, stream, told);
                 }
                 Output::Write { stream, bytes } => {
@@ -515,7 +517,11 @@ mod tests {
         }
 
         fn seat(&mut self) -> (Seat, Addresses) {
-            let any = crate::sockets::any(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            self.seat_at(Ipv4Addr::LOCALHOST)
+        }
+
+        fn seat_at(&mut self, home: Ipv4Addr) -> (Seat, Addresses) {
+            let any = crate::sockets::any(IpAddr::V4(home));
             let seat =
                 self.host.seat(any, |addresses| Ok(Toy { addresses: Some(addresses), ..Toy::default() }));
             let seat = seat.expect("sockets");
@@ -598,6 +604,25 @@ mod tests {
         );
         bench.order(a, Output::Close { stream });
         bench.until(|bench| bench.toy(b).streams.last().is_some_and(|s| s.1 == StreamInput::Closed));
+    }
+
+    /// All of 127.0.0.0/8 is this machine on Linux, elsewhere one address.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_stream_comes_from_the_address_where_its_node_is_known() {
+        let mut bench = Bench::new();
+        let home = Ipv4Addr::new(127, 0, 0, 9);
+        let ((a, _), (b, to)) = (bench.seat_at(home), bench.seat());
+        for (n, (plane, to)) in
+            [(Plane::Signalling, to.signalling), (Plane::Overlay, to.overlay)].into_iter().enumerate()
+        {
+            bench.order(a, Output::Connect { stream: StreamId::requested(n as u32), plane, to });
+        }
+        bench.until(|bench| bench.toy(b).streams.len() == 2);
+        for (_, input) in &bench.toy(b).streams {
+            let StreamInput::Opened { peer, .. } = input else { panic!("{input:?}") };
+            assert_eq!(peer.ip(), IpAddr::V4(home));
+        }
     }
 
     #[test]

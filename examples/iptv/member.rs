@@ -1,15 +1,17 @@
 //! A node of this host: its configuration, its identity, its random numbers.
 
 use crate::args::{ProfileName, Protection};
+use crate::overlay;
 use p2piptv::env::{Crypto, Entropy, InsecureIdentity};
 use p2piptv::ids::{ChannelName, KeyFingerprint, NodeId};
 use p2piptv::iptv::{self, Profile};
 use p2piptv::node::{Addresses, Config, Node, Owner, Security};
+use p2piptv::reload::configuration::Document;
 use p2piptv::time::UnixMillis;
-use p2piptv::tls::{Digest, Identity, IdentityError, Tls, Trust};
+use p2piptv::tls::{Digest, Identity, Tls, Trust};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -42,6 +44,83 @@ pub fn wall_clock() -> UnixMillis {
     UnixMillis(since.as_millis() as u64)
 }
 
+/// Which overlay, whom it believes, and who this node is in it.
+#[derive(Clone, Debug, Default)]
+pub struct Realm {
+    /// The overlay's configuration document; without one it is [`OVERLAY`], where nodes sign their own certificates.
+    pub document: Option<Document>,
+    /// The certificate of this node, beside which its key lies; without one it makes a key for itself.
+    pub identity: Option<PathBuf>,
+}
+
+impl Realm {
+    fn trust(&self) -> Trust {
+        match &self.document {
+            Some(document) => overlay::trust(document.configuration()),
+            None => Trust::in_keys(OVERLAY, DIGEST),
+        }
+    }
+
+    fn identity(&self, name: &str) -> io::Result<Identity> {
+        let trust = self.trust();
+        match (&self.identity, trust.self_signed) {
+            (Some(certificate), _) => read_identity(&certificate.with_extension("key"), certificate, trust),
+            (None, Some(digest)) => {
+                Identity::self_signed(&trust.overlay, name, digest).map_err(io::Error::other)
+            }
+            (None, None) => Err(io::Error::other(format!(
+                "in {} an authority vouches for every node: give this one's certificate with --identity FILE.pem",
+                trust.overlay
+            ))),
+        }
+    }
+
+    /// The configuration of a node.
+    fn config(&self, name: &str, addresses: Addresses, crypto: &dyn Crypto) -> io::Result<Config> {
+        let Some(document) = self.document.clone() else { return Ok(Config::new(name, OVERLAY, addresses)) };
+        Config::from_document(name, addresses, document, wall_clock(), crypto).map_err(io::Error::other)
+    }
+
+    /// The owner of these names. Where nodes sign their own certificates he has the key in this file, which is made if
+    /// there is none, or one for this run; where an authority vouches for them his certificates lie beside it.
+    pub fn owner(&self, names: &[&ChannelName], key: Option<&Path>) -> io::Result<Ownership> {
+        let trust = self.trust();
+        let identities: io::Result<Vec<Identity>> = if trust.self_signed.is_some() {
+            let key = match key {
+                Some(path) => owner_key(path)?,
+                None => new_key()?,
+            };
+            let of_name = |name: &&ChannelName| {
+                Identity::self_signed_by(&key, &trust.overlay, name.as_str(), trust.clone())
+                    .map_err(io::Error::other)
+            };
+            names.iter().map(of_name).collect()
+        } else {
+            let key = key.ok_or_else(|| {
+                io::Error::other(
+                    "an authority vouches for owners here: give the key with --owner-key FILE.key",
+                )
+            })?;
+            let certificate = |name: &ChannelName| key.with_file_name(format!("{name}.pem"));
+            names.iter().map(|name| read_identity(key, &certificate(name), trust.clone())).collect()
+        };
+        let identities = identities?;
+        let fingerprint = identities.first().map(|identity| identity.key());
+        let fingerprint = fingerprint.ok_or(io::ErrorKind::InvalidInput)?;
+        let boxed = |identity| Box::new(identity) as Box<dyn Crypto>;
+        Ok(Ownership { owner: Owner::new(identities.into_iter().map(boxed).collect()), fingerprint })
+    }
+}
+
+fn read_identity(key: &Path, certificate: &Path, trust: Trust) -> io::Result<Identity> {
+    let read = |path: &Path| {
+        let named = |e: io::Error| io::Error::new(e.kind(), format!("cannot read {}: {e}", path.display()));
+        std::fs::read_to_string(path).map_err(named)
+    };
+    let identity = Identity::from_pem(&read(key)?, &read(certificate)?, trust);
+    identity.map_err(|e| io::Error::other(format!("{}: {e}", certificate.display())))
+}
+
 /// What a node of this host is told.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -53,6 +132,8 @@ pub struct Setup {
     pub capacity: u16,
     /// What is secured.
     pub protection: Protection,
+    /// Where, and as whom.
+    pub realm: Realm,
     /// Where the keys of its streams go beside the file of SSLKEYLOGFILE.
     pub keys: Option<Keys>,
 }
@@ -67,20 +148,21 @@ impl Setup {
         iptv::Config::new(profile, self.capacity)
     }
 
-    /// A new node with a new identity: a key, from which its Node-ID comes, and a certificate that it signed itself.
+    /// A new node: with the identity that the realm has for it, or a new key, from which its Node-ID comes.
     pub fn node(&self, addresses: Addresses) -> io::Result<Node> {
-        let mut config = Config { policy: self.policy(), ..Config::new(&self.name, OVERLAY, addresses) };
         let node = match self.protection {
             Protection::Insecure => {
                 let identity = InsecureIdentity::new(NodeId::from_u128(random()));
+                let config = Config::new(&self.name, OVERLAY, addresses);
+                let config = Config { policy: self.policy(), ..config };
                 Node::new(config, Box::new(SystemEntropy), Box::new(identity))
             }
             Protection::Secured | Protection::InsecureSip => {
-                config.security = Security::Tls;
-                config.agent.insecure_peers = self.protection == Protection::InsecureSip;
-                let identity =
-                    Identity::self_signed(OVERLAY, &self.name, DIGEST).map_err(io::Error::other)?;
+                let identity = self.realm.identity(&self.name)?;
                 let tls = self.with_key_log(Tls::new(&identity).map_err(io::Error::other)?)?;
+                let config = self.realm.config(&self.name, addresses, &identity)?;
+                let mut config = Config { policy: self.policy(), security: Security::Tls, ..config };
+                config.agent.insecure_peers = self.protection == Protection::InsecureSip;
                 Node::secured(config, Box::new(SystemEntropy), Box::new(identity), Box::new(tls))
             }
         };
@@ -138,27 +220,6 @@ pub struct Ownership {
     pub owner: Owner,
     /// By what viewers can know it.
     pub fingerprint: KeyFingerprint,
-}
-
-impl Ownership {
-    /// The owner of these names with the key in this file, which is made if there is none; without a file the key is made
-    /// for this run.
-    pub fn open(names: &[&ChannelName], file: Option<&Path>) -> io::Result<Self> {
-        let key = match file {
-            Some(path) => owner_key(path)?,
-            None => new_key()?,
-        };
-        let identities: Result<Vec<Identity>, IdentityError> = names
-            .iter()
-            .map(|name| {
-                Identity::self_signed_by(&key, OVERLAY, name.as_str(), Trust::in_keys(OVERLAY, DIGEST))
-            })
-            .collect();
-        let identities = identities.map_err(io::Error::other)?;
-        let fingerprint = identities.first().map(Identity::fingerprint).ok_or(io::ErrorKind::InvalidInput)?;
-        let boxed = |identity| Box::new(identity) as Box<dyn Crypto>;
-        Ok(Ownership { owner: Owner::new(identities.into_iter().map(boxed).collect()), fingerprint })
-    }
 }
 
 fn new_key() -> io::Result<String> {

@@ -3,8 +3,9 @@
 use crate::args::Role;
 use crate::host::{Host, Seat, foreign_token};
 use crate::inbox::Inbox;
-use crate::member::{self, Setup};
+use crate::member::{self, Realm, Setup};
 use crate::news;
+use crate::overlay;
 use crate::sink::Sink;
 use crate::stop::Stop;
 use crate::trouble::Trouble;
@@ -24,6 +25,8 @@ type Result<T> = std::result::Result<T, Trouble>;
 
 /// One node in a process of its own, which tells on standard error what happens to it.
 pub struct Process {
+    /// Where, and as whom.
+    pub realm: Realm,
     pub host: Host<Node>,
     seat: Seat,
     pub inbox: Inbox,
@@ -49,6 +52,8 @@ impl Process {
             signalling: role.sip.unwrap_or(beside),
             media: role.media.unwrap_or(beside),
         };
+        let document = role.config.as_deref().map(|file| overlay::load(file, None)).transpose()?;
+        let realm = Realm { document, identity: role.identity.clone() };
         let mut host = Host::new()?;
         let stop = Stop::new(host.registry(), STOP)?;
         let seat = host.seat(wanted, |addresses| {
@@ -58,12 +63,13 @@ impl Process {
             };
             let name = role.name.clone().unwrap_or(own_name);
             let (profile, protection) = (role.profile, role.protection);
-            Setup { name, profile, capacity, protection, keys: None }.node(addresses)
+            Setup { name, profile, capacity, protection, realm: realm.clone(), keys: None }.node(addresses)
         });
         let seat = seat.map_err(|error| Trouble::Address(error.to_string()))?;
         let next_wall_clock = host.now();
         let inbox = Inbox::default();
         let mut process = Process {
+            realm,
             host,
             seat,
             inbox,

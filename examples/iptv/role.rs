@@ -129,7 +129,9 @@ impl Publishing<'_> {
         let Publish { channel, keywords, owner_key, .. } = self.publish;
         let opened = if process.is_secured() {
             let names: Vec<&ChannelName> = [channel].into_iter().chain(keywords).collect();
-            let Ownership { owner, fingerprint } = Ownership::open(&names, owner_key.as_deref())
+            let Ownership { owner, fingerprint } = process
+                .realm
+                .owner(&names, owner_key.as_deref())
                 .map_err(|error| Trouble::owner_key(owner_key.as_deref(), &error))?;
             eprintln!(
                 "{channel}: belongs to {fingerprint} (be sure of it: iptv watch --owner {fingerprint} ...)"

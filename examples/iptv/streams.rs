@@ -6,9 +6,10 @@ use mio::{Interest, Registry, Token};
 use p2piptv::ids::StreamId;
 use p2piptv::node::StreamInput;
 use p2piptv::stats::Plane;
+use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 
 /// Streams of one node at most; the newest is refused.
 pub const MAX_STREAMS: usize = 1024;
@@ -116,16 +117,16 @@ impl Streams {
         }
     }
 
-    /// Begins to connect; success and failure are told later, an immediate failure at once.
+    /// Begins to connect, from the address `home`, where the others know this node; success and failure are told later, an immediate failure at once.
     pub fn connect(
         &mut self,
         id: StreamId,
-        to: SocketAddr,
+        (home, to): (IpAddr, SocketAddr),
         plane: Plane,
         registry: &Registry,
         token: impl Fn(usize) -> Token,
     ) -> Told {
-        let added = TcpStream::connect(to)
+        let added = connect(home, to)
             .and_then(|socket| self.add(Stream::new(id, socket, to, plane, true), registry, token));
         if added.is_ok() { Told::Nothing } else { Told::Closed }
     }
@@ -230,6 +231,42 @@ impl Streams {
             }
         }
     }
+}
+
+/// A host with several addresses would choose one itself, and the other end believes media only from the address that
+/// calls.
+fn connect(home: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    if home.is_ipv4() == to.is_ipv4() && !home.is_unspecified() {
+        socket.bind(&SocketAddr::new(home, 0).into())?;
+    }
+    match socket.connect(&to.into()) {
+        Err(error) if has_failed(&error) => Err(error),
+        _ => Ok(TcpStream::from_std(socket.into())),
+    }
+}
+
+/// Whether a socket that does not block cannot connect. That it is under way is an error as well, whose kind std keeps to
+/// itself.
+fn has_failed(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        AddrInUse, AddrNotAvailable, ConnectionRefused, ConnectionReset, HostUnreachable, InvalidInput,
+        NetworkDown, NetworkUnreachable, PermissionDenied, TimedOut,
+    };
+    matches!(
+        error.kind(),
+        AddrInUse
+            | AddrNotAvailable
+            | ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | InvalidInput
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
+            | TimedOut
+    )
 }
 
 impl Stream {

@@ -2,7 +2,7 @@
 
 use crate::bounded::BoundedMap;
 use crate::ids::{NodeId, sha1};
-use crate::sip::agent::Transport;
+use crate::sip::agent::{Peer, Transport};
 use crate::sip::msg::SipUri;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -42,7 +42,22 @@ pub(super) struct Contact {
     pub(super) node_id: Option<NodeId>,
 }
 
+/// Who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The peer itself: its signed record, its own call or answer.
+    Itself,
+    /// Somebody else.
+    Hearsay,
+}
+
 impl Contact {
+    /// The contact of a peer.
+    pub(super) fn of_peer(peer: Peer) -> Self {
+        let Peer { name, addr, transport, node_id, params: _ } = peer;
+        Contact { name, addr, transport, node_id }
+    }
+
     /// Whom a SIP URI leads to; `None` unless its host is an address.
     pub(super) fn of_uri(uri: &SipUri<'_>, node_id: Option<NodeId>) -> Option<Self> {
         let name = uri.unescaped_user().map(String::from).unwrap_or_default();
@@ -65,11 +80,20 @@ impl Contact {
 /// When the directory is full, at most so many peers are asked after until one of them has to go.
 const SPARED: usize = 64;
 
-/// The peers heard of lately. At the limit the one that was mentioned longest ago, and that the policy does not count
+#[derive(Debug)]
+struct Entry {
+    /// When it was mentioned last.
+    mention: u64,
+    contact: Contact,
+    source: Source,
+}
+
+/// The peers heard of lately. What a peer says of itself replaces what others say of it, never the other way round. At the
+/// limit the one that was mentioned longest ago, and that the policy does not count
 /// on, is forgotten. Should it be asked for later, the order fails as if that peer did not answer.
 #[derive(Debug)]
 pub(super) struct Directory {
-    peers: BoundedMap<PeerKey, (u64, Contact)>,
+    peers: BoundedMap<PeerKey, Entry>,
     /// The same by their last mention.
     by_age: BTreeMap<u64, PeerKey>,
     mentions: u64,
@@ -81,16 +105,30 @@ impl Directory {
     }
 
     /// Remembers a contact, or what is new about it, and gives its key. Whoever `is_needed` is spared, within reason.
-    pub(super) fn mention(&mut self, contact: Contact, is_needed: impl Fn(PeerKey) -> bool) -> PeerKey {
+    pub(super) fn mention(
+        &mut self,
+        contact: Contact,
+        source: Source,
+        is_needed: impl Fn(PeerKey) -> bool,
+    ) -> PeerKey {
         let key = contact.key();
         if self.peers.is_full() && !self.peers.contains_key(&key) {
             self.make_room(is_needed);
         }
         self.mentions += 1;
+        let mention = self.mentions;
+        if source == Source::Hearsay
+            && let Some(known) = self.peers.get_mut(&key).filter(|known| known.source == Source::Itself)
+        {
+            self.by_age.remove(&known.mention);
+            known.mention = mention;
+            self.by_age.insert(mention, key);
+            return key;
+        }
         // There is room now, unless the limit is zero; then nobody can be remembered.
-        if let Ok(old) = self.peers.insert(key, (self.mentions, contact)) {
-            old.and_then(|(last, _)| self.by_age.remove(&last));
-            self.by_age.insert(self.mentions, key);
+        if let Ok(old) = self.peers.insert(key, Entry { mention, contact, source }) {
+            old.and_then(|old| self.by_age.remove(&old.mention));
+            self.by_age.insert(mention, key);
         }
         key
     }
@@ -99,12 +137,12 @@ impl Directory {
     fn make_room(&mut self, is_needed: impl Fn(PeerKey) -> bool) {
         for _ in 0..SPARED {
             let Some((_, key)) = self.by_age.pop_first() else { return };
-            let Some((last, _)) = self.peers.get_mut(&key).filter(|_| is_needed(key)) else {
+            let Some(known) = self.peers.get_mut(&key).filter(|_| is_needed(key)) else {
                 self.peers.remove(&key);
                 return;
             };
             self.mentions += 1;
-            *last = self.mentions;
+            known.mention = self.mentions;
             self.by_age.insert(self.mentions, key);
         }
         if let Some((_, key)) = self.by_age.pop_first() {
@@ -113,13 +151,13 @@ impl Directory {
     }
 
     pub(super) fn get(&self, key: PeerKey) -> Option<&Contact> {
-        self.peers.get(&key).map(|(_, contact)| contact)
+        self.peers.get(&key).map(|known| &known.contact)
     }
 
     /// The peer of this name that was mentioned last.
     pub(super) fn named(&self, name: &str) -> Option<PeerKey> {
-        let called_so = self.peers.iter().filter(|(_, (_, contact))| contact.name == name);
-        called_so.max_by_key(|(_, (last, _))| *last).map(|(key, _)| *key)
+        let called_so = self.peers.iter().filter(|(_, known)| known.contact.name == name);
+        called_so.max_by_key(|(_, known)| known.mention).map(|(key, _)| *key)
     }
 
     #[cfg(any(test, feature = "arbitrary"))]
@@ -142,7 +180,7 @@ mod tests {
     fn a_node_keeps_its_key_when_its_address_changes_and_a_plain_agent_does_not() {
         let mut d = Directory::new(8);
         let id = Some(NodeId([7; 16]));
-        let mut mention = |name, port, id| d.mention(contact(name, port, id), |_| false);
+        let mut mention = |name, port, id| d.mention(contact(name, port, id), Source::Itself, |_| false);
         let a = mention("1", 5060, id);
         assert_eq!(mention("1", 5070, id), a);
         assert_ne!(mention("x", 5060, None), mention("x", 5061, None));
@@ -151,9 +189,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_peer_says_of_itself_is_not_overwritten_by_what_others_say_of_it() {
+        let mut d = Directory::new(8);
+        let id = Some(NodeId([7; 16]));
+        let mut mention = |port, source| d.mention(contact("1", port, id), source, |_| false);
+        let key = mention(1, Source::Hearsay);
+        mention(2, Source::Hearsay);
+        mention(5060, Source::Itself);
+        mention(9, Source::Hearsay);
+        assert_eq!(d.get(key).unwrap().addr.port(), 5060);
+        d.mention(contact("1", 5070, id), Source::Itself, |_| false);
+        assert_eq!((d.get(key).unwrap().addr.port(), d.by_age.len()), (5070, 1));
+    }
+
+    #[test]
     fn k8_the_peer_mentioned_longest_ago_makes_room() {
         let mut d = Directory::new(2);
-        let mut mention = |name, port| d.mention(contact(name, port, None), |_| false);
+        let mut mention = |name, port| d.mention(contact(name, port, None), Source::Itself, |_| false);
         let a = mention("a", 1);
         let b = mention("b", 2);
         mention("a", 1);
@@ -167,15 +219,15 @@ mod tests {
         let mut d = Directory::new(100);
         let mut needed = Vec::new();
         for n in 0..10 {
-            needed.push(d.mention(contact("needed", n, None), |_| false));
+            needed.push(d.mention(contact("needed", n, None), Source::Itself, |_| false));
         }
         for n in 0..1000 {
-            d.mention(contact("noise", n, None), |key| needed.contains(&key));
+            d.mention(contact("noise", n, None), Source::Hearsay, |key| needed.contains(&key));
         }
         assert!(needed.iter().all(|&key| d.get(key).is_some()));
         // If all are, one has to go all the same.
         for n in 0..1000 {
-            d.mention(contact("more noise", n, None), |_| true);
+            d.mention(contact("more noise", n, None), Source::Hearsay, |_| true);
         }
         assert_eq!((d.len(), d.by_age.len()), (100, 100));
     }

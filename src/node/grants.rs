@@ -124,13 +124,14 @@ impl Node {
         let open = self.channels.get(channel).ok_or(NotGranted)?;
         let grant = Grant::decode(bytes).map_err(|_| NotGranted)?;
         let owner = self.owner_of(&open.name, self.node_id(), ProviderRole::RELAYER, Some(&grant));
-        let owner =
-            owner.filter(|&key| open.trusted.is_none_or(|trusted| trusted == key)).ok_or_else(|| {
-                self.stats.count_drop(DropReason::NotGranted);
-                NotGranted
-            })?;
-        if let Some(open) = self.channels.get_mut(channel) {
-            open.trusted = Some(owner);
+        // Whom a viewer trusts say the host or the records that it found, never who happens to be on the line; and a grant
+        // that ends sooner than the one at hand is an old one, said again.
+        if owner.is_none() || owner != open.trusted {
+            self.stats.count_drop(DropReason::NotGranted);
+            return Err(NotGranted);
+        }
+        let newer = open.grant.as_ref().is_none_or(|held| held.not_after < grant.not_after);
+        if let Some(open) = self.channels.get_mut(channel).filter(|_| newer) {
             open.grant = Some(grant);
         }
         Ok(())

@@ -55,7 +55,7 @@ use crate::rtp::relay::{self, Fact as MediaFact, Relay};
 use crate::secure::{Fact as StreamFact, Sessions};
 use crate::sip::agent::{Agent, Fact as SipFact, Transport};
 use crate::stats::{DropReason, Plane, Stats};
-use crate::time::{Instant, UnixMillis, earliest};
+use crate::time::{Duration, Instant, UnixMillis, earliest};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -164,6 +164,7 @@ impl Node {
         if channels.is_some() != (config.security == Security::Tls) {
             return Err(ConfigError::Security);
         }
+        config.refresh = config.refresh.max(Duration::from_millis(100));
         if channels.is_some() {
             config.agent.transport = Transport::Tls;
             config.overlay.security = LinkSecurity::Tls;

@@ -3,7 +3,7 @@
 use super::Node;
 use super::api::{Event, Output, ProviderInfo};
 use super::channels::Channel;
-use super::directory::Contact;
+use super::directory::{Contact, Source};
 use super::records::Record;
 use super::{Membership, PeerKey};
 use crate::effect::Effect;
@@ -225,7 +225,7 @@ impl Node {
         let providers = found
             .into_iter()
             .map(|Found { info, contact, .. }| Provider {
-                peer: self.remember(contact),
+                peer: self.remember(contact, Source::Itself),
                 depth: Some(info.depth),
                 free: Some(info.free_slots),
             })

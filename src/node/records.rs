@@ -120,6 +120,9 @@ impl Node {
 
     fn names_to_store(&self, channel: ChannelId) -> Vec<ChannelName> {
         let Some(channel) = self.channels.get(channel) else { return Vec::new() };
-        core::iter::once(&channel.name).chain(&channel.keywords).cloned().collect()
+        // A relayer is granted the channel's own name only; its keywords are those that it found the channel by.
+        let keywords =
+            if self.needs_grants() && channel.owner.is_none() { &[] } else { &channel.keywords[..] };
+        core::iter::once(&channel.name).chain(keywords).cloned().collect()
     }
 }

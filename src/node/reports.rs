@@ -1,6 +1,6 @@
 //! IPTV bodies and the policy's reports, each from the other: bodies speak of contacts and names, the policy of keys.
 
-use super::directory::Contact;
+use super::directory::{Contact, Source};
 use super::{Node, PeerKey};
 use crate::ids::{CallId, ChannelName};
 use crate::iptv::{Child, Provider, Report};
@@ -44,10 +44,13 @@ impl Node {
     /// `None` when the call is unknown or its peer's contact cannot be written.
     pub(super) fn encode_report(&mut self, call: CallId, report: &Report<PeerKey>) -> Option<Bytes> {
         let info = match report {
-            Report::SelectedRelayer { register } => IptvInfo::SelectedRelayer {
-                register: *register,
-                grant: if *register { self.give_grant(call) } else { None },
-            },
+            // Without the grant that it needs an offer would be passed over in silence.
+            Report::SelectedRelayer { register: true } if self.needs_grants() => {
+                IptvInfo::SelectedRelayer { register: true, grant: Some(self.give_grant(call)?) }
+            }
+            Report::SelectedRelayer { register } => {
+                IptvInfo::SelectedRelayer { register: *register, grant: None }
+            }
             Report::RelayerAccepted { free } => IptvInfo::RelayerAccepted { free_slots: Some(*free) },
             Report::RelayerDeclined => IptvInfo::RelayerDeclined { reason: None },
             Report::FullCapacity { children } => IptvInfo::FullCapacity(body::Report {
@@ -87,7 +90,7 @@ impl Node {
                 Report::SelectedRelayer { register: true }
             }
             IptvInfo::SelectedRelayer { register, .. } => Report::SelectedRelayer { register },
-            IptvInfo::Grant(grant) => {
+            IptvInfo::Grant(grant) if self.needs_grants() => {
                 // One that does not count was counted as such; the policy knows nothing of grants.
                 let _ = self.take_grant(call, &grant);
                 return None;
@@ -109,7 +112,9 @@ impl Node {
                 rescue: position.slot == Slot::Rescue,
                 backups: position.backups.iter().filter_map(|backup| self.meet_provider(backup)).collect(),
             },
-            IptvInfo::EndOfChannel | IptvInfo::Leaving | IptvInfo::Other(_) => return None,
+            IptvInfo::EndOfChannel | IptvInfo::Leaving | IptvInfo::Grant(_) | IptvInfo::Other(_) => {
+                return None;
+            }
         })
     }
 
@@ -135,11 +140,11 @@ impl Node {
             let (slots, rescue) =
                 contact.as_ref().map_or((None, false), |contact| (contact.slots(), contact.is_rescue_slot()));
             let peer = match contact.as_ref().and_then(read_contact) {
-                Some(contact) => self.remember(contact),
+                Some(contact) => self.remember(contact, Source::Hearsay),
                 // The paper's list has names alone. Whoever is known by that name is meant.
                 None => self.directory.named(&name).unwrap_or_else(|| {
                     let transport = Transport::Udp;
-                    self.remember(Contact { name, addr: NOWHERE, transport, node_id: None })
+                    self.remember(Contact { name, addr: NOWHERE, transport, node_id: None }, Source::Hearsay)
                 }),
             };
             met.push(Child { peer, slots, rescue });
@@ -149,7 +154,7 @@ impl Node {
 
     fn meet_provider(&mut self, contact: &NameAddr<'static>) -> Option<Provider<PeerKey>> {
         let (depth, free) = (contact.depth(), contact.slots());
-        Some(Provider { peer: self.remember(read_contact(contact)?), depth, free })
+        Some(Provider { peer: self.remember(read_contact(contact)?, Source::Hearsay), depth, free })
     }
 
     /// How a peer stands in a list of contacts; `None` once its contact is forgotten.

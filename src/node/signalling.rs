@@ -3,7 +3,7 @@
 use super::Node;
 use super::PeerKey;
 use super::api::Output;
-use super::directory::Contact;
+use super::directory::{Contact, Source};
 use super::keys;
 use super::reports::Closing;
 use crate::effect::Effect;
@@ -209,21 +209,21 @@ impl Node {
         }
     }
 
-    /// Remembers a peer and gives its key.
+    /// Remembers a peer that has called or answered, and gives its key.
     pub(super) fn meet(&mut self, peer: Peer) -> PeerKey {
-        let Peer { name, addr, transport, node_id, params: _ } = peer;
-        self.remember(Contact { name, addr, transport, node_id })
+        self.remember(Contact::of_peer(peer), Source::Itself)
     }
 
     /// Remembers a contact and gives its key.
-    pub(super) fn remember(&mut self, contact: Contact) -> PeerKey {
-        self.directory.mention(contact, |key| self.policy.counts_on(key))
+    pub(super) fn remember(&mut self, contact: Contact, source: Source) -> PeerKey {
+        self.directory.mention(contact, source, |key| self.policy.counts_on(key))
     }
 
     /// A peer that may serve the channel.
     pub(super) fn provider(&mut self, peer: Peer) -> Provider<PeerKey> {
         let params = peer.params;
-        Provider { peer: self.meet(peer), depth: params.depth, free: params.slots }
+        let peer = self.remember(Contact::of_peer(peer), Source::Hearsay);
+        Provider { peer, depth: params.depth, free: params.slots }
     }
 
     /// A child is served from now on; those that never send RTCP are asked for a sign of life now and then.

@@ -48,6 +48,11 @@ impl Node {
         // Plain SIP agents come to the same door; their first byte tells them from TLS.
         if plane == Plane::Signalling && self.config.agent.insecure_peers && !stream.is_requested() {
             let until = self.now + self.config.streams.handshake;
+            let of_host = self.unsorted.values().filter(|(other, _)| other.ip() == peer.ip()).count();
+            if of_host >= self.config.streams.handshakes_per_host {
+                self.queue.push(Output::Close { stream }, &mut self.stats);
+                return Err(DropReason::LinkLimit);
+            }
             return self.unsorted.insert(stream, (peer, until)).map(drop).map_err(|_| {
                 self.queue.push(Output::Close { stream }, &mut self.stats);
                 DropReason::LinkLimit

@@ -23,6 +23,10 @@ use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+/// The most seconds that a record of a channel with owners lives without being stored again. Whoever is not there any more
+/// does not keep others out for longer.
+const CHANNEL_LIFETIME: u32 = 300;
+
 /// What a Fetch or Stat finds for one Kind, with the generation counter.
 type LookedUp = (KindId, u64, Vec<Found>);
 
@@ -101,7 +105,12 @@ impl<T: Topology> Overlay<T> {
             let record = ProviderRecord::decode(record).ok()?;
             let node = arrival.value.signer.node_id;
             let claim = grant::Claim { resource, node, role: record.role };
-            arrival.value.owner = Some(grant::verify(&record.grant?, &claim, at, ctx.crypto).ok()?.key);
+            let grant = record.grant?;
+            arrival.value.owner = Some(grant::verify(&grant, &claim, at, ctx.crypto).ok()?.key);
+            // It would be refused by whoever it is handed to.
+            let left = grant.not_after.0.saturating_sub(at.0) / 1000;
+            let most = u64::from(CHANNEL_LIFETIME).min(left);
+            arrival.lifetime = arrival.lifetime.min(u32::try_from(most).unwrap_or(CHANNEL_LIFETIME));
         }
         Some(arrival)
     }

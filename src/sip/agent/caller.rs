@@ -39,6 +39,10 @@ impl Agent {
         let opening = Opening { branch, call_id: &call_id, from_tag: &from_tag };
         let uri = Composer::request_uri(&target, self.config.transport);
         let path = match target.transport.unwrap_or(self.config.transport) {
+            // Nobody could answer it.
+            Transport::Udp if self.config.is_secured() && !self.config.insecure_peers => {
+                return Err(OrderError::BadValue("transport"));
+            }
             Transport::Udp => Path::Datagram(target.addr),
             Transport::Tls if !self.config.is_secured() => return Err(OrderError::BadValue("transport")),
             Transport::Tcp | Transport::Tls => Path::Stream { id: None, to: target.addr },
@@ -194,7 +198,11 @@ impl Agent {
         let dialog = call.dialog.as_mut().ok_or(OrderError::WrongState)?;
         let cseq = dialog.next_cseq(method.clone());
         let routed = dialog.route();
-        let path = path_to(&routed, call.fallback);
+        // What began on a secured stream stays on streams, whatever the other end's Contact says (RFC 3261 §12.1.2).
+        let path = match path_to(&routed, call.fallback) {
+            Path::Datagram(_) if call.node.is_some() => call.fallback,
+            path => path,
+        };
         let kind = stream_kind(&self.config, &self.streams, path);
         let branch = Branch::random(ctx.entropy);
         let write = |transport| {
@@ -460,7 +468,11 @@ impl Agent {
         self.ack(&dialog, matched, origin);
         self.drain(now, ctx);
         let peer = response.headers.contact().ok().flatten();
-        let peer = peer.and_then(|contact| Peer::of_contact(&contact, Some(origin.addr)));
+        let mut peer = peer.and_then(|contact| Peer::of_contact(&contact, Some(origin.addr)));
+        if self.config.is_secured() {
+            // Who answered is known, whatever he calls himself.
+            peer.iter_mut().for_each(|peer| peer.node_id = origin.node);
+        }
         match self.calls.get_mut(&id) {
             Some(call) if matches!(&call.state, State::Calling(c) if !c.cancelled) => {
                 // The early dialog may have been that of another branch.

@@ -255,7 +255,7 @@ impl ContactParams {
 
 impl Peer {
     /// The peer of a Contact. A name as its host is not resolved: then `from`, where the message came from, stands for
-    /// it. `None` when it is not a `sip:` URI, or when there is neither an address nor a `from`.
+    /// it. `None` when it is neither a `sip:` nor a `sips:` URI, or when there is neither an address nor a `from`.
     pub fn of_contact(contact: &NameAddr<'_>, from: Option<SocketAddr>) -> Option<Self> {
         let uri = contact.sip_uri()?;
         Some(Peer {
