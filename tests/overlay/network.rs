@@ -473,7 +473,8 @@ fn jl5_a_joiner_takes_over_its_range_with_counters_and_reduced_lifetimes() {
     let id = net.random_id();
     let joiner = net.add(id);
     net.join(joiner, &[1]);
-    net.run(seconds(20));
+    // Whoever holds nothing of it any more drops it after two rounds of Pings.
+    net.run(seconds(30));
     net.assert_ring();
     let taken: Vec<String> = names(30).into_iter().filter(|n| net.responsible(n) == joiner).collect();
     assert!(!taken.is_empty(), "a seed under which the joiner gets something");
@@ -485,7 +486,7 @@ fn jl5_a_joiner_takes_over_its_range_with_counters_and_reduced_lifetimes() {
         net.run(seconds(1));
         let values = net.fetched(0, 7).unwrap().unwrap();
         assert_eq!(values.len(), 1);
-        assert!((450..=505).contains(&values[0].lifetime.as_secs()), "ST-6: {:?}", values[0].lifetime);
+        assert!((440..=505).contains(&values[0].lifetime.as_secs()), "ST-6: {:?}", values[0].lifetime);
         net.nodes[0].facts.clear();
         let resource = ResourceId::of_name(name.as_bytes());
         assert_eq!(net.nodes[joiner].overlay.storage().generation(&resource, KindId::CHANNEL), 1, "ST-9");

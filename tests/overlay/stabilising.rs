@@ -106,6 +106,32 @@ fn cu10_4_the_only_copy_does_not_wait_for_the_hold_down() {
 }
 
 #[test]
+fn cu10_9_a_replica_that_newcomers_displace_is_kept_until_a_dead_owner_would_have_been_noticed() {
+    let mut net = ring(8, 522);
+    net.store(0, 1, "a", b"x", 7200);
+    net.run(seconds(5));
+    let around = on_the_ring(&net, net.responsible("a"));
+    let (owner, behind) = (net.id(around[0]).to_u128(), net.id(around[1]).to_u128());
+    let gap = behind.wrapping_sub(owner);
+    // Two nodes come in behind the owner, so that neither of its replicas is one any more. It dies before it can make others.
+    let newcomers: Vec<usize> =
+        [gap / 3, gap / 3 * 2].map(|d| net.add(NodeId::from_u128(owner.wrapping_add(d)))).to_vec();
+    for &newcomer in &newcomers {
+        net.blocked.insert((around[0].min(newcomer), around[0].max(newcomer)));
+        net.join(newcomer, &[around[4]]);
+    }
+    let through: Vec<usize> = net.living();
+    let displaced = |net: &Net| {
+        through.iter().filter(|&&i| newcomers.contains(&i)).all(|&i| net.nodes[i].overlay.is_joined())
+    };
+    wait(&mut net, seconds(60), "both are in", displaced);
+    net.kill(around[0]);
+    net.run(seconds(60));
+    assert_eq!(net.holders("a").len(), 3);
+    assert!(net.holders("a").contains(&net.responsible("a")));
+}
+
+#[test]
 fn cu10_6_a_lost_finger_is_replaced_without_waiting_for_the_next_search() {
     let mut net = ring(40, 530);
     let topology = net.nodes[0].overlay.topology();

@@ -72,12 +72,12 @@ impl<T: Topology> Overlay<T> {
         learned_from: NodeId,
         ctx: &mut Context<'_>,
     ) {
-        let known = node == self.me || self.topology.contains(node);
-        if known
-            || self.is_attaching(now, node)
-            || self.is_shunned(now, node)
-            || self.has_heard_enough(learned_from)
-        {
+        if node == self.me || self.topology.contains(node) {
+            return;
+        }
+        // Whether it has come of it shows when a request would have been given up.
+        self.recheck(node, now + self.config.timers.request * SENDS.into());
+        if self.is_attaching(now, node) || self.is_shunned(now, node) || self.has_heard_enough(learned_from) {
             return;
         }
         let mut list = vec![Destination::Node(node)];

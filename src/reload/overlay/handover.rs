@@ -155,8 +155,9 @@ impl<T: Topology> Overlay<T> {
             } else if self.admission == Some(to) || self.is_a_place_of(to, &key.1) {
                 self.storage.mark_placed(&key.1, version, to);
                 if key.1.to_u128().is_some_and(|place| !self.topology.holds(place)) {
-                    // Its owner has it: it can be dropped now.
-                    self.tasks.hasten(Task::Replicate, now + self.config.timers.settle);
+                    // Its owner has it: it can be dropped before long.
+                    let pause = self.config.timers.neighbor_ping_interval * 2;
+                    self.tasks.hasten(Task::Prune, now + pause);
                 }
             }
         }
@@ -228,7 +229,7 @@ impl<T: Topology> Overlay<T> {
         let _ = self.request(now, vec![from.into()], &fetch, Purpose::Adopt { resource }, ctx);
     }
 
-    /// Sees to it that this node's replicas are where they belong, and drops what does not belong here (CU10-9).
+    /// Sees to it that this node's replicas are where they belong, and that an owner has what does not belong here (CU10-9).
     pub(super) fn replicate(&mut self, now: Instant, ctx: &mut Context<'_>) {
         if !matches!(self.phase, Phase::Member | Phase::Leaving) {
             return;
@@ -243,7 +244,12 @@ impl<T: Topology> Overlay<T> {
                 }
             }
         }
-        // What belongs here no longer is not dropped before its owner has it.
+        self.send_home();
+        self.hand_over(now, ctx);
+    }
+
+    /// What belongs here no longer goes to its owner, unless that is known to have it.
+    fn send_home(&mut self) {
         let homeless = |r: &ResourceId| {
             let place = r.to_u128().filter(|&place| !self.topology.holds(place))?;
             self.topology.owner(place).filter(|&owner| !self.storage.is_placed(r, owner))
@@ -251,13 +257,29 @@ impl<T: Topology> Overlay<T> {
         let homeless: Vec<(NodeId, ResourceId)> =
             self.storage.resources().filter_map(|r| Some((homeless(r)?, r.clone()))).collect();
         homeless.into_iter().for_each(|(owner, resource)| self.handover.add(owner, resource));
+    }
+
+    /// Drops what does not belong here any more (CU10-9). It stays for as long as the death of a peer may go unnoticed after
+    /// the last change of the neighbours: whoever came in between may not have it yet from an owner that has just died.
+    pub(super) fn prune(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        // What its owner is not known to have is on its way there after this, and stays.
+        self.send_home();
+        self.hand_over(now, ctx);
         let (topology, handover) = (&self.topology, &self.handover);
         let leaving: BTreeSet<&ResourceId> =
             handover.queue.iter().chain(handover.flights.keys()).map(|(_, r)| r).collect();
         self.storage.retain(|resource| {
             leaving.contains(resource) || resource.to_u128().is_some_and(|place| topology.holds(place))
         });
-        self.hand_over(now, ctx);
+        let homeless = |r: &ResourceId| r.to_u128().is_some_and(|place| !self.topology.holds(place));
+        if self.storage.resources().any(homeless) {
+            self.prune_later(now);
+        }
+    }
+
+    /// Sets the time of the next [`Overlay::prune`]: two rounds of Pings from now.
+    pub(super) fn prune_later(&mut self, now: Instant) {
+        self.tasks.set(Task::Prune, Some(now + self.config.timers.neighbor_ping_interval * 2));
     }
 
     /// A value changed here: its replicas follow at once.

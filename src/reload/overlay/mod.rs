@@ -181,6 +181,7 @@ enum Task {
     Replicate,
     Return,
     Recheck,
+    Prune,
     Usages,
 }
 
@@ -220,6 +221,8 @@ pub struct Overlay<T> {
     /// The bootstrap node through which a partition is being looked for.
     checking: Option<SocketAddr>,
     fingers_begun: bool,
+    /// Neighbours that could not be had.
+    missed: Vec<NodeId>,
     member_since: Instant,
     /// The neighbours that the last [`Fact::RingChanged`] told.
     told: (Vec<NodeId>, Vec<NodeId>),
@@ -272,6 +275,7 @@ impl<T: Topology> Overlay<T> {
             bootstraps: Vec::new(),
             checking: None,
             fingers_begun: false,
+            missed: Vec::new(),
             member_since: Instant::ZERO,
             told: (Vec::new(), Vec::new()),
             wall_clock: None,
@@ -437,6 +441,7 @@ impl<T: Topology> Overlay<T> {
                 Task::Leave => self.finish_leaving(now, true, ctx),
                 Task::Dial(link) => self.on_dial_timeout(now, link, ctx),
                 Task::Replicate => self.replicate(now, ctx),
+                Task::Prune => self.prune(now, ctx),
                 Task::Return => self.return_to_owners(now, ctx),
                 Task::Usages => self.publish_itself(now, ctx),
                 ring => self.on_ring_task(now, ring, ctx),
@@ -465,6 +470,7 @@ impl<T: Topology> Overlay<T> {
         self.bootstraps.clear();
         self.checking = None;
         self.fingers_begun = false;
+        self.missed.clear();
         self.told = (Vec::new(), Vec::new());
     }
 

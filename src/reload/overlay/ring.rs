@@ -16,6 +16,9 @@ use core::net::SocketAddr;
 /// Bootstrap nodes remembered (BS-2).
 const BOOTSTRAPS: usize = 10;
 
+/// Neighbours that could not be had and are remembered. Full: others are asked about along with these.
+const MISSED: usize = 16;
+
 /// Whoever has taken over from a lost peer makes replicas within this time. Who holds a value and hears nothing from its
 /// new owner tells it.
 const RETURN_AFTER: Duration = Duration::from_secs(1);
@@ -109,6 +112,8 @@ impl<T: Topology> Overlay<T> {
         self.note(now, change, replicas_after);
         if change.neighbors {
             self.tasks.hasten(Task::Return, now + RETURN_AFTER);
+            // Others may have been wrong about it too, or have told of better ones when this node did not listen.
+            self.recheck(peer, now + self.config.timers.hold_down);
         }
         if was_finger {
             self.replace_finger(now, peer, ctx);
@@ -137,6 +142,7 @@ impl<T: Topology> Overlay<T> {
         // A predecessor farther away decides which replicas belong here no longer.
         if change.any() {
             self.tasks.hasten(Task::Replicate, now + replicas_after);
+            self.prune_later(now);
         }
     }
 
@@ -162,7 +168,18 @@ impl<T: Topology> Overlay<T> {
     /// later, and nobody else will bring it up before the next periodic Update.
     pub(super) fn recheck(&mut self, node: NodeId, at: Instant) {
         if self.is_joined() && !self.topology.wanted(&[node]).is_empty() {
+            if self.missed.len() < MISSED && !self.missed.contains(&node) {
+                self.missed.push(node);
+            }
             self.tasks.hasten(Task::Recheck, at);
+        }
+    }
+
+    /// Asks again about the neighbours that could not be had, if they still are not there.
+    fn ask_about_missed(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        let missed = core::mem::take(&mut self.missed);
+        if !self.topology.wanted(&missed).is_empty() {
+            self.ask_for_tables(now, ctx);
         }
     }
 
@@ -307,7 +324,7 @@ impl<T: Topology> Overlay<T> {
             }
             Task::Fingers => self.search_fingers(now, ctx),
             Task::Partition => self.look_for_partition(now, ctx),
-            Task::Recheck => self.ask_for_tables(now, ctx),
+            Task::Recheck => self.ask_about_missed(now, ctx),
             _ => {}
         }
     }

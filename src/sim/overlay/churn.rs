@@ -56,9 +56,9 @@ pub enum Lookup {
 pub struct Loss {
     /// Which value.
     pub value: usize,
-    /// When its last holder crashed.
+    /// When its last holder crashed, or was seen to have dropped it.
     pub at: Instant,
-    /// How long before that the first of its last three holders crashed.
+    /// How long before that the first of its last three holders crashed; zero when they have not, but have dropped it.
     pub span: Duration,
     /// Whether that was time enough to notice the first crash, to sit out the hold-down and to make a replica.
     pub could_be_saved: bool,
@@ -274,9 +274,11 @@ impl Churn {
     pub fn rest(&mut self, time: Duration) {
         self.net.run_for(time);
         self.hear();
+        self.look_for_dropped();
     }
 
     fn moment(&mut self, at: Duration) -> Moment {
+        self.look_for_dropped();
         let answered = self.summary.count(Lookup::Answered);
         let unanswered = self.summary.answerable() - answered;
         let before = core::mem::replace(&mut self.before, (answered, unanswered));
@@ -288,6 +290,22 @@ impl Churn {
             answered: answered - before.0,
             unanswered: unanswered - before.1,
             spread: Replicas::of(&self.net).spread(self.resources()),
+        }
+    }
+
+    /// Values whose last holders live and have dropped them.
+    fn look_for_dropped(&mut self) {
+        let held: BTreeSet<ResourceId> = (self.net.living().iter())
+            .filter_map(|&n| self.net.overlay(n))
+            .flat_map(|o| o.storage().resources().cloned())
+            .collect();
+        let now = self.net.now();
+        for (i, value) in self.values.iter_mut().enumerate() {
+            if !value.lost && !held.contains(&value.resource) {
+                value.lost = true;
+                let loss = Loss { value: i, at: now, span: Duration::ZERO, could_be_saved: true };
+                self.summary.losses.push(loss);
+            }
         }
     }
 
