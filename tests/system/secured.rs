@@ -29,7 +29,7 @@ fn p8_the_table_of_the_paper_appears_and_the_tree_repairs_itself_over_tls() {
         let gap = world.net.played(viewer.node, viewer.channel).unwrap().longest_gap;
         assert!(gap <= Duration::from_millis(800), "{} was silent for {gap:?}", viewer.node);
     }
-    // Nothing of RELOAD or SIP has gone over the wire in clear.
+    // What streams carry counts on their own planes, and nobody's signature failed.
     for node in [world.bootstrap, world.source] {
         let stats = world.net.machine(node).unwrap().stats();
         assert!(stats.sent(Plane::Overlay).bytes > 0 && stats.sent(Plane::Signalling).bytes < 1 << 20);

@@ -226,7 +226,7 @@ impl Storage {
             if !sender_may || !definition.access.allows(&claim, list) {
                 return Err(Refusal::Forbidden);
             }
-            // Anybody could own the name where certificates are self-signed: whoever came first keeps it while he is there.
+            // Anybody could own the name where certificates are self-signed: whoever came first keeps it while his records live.
             let others = group.iter().flat_map(|g| &g.entries).filter(|(s, _)| **s != slot).map(|(_, e)| e);
             let mut owners = others.filter_map(|e| e.value.owner);
             if claim.original && value.owner.is_some_and(|owner| owners.any(|other| other != owner)) {
