@@ -149,3 +149,17 @@ fn a_stranger_gets_no_more_out_of_a_secured_agent_than_an_answer() {
     assert!(intrude(&mut w, "INFO sips:1@127.0.0.1:5061 SIP/2.0\r\n\r\n").is_err());
     assert_eq!(w.facts_left(1), Vec::<&Fact>::new());
 }
+
+#[test]
+fn k8_whoever_comes_in_leaves_room_for_the_streams_that_this_node_asks_for() {
+    let mut w = world();
+    let limit = w.sides[0].agent.config().limits.streams;
+    for n in 0..limit as u32 {
+        let id = StreamId::accepted(1000 + n);
+        let opened = w.with(0, |a, now, ctx| a.on_stream_opened(now, id, addr(2), Some(node(2)), ctx));
+        opened.unwrap();
+    }
+    assert_eq!(w.sides[0].agent.streams(), limit - limit / 4);
+    call(&mut w, Some(node(1)));
+    assert!(matches!(w.fact(1), Some(Fact::Invited { .. })));
+}

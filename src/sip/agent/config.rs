@@ -95,7 +95,8 @@ pub struct Limits {
     pub strangers_per_host: usize,
     /// Client transactions at a time. A further order is an error.
     pub client_transactions: usize,
-    /// Streams at a time. A further accepted one is closed; a request that needs a new one fails.
+    /// Streams at a time. A further accepted one is closed, and so is one beyond three quarters of them; a request that
+    /// needs a new one fails.
     pub streams: usize,
     /// Bytes that wait for a stream to open. Beyond it a request fails.
     pub unwritten: usize,

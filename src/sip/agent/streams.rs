@@ -121,7 +121,9 @@ impl Streams {
         (peer, node): (SocketAddr, Option<NodeId>),
         state: State,
     ) -> Result<(), Unsendable> {
-        if self.streams.len() >= self.limit || self.streams.contains_key(&id) {
+        // Whoever comes in leaves a quarter of the places to the streams that this node asks for.
+        let limit = if id.is_requested() { self.limit } else { self.limit - self.limit / 4 };
+        if self.streams.len() >= limit || self.streams.contains_key(&id) {
             return Err(Unsendable);
         }
         self.streams.insert(id, Stream { peer, node, state, framer: Framer::new(), used: now });
