@@ -48,6 +48,8 @@ impl Node {
                 };
                 self.tell(iptv::Fact::Held { call, hold });
             }
+            // No standby is agreed on yet.
+            Effect::Fact(Fact::Resumed { .. } | Fact::Released { .. } | Fact::Denied { .. }) => {}
             Effect::Send { to, payload } => {
                 self.queue.push(Output::Transmit { plane: Plane::Media, to, payload }, &mut self.stats);
             }
