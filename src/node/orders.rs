@@ -71,6 +71,11 @@ impl Node {
                 };
                 self.relay.hold(channel, hold, &mut self.media_effects);
             }
+            Order::Resume { call } => self.relay.resume(self.now, call, &mut self.media_effects),
+            Order::Release { call } => self.relay.release(self.now, call, &mut self.media_effects),
+            Order::Serve { call } => self.relay.serve(self.now, call, &mut self.media_effects),
+            Order::Rest { call } => self.relay.rest(call),
+            Order::Deny { call } => self.relay.deny(call, &mut self.media_effects),
             Order::Event(event) => self.announce(event),
         }
     }
@@ -89,6 +94,9 @@ impl Node {
         let (direction, usage) = match kind {
             InviteKind::Media | InviteKind::Urgent => (Direction::RecvOnly, Usage::Media(None)),
             InviteKind::Control => (Direction::Inactive, Usage::Control),
+            InviteKind::Standby => {
+                return self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::Other });
+            }
         };
         // Whoever has media already wants what follows it; the first packets of all begin where a decoder can.
         let has_media = usage != Usage::Control && self.relay.last_media(channel).is_some();
@@ -204,6 +212,7 @@ impl Node {
                 Event::Playing { channel, parent: self.name_of(parent), depth }
             }
             E::Orphaned { channel, parent } => Event::Orphaned { channel, parent: self.name_of(parent) },
+            E::Covered { channel, provider } => Event::Covered { channel, provider: self.name_of(provider) },
             E::Reparented { channel, parent, depth, rescue } => {
                 Event::Reparented { channel, parent: self.name_of(parent), depth, rescue }
             }
