@@ -1,6 +1,9 @@
 //! Collections with a limit that has a name. Whatever a peer can make grow lives in one of these.
 
+use crate::ids::HostPrefix;
+use crate::time::Instant;
 use alloc::collections::{BTreeMap, VecDeque, btree_map, vec_deque};
+use core::cmp::Reverse;
 
 /// The collection is full; nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -157,9 +160,76 @@ impl<T> BoundedQueue<T> {
     }
 }
 
+/// One of the places that strangers share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<K> {
+    /// Who has it.
+    pub host: HostPrefix,
+    /// When it was used last.
+    pub used: Instant,
+    /// Whether it may be taken away.
+    pub may_go: bool,
+    /// What is there.
+    pub key: K,
+}
+
+/// Which place is taken away for a newcomer when all are taken: of the host with the most places the one unused longest,
+/// so that nobody who takes many keeps out those who take one. The newcomer counts as if it had its place already, and
+/// makes room for itself where others have no more than it.
+pub fn gives_way<K: Copy + Ord>(places: impl Iterator<Item = Place<K>>, newcomer: HostPrefix) -> Option<K> {
+    let mut hosts: BTreeMap<HostPrefix, (usize, Option<(Instant, K)>)> = BTreeMap::new();
+    hosts.insert(newcomer, (1, None));
+    for Place { host, used, may_go, key } in places {
+        let (count, idlest) = hosts.entry(host).or_default();
+        *count += 1;
+        if may_go && idlest.is_none_or(|known| (used, key) < known) {
+            *idlest = Some((used, key));
+        }
+    }
+    let candidates = hosts.into_iter().filter_map(|(host, (count, idlest))| Some((host, count, idlest?)));
+    candidates
+        .max_by_key(|&(host, count, idlest)| (count, host == newcomer, Reverse(idlest)))
+        .map(|(.., (_, key))| key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
+
+    fn host(n: u8) -> HostPrefix {
+        HostPrefix::of([192, 0, 2, n].into())
+    }
+
+    /// Places of these hosts, each used a second after the one before.
+    fn places(hosts: &[(u8, bool)]) -> Vec<Place<usize>> {
+        let place = |(key, &(n, may_go)): (usize, &(u8, bool))| Place {
+            host: host(n),
+            used: Instant::from_millis(1000 * key as u64),
+            may_go,
+            key,
+        };
+        hosts.iter().enumerate().map(place).collect()
+    }
+
+    #[test]
+    fn whoever_has_most_places_gives_way_with_the_one_unused_longest() {
+        let all = places(&[(1, true), (2, true), (2, true), (3, true)]);
+        assert_eq!(gives_way(all.iter().copied(), host(4)), Some(1));
+        // Who has as many as the others takes his own.
+        assert_eq!(gives_way(all.iter().copied(), host(3)), Some(3));
+        assert_eq!(gives_way(all.iter().copied(), host(2)), Some(1));
+        // Among equals it is the one unused longest.
+        assert_eq!(gives_way(all[2..].iter().copied(), host(4)), Some(2));
+    }
+
+    #[test]
+    fn what_may_not_go_counts_for_its_host_and_stays() {
+        let all = places(&[(1, true), (2, false), (2, false), (2, true)]);
+        assert_eq!(gives_way(all.iter().copied(), host(4)), Some(3));
+        assert_eq!(gives_way(all[..3].iter().copied(), host(4)), Some(0));
+        assert_eq!(gives_way(all[1..3].iter().copied(), host(2)), None);
+    }
 
     #[test]
     fn k8_a_full_map_refuses_new_keys_and_still_replaces_old_ones() {

@@ -52,7 +52,7 @@ use crate::iptv::{self, Iptv, Order};
 use crate::reload::overlay::{Fact as OverlayFact, LinkSecurity, Overlay};
 use crate::reload::storage::Kind;
 use crate::rtp::relay::{self, Fact as MediaFact, Relay};
-use crate::secure::{Fact as StreamFact, Sessions};
+use crate::secure::{Fact as StreamFact, Sessions, Strangers};
 use crate::sip::agent::{Agent, Fact as SipFact, Transport};
 use crate::stats::{DropReason, Plane, Stats};
 use crate::time::{Duration, Instant, UnixMillis, earliest};
@@ -97,8 +97,8 @@ pub struct Node {
     sessions: Option<Sessions>,
     /// Streams without TLS, and whose they are.
     plain_streams: BoundedMap<StreamId, Plane>,
-    /// Accepted SIP streams of which no byte has come that would say whether they are secured, and how long that may take.
-    unsorted: BoundedMap<StreamId, (SocketAddr, Instant)>,
+    /// Accepted SIP streams of which no byte has come that would say whether they are secured.
+    unsorted: Strangers,
     policy: Iptv<PeerKey>,
 
     stream_effects: Effects<StreamFact>,
@@ -192,7 +192,7 @@ impl Node {
             relay: Relay::new(relay_config),
             sessions: channels.map(|channels| Sessions::new(channels, config.streams)),
             plain_streams: BoundedMap::new(config.streams.streams),
-            unsorted: BoundedMap::new(config.streams.handshakes),
+            unsorted: Strangers::default(),
             stream_effects: Effects::new(),
             policy: Iptv::new(config.policy.clone(), me),
             overlay_effects: Effects::new(),

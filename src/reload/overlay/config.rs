@@ -144,11 +144,12 @@ impl Default for Timers {
 /// What peers can make grow, and how far. What happens at a limit stands with each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Links. Full: the link that is neither neighbour nor finger and has been idle longest gives way; if there is
-    /// none, newcomers are dropped.
+    /// Links. Full: of those that are neither neighbour nor finger one gives way, of the host
+    /// ([`HostPrefix`](crate::ids::HostPrefix)) with most links the one idle longest; if there is none, newcomers are dropped.
     pub links: usize,
-    /// Links whose other end has not completed an Attach. Full: the one idle longest gives way. At most half as many are
-    /// dialled at one time because somebody asked; more are refused with Error_In_Progress.
+    /// Links whose other end has not completed an Attach. Full: one of these gives way, chosen in the same way, so that
+    /// nobody who opens many keeps others from joining. At most half as many are dialled at one time because somebody
+    /// asked; more are refused with Error_In_Progress.
     pub half_open: usize,
     /// Messages that wait on one link. Full: the new message is dropped, and end-to-end retransmission repeats it.
     pub link_queue: usize,
