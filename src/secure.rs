@@ -196,7 +196,13 @@ impl core::fmt::Debug for Sessions {
 impl Sessions {
     /// No streams yet. `channels` makes this node's ends.
     pub fn new(channels: Box<dyn Channels>, limits: Limits) -> Self {
-        Sessions { channels, sessions: BoundedMap::new(limits.streams), handshakes: BTreeSet::new(), strangers: Strangers::default(), limits }
+        Sessions {
+            channels,
+            sessions: BoundedMap::new(limits.streams),
+            handshakes: BTreeSet::new(),
+            strangers: Strangers::default(),
+            limits,
+        }
     }
 
     /// Streams now.

@@ -187,7 +187,8 @@ fn nobody_but_its_two_ends_has_a_say_in_a_call() {
             header("Call-ID"),
         );
         let id = StreamId::accepted(90 + cseq);
-        let opened = w.with(1, |a, now, ctx| a.on_stream_opened(now, id, addr(2), Some(party(&[node(2)])), ctx));
+        let opened =
+            w.with(1, |a, now, ctx| a.on_stream_opened(now, id, addr(2), Some(party(&[node(2)])), ctx));
         opened.unwrap();
         let _ = w.with(1, |a, now, ctx| a.on_stream_bytes(now, id, forged.into(), ctx));
         let answer = &w.sides[1].messages[before..];
@@ -280,7 +281,8 @@ fn k8_one_host_has_its_share_of_the_streams_and_takes_them_from_itself() {
 fn k8_idle_streams_of_many_hosts_keep_no_caller_out_and_a_call_keeps_its_stream() {
     let mut w = world();
     // A call comes in before the flood, and another one when every place is taken.
-    w.invite_as(1, CALL, Target { addr: addr(0), ..target(Some(node(0))) }, Bytes::from_static(OFFER)).unwrap();
+    w.invite_as(1, CALL, Target { addr: addr(0), ..target(Some(node(0))) }, Bytes::from_static(OFFER))
+        .unwrap();
     w.run_until(100);
     let first = w.invited(0);
     w.accept(0, first).unwrap();
@@ -290,7 +292,8 @@ fn k8_idle_streams_of_many_hosts_keep_no_caller_out_and_a_call_keeps_its_stream(
         w.run_until(w.now.as_millis() + 1);
         come_in(&mut w, n, n as u8).unwrap();
     }
-    w.invite_as(2, CALL, Target { addr: addr(0), ..target(Some(node(0))) }, Bytes::from_static(OFFER)).unwrap();
+    w.invite_as(2, CALL, Target { addr: addr(0), ..target(Some(node(0))) }, Bytes::from_static(OFFER))
+        .unwrap();
     w.run_until(w.now.as_millis() + 100);
     assert!(matches!(w.fact(0), Some(Fact::Invited { .. })));
     // The first call still goes over the stream that it began on.

@@ -161,7 +161,17 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn new(state: State, fallback: Path, node: Option<NodeId>, session: Session) -> Self {
         let requests = VecDeque::new();
-        Call { state, dialog: None, fallback, node, party: None, package: false, session, requests, filed: None }
+        Call {
+            state,
+            dialog: None,
+            fallback,
+            node,
+            party: None,
+            package: false,
+            session,
+            requests,
+            filed: None,
+        }
     }
 
     /// Whether the policy has ended it already and is told nothing more.

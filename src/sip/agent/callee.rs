@@ -457,7 +457,14 @@ impl Agent {
     }
 
     /// A re-INVITE that offers what was agreed already (§14.2): a target refresh, or a sign of life.
-    fn on_renewal(&mut self, now: Instant, origin: Origin<'_>, request: &Request, key: Key, id: CallId) -> Done {
+    fn on_renewal(
+        &mut self,
+        now: Instant,
+        origin: Origin<'_>,
+        request: &Request,
+        key: Key,
+        id: CallId,
+    ) -> Done {
         let path = origin.reply_path(request).ok_or(DropReason::UnanswerableRequest)?;
         let call = self.calls.get_mut(&id).ok_or(DropReason::StrayMessage)?;
         let (tag, Session { ours, params, .. }) = (key.to_tag(), &call.session);
