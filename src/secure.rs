@@ -142,13 +142,13 @@ impl Strangers {
             return Err(Full);
         }
         let place = |(&key, (peer, used)): (&StreamId, &(SocketAddr, Instant))| Place {
-            host: host_of(peer),
+            holder: host_of(peer),
             used: *used,
             may_go: true,
             key,
         };
         let gone = match self.under_way.len() >= limits.handshakes {
-            true => gives_way(self.under_way.iter().map(place), host),
+            true => gives_way(self.under_way.iter().map(place), host).map(|place| place.key),
             false => None,
         };
         if let Some(gone) = gone {

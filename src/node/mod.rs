@@ -14,6 +14,7 @@
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
 //! | `grants` | who may be found under a channel's name |
+//! | `exclusion` | whom the configuration shuts out |
 //! | `records` | this node's own entries in the overlay, kept fresh |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `channels`, `directory`, `queue` | what the node remembers: names, contacts, outputs |
@@ -28,6 +29,7 @@ mod channels;
 mod commands;
 mod config;
 mod directory;
+mod exclusion;
 mod grants;
 mod keys;
 mod media;

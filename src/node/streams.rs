@@ -93,7 +93,7 @@ impl Node {
         }
     }
 
-    fn on_stream_closed(&mut self, stream: StreamId) {
+    pub(super) fn on_stream_closed(&mut self, stream: StreamId) {
         self.unsorted.dismiss(stream, false, &self.config.streams);
         match &mut self.sessions {
             Some(sessions) if sessions.contains(stream) => {
@@ -186,6 +186,12 @@ impl Node {
         peer: SocketAddr,
         party: Option<Arc<Party>>,
     ) -> Result<(), DropReason> {
+        // The overlay turns them away itself, and knows whom it wanted to reach.
+        if plane != Plane::Overlay && party.as_ref().is_some_and(|party| self.overlay.is_bad(party)) {
+            self.close_stream(stream);
+            self.take_stream(stream, plane);
+            return Err(DropReason::NotAllowedOnLink);
+        }
         match plane {
             Plane::Signalling => {
                 self.with_agent(|agent, now, ctx| agent.on_stream_opened(now, stream, peer, party, ctx))

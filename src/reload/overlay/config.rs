@@ -179,6 +179,9 @@ pub struct Limits {
     pub signer_bytes: usize,
     /// Places at which this node remembers how new a value was when it saw it. Full: the place seen first is forgotten.
     pub seen: usize,
+    /// Channels and owners of which this node remembers the newest epoch that was stored here. Full: the one seen first is
+    /// forgotten.
+    pub epochs: usize,
     /// How long a value lives here. Longer: it lives this long.
     pub lifetime: Duration,
     /// Replica Stores and transfers that wait for their answers at one time; the others follow when answers come.
@@ -212,6 +215,7 @@ impl Default for Limits {
             signer_values: 1024,
             signer_bytes: 1 << 20,
             seen: 1024,
+            epochs: 1024,
             lifetime: Duration::from_secs(24 * 3600),
             transfers: 8,
             turns: 64,

@@ -290,9 +290,9 @@ impl Connections {
     ) -> Option<LinkId> {
         let place = |(&key, c): (&LinkId, &Connection)| {
             let may_go = counts(key, c)?;
-            Some(Place { host: HostPrefix::of(c.address.ip()), used: c.used, may_go, key })
+            Some(Place { holder: HostPrefix::of(c.address.ip()), used: c.used, may_go, key })
         };
-        gives_way(self.links.iter().filter_map(place), host)
+        gives_way(self.links.iter().filter_map(place), host).map(|place| place.key)
     }
 
     /// It is known who is at the other end. The node's messages take this link from now on.

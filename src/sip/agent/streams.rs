@@ -198,11 +198,11 @@ impl Streams {
             return Ok(None);
         }
         let place = |(&key, stream): (&StreamId, &Stream)| {
-            let host = host_of(stream);
-            Place { host, used: stream.used, may_go: !is_needed(key), key }
+            let holder = host_of(stream);
+            Place { holder, used: stream.used, may_go: !is_needed(key), key }
         };
-        let within_reach = |place: &Place<StreamId>| !has_its_share || place.host == host;
-        let gone = gives_way(accepted().map(place).filter(within_reach), host).ok_or(Unsendable)?;
+        let within_reach = |place: &Place<_, _, _>| !has_its_share || place.holder == host;
+        let gone = gives_way(accepted().map(place).filter(within_reach), host).ok_or(Unsendable)?.key;
         self.remove(gone);
         Ok(Some(gone))
     }
