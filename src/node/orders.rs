@@ -71,6 +71,12 @@ impl Node {
                 };
                 self.relay.hold(channel, hold, &mut self.media_effects);
             }
+            // Standbys are neither placed nor taken while the media plane has none.
+            Order::Resume { .. }
+            | Order::Release { .. }
+            | Order::Serve { .. }
+            | Order::Rest { .. }
+            | Order::Deny { .. } => {}
             Order::Event(event) => self.announce(event),
         }
     }
@@ -89,6 +95,9 @@ impl Node {
         let (direction, usage) = match kind {
             InviteKind::Media | InviteKind::Urgent => (Direction::RecvOnly, Usage::Media(None)),
             InviteKind::Control => (Direction::Inactive, Usage::Control),
+            InviteKind::Standby => {
+                return self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::Other });
+            }
         };
         let key = self.new_key(target.transport);
         let local = self.local(direction, None, key.as_ref());
@@ -199,6 +208,7 @@ impl Node {
                 Event::Playing { channel, parent: self.name_of(parent), depth }
             }
             E::Orphaned { channel, parent } => Event::Orphaned { channel, parent: self.name_of(parent) },
+            E::Covered { channel, provider } => Event::Covered { channel, provider: self.name_of(provider) },
             E::Reparented { channel, parent, depth, rescue } => {
                 Event::Reparented { channel, parent: self.name_of(parent), depth, rescue }
             }
