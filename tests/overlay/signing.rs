@@ -275,7 +275,8 @@ fn k7_what_waited_and_is_dropped_is_told() {
 fn k3_calls_of_one_turn_share_what_one_may_do() {
     let mut bench = Bench::linked();
     let batches: Vec<Vec<u8>> = (0..3).map(|_| pings(&mut bench, 10)).collect();
-    (bench.identity.take(), bench.identity.take_checks());
+    bench.identity.take();
+    bench.identity.take_checks();
     bench.overlay.begin_turn();
     batches.iter().for_each(|bytes| bench.feed(FIRST, bytes).unwrap());
     bench.with(|o, now, ctx| o.handle_timeout(now, ctx));
