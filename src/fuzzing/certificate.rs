@@ -14,8 +14,8 @@ use rustls::crypto::aws_lc_rs::default_provider;
 
 /// The overlay of the seeds.
 const OVERLAY: &str = "overlay.example.org";
-/// In 2026.
-const AT: UnixMillis = UnixMillis(1_790_000_000_000);
+/// In 2027, when the certificates of the seeds are valid.
+const AT: UnixMillis = UnixMillis(1_830_000_000_000);
 
 /// A chain of certificates, DER one behind the other, the node's own first. What is read of it is bounded and is read
 /// again; an end of a channel and a signer are judged alike, the second time as the first; and nobody is believed but
