@@ -241,7 +241,8 @@ pub fn gives_way<H: Copy + Ord, T: Copy + Ord, K: Copy + Ord>(
             *idlest = Some((used, key));
         }
     }
-    let candidates = holders.into_iter().filter_map(|(holder, (count, idlest))| Some((holder, count, idlest?)));
+    let candidates =
+        holders.into_iter().filter_map(|(holder, (count, idlest))| Some((holder, count, idlest?)));
     let (holder, _, (used, key)) =
         candidates.max_by_key(|&(holder, count, idlest)| (count, holder == newcomer, Reverse(idlest)))?;
     Some(Place { holder, used, may_go: true, key })

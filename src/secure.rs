@@ -170,6 +170,16 @@ impl Strangers {
         Some(peer)
     }
 
+    /// Handshakes under way.
+    pub fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
     /// Who has used up his time.
     pub fn overdue(&self, now: Instant) -> Option<StreamId> {
         self.under_way.iter().find(|(_, (_, until))| *until <= now).map(|(&stream, _)| stream)

@@ -3,8 +3,8 @@
 //! of theirs.
 
 use super::Node;
-use crate::iptv::{self, ByeReason};
 use crate::ids::{CallId, NodeId};
+use crate::iptv::{self, ByeReason};
 use alloc::vec::Vec;
 
 impl Node {

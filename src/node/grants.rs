@@ -150,7 +150,8 @@ impl Node {
         // Whom a viewer trusts say the host or the records that it found, never who happens to be on the line; and a grant
         // of an earlier epoch than that of a record, or one that ends sooner than the one at hand, is an old one, said
         // again.
-        let Some(word) = word.filter(|word| open.trusted == Some(word.owner) && word.epoch >= open.epoch) else {
+        let Some(word) = word.filter(|word| open.trusted == Some(word.owner) && word.epoch >= open.epoch)
+        else {
             self.stats.count_drop(DropReason::NotGranted);
             return Err(NotGranted);
         };

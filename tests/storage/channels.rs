@@ -17,7 +17,8 @@ const NAME: &str = "100@p2piptv.example";
 /// Somebody with the channel's name in his certificate: as with self-signed ones, anybody has it who wants to.
 fn owner(key: u64) -> Certified {
     let node_ids = vec![NodeId::from_u128(u128::from(key) << 64)];
-    let certificate = Certificate { key, user: Some(NAME.into()), node_ids, ..Certificate::of_node(NodeId([1; 16])) };
+    let certificate =
+        Certificate { key, user: Some(NAME.into()), node_ids, ..Certificate::of_node(NodeId([1; 16])) };
     Authority::new(1).issue(&certificate)
 }
 
@@ -73,11 +74,8 @@ fn store(net: &mut Net, i: usize, key: u64, epoch: u32) -> Stored {
 
 /// By whose grants, in which epochs, records are found.
 fn found(net: &mut Net) -> Vec<(u64, u32)> {
-    let keys: Vec<(u64, KeyFingerprint)> = [RIGHT, SQUATTER]
-        .into_iter()
-        .chain(3000..3020)
-        .map(|key| (key, key_of(key)))
-        .collect();
+    let keys: Vec<(u64, KeyFingerprint)> =
+        [RIGHT, SQUATTER].into_iter().chain(3000..3020).map(|key| (key, key_of(key))).collect();
     let values = net.fetch(1, &home(NAME), vec![all(CHANNEL)]).unwrap().values;
     let mut found: Vec<(u64, u32)> = values
         .iter()

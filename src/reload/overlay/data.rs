@@ -94,6 +94,7 @@ impl<T: Topology> Overlay<T> {
         let Signature { identity, signed } = &data.signature;
         let input = data_signature_input(resource, kind, data.storage_time, &data.value, identity).ok()?;
         let at = self.time_of_day(self.now);
+        self.turn.count_verification();
         let signer = ctx.crypto.verify(at, identity, certificates, &[&input], signed).ok()?;
         if self.is_bad(&signer) {
             return None;
@@ -106,7 +107,9 @@ impl<T: Topology> Overlay<T> {
             let node = arrival.value.signer.node_id;
             let claim = grant::Claim { resource, node, role: record.role };
             let grant = record.grant?;
-            let owner = grant::verify(&grant, &claim, at, ctx.crypto).ok().filter(|owner| !self.is_bad(owner))?;
+            self.turn.count_verification();
+            let owner =
+                grant::verify(&grant, &claim, at, ctx.crypto).ok().filter(|owner| !self.is_bad(owner))?;
             let nodes = owner.node_ids.as_slice().into();
             arrival.value.granted = Some(Granted { owner: owner.key, nodes, epoch: grant.epoch });
             // It would be refused by whoever it is handed to.

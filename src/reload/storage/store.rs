@@ -714,12 +714,11 @@ fn superseded(group: Option<&Group>, writes: &[(Slot, Entry)]) -> Vec<Slot> {
 fn over_its_share(group: Option<&Group>, writes: &[(Slot, Entry)], gone: &[Slot]) -> Option<Slot> {
     let owner = |entry: &Entry| entry.value.granted.as_ref().map(|granted| granted.owner);
     let newcomer = writes.first().and_then(|(_, entry)| owner(entry))?;
-    let place = |(slot, entry): (&'_ Slot, &'_ Entry)| {
-        (slot.clone(), owner(entry), entry.value.storage_time)
-    };
+    let place = |(slot, entry): (&'_ Slot, &'_ Entry)| (slot.clone(), owner(entry), entry.value.storage_time);
     let places: Vec<_> = staying(group, writes, gone).map(place).collect();
     let numbered = places.iter().enumerate();
-    let places_of = numbered.map(|(key, (_, holder, used))| Place { holder: *holder, used: *used, may_go: true, key });
+    let places_of =
+        numbered.map(|(key, (_, holder, used))| Place { holder: *holder, used: *used, may_go: true, key });
     let given = gives_way(places_of, Some(newcomer))?;
     let (slot, ..) = places.get(given.key)?;
     (given.holder != Some(newcomer)).then(|| slot.clone())
