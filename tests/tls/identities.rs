@@ -277,6 +277,40 @@ fn sb9_the_certificate_of_a_signer_may_be_a_root_that_everybody_has() {
 }
 
 #[test]
+fn cf5_all_copies_of_an_identity_and_its_channels_go_by_the_newest_configuration() {
+    let (reader, writer) = (node("reader"), node("writer"));
+    let lent = reader.clone();
+    let judge = || {
+        let signed = writer.sign(&[b"x"]);
+        lent.verify(TODAY, &writer.signer(), writer.certificates(), &[b"x"], &signed).map(|p| p.node_id)
+    };
+    let mut channels = Tls::new(&reader).unwrap();
+    let mut shakes_hands = || {
+        let (mut here, mut there) =
+            (channels.accept(Instant::ZERO, TODAY), Tls::new(&writer).unwrap().connect(Instant::ZERO, TODAY));
+        for _ in 0..4 {
+            while let Some(bytes) = there.poll_ciphertext() {
+                let _ = here.handle_ciphertext(Instant::ZERO, &bytes);
+            }
+            while let Some(bytes) = here.poll_ciphertext() {
+                let _ = there.handle_ciphertext(Instant::ZERO, &bytes);
+            }
+        }
+        here.peer().is_some()
+    };
+    assert_eq!((judge(), shakes_hands()), (Ok(writer.node_id()), true));
+    let mut trust = Trust::in_keys(OVERLAY, Digest::Sha256);
+    trust.bad_nodes.insert(writer.node_id());
+    reader.believe(trust).unwrap();
+    assert_eq!((judge(), shakes_hands()), (Err(CryptoError::BadNode), false));
+    // A root that is no certificate changes nothing.
+    let broken = Trust::in_roots(OVERLAY, vec![Bytes::from_static(b"no certificate")]);
+    assert!(matches!(reader.believe(broken), Err(IdentityError::Root(_))));
+    reader.believe(Trust::in_keys(OVERLAY, Digest::Sha256)).unwrap();
+    assert_eq!((judge(), shakes_hands()), (Ok(writer.node_id()), true));
+}
+
+#[test]
 fn a_flood_of_new_certificates_costs_others_a_second_check_and_nothing_else() {
     let reader = node("reader");
     let first = node("first");
