@@ -2,12 +2,13 @@
 
 use super::forge::*;
 use bytes::Bytes;
-use p2piptv::env::{Crypto, CryptoError, Signed, Signer};
+use p2piptv::env::{Channels as _, Crypto, CryptoError, Signed, Signer};
 use p2piptv::ids::{KeyFingerprint, NodeId, bytes_from_hex};
 use p2piptv::reload::codec::{MessageContents, Structure, message_signature_input};
-use p2piptv::time::{Duration, UnixMillis};
+use p2piptv::time::{Duration, Instant, UnixMillis};
 use p2piptv::tls::{
-    Authority, Digest, Identity, IdentityError, KeyType, MAX_KNOWN, MAX_NODE_IDS, ReloadUri, Request, Trust,
+    Authority, Digest, Identity, IdentityError, KeyType, MAX_KNOWN, MAX_NODE_IDS, ReloadUri, Request, Tls,
+    Trust,
 };
 use quickcheck::quickcheck;
 use rcgen::{BasicConstraints, CertificateParams, PublicKeyData, date_time_ymd};
