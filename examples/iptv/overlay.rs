@@ -98,8 +98,9 @@ fn make(asked: &NewOverlay, now: UnixMillis, out: &mut impl Write) -> Result<(),
 fn kinds(current: &[KindBlock], signer: Option<&Identity>, plain: bool) -> Result<Vec<KindBlock>, Trouble> {
     let mut definitions: Vec<KindDefinition> = current.iter().map(|b| b.definition().clone()).collect();
     if definitions.is_empty() {
-        let channel = if plain { Kind::CHANNEL } else { Kind::OWNED_CHANNEL };
-        definitions = [channel, Kind::REDIR].iter().map(KindDefinition::of).collect();
+        let kinds =
+            if plain { [Kind::CHANNEL, Kind::REDIR] } else { [Kind::OWNED_CHANNEL, Kind::OWNED_REDIR] };
+        definitions = kinds.iter().map(KindDefinition::of).collect();
     }
     let block = |definition| match signer {
         Some(signer) => KindBlock::signed(definition, signer).map_err(|e| Trouble::NotSigned(e.to_string())),
