@@ -22,6 +22,8 @@ pub(super) struct Channel {
     pub(super) trusted: Option<KeyFingerprint>,
     /// The owner's leave for this node to be found as a relayer.
     pub(super) grant: Option<Grant>,
+    /// At its publisher the epoch of what it grants, elsewhere the newest that the trusted owner was found to grant in.
+    pub(super) epoch: u32,
     /// Whether the list under the channel's name is about as long as it gets, so that there are more in the tree.
     pub(super) crowded: bool,
     /// When the tree was asked last.
@@ -39,6 +41,7 @@ impl Channel {
             owner: None,
             trusted: None,
             grant: None,
+            epoch: 0,
             crowded: false,
             walked: None,
             levels: Levels::default(),

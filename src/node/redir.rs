@@ -3,8 +3,10 @@
 //!
 //! The namespace is the channel's Resource Name, `<channel>@<overlay>`, and the extension of each entry is the
 //! [`ProviderRecord`](crate::reload::codec::ProviderRecord) that would otherwise stand under the name, with its grant. A
-//! member of the overlay may write itself into any tree; so an entry without the grant of the owner that this node trusts
-//! counts as if it were not there, for lookups and registrations alike.
+//! member of the overlay may write itself into any tree; so an entry without the grant of the owner that this node trusts,
+//! in its newest epoch, counts as if it were not there, for lookups and registrations alike. Strangers can fill tree nodes
+//! (a Node-ID lies in one of each level, and most must lie near each other), and no more: whoever finds nothing in the tree
+//! asks for the name.
 //!
 //! A viewer goes into the tree when the name names only relayers without free slots, and as many of them as to show that
 //! there must be more; when it has met such a crowd before; and when nobody answers for the name. Twice in a row it never
@@ -12,7 +14,7 @@
 
 use super::Node;
 use super::directory::{PeerKey, Source};
-use super::overlay::{Found, Purpose};
+use super::overlay::{Found, Purpose, drop_earlier_epochs};
 use super::records::Record;
 use crate::ids::{ChannelId, ChannelName, NodeId};
 use crate::iptv::{self, Profile, Provider};
@@ -158,7 +160,9 @@ impl Node {
         lifetime: Duration,
     ) -> bool {
         let record = self.trees.standing.get(&channel).map(|standing| standing.record);
-        let Some(extension) = record.and_then(|record| self.encode_record(channel, name, record)) else {
+        let Some(extension) =
+            record.and_then(|record| self.encode_record(channel, (name, &self.resource(name)), record))
+        else {
             return false;
         };
         let entry = RedirServiceProvider {
@@ -282,6 +286,7 @@ impl Node {
         let Some(Walk { lookup, named, .. }) = self.trees.walks.remove(&channel) else { return };
         let level = lookup.at().level;
         let mut found = lookup.found(&mut *self.entropy);
+        drop_earlier_epochs(&mut found);
         found.truncate(FOUND);
         let Some(open) = self.channels.get_mut(channel) else { return };
         if found.is_empty() && named.is_none() {
@@ -290,6 +295,7 @@ impl Node {
         }
         if !found.is_empty() {
             open.levels.completed(level);
+            open.epoch = found.iter().map(|f| f.epoch).fold(open.epoch, u32::max);
         }
         let met = found.into_iter().map(|Found { info, contact, .. }| Provider {
             peer: self.remember(contact, Source::Itself),
@@ -306,16 +312,17 @@ impl Node {
     /// The entries of a tree node that count: others' records, with the grant of the trusted owner where one is needed.
     fn entries(&self, channel: ChannelId, values: &[Value]) -> Vec<Found> {
         let Some(open) = self.channels.get(channel) else { return Vec::new() };
-        let me = self.node_id();
+        let (me, resource) = (self.node_id(), self.resource(&open.name));
         let read = |value: &Value| {
             let entry = RedirServiceProvider::decode(value.value.as_ref()?).ok()?;
             let of_this_channel = entry.namespace == self.resource_name(&open.name).as_bytes();
             if entry.ext_type != RedirServiceProviderExtType::PROVIDER_RECORD || !of_this_channel {
                 return None;
             }
-            // The source stands under the name, and nowhere else.
-            self.read(&open.name, &Value { value: Some(entry.extension), ..value.clone() })
-                .filter(|f| f.info.node_id != me && !f.info.is_source && f.info.owner == open.trusted)
+            // The grant is for the name, wherever the record stands. The source stands under the name only.
+            self.read(&resource, &Value { value: Some(entry.extension), ..value.clone() })
+                .filter(|f| f.info.node_id != me && !f.info.is_source)
+                .filter(|f| f.info.owner == open.trusted && f.epoch >= open.epoch)
         };
         values.iter().filter_map(read).take(redir::MAX_PROVIDERS).collect()
     }
@@ -324,9 +331,19 @@ impl Node {
     pub(super) fn refresh_trees(&mut self) {
         let now = self.now;
         let due = |at: Instant| at <= now;
+        let (me, config, tree) = (self.node_id(), self.trees.config, self.tree());
         let standing = self.trees.standing.iter().filter(|(_, s)| due(s.provider.deadline()));
         for channel in standing.map(|(&channel, _)| channel).collect::<Vec<ChannelId>>() {
             let Some(standing) = self.trees.standing.get_mut(&channel) else { continue };
+            match tree {
+                Some(tree) if tree == standing.provider.tree() => {}
+                // A new configuration: the records in the old tree expire.
+                Some(tree) => standing.provider = redir::Provider::new(tree, me, config, now),
+                None => {
+                    self.trees.standing.remove(&channel);
+                    continue;
+                }
+            }
             let orders = standing.provider.handle_timeout(now, &mut *self.entropy);
             self.obey_provider(channel, orders);
         }
@@ -359,6 +376,7 @@ mod tests {
 
     const OVERLAY: &str = "tv.example";
     const ROOT: TreeNode = TreeNode { level: 0, node: 0 };
+    const EPOCH: u32 = 7;
     const ALICE: NodeId = NodeId([1; 16]);
     const MALLORY: NodeId = NodeId([2; 16]);
 
@@ -391,7 +409,7 @@ mod tests {
     fn granted(by: &Identity, node: NodeId, role: ProviderRole) -> Option<Grant> {
         let resource = crate::ids::ResourceId::of_name(b"100@tv.example");
         let claim = Claim { resource: &resource, node, role };
-        grant::issue(by, &claim, 0, today(), Duration::from_secs(600))
+        grant::issue(by, &claim, EPOCH, today(), Duration::from_secs(600))
     }
 
     /// What somebody has stored in the root of a tree.
@@ -462,9 +480,14 @@ mod tests {
             assert!(!counts(value), "{what}");
         }
         // Among forged ones the good one is found.
-        let all: Vec<Value> = forged.into_iter().map(|(_, value)| value).chain([good]).collect();
+        let forged = forged.into_iter().map(|(_, value)| value);
+        let all: Vec<Value> = forged.chain([good.clone()]).collect();
         let found = node.entries(channel, &all);
         assert_eq!(found.iter().map(|f| f.info.node_id).collect::<Vec<_>>(), [ALICE]);
+        // Until the owner begins a new broadcast.
+        let mut node = node;
+        node.channels.get_mut(channel).unwrap().epoch = EPOCH + 1;
+        assert!(node.entries(channel, &[good]).is_empty());
     }
 
     #[test]

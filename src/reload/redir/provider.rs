@@ -63,6 +63,11 @@ impl Provider {
         }
     }
 
+    /// The shape of the tree that it stands in.
+    pub const fn tree(&self) -> Tree {
+        self.tree
+    }
+
     /// When [`Provider::handle_timeout`] has to be called.
     pub const fn deadline(&self) -> Instant {
         self.next
