@@ -61,6 +61,8 @@ drop_reasons! {
     BadFragment => "bad fragment",
     /// Overlay: no room for the request's state.
     RequestLimit => "too many requests",
+    /// Overlay: too many messages wait for the check of their signatures.
+    VerificationLimit => "too many signatures to check",
     /// Signalling: not SIP, or a response that does not parse.
     NotSip => "not a SIP message",
     /// Signalling: a request so broken that no answer can be addressed.

@@ -18,6 +18,14 @@
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `channels`, `directory`, `queue` | what the node remembers: names, contacts, outputs |
 //!
+//! # What one call costs
+//!
+//! Facts and orders are worked off up to [`Limits::turns`]; what is left waits for the next call, which `deadline()` asks
+//! for at once. All work of one call on the overlay has one share of signatures to make and to check
+//! ([`overlay::Limits`](crate::reload::overlay::Limits)); on top come the records that the policy stores in this call (a
+//! signature, and a grant's for a source), and a grant to check for each record that a lookup has found. A call that brings
+//! media or signalling does no work of the overlay that can wait.
+//!
 //! A node translates and never decides: who is fed by whom is the policy's business ([`crate::iptv`]), what a message
 //! looks like the planes'.
 
@@ -265,6 +273,9 @@ impl Node {
     /// Fires what is due. Before [`Node::deadline`] it does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.begin(now);
+        if self.overlay.deadline().is_some_and(|at| at <= self.now) {
+            self.with_overlay(|overlay, now, ctx| overlay.handle_timeout(now, ctx));
+        }
         self.finish();
     }
 
@@ -361,6 +372,7 @@ impl Node {
 impl Node {
     fn begin(&mut self, now: Instant) {
         self.now = self.now.max(now);
+        self.overlay.begin_turn();
         self.fire();
     }
 
@@ -384,7 +396,8 @@ impl Node {
         let now = self.now;
         let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
         self.fire_streams();
-        if due(self.overlay.deadline()) {
+        // What waits there for signatures has its turn in a call of its own.
+        if due(self.overlay.next_timer()) {
             self.with_overlay(|overlay, now, ctx| overlay.handle_timeout(now, ctx));
         }
         if due(self.agent.deadline()) {

@@ -87,7 +87,7 @@ pub(super) struct Known {
 
 /// Judges certificates and signatures, and remembers the good ones.
 #[derive(Debug)]
-pub(super) struct Judge {
+pub(crate) struct Judge {
     trust: Trust,
     anchors: Vec<TrustAnchor<'static>>,
     provider: Arc<CryptoProvider>,
@@ -96,7 +96,7 @@ pub(super) struct Judge {
 
 impl Judge {
     /// Fails when a root is no certificate.
-    pub(super) fn new(trust: Trust, provider: Arc<CryptoProvider>) -> Result<Self, CryptoError> {
+    pub(crate) fn new(trust: Trust, provider: Arc<CryptoProvider>) -> Result<Self, CryptoError> {
         let mut anchors = Vec::with_capacity(trust.roots.len());
         for root in &trust.roots {
             let root = CertificateDer::from(root.as_ref());
@@ -113,7 +113,7 @@ impl Judge {
 
     /// Who is at the other end of a channel: the chain begins with the node's own certificate. Of several Node-IDs the
     /// first one is meant.
-    pub(super) fn peer(&self, at: UnixMillis, chain: &[&[u8]]) -> Result<Arc<Party>, CryptoError> {
+    pub(crate) fn peer(&self, at: UnixMillis, chain: &[&[u8]]) -> Result<Arc<Party>, CryptoError> {
         let (leaf, others) = chain.split_first().ok_or(CryptoError::BadCertificate)?;
         let certificate = NodeCertificate::read(leaf, &self.trust.overlay)?;
         let several = certificate.node_ids.len() > 1;
@@ -125,7 +125,7 @@ impl Judge {
     }
 
     /// Checks whose signature this is, that its certificate is good, and the signature over the parts.
-    pub(super) fn signature(
+    pub(crate) fn signature(
         &self,
         at: UnixMillis,
         signer: &Signer,
@@ -359,7 +359,7 @@ fn between<'a>(certificate: &NodeCertificate, others: &[&'a [u8]]) -> Vec<Certif
 }
 
 /// What a SignerIdentity holds: H(DER), or H(Node-ID ∥ DER) for a certificate with several Node-IDs (SB-2).
-pub(super) fn hash_of(node_id: Option<NodeId>, der: &[u8]) -> Hash {
+pub(crate) fn hash_of(node_id: Option<NodeId>, der: &[u8]) -> Hash {
     let mut hash = Sha256::new();
     if let Some(node_id) = node_id {
         hash.update(node_id.0);

@@ -187,6 +187,13 @@ pub struct Limits {
     /// Messages that one call signs. What is more waits for the next call, which `deadline` asks for at once, so that a
     /// host can send media in between.
     pub signatures: usize,
+    /// Signatures of others that one call checks, and on top those of the message that it is at: of the message itself, and
+    /// of the values in it, which have more than a hundred bytes each. Further messages wait for the next call.
+    pub verifications: usize,
+    /// Messages that came and wait for the check of their signatures. Full: the new one is dropped.
+    pub unverified: usize,
+    /// The same of one link. Full: the new one is dropped.
+    pub unverified_of_one_link: usize,
     /// Messages that wait for their signatures. Full: a request fails with [`Failure::TooMany`](super::Failure::TooMany).
     /// Half full: requests of others are dropped.
     pub unsigned: usize,
@@ -215,6 +222,9 @@ impl Default for Limits {
             transfers: 8,
             turns: 64,
             signatures: 8,
+            verifications: 16,
+            unverified: 256,
+            unverified_of_one_link: 64,
             unsigned: 512,
         }
     }
@@ -224,6 +234,7 @@ impl Default for Limits {
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let Limits { links, half_open, link_queue, requests, message_size, transfers, turns, .. } = config.limits;
     let Limits { incomplete, incomplete_of_one_link, signatures, unsigned, .. } = config.limits;
+    let Limits { verifications, unverified, unverified_of_one_link, .. } = config.limits;
     let label = |l: &str| {
         (1..=63).contains(&l.len())
             && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -251,6 +262,9 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         ("turns", turns, 8),
         ("signatures", signatures, 1),
         ("unsigned", unsigned, 16),
+        ("verifications", verifications, 1),
+        ("unverified", unverified, 1),
+        ("unverified_of_one_link", unverified_of_one_link, 1),
     ];
     if let Some((name, ..)) = least.iter().find(|(_, have, need)| have < need) {
         return Err(ConfigError::Limit(name));

@@ -94,6 +94,7 @@ impl<T: Topology> Overlay<T> {
         let Signature { identity, signed } = &data.signature;
         let input = data_signature_input(resource, kind, data.storage_time, &data.value, identity).ok()?;
         let at = self.time_of_day(self.now);
+        self.turn.count_verification();
         let signer = ctx.crypto.verify(at, identity, certificates, &[&input], signed).ok()?;
         if self.is_bad(&signer) {
             return None;
@@ -106,6 +107,7 @@ impl<T: Topology> Overlay<T> {
             let node = arrival.value.signer.node_id;
             let claim = grant::Claim { resource, node, role: record.role };
             let grant = record.grant?;
+            self.turn.count_verification();
             arrival.value.owner = Some(grant::verify(&grant, &claim, at, ctx.crypto).ok()?.key);
             // It would be refused by whoever it is handed to.
             let left = grant.not_after.0.saturating_sub(at.0) / 1000;

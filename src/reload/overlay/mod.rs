@@ -18,7 +18,8 @@
 //! | `links` | how links come up and go down: dialled, accepted, authenticated, closed |
 //! | `receive` | what comes over a link, and what is done with a message for this node |
 //! | `transit` | one message's way: to this node, or on to the next |
-//! | `outbox` | messages that wait for their signatures, a few of which are made in one call |
+//! | `turn` | how many signatures one call makes and checks |
+//! | `inbox`, `outbox` | messages that wait for the check of their signatures; that wait to be signed |
 //! | `exchange` | requests and answers of this node's own, signed and on their way |
 //! | `methods` | one arm for each method, asked and answered |
 //! | `app` | AppAttach: where applications reach each other |
@@ -32,6 +33,13 @@
 //! | `seen` | how new what was fetched before was |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `handover` | stored values on their way to other peers |
+//!
+//! # What one call costs
+//!
+//! A call signs at most [`Limits::signatures`] messages, checks at most [`Limits::verifications`] signatures and those of
+//! the message that it is at, and works off at most [`Limits::turns`] messages of this node to itself. What is left waits
+//! in queues with limits, and `deadline()` asks for the next call at once. On top come the signatures of the values that
+//! the caller's own `store` brings.
 
 mod api;
 mod app;
@@ -45,6 +53,7 @@ mod connections;
 mod data;
 mod exchange;
 mod handover;
+mod inbox;
 mod join;
 mod links;
 mod methods;
@@ -54,6 +63,7 @@ mod receive;
 mod ring;
 mod seen;
 mod transit;
+mod turn;
 mod usages;
 
 pub use super::storage::Slot;
@@ -84,10 +94,12 @@ use configuration::Updates;
 use connections::{Connections, LinkId};
 use core::net::SocketAddr;
 use handover::Handover;
+use inbox::Inbox;
 use join::Join;
 use orders::StoreOrder;
 use outbox::Outbox;
 use seen::Seen;
+use turn::Turn;
 use usages::TurnSearch;
 
 /// Where this node stands.
@@ -212,6 +224,10 @@ pub struct Overlay<T> {
     /// The node that is being admitted.
     admission: Option<NodeId>,
     tasks: TimerSet<Task>,
+    /// What this call may still sign and check.
+    turn: Turn,
+    /// Messages of others that wait for the check of their signatures.
+    inbox: Inbox,
     /// Messages of this node's own that wait for their signatures.
     outbox: Outbox,
     /// Messages from this node to itself.
@@ -272,6 +288,8 @@ impl<T: Topology> Overlay<T> {
             updates: Updates::new(limits.links),
             admission: None,
             tasks: TimerSet::new(),
+            turn: Turn::new(&limits),
+            inbox: Inbox::new(&limits),
             outbox: Outbox::new(&limits),
             loopback: VecDeque::new(),
             bootstraps: Vec::new(),
@@ -390,15 +408,22 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// When [`Overlay::handle_timeout`] has something to do: the last `now` while something waits that this call would not
-    /// do because it had done enough ([`Limits::signatures`], [`Limits::turns`]).
+    /// do because it had done enough ([`Limits::signatures`], [`Limits::verifications`], [`Limits::turns`]).
     pub fn deadline(&self) -> Option<Instant> {
-        if !self.loopback.is_empty() || !self.outbox.is_empty() {
+        if !self.loopback.is_empty() || !self.inbox.is_empty() || !self.outbox.is_empty() {
             return Some(self.now);
         }
         self.next_timer()
     }
 
-    fn next_timer(&self) -> Option<Instant> {
+    /// Several calls from now on share what one may sign and check, until this is called again: they are one turn of their
+    /// caller. Whoever never calls this gets a share for each call.
+    pub fn begin_turn(&mut self) {
+        self.turn.begin();
+    }
+
+    /// The same as [`Overlay::deadline`] without what waits for its turn.
+    pub fn next_timer(&self) -> Option<Instant> {
         let own = earliest(self.tasks.deadline(), self.storage.deadline());
         let own = earliest(own, self.reassembly.deadline());
         earliest(own, earliest(self.connections.deadline(), self.requests.deadline()))
@@ -407,20 +432,23 @@ impl<T: Topology> Overlay<T> {
     /// Time never goes back (K6).
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
-        self.outbox.begin_call();
+        self.turn.begin_call();
         self.now
     }
 
-    /// Works off what this node sends to itself, every timer that is due (K5), and as much of what waits for signatures as
-    /// one call may sign. Timers set themselves anew behind `now`, so this ends; the limit is for messages to itself that
+    /// Works off every timer that is due (K5), and as much of what this node sends to itself, of what others sent, and of what
+    /// waits for signatures as one call may check and sign. Timers set themselves anew behind `now`, so this ends; the limit is for messages to itself that
     /// bring forth others.
     fn work_off(&mut self, now: Instant, ctx: &mut Context<'_>) {
         for _ in 0..self.config.limits.turns {
-            if let Some(message) = self.loopback.pop_front() {
+            let (may_verify, may_sign) = (self.turn.may_verify(), self.turn.may_sign());
+            if may_verify && let Some(message) = self.loopback.pop_front() {
                 self.receive_loopback(now, &message, ctx);
             } else if self.next_timer().is_some_and(|at| at <= now) {
                 self.fire(now, ctx);
-            } else if let Some(message) = self.outbox.pop() {
+            } else if may_verify && let Some(unread) = self.inbox.pop() {
+                self.receive_waiting(now, unread, ctx);
+            } else if may_sign && let Some(message) = self.outbox.pop() {
                 self.send_waiting(now, message, ctx);
             } else {
                 break;
@@ -468,6 +496,7 @@ impl<T: Topology> Overlay<T> {
         self.handover.clear();
         self.admission = None;
         self.tasks = TimerSet::new();
+        self.inbox.clear();
         self.outbox.clear();
         self.loopback.clear();
         self.bootstraps.clear();
