@@ -133,6 +133,7 @@ fn pings_of(bench: &mut Bench, stream: StreamId, signer: NodeId, n: usize) -> Ve
     bytes
 }
 
+// Covers: JL-7
 #[test]
 fn k3_one_call_signs_eight_messages_and_the_rest_follow_in_the_calls_that_it_asks_for() {
     let mut bench = Bench::linked();

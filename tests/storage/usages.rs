@@ -56,7 +56,7 @@ fn ce10_a_self_signed_node_whose_user_name_is_taken_is_told_and_does_not_stand_u
     assert_eq!(holds(&mut net, &by_user, KindId::CERTIFICATE_BY_USER), [first]);
     assert_eq!(
         holds(&mut net, &by_node, KindId::CERTIFICATE_BY_NODE),
-        [second.clone()],
+        std::slice::from_ref(&second),
         "under its Node-ID it is"
     );
     // The first one goes, and its certificate expires.
