@@ -2,14 +2,16 @@
 
 use super::hub::{Hub, Left, code, decoded, header};
 use super::network::seconds;
-use super::wire::{ME, anywhere, attach};
+use super::wire::{ME, anywhere, attach, error_in};
 use bytes::Bytes;
 use p2piptv::env::{Crypto, InsecureIdentity};
 use p2piptv::ids::NodeId;
-use p2piptv::reload::codec::body::{AttachReqAns, FetchReq, StoreKindData, StoreReq, StoredDataSpecifier};
+use p2piptv::reload::codec::body::{
+    AttachReqAns, FetchReq, JoinReq, LeaveReq, StoreKindData, StoreReq, StoredDataSpecifier,
+};
 use p2piptv::reload::codec::{
-    Arranged, Body, DataValue, Destination, KindId, MessageCode, OverlayLinkType, RawValues, Signature,
-    StoredData, data_signature_input,
+    Arranged, Body, ChordLeaveData, DataValue, Destination, ErrorCode, KindId, MessageCode, OverlayLinkType,
+    RawValues, Signature, StoredData, Structure, data_signature_input,
 };
 use p2piptv::reload::overlay::{Address, Slot, Ticket};
 use p2piptv::reload::topology::Topology;
@@ -19,6 +21,8 @@ use std::collections::BTreeMap;
 /// [`anywhere`] lies between this node and that one.
 const BEHIND: NodeId = NodeId([0x90; 16]);
 const OTHER: NodeId = NodeId([0x20; 16]);
+/// A Node-ID that this node admits.
+const JOINER: NodeId = NodeId([0x60; 16]);
 const WALL: u64 = 1_700_000_000_000;
 
 /// Where messages with this code went.
@@ -75,6 +79,24 @@ fn ch4_whoever_has_attached_and_sent_no_update_is_routed_through_by_nobody() {
     let left = hub.say(OTHER, OTHER, place(), &fetch());
     assert_eq!(went(&left, MessageCode::FETCH_REQ), [BEHIND]);
     assert!(went(&left, MessageCode::FETCH_ANS).is_empty());
+}
+
+#[test]
+fn jl1_no_peer_joins_or_leaves_for_another_one_however_well_both_are_known() {
+    let mut hub = Hub::new(&[BEHIND, OTHER, JOINER], |_| {});
+    hub.adopt(BEHIND);
+    hub.adopt(OTHER);
+    let offer = attach(AttachReqAns::PASSIVE, OverlayLinkType::EXP_LINK);
+    hub.say(JOINER, JOINER, vec![ME.into()], &offer);
+    let overlay_specific_data = ChordLeaveData::FromSuccessor(vec![]).encode().unwrap();
+    let leave = Body::LeaveReq(LeaveReq { leaving_peer_id: OTHER, overlay_specific_data });
+    let join = Body::JoinReq(JoinReq { joining_peer_id: JOINER, overlay_specific_data: Bytes::new() });
+    for body in [leave, join] {
+        let left = hub.say(BEHIND, BEHIND, vec![ME.into()], &body);
+        assert_eq!(error_in(&decoded(&left)), Some(ErrorCode::FORBIDDEN));
+    }
+    let topology = hub.bench.overlay.topology();
+    assert!(topology.contains(OTHER) && !topology.contains(JOINER));
 }
 
 #[test]

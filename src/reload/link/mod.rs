@@ -88,6 +88,14 @@ impl Link {
         }
     }
 
+    /// What waits leaves at once, each message once and unacknowledged: the last thing that a node does which goes away.
+    pub fn flush(&mut self) -> impl Iterator<Item = Transmission> {
+        core::iter::from_fn(|| match &mut self.sender {
+            Sender::StopAndWait(sender) => sender.flush_one(),
+            Sender::Watch(_) => None,
+        })
+    }
+
     /// Everything that was not acknowledged, so that it can go another way. A stream keeps nothing: what was written to it
     /// is the network's.
     pub fn strand(&mut self) -> Vec<Bytes> {

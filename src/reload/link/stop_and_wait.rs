@@ -113,6 +113,12 @@ impl StopAndWait {
         Ok(self.start_next(now))
     }
 
+    /// Takes the next message that waits; it is sent once and for all.
+    pub fn flush_one(&mut self) -> Option<Transmission> {
+        let (_, message) = self.queue.pop()?;
+        Some(Transmission { sequence: self.take_number(), message })
+    }
+
     /// Everything that was not acknowledged, so that it can go another way. What is in flight goes on being tried here.
     pub fn strand(&mut self) -> Vec<Bytes> {
         let in_flight = self.in_flight.iter().map(|f| f.message.clone());

@@ -350,6 +350,14 @@ impl Connections {
         self.links.keys().copied()
     }
 
+    /// What waits on the links leaves at once, unacknowledged: nobody will be here to send it again. It is the one time that
+    /// more than one message is out on a link (LR-3): whoever leaves too would wait for the rest in vain.
+    pub(super) fn flush<F>(&mut self, effects: &mut Effects<F>) {
+        for (link, connection) in self.links.iter_mut() {
+            connection.link.flush().for_each(|t| transmit(*link, Some(t), effects));
+        }
+    }
+
     /// What waits on a link that has fallen silent.
     pub(super) fn strand(&mut self, link: LinkId) -> Vec<Bytes> {
         let Some(connection) = self.links.get_mut(&link) else { return Vec::new() };

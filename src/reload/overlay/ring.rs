@@ -482,7 +482,7 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// Ends it when nothing is open any more, when nobody else is there, or when time is up. Who is gone or has said
-    /// goodbye too is not waited for.
+    /// goodbye too is not waited for; what others wait for leaves with the last datagrams.
     pub(super) fn finish_leaving(&mut self, now: Instant, time_is_up: bool, ctx: &mut Context<'_>) {
         if !matches!(self.phase, Phase::Leaving) {
             return;
@@ -495,6 +495,7 @@ impl<T: Topology> Overlay<T> {
         };
         let done = self.handover.is_idle() && !self.requests.iter().any(|(_, r)| waits(&r.purpose));
         if time_is_up || done {
+            self.connections.flush(ctx.effects);
             self.fail_orders(now, ctx);
             self.forget_everything(ctx);
             ctx.effects.fact(Fact::Left);
