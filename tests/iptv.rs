@@ -92,10 +92,10 @@ fn q1_a_rescued_child_sits_in_an_ordinary_slot_within_three_seconds_of_one_being
         }
         w.run(ms(2500));
         let killed = w.now;
+        w.take_silences();
         w.kill(1 + (seed % 2) as u32);
         w.run(ms(15_000));
-        let all = w.event_times(|_, e| matches!(e, Event::Reparented { .. }));
-        let last = all.into_iter().max().map(|t| t.since(killed)).unwrap_or_default();
+        let last = w.take_silences().iter().map(|s| s.0.since(killed)).max().unwrap_or_default();
         let deep = w.viewers().filter_map(|v| w.status(v)?.depth).max();
         let told = format!("{viewers} viewers, seed {seed}: {last:?}, {deep:?}, {:?}", w.longest_wait);
         let rescued: Vec<u32> = w.viewers().filter(|&i| w.status(i).is_some_and(|s| s.rescue)).collect();
@@ -909,6 +909,26 @@ fn k3_k7_k8_hostile_facts_are_bounded_and_harmless() {
     quickcheck::QuickCheck::new().tests(60).quickcheck(shrugs as fn(u64) -> bool);
 }
 
+#[test]
+fn k6_a_timer_that_is_a_little_late_lets_what_lies_in_the_sockets_be_read_first() {
+    let (mut s, _, [first, ..]) = backed_up();
+    s.now += ms(79 + 30);
+    let orders = s.act(|i, now, ctx| i.handle_timeout(now, ctx));
+    assert!(orders.is_empty(), "{orders:?}");
+    assert_eq!(s.iptv.deadline(), Some(s.now + ms(20)));
+    // Nothing was there: now it counts, however late the host is again.
+    s.now += ms(50);
+    let orders = s.act(|i, now, ctx| i.handle_timeout(now, ctx));
+    assert_eq!(resumed(&Vec::from(orders)), [first]);
+
+    let (mut s, ..) = backed_up();
+    s.now += ms(79 + 30);
+    s.act(|i, now, ctx| i.handle_timeout(now, ctx));
+    s.now += ms(1);
+    s.hear();
+    assert!(resumed(&s.pass(70)).is_empty(), "it was there");
+}
+
 // ---- backup parents (Q12, Q13)
 
 /// A viewer of the source 9 at a pace of 10 ms, with standbys at 4, 5 and 6 that are ready.
@@ -1163,4 +1183,64 @@ fn q12_half_a_second_of_bufferbloat_changes_no_parent() {
     let alarms: u32 = w.peers.iter().map(|p| p.iptv.counters().false_alarms).sum();
     assert!(alarms >= 5, "{alarms}");
     assert!(w.event_times(|_, e| matches!(e, Event::Orphaned { .. })).is_empty());
+}
+
+// ---- planned departures
+
+/// Relayers leave one after the other, at every depth. Nobody misses a packet.
+#[test]
+fn q12_a_relayer_that_leaves_by_plan_costs_nobody_a_packet() {
+    for seed in 0..12 {
+        let mut w = World::new(default(2), seed);
+        w.run(ms(1000));
+        for _ in 0..14 {
+            w.join();
+            w.run(ms(900));
+        }
+        w.run(ms(8_000));
+        w.know_the_pace();
+        for leaver in [1 + (seed % 2) as u32, 4, 3] {
+            w.forget_counts();
+            let children: Vec<u32> = w.viewers().filter(|&v| w.parent(v) == Some(leaver)).collect();
+            let at = w.now;
+            w.stop(leaver);
+            w.run(ms(2_500));
+            let ended = w.event_times(|id, e| id == leaver && matches!(e, Event::Ended { .. }));
+            assert!(ended[0].since(at) <= ms(500), "seed {seed}: {leaver} of {children:?}\n{}", w.tail(80));
+            w.run(ms(6_000));
+            let silences = w.take_silences();
+            assert!(silences.is_empty(), "seed {seed}: {leaver} left: {silences:?}\n{}", w.tail(200));
+        }
+    }
+}
+
+#[test]
+fn a_leaving_relayer_serves_until_its_children_have_moved_or_the_farewell_has_passed() {
+    for moves in [true, false] {
+        let (mut s, parent) = Solo::viewer(default(2), 9);
+        s.reported(parent, Report::SelectedRelayer { register: true });
+        let (child, _) = s.invited(3, false);
+        let orders = s.act(|i, now, ctx| i.stop(now, CHANNEL, ctx).unwrap());
+        assert!(orders.contains(&Order::Inform { call: child, report: Report::Leaving }));
+        assert!(orders.contains(&Order::Inform { call: parent, report: Report::Leaving }));
+        assert!(orders.contains(&Order::Unregister { channel: CHANNEL }));
+        assert!(!has(&orders, |o| matches!(o, Order::Bye { .. })));
+        let (late, orders) = s.invited(4, true);
+        assert!(has(&orders, |o| matches!(o, Order::Refuse { call, .. } if *call == late)));
+        let gone =
+            |orders: &[Order<u32>]| orders.contains(&Order::Bye { call: parent, reason: ByeReason::Leaving });
+        if moves {
+            let orders = s.fact(Fact::Ended { call: child, reason: ByeReason::Normal });
+            assert!(gone(&Vec::from(orders)));
+        } else {
+            s.told.media = Some(s.now + ms(3000));
+            s.told.from = Some(s.now + ms(3000));
+            assert!(!gone(&s.pass(1999)));
+            let orders = s.pass(1);
+            assert!(
+                gone(&orders) && orders.contains(&Order::Bye { call: child, reason: ByeReason::Leaving })
+            );
+        }
+        assert_eq!(s.iptv.deadline(), None);
+    }
 }

@@ -48,6 +48,8 @@ pub(super) struct Channel<P> {
     placed_at: Instant,
     hold_at: Option<Instant>,
     sweep_at: Option<Instant>,
+    /// This node leaves as soon as its children have other parents, and then at the latest.
+    farewell: Option<Instant>,
     over: Option<EndReason>,
 }
 
@@ -80,6 +82,7 @@ impl<P: Copy + Ord> Channel<P> {
             placed_at: now,
             hold_at: None,
             sweep_at: None,
+            farewell: None,
             over: None,
         }
     }
@@ -104,7 +107,7 @@ impl<P: Copy + Ord> Channel<P> {
                 earliest(w.viewer.deadline(config), w.duty.as_ref().and_then(|d| d.deadline()))
             }
         };
-        let children = earliest(self.hold_at, self.sweep_at);
+        let children = earliest(earliest(self.hold_at, self.sweep_at), self.farewell);
         earliest(station, earliest(children, self.place_at))
     }
 
@@ -194,6 +197,28 @@ impl<P: Copy + Ord> Channel<P> {
 
     // ---- the end
 
+    /// Begins to leave while somebody lives from this node. False when nobody has to be waited for.
+    pub(super) fn say_farewell(&mut self, turn: &mut Turn<'_, P>) -> bool {
+        let Station::Viewer(w) = &mut self.station else { return false };
+        let waits = self.farewell.is_none() && self.seats.iter().any(|s| s.slots.is_some());
+        if turn.config.is_paper() || !waits || !w.viewer.is_fed(turn) {
+            return false;
+        }
+        self.farewell = Some(turn.now + turn.config.farewell);
+        if let Some(duty) = w.duty.take() {
+            duty.resign(true, turn);
+        }
+        if let Some((call, _)) = w.control.take() {
+            turn.bye(call, ByeReason::Normal);
+        }
+        w.viewer.stand_still(turn);
+        for seat in self.seats.iter() {
+            turn.inform(seat.call, Report::Leaving);
+        }
+        self.end_leases(|_| true, turn);
+        true
+    }
+
     /// Leaves the channel: children are told `to_children`, everybody else just goodbye.
     pub(super) fn close(&mut self, to_children: ByeReason, why: EndReason, turn: &mut Turn<'_, P>) {
         while let Some(seat) = self.seats.unseat_last(turn.uplink) {
@@ -208,7 +233,7 @@ impl<P: Copy + Ord> Channel<P> {
             Station::Viewer(w) => {
                 w.viewer.stop(turn);
                 if let Some(duty) = w.duty.take() {
-                    duty.resign(turn);
+                    duty.resign(false, turn);
                 }
                 if let Some((call, _)) = w.control.take() {
                     turn.bye(call, ByeReason::Normal);
@@ -239,7 +264,7 @@ impl<P: Copy + Ord> Channel<P> {
         if let Some(denial) = self.denial(peer, urgent, turn) {
             return turn.order(Order::Refuse { call, denial });
         }
-        if urgent {
+        if !turn.config.is_paper() {
             self.suspect_parent_of(peer, turn);
         }
         let serves = self.serves(turn);
@@ -273,6 +298,9 @@ impl<P: Copy + Ord> Channel<P> {
         let Station::Viewer(w) = &self.station else { return None };
         if w.viewer.is_above(peer) {
             return Some(Denial::Loop);
+        }
+        if self.farewell.is_some() {
+            return Some(Denial::Busy { retry_after: turn.config.busy_retry_after });
         }
         if w.duty.is_none() && (turn.config.is_paper() || !urgent) {
             return Some(Denial::NotFound);
@@ -540,6 +568,10 @@ impl<P: Copy + Ord> Channel<P> {
                 Report::TreePosition { path, rescue, backups, .. } => {
                     w.viewer.on_place(call, path, rescue, backups, &self.seats, turn);
                 }
+                Report::Leaving => w.viewer.on_leaving(call, &self.seats, turn),
+                Report::SelectedRelayer { .. } if self.farewell.is_some() => {
+                    turn.inform(call, Report::RelayerDeclined);
+                }
                 Report::SelectedRelayer { register } => {
                     w.on_selected(self.id, (call, register), &self.seats, turn);
                 }
@@ -637,13 +669,13 @@ impl<P: Copy + Ord> Channel<P> {
         self.hold_at = Some(turn.now + if young { pause } else { turn.config.hold_after });
     }
 
-    /// An orphan has come. If the parent that it has lost, as the table knows, sits here and is silent here as well, its
-    /// slot is free sooner than silence alone would make it.
+    /// An orphan has come, or one that a backup parent has saved. If the parent that it has lost, as the table knows, sits
+    /// here and is silent here as well, its slot is free sooner than silence alone would make it.
     fn suspect_parent_of(&mut self, orphan: P, turn: &mut Turn<'_, P>) {
         let Station::Publisher { election, .. } = &self.station else { return };
-        let Some(seat) = election.table.parent(orphan).and_then(|p| self.seats.by_peer_mut(p)) else {
-            return;
-        };
+        let mut suspects = election.table.parents(orphan).into_iter().flatten();
+        let Some(suspect) = suspects.find(|&p| self.seats.by_peer(p).is_some()) else { return };
+        let Some(seat) = self.seats.by_peer_mut(suspect) else { return };
         seat.suspected = Some(turn.now);
         self.sweep_children(turn);
     }
@@ -679,6 +711,11 @@ impl<P: Copy + Ord> Channel<P> {
     pub(super) fn settle(&mut self, turn: &mut Turn<'_, P>) {
         if self.is_over() {
             return;
+        }
+        if let Some(until) = self.farewell
+            && (until <= turn.now || self.seats.iter().all(|s| s.slots.is_none()))
+        {
+            return self.close(ByeReason::Leaving, EndReason::Stopped, turn);
         }
         if self.seats.is_empty() {
             self.hold_at = None;

@@ -401,5 +401,7 @@ pub(super) fn threshold<P>(channel: ChannelId, turn: &Turn<'_, P>) -> Duration {
     let ceiling = turn.config.hold_after;
     let Some(pace) = turn.progress.pace(channel).filter(|_| !turn.config.is_paper()) else { return ceiling };
     let jittery = pace.gap.saturating_add(pace.jitter.saturating_mul(4));
-    pace.gap.saturating_mul(4).max(jittery).max(turn.config.silence_floor).min(ceiling)
+    let threshold = pace.gap.saturating_mul(4).max(jittery).max(turn.config.silence_floor).min(ceiling);
+    // The clock knows no less than a microsecond; a deadline is never early.
+    Duration::from_micros(u64::try_from(threshold.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX))
 }

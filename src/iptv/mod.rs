@@ -129,6 +129,8 @@ pub struct Iptv<P> {
     placed_calls: u32,
     now: Instant,
     awake_since: Instant,
+    /// Timers wait until then: they were late, and what has come meanwhile is still to be read.
+    read_first: Option<Instant>,
     deadline: Option<Instant>,
     /// Free slots when the channels settled last.
     free_told: u16,
@@ -136,6 +138,9 @@ pub struct Iptv<P> {
 
 /// A timer that fires this much too late shows that this node itself was asleep, so that it cannot know who was silent.
 const OVERSLEPT: Duration = Duration::from_millis(150);
+/// A timer that is late by less than that, but by more than this, waits once more for as long: thresholds of silence are
+/// short, and packets may lie unread in the sockets of a busy host.
+const DROWSY: Duration = Duration::from_millis(20);
 
 impl<P: Copy + Ord + Debug> Iptv<P> {
     /// A node without channels. Many nodes may share one configuration.
@@ -152,6 +157,7 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             placed_calls: 0,
             now: Instant::ZERO,
             awake_since: Instant::ZERO,
+            read_first: None,
             deadline: None,
             free_told: free,
         }
@@ -201,8 +207,9 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         Ok(())
     }
 
-    /// Stops watching: leaves the parent, tells the children that they have to look for another one. A publisher that
-    /// stops ends the channel.
+    /// Stops watching: tells the children that they have to look for another parent, serves them until they have one or
+    /// [`Config::farewell`] has passed, and leaves. Once more, and it leaves at once. A publisher that stops ends the
+    /// channel.
     pub fn stop(
         &mut self,
         now: Instant,
@@ -234,7 +241,8 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
     /// Ends or stops every channel.
     pub fn leave(&mut self, now: Instant, ctx: &mut Context<'_, P>) {
         self.handle_timeout(now, ctx);
-        while let Some(id) = self.channels.first().map(Channel::id) {
+        let all: Vec<ChannelId> = self.channels().collect();
+        for id in all {
             self.close(id, ctx);
         }
     }
@@ -251,7 +259,9 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         if let Some(channel) = channels.iter_mut().find(|c| c.id() == id) {
             let to_children =
                 if channel.is_publisher() { ByeReason::EndOfChannel } else { ByeReason::Leaving };
-            channel.close(to_children, EndReason::Stopped, &mut turn);
+            if !channel.say_farewell(&mut turn) {
+                channel.close(to_children, EndReason::Stopped, &mut turn);
+            }
         }
         self.settle(None, ctx);
     }
@@ -304,8 +314,14 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
     pub fn handle_timeout(&mut self, now: Instant, ctx: &mut Context<'_, P>) {
         self.now = self.now.max(now);
         let Some(due) = self.deadline.filter(|&d| d <= self.now) else { return };
-        if self.now.since(due) > OVERSLEPT {
+        let late = self.now.since(due);
+        let may_wait = self.read_first.take().is_none() && !self.config.is_paper();
+        if late > OVERSLEPT {
             self.awake_since = self.now;
+        } else if late > DROWSY && may_wait {
+            self.read_first = Some(self.now + DROWSY);
+            self.deadline = self.read_first;
+            return;
         }
         let now = self.now;
         let config = Arc::clone(&self.config);
@@ -408,7 +424,8 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         channels.retain(|c| !c.is_over());
         self.free_told = free;
         let deadlines = self.channels.iter().filter_map(|c| c.deadline(&config));
-        self.deadline = deadlines.min();
+        // What is read first brings no timer forward.
+        self.deadline = deadlines.min().map(|d| self.read_first.map_or(d, |r| d.max(r)));
     }
 }
 

@@ -426,6 +426,11 @@ impl<P: Copy + Ord> Table<P> {
         self.rows.get(&peer)?.parent
     }
 
+    /// Under whom a peer hangs, and who else had or would have it.
+    pub(super) fn parents(&self, peer: P) -> [Option<P>; 2] {
+        self.rows.get(&peer).map_or([None; 2], |r| [r.parent, r.claimed])
+    }
+
     /// The dialog in which a peer can be reached.
     pub(super) fn call(&self, peer: P) -> Option<CallId> {
         self.rows.get(&peer)?.call

@@ -206,8 +206,9 @@ impl<P: Copy + Ord> Viewer<P> {
 
     /// Whether this node has the channel to give: its own parent is there and not starving.
     pub(super) fn is_fed(&self, turn: &Turn<'_, P>) -> bool {
-        if self.cover.as_ref().is_some_and(|c| c.plays()) {
-            return true;
+        if let Some(cover) = &self.cover {
+            // Whoever looks for somebody else himself has nothing to promise: siblings would feed each other.
+            return cover.plays();
         }
         let hold = self.hold(turn);
         self.parent.as_ref().is_some_and(|p| p.lost.is_none() && (p.playing || hold == Some(Hold::Paused)))
@@ -254,6 +255,17 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         self.standbys.stop(turn);
         self.listen_at = None;
+        self.climb_at = None;
+    }
+
+    /// Looks for nothing better any more: this node is about to leave.
+    pub(super) fn stand_still(&mut self, turn: &mut Turn<'_, P>) {
+        if let Some(mut search) = self.search.take_if(|s| s.purpose.is_planned()) {
+            search.cancel(turn);
+        }
+        if let Some(next) = self.next.take() {
+            turn.bye(next.call, ByeReason::Normal);
+        }
         self.climb_at = None;
     }
 

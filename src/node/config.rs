@@ -107,7 +107,7 @@ impl Config {
             record_retry: Duration::from_secs(2),
             grant_lifetime: Duration::from_secs(600),
             refresh: Duration::from_secs(30),
-            farewell: Duration::from_millis(700),
+            farewell: Duration::from_millis(2_700),
             limits: Limits::default(),
         }
     }
