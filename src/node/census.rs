@@ -20,6 +20,8 @@ impl Node {
             ("table rows", largest, rows),
             ("grants", self.grants.len(), sip.calls),
             ("secured streams", self.sessions.as_ref().map_or(0, |s| s.len()), self.config.streams.streams),
+            ("plain streams", self.plain_streams.len(), self.config.streams.streams),
+            ("unsorted streams", self.unsorted.len(), self.config.streams.handshakes),
             ("calls", self.calls.len(), sip.calls),
             ("SIP calls", self.agent.calls(), sip.calls),
             ("client transactions", clients, sip.client_transactions),

@@ -14,9 +14,18 @@
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
 //! | `grants` | who may be found under a channel's name |
+//! | `exclusion` | whom the configuration shuts out |
 //! | `records` | this node's own entries in the overlay, kept fresh |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `channels`, `directory`, `queue` | what the node remembers: names, contacts, outputs |
+//!
+//! # What one call costs
+//!
+//! Facts and orders are worked off up to [`Limits::turns`]; what is left waits for the next call, which `deadline()` asks
+//! for at once. All work of one call on the overlay has one share of signatures to make and to check
+//! ([`overlay::Limits`](crate::reload::overlay::Limits)); on top come the records that the policy stores in this call (a
+//! signature, and a grant's for a source), and a grant to check for each record that a lookup has found. A call that brings
+//! media or signalling does no work of the overlay that can wait.
 //!
 //! A node translates and never decides: who is fed by whom is the policy's business ([`crate::iptv`]), what a message
 //! looks like the planes'.
@@ -28,6 +37,7 @@ mod channels;
 mod commands;
 mod config;
 mod directory;
+mod exclusion;
 mod grants;
 mod keys;
 mod media;
@@ -52,7 +62,7 @@ use crate::iptv::{self, Iptv, Order};
 use crate::reload::overlay::{Fact as OverlayFact, LinkSecurity, Overlay};
 use crate::reload::storage::Kind;
 use crate::rtp::relay::{self, Fact as MediaFact, Relay};
-use crate::secure::{Fact as StreamFact, Sessions};
+use crate::secure::{Fact as StreamFact, Sessions, Strangers};
 use crate::sip::agent::{Agent, Fact as SipFact, Transport};
 use crate::stats::{DropReason, Plane, Stats};
 use crate::time::{Duration, Instant, UnixMillis, earliest};
@@ -97,8 +107,8 @@ pub struct Node {
     sessions: Option<Sessions>,
     /// Streams without TLS, and whose they are.
     plain_streams: BoundedMap<StreamId, Plane>,
-    /// Accepted SIP streams of which no byte has come that would say whether they are secured, and how long that may take.
-    unsorted: BoundedMap<StreamId, (SocketAddr, Instant)>,
+    /// Accepted SIP streams of which no byte has come that would say whether they are secured.
+    unsorted: Strangers,
     policy: Iptv<PeerKey>,
 
     stream_effects: Effects<StreamFact>,
@@ -192,7 +202,7 @@ impl Node {
             relay: Relay::new(relay_config),
             sessions: channels.map(|channels| Sessions::new(channels, config.streams)),
             plain_streams: BoundedMap::new(config.streams.streams),
-            unsorted: BoundedMap::new(config.streams.handshakes),
+            unsorted: Strangers::default(),
             stream_effects: Effects::new(),
             policy: Iptv::new(config.policy.clone(), me),
             overlay_effects: Effects::new(),
@@ -265,6 +275,9 @@ impl Node {
     /// Fires what is due. Before [`Node::deadline`] it does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.begin(now);
+        if self.overlay.deadline().is_some_and(|at| at <= self.now) {
+            self.with_overlay(|overlay, now, ctx| overlay.handle_timeout(now, ctx));
+        }
         self.finish();
     }
 
@@ -361,6 +374,7 @@ impl Node {
 impl Node {
     fn begin(&mut self, now: Instant) {
         self.now = self.now.max(now);
+        self.overlay.begin_turn();
         self.fire();
     }
 
@@ -384,7 +398,8 @@ impl Node {
         let now = self.now;
         let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
         self.fire_streams();
-        if due(self.overlay.deadline()) {
+        // What waits there for signatures has its turn in a call of its own.
+        if due(self.overlay.next_timer()) {
             self.with_overlay(|overlay, now, ctx| overlay.handle_timeout(now, ctx));
         }
         if due(self.agent.deadline()) {
