@@ -284,6 +284,16 @@ mod tests {
     }
 
     #[test]
+    fn lr7_a_link_that_has_failed_asks_for_nothing_whatever_waits() {
+        let mut l = link();
+        l.send(ms(0), message(1)).unwrap();
+        l.send(ms(0), message(2)).unwrap();
+        assert_eq!(run(&mut l, ms(60_000)).last(), Some(&(15_500, None, Some(LinkEvent::Failed))));
+        assert_eq!((l.waiting(), l.deadline()), (1, None));
+        assert_eq!(l.handle_timeout(ms(60_000)), (None, None));
+    }
+
+    #[test]
     fn lr6_a_late_ack_of_the_first_copy_completes_the_message_and_restores_the_link() {
         let mut l = link();
         l.send(ms(0), message(1)).unwrap();
