@@ -1,6 +1,7 @@
 //! A node of this host: its configuration, its identity, its random numbers.
 
 use crate::args::{ProfileName, Protection};
+use crate::host::MEDIA_RECEIVE;
 use crate::overlay;
 use p2piptv::env::{Crypto, Entropy, InsecureIdentity};
 use p2piptv::ids::{ChannelName, KeyFingerprint, NodeId};
@@ -162,6 +163,13 @@ impl Setup {
         iptv::Config::new(profile, self.capacity)
     }
 
+    /// A node's configuration with what this host knows better.
+    fn adjusted(&self, mut config: Config) -> Config {
+        config.policy = self.policy();
+        config.media.ring.buffer = MEDIA_RECEIVE;
+        config
+    }
+
     /// A new node: with the identity that the realm has for it, or a new key, from which its Node-ID comes.
     pub fn node(&self, addresses: Addresses) -> io::Result<Node> {
         self.node_and_identity(addresses).map(|(node, _)| node)
@@ -174,14 +182,14 @@ impl Setup {
             Protection::Insecure => {
                 let identity = InsecureIdentity::new(NodeId::from_u128(random()));
                 let config = Config::new(&self.name, OVERLAY, addresses);
-                let config = Config { policy: self.policy(), ..config };
+                let config = self.adjusted(config);
                 Node::new(config, Box::new(SystemEntropy), Box::new(identity))
             }
             Protection::Secured | Protection::InsecureSip => {
                 let identity = self.realm.identity(&self.name)?;
                 let tls = self.with_key_log(Tls::new(&identity).map_err(io::Error::other)?)?;
                 let config = self.realm.config(&self.name, addresses, &identity)?;
-                let mut config = Config { policy: self.policy(), security: Security::Tls, ..config };
+                let mut config = Config { security: Security::Tls, ..self.adjusted(config) };
                 config.agent.insecure_peers = self.protection == Protection::InsecureSip;
                 proved = Some(identity.clone());
                 Node::secured(config, Box::new(SystemEntropy), Box::new(identity), Box::new(tls))
