@@ -47,8 +47,10 @@ impl Node {
         // Plain SIP agents come to the same door; their first byte tells them from TLS.
         if plane == Plane::Signalling && self.config.agent.insecure_peers && !stream.is_requested() {
             let admitted = self.unsorted.admit(self.now, stream, peer, &self.config.streams);
-            let closed = admitted.unwrap_or(Some(stream));
-            closed.into_iter().for_each(|stream| self.queue.push(Output::Close { stream }, &mut self.stats));
+            if let Some(stream) = admitted.unwrap_or(Some(stream)) {
+                self.unsorted.dismiss(stream, false, &self.config.streams);
+                self.queue.push(Output::Close { stream }, &mut self.stats);
+            }
             return admitted.map(drop).map_err(|_| DropReason::LinkLimit);
         }
         self.secure_stream(stream, plane, peer)

@@ -239,7 +239,7 @@ impl Storage {
             let newest = |g: &Granted| self.epochs.get(&(resource.clone(), g.owner));
             if value.granted.as_ref().is_some_and(|g| newest(g).is_some_and(|newest| g.epoch < newest)) {
                 if claim.original {
-                    return Err(Refusal::DataTooOld);
+                    return Err(Refusal::Forbidden);
                 }
                 continue;
             }
