@@ -6,12 +6,11 @@
 
 use super::connections::LinkId;
 use super::{Context, Failure, Limits, Overlay};
-use crate::bounded::Full;
+use crate::bounded::{BoundedQueue, Full};
 use crate::ids::NodeId;
 use crate::reload::codec::{Destination, ForwardingHeader, MessageContents};
 use crate::reload::topology::Topology;
 use crate::time::Instant;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -40,8 +39,7 @@ pub(super) enum Errand {
 /// What waits, and how much this call may still do about it.
 #[derive(Clone, Debug)]
 pub(super) struct Outbox {
-    waiting: VecDeque<Unsigned>,
-    limit: usize,
+    waiting: BoundedQueue<Unsigned>,
     signatures_per_call: usize,
     signatures_left: usize,
 }
@@ -49,8 +47,7 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) const fn new(limits: &Limits) -> Self {
         Outbox {
-            waiting: VecDeque::new(),
-            limit: limits.unsigned,
+            waiting: BoundedQueue::new(limits.unsigned),
             signatures_per_call: limits.signatures,
             signatures_left: limits.signatures,
         }
@@ -74,12 +71,12 @@ impl Outbox {
     }
 
     pub(super) fn clear(&mut self) {
-        self.waiting.clear();
+        self.waiting = BoundedQueue::new(self.waiting.limit());
     }
 
     /// Whether requests of others may be carried out: half of the places are for this node's own.
     pub(super) fn takes_answers(&self) -> bool {
-        self.waiting.len() < self.limit / 2
+        self.waiting.len() < self.waiting.limit() / 2
     }
 
     /// Whether the answer to a request waits here.
@@ -90,16 +87,12 @@ impl Outbox {
     }
 
     fn push(&mut self, message: Unsigned) -> Result<(), Full> {
-        if self.waiting.len() >= self.limit {
-            return Err(Full);
-        }
-        self.waiting.push_back(message);
-        Ok(())
+        self.waiting.push(message)
     }
 
     /// Takes the oldest, if this call may still sign it.
     pub(super) fn pop(&mut self) -> Option<Unsigned> {
-        if self.signatures_left == 0 { None } else { self.waiting.pop_front() }
+        if self.signatures_left == 0 { None } else { self.waiting.pop() }
     }
 }
 

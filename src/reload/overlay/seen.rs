@@ -30,8 +30,10 @@ impl Seen {
             self.newest.remove(&first);
         }
         if self.limit > 0 {
+            // The slot came in a datagram, which is not to be kept.
+            let at = Address { slot: at.slot.detached(), ..at.clone() };
             self.newest.insert(at.clone(), storage_time);
-            self.order.push_back(at.clone());
+            self.order.push_back(at);
         }
         false
     }
@@ -66,5 +68,17 @@ mod tests {
         assert!(!seen.is_rollback(&at(3), UnixMillis(1)));
         assert_eq!(seen.order.len(), 2, "K8");
         assert!(!seen.is_rollback(&at(1), UnixMillis(4)), "forgotten");
+    }
+
+    #[test]
+    fn a_place_is_remembered_without_the_datagram_that_told_of_it() {
+        let datagram = bytes::Bytes::from(alloc::vec![7; 1000]);
+        let slot = Slot::Key(datagram.slice(100..116));
+        let mut seen = Seen::new(2);
+        seen.is_rollback(
+            &Address { resource: ResourceId::from_u128(1), kind: KindId(1), slot },
+            UnixMillis(5),
+        );
+        assert!(datagram.is_unique());
     }
 }
