@@ -15,6 +15,9 @@ pub fn line(event: &Event) -> Option<String> {
             format!("finds everybody full; asks again in {} ms", retry_after.as_millis())
         }
         Event::Playing { parent, depth, .. } => format!("plays, served by {} (depth {depth})", name(parent)),
+        Event::Covered { provider, .. } => {
+            format!("is served by {} while its parent is silent", name(provider))
+        }
         Event::Orphaned { parent, .. } => format!("lost its parent {}", name(parent)),
         Event::Reparented { parent, depth, rescue, .. } => {
             let how = if *rescue { ", in its rescue slot" } else { "" };
@@ -32,6 +35,13 @@ pub fn line(event: &Event) -> Option<String> {
         Event::Reconfigured { sequence, .. } => format!("took version {sequence} of the configuration"),
         Event::Incompatible { sequence, why, .. } => {
             format!("cannot do what version {sequence} of the configuration asks for: {}", why.element)
+        }
+        Event::Disputed { owner, others, .. } => {
+            let list: Vec<String> = others.iter().map(ToString::to_string).collect();
+            format!(
+                "keeps to the owner {owner}; the name is claimed by {} as well (choose with --owner)",
+                list.join(" and ")
+            )
         }
         Event::Left => "left the overlay".into(),
         _ => return None,

@@ -178,6 +178,13 @@ pub enum Event {
         /// The parent that was lost.
         parent: PeerName,
     },
+    /// The parent is silent, and a backup parent sends the media meanwhile; the tree is as it was.
+    Covered {
+        /// The channel.
+        channel: ChannelId,
+        /// Who sends it.
+        provider: PeerName,
+    },
     /// Another parent serves the channel now.
     Reparented {
         /// The channel.
@@ -251,9 +258,11 @@ pub enum Event {
         channel: ChannelId,
         /// The owner whose records are used.
         owner: KeyFingerprint,
+        /// The others.
+        others: Vec<KeyFingerprint>,
     },
     /// A newer configuration document is in force. The host keeps the file for the next start, and tells its
-    /// [`Crypto`] of new roots and bad nodes.
+    /// [`Crypto`] of new roots and bad nodes (`tls::Identity::believe`).
     Reconfigured {
         /// Its number.
         sequence: u16,

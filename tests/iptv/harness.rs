@@ -440,7 +440,9 @@ impl World {
                 self.peers[id as usize].fetches += 1;
                 self.after(LOOKUP, Job::Fetched(id, channel));
             }
-            Order::Register { channel, role, depth, free } => {
+            // Where those stand that are not listed is beyond this world.
+            Order::Register { listed: false, .. } => {}
+            Order::Register { channel, role, depth, free, listed: true } => {
                 if role == Role::Relayer {
                     self.registrations.insert(id);
                 }
@@ -509,6 +511,11 @@ impl World {
                 let far = if leg.caller { session.callee.0 } else { session.caller.0 };
                 self.after(self.delay(id, far), Job::Report(leg.session, !leg.caller, report));
             }
+            Order::Resume { .. }
+            | Order::Release { .. }
+            | Order::Serve { .. }
+            | Order::Rest { .. }
+            | Order::Deny { .. } => {}
             Order::Hold { channel, hold } => {
                 let serving: Vec<usize> = (0..self.sessions.len())
                     .filter(|&s| {

@@ -6,7 +6,6 @@
 //! | `access` | [`Access`]: who may write what, every policy |
 //! | `share` | [`AccessList`]: delegated write access (RFC 8076) |
 //! | `pattern` | [`Pattern`]: variable resource names (RFC 8076 §5) |
-//! | `redir` | what NODE-ID-MATCH must know of a ReDiR tree (RFC 7374) |
 //! | `value` | [`StoredValue`] and its [`Slot`] |
 //! | `store` | [`Storage`]: atomic stores, fetches, expiry |
 //! | `few` | a map for the few Kinds and values that there usually are |
@@ -19,7 +18,6 @@ mod access;
 mod few;
 mod kind;
 mod pattern;
-pub mod redir;
 mod share;
 mod store;
 mod value;
@@ -30,4 +28,4 @@ pub use kind::Kind;
 pub use pattern::Pattern;
 pub use share::{AccessList, Names};
 pub use store::{KindValues, Limits, Origin, Refusal, Storage, Stored};
-pub use value::{Arrival, Found, Slot, StoredValue};
+pub use value::{Arrival, Found, Granted, Slot, StoredValue};

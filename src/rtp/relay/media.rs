@@ -1,6 +1,6 @@
 //! The way of a data packet: whose is it, is it new, who else is to have it.
 
-use super::channel::Channel;
+use super::channel::{Arrival, Channel};
 use super::roster::Peer;
 use super::{Fact, Relay, RelayError, Role, Upstream, channel_of, only};
 use crate::bounded::BoundedMap;
@@ -32,13 +32,14 @@ impl Relay {
         if header::kind_of(&packet) != Some(Kind::Rtp) {
             return Err(RelayError::NotRtp);
         }
-        let header = Packet::parse(&packet).map_err(|_| RelayError::NotRtp)?.header;
-        if state.ssrc != Some(header.ssrc) {
-            state.follow(header.ssrc);
+        let parsed = Packet::parse(&packet).map_err(|_| RelayError::NotRtp)?;
+        if state.ssrc != Some(parsed.header.ssrc) {
+            state.follow(parsed.header.ssrc);
         }
-        match state.reception.on_packet(now, header.sequence, header.timestamp, packet.len()) {
+        let arrival = state.on_packet(now, &parsed, &packet, None);
+        match arrival.seen {
             Seen::New => {
-                fx.fact(Fact::Packet { channel, payload: packet });
+                self.pass_on(now, channel, arrival, packet, fx);
                 Ok(())
             }
             Seen::Duplicate | Seen::TooOld | Seen::Jump => Err(RelayError::OutOfSequence),
@@ -52,29 +53,47 @@ impl Relay {
         payload: Bytes,
         fx: &mut Effects<Fact>,
     ) -> Result<(), DropReason> {
-        let header = Packet::parse(&payload).map_err(|_| DropReason::NotRtp)?.header;
+        let parsed = Packet::parse(&payload).map_err(|_| DropReason::NotRtp)?;
+        let header = parsed.header;
         let parents = self.parents.at_mut(from);
-        if parents.is_empty() {
+        let feeding = || parents.iter().filter(|parent| !parent.state.flow.is_resting());
+        if feeding().next().is_none() {
+            self.on_unwanted_media(now, from, fx);
             return Err(DropReason::UnknownSender);
         }
-        let channel = channel_of(&*parents, &self.channels, header.ssrc)
-            .or_else(|| heir_to(parents, &self.channels, now))
+        let channel = channel_of(feeding(), &self.channels, header.ssrc)
+            .or_else(|| heir_to(feeding(), &self.channels, now))
             .ok_or(DropReason::UnknownSsrc)?;
         let state = self.channels.get_mut(&channel).ok_or(DropReason::UnknownSsrc)?;
         if !state.is_from(header.ssrc, header.sequence) {
             return Err(DropReason::UnknownSsrc);
         }
-        let seen = state.reception.on_packet(now, header.sequence, header.timestamp, payload.len());
-        for parent in parents.iter_mut().filter(|parent| parent.channel == channel) {
+        let before = state.missing.deadline();
+        let round_trip = parents.iter().find_map(|parent| parent.rtt);
+        let arrival = state.on_packet(now, &parsed, &payload, round_trip);
+        let seen = arrival.seen;
+        let misses_otherwise = state.missing.deadline() != before;
+        let its = |parent: &&mut Peer<Upstream>| parent.channel == channel && !parent.state.flow.is_resting();
+        for parent in parents.iter_mut().filter(its) {
             parent.state.last_heard = Some(now);
+            if let Some(catching_up) = &mut parent.state.catching_up {
+                catching_up.after = catching_up.after.max(arrival.number);
+                if arrival.is_newest {
+                    parent.state.catching_up = None;
+                }
+            }
             if !parent.state.flowing && matches!(seen, Seen::New | Seen::Duplicate) {
                 parent.state.flowing = true;
+                parent.state.asking = None;
                 fx.fact(Fact::FirstPacket { channel, call: parent.call });
             }
         }
+        if misses_otherwise {
+            self.next_ask = self.channels.values().filter_map(|state| state.missing.deadline()).min();
+        }
         match seen {
             Seen::New => {
-                fx.fact(Fact::Packet { channel, payload });
+                self.pass_on(now, channel, arrival, payload, fx);
                 Ok(())
             }
             Seen::Duplicate => Err(DropReason::Duplicate),
@@ -84,16 +103,37 @@ impl Relay {
     }
 }
 
+impl Relay {
+    /// A new packet: for the children, and for the player here.
+    fn pass_on(
+        &mut self,
+        now: Instant,
+        channel: ChannelId,
+        arrival: Arrival,
+        payload: Bytes,
+        fx: &mut Effects<Fact>,
+    ) {
+        if !self.replays.is_empty() {
+            if arrival.begins {
+                self.end_replays(now, channel);
+            } else if !arrival.is_newest {
+                self.replay_late(channel, arrival.number, &payload, fx);
+            }
+        }
+        fx.fact(Fact::Packet { channel, payload });
+    }
+}
+
 /// The channel of this parent that an unknown source may take: the only one that has none yet, or else, when all have
 /// one, the only one whose source is gone (an encoder that was started again).
-fn heir_to(
-    parents: &[Peer<Upstream>],
+fn heir_to<'a>(
+    parents: impl Iterator<Item = &'a Peer<Upstream>> + Clone,
     channels: &BoundedMap<ChannelId, Channel>,
     now: Instant,
 ) -> Option<ChannelId> {
     let those = |fits: fn(&Channel, Instant) -> bool| {
         let fits = move |id| channels.get(&id).is_some_and(|channel| fits(channel, now));
-        parents.iter().map(|parent| parent.channel).filter(move |&id| fits(id))
+        parents.clone().map(|parent| parent.channel).filter(move |&id| fits(id))
     };
     let mut vacant = those(|channel, _| channel.ssrc.is_none()).peekable();
     if vacant.peek().is_some() { only(vacant) } else { only(those(Channel::lost_its_source)) }
