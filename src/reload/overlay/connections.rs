@@ -291,11 +291,12 @@ impl Connections {
         host: HostPrefix,
         counts: impl Fn(LinkId, &Connection) -> Option<bool>,
     ) -> Option<LinkId> {
-        let place = |(&key, c): (&LinkId, &Box<Connection>)| {
+        let place = |(key, c): (LinkId, &Connection)| {
             let may_go = counts(key, c)?;
             Some(Place { holder: HostPrefix::of(c.address.ip()), used: c.used, may_go, key })
         };
-        gives_way(self.links.iter().filter_map(place), host).map(|place| place.key)
+        let links = self.links.iter().map(|(&key, c)| (key, &**c));
+        gives_way(links.filter_map(place), host).map(|place| place.key)
     }
 
     /// It is known who is at the other end. The node's messages take this link from now on.

@@ -58,10 +58,6 @@ impl<K: Ord, V> Few<K, V> {
         self.0.iter().map(|(key, _)| key)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
