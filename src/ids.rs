@@ -90,6 +90,12 @@ impl ResourceId {
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
     }
+
+    /// The same in a buffer of its own, which keeps no datagram.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        ResourceId(Bytes::copy_from_slice(&self.0))
+    }
 }
 
 impl fmt::Display for ResourceId {

@@ -31,6 +31,7 @@ Options of churn, rest and heal:
   --lookups N    lookups a second, of all nodes together (a tenth of the nodes)
   --minutes N    how long nodes crash, the ring is watched, or the cut lasts (10)
   --loss P       datagrams that are lost (1%; none at rest)
+  --certified    every node signs, with a certificate as large as a real one
   --json FILE    the result as JSON
 
 Options of churn:
@@ -63,6 +64,7 @@ pub struct Overlays {
     pub minutes: u64,
     pub loss: f64,
     pub replaced_per_minute: f64,
+    pub certified: bool,
     pub seed: u64,
     pub json: Option<PathBuf>,
     pub svg: Option<PathBuf>,
@@ -125,6 +127,7 @@ fn overlays(
 ) -> Result<Command, String> {
     let (mut nodes, mut values, mut lookups, mut minutes, mut seed) = (nodes, None, None, 10, 1);
     let (mut loss, mut replaced_per_minute, mut json, mut svg) = (loss, 0.1, None, None);
+    let mut certified = false;
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
             Arg::Long("nodes") => nodes = number(&mut parser, "--nodes", 2, 1_000_000)?,
@@ -135,6 +138,7 @@ fn overlays(
             Arg::Long("replaced-per-minute") if churns => {
                 replaced_per_minute = share(&mut parser, "--replaced-per-minute")?;
             }
+            Arg::Long("certified") => certified = true,
             Arg::Long("json") => json = Some(path(&mut parser)?),
             Arg::Long("svg") if churns => svg = Some(path(&mut parser)?),
             Arg::Long("seed") => seed = number(&mut parser, "--seed", 0, u64::MAX)?,
@@ -149,6 +153,7 @@ fn overlays(
         minutes,
         loss,
         replaced_per_minute,
+        certified,
         seed,
         json,
         svg,
@@ -214,8 +219,11 @@ mod tests {
         };
         assert_eq!((churn.nodes, churn.values, churn.lookups, churn.minutes), (60, 60, 6.0, 10));
         assert_eq!((churn.loss, churn.replaced_per_minute), (0.025, 0.2));
-        let Ok(Command::Rest(rest)) = read("rest --values 7 --lookups 0") else { panic!("a rest") };
+        let Ok(Command::Rest(rest)) = read("rest --values 7 --lookups 0 --certified") else {
+            panic!("a rest")
+        };
         assert_eq!((rest.nodes, rest.values, rest.lookups, rest.loss), (10_000, 7, 0.0, 0.0));
+        assert!(rest.certified && !churn.certified);
         assert!(matches!(read("heal"), Ok(Command::Heal(heal)) if heal.nodes == 400));
     }
 

@@ -322,7 +322,11 @@ impl Topology for Chord {
         let before_me = predecessors.get(1).copied().filter(|&n| names_me_predecessor && n != from);
         let others = nodes.iter().chain([&from]).filter(|n| **n != self.me && **n != NodeId::WILDCARD);
         let behind_me = others.copied().min_by_key(|n| self.distance_to(*n));
-        Heard { nodes, omitted, names_me_predecessor, behind_me, before_me }
+        let agrees_on_replicas = self.replicas().last() == Some(&from) && {
+            let between = self.peers.range(..self.distance_to(from)).rev().map(|&d| self.at(d));
+            predecessors.iter().copied().take(REPLICAS).eq(between.chain([self.me]).take(REPLICAS))
+        };
+        Heard { nodes, omitted, names_me_predecessor, behind_me, before_me, agrees_on_replicas }
     }
 
     /// The receiver learns who comes behind the leaver, on the side that faces away from it.

@@ -198,6 +198,10 @@ impl Answers {
 
     fn drop_oldest(&mut self) -> bool {
         let Some((_, signer, transaction_id)) = self.order.pop_front() else { return false };
+        if self.order.len() < self.order.capacity() / 4 {
+            // A storm is over.
+            self.order.shrink_to(2 * self.order.len());
+        }
         if let Some(answer) = self.answers.remove(&(signer, transaction_id)) {
             self.bytes -= answer.len();
         }

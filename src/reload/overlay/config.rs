@@ -102,7 +102,8 @@ pub struct Timers {
     /// chord-ping-interval: between two searches for better fingers (RFC 6940 §10.7.4.2); the first follows the join at
     /// once.
     pub ping_interval: Duration,
-    /// Between two connectivity Pings to each neighbour from which nothing else comes (RFC 6940 §10.7.1).
+    /// A neighbour from which nothing has come for this long is pinged: the connectivity Pings of RFC 6940 §10.7.1, which
+    /// leaves their interval open. By 5/4 of it and seven times the RTO of its link a crash is noticed.
     pub neighbor_ping_interval: Duration,
     /// A finger from which nothing has come for this long is pinged: as often as ICE keeps a path open (RFC 8445 §11).
     pub keep_alive: Duration,
@@ -110,7 +111,8 @@ pub struct Timers {
     pub partition_interval: Duration,
     /// Updates that follow from one change wait this long, so that a burst of changes gives one Update.
     pub settle: Duration,
-    /// Before replicas are made for a successor that replaces a lost one: the hold-down of RFC 6940 §10.7.1.
+    /// Before replicas are made for a successor that replaces a lost one: the hold-down of RFC 6940 §10.7.1. It is there for
+    /// a triggered Update that tells of a better match, and ends when the Update of the new replica has come and agrees.
     pub hold_down: Duration,
     /// A link of which it is not known whom it binds is given up after this long. It is also the time within which two
     /// dials count as crossing.
@@ -129,7 +131,7 @@ impl Default for Timers {
             link_grace: Duration::from_secs(30),
             update_interval: Duration::from_secs(600),
             ping_interval: Duration::from_secs(3600),
-            neighbor_ping_interval: Duration::from_secs(10),
+            neighbor_ping_interval: Duration::from_secs(5),
             keep_alive: Duration::from_secs(15),
             partition_interval: Duration::from_secs(600),
             settle: Duration::from_millis(100),

@@ -146,6 +146,9 @@ impl<T: Topology> Overlay<T> {
                     Failure::Refused(ErrorCode::CONFIG_TOO_OLD | ErrorCode::CONFIG_TOO_NEW)
                 ) => {}
             Purpose::Attach { target: Some(node), .. } => self.on_unreachable_peer(now, node, ctx),
+            Purpose::Join if failure == Failure::Refused(ErrorCode::NOT_FOUND) => {
+                self.on_not_admitting(now, ctx);
+            }
             Purpose::Attach { target: None, .. } | Purpose::Join => self.retry_join(now, ctx),
             Purpose::Replica { to, resource } => self.on_handed_over(now, to, resource, Err(failure), ctx),
             order if order.is_order() => self.on_order(now, order, Err(failure), ctx),

@@ -468,7 +468,8 @@ impl<T: Topology> Overlay<T> {
             generations.push((*kind, response.generation));
             discarded += bad;
             for Arrival { slot, lifetime, value } in good {
-                let at = Address { resource: resource.clone(), kind: *kind, slot };
+                // What is remembered keeps no part of the answer.
+                let at = Address { resource: resource.clone(), kind: *kind, slot: slot.detached() };
                 values.push(Value {
                     rolled_back: self.seen.is_older(&at, value.storage_time),
                     kind: *kind,

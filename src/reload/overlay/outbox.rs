@@ -4,12 +4,11 @@
 
 use super::connections::LinkId;
 use super::{Context, Failure, Limits, Overlay};
-use crate::bounded::Full;
+use crate::bounded::{BoundedQueue, Full};
 use crate::ids::NodeId;
 use crate::reload::codec::{Destination, ForwardingHeader, MessageContents};
 use crate::reload::topology::Topology;
 use crate::time::Instant;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -38,13 +37,12 @@ pub(super) enum Errand {
 /// What waits, oldest first.
 #[derive(Clone, Debug)]
 pub(super) struct Outbox {
-    waiting: VecDeque<Unsigned>,
-    limit: usize,
+    waiting: BoundedQueue<Unsigned>,
 }
 
 impl Outbox {
     pub(super) const fn new(limits: &Limits) -> Self {
-        Outbox { waiting: VecDeque::new(), limit: limits.unsigned }
+        Outbox { waiting: BoundedQueue::new(limits.unsigned) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -57,12 +55,12 @@ impl Outbox {
     }
 
     pub(super) fn clear(&mut self) {
-        self.waiting.clear();
+        self.waiting = BoundedQueue::new(self.waiting.limit());
     }
 
     /// Whether requests of others may be carried out: half of the places are for this node's own.
     pub(super) fn takes_answers(&self) -> bool {
-        self.waiting.len() < self.limit / 2
+        self.waiting.len() < self.waiting.limit() / 2
     }
 
     /// Whether the answer to a request waits here.
@@ -73,15 +71,11 @@ impl Outbox {
     }
 
     fn push(&mut self, message: Unsigned) -> Result<(), Full> {
-        if self.waiting.len() >= self.limit {
-            return Err(Full);
-        }
-        self.waiting.push_back(message);
-        Ok(())
+        self.waiting.push(message)
     }
 
     pub(super) fn pop(&mut self) -> Option<Unsigned> {
-        self.waiting.pop_front()
+        self.waiting.pop()
     }
 }
 
