@@ -1,6 +1,9 @@
 //! What the user asks for.
 
 use lexopt::{Arg, Parser, ValueExt};
+use p2piptv::iptv::Profile;
+use p2piptv::sim::flow::{Crowd, Stay, Uplinks};
+use p2piptv::time::Duration;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -16,6 +19,7 @@ Commands:
              lookups that are answered, values that are lost
   rest       an overlay that nobody disturbs: hops, owners, replicas, memory
   heal       two halves of an overlay that are cut apart and find each other again
+  viewers    a hundred thousand viewers of one channel: the policy of every node on one clock, media as a flow
 
 Options of figure16:
   --out DIR      where the files go; made if it is not there
@@ -36,6 +40,21 @@ Options of churn, rest and heal:
 Options of churn:
   --replaced-per-minute P   nodes that crash and are replaced (10%)
   --svg FILE                the result as a drawing
+
+Options of viewers:
+  --viewers N    how many (10000)
+  --churn P      viewers that leave in a minute and are replaced (1%)
+  --minutes N    how long (10)
+  --profile P    default, or paper: the published design
+  --uplinks U    children that each home can serve: a number, or mixed (2)
+  --sessions S   exponential or lognormal
+  --abrupt P     departures without a goodbye (50%)
+  --leeches P    viewers that give nothing (0%)
+  --liars P      viewers that claim their slots and send nothing (0%)
+  --half-time S  after so many seconds a quarter of all viewers leaves in one instant
+  --rush N       so many more come in the first minute
+  --exact        no timer looks ahead; many times slower
+  --json FILE    the result as JSON
 
 Options of all:
   --seed N       another world (1)
@@ -68,6 +87,15 @@ pub struct Overlays {
     pub svg: Option<PathBuf>,
 }
 
+/// The command `viewers`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Viewers {
+    pub crowd: Crowd,
+    pub profile: Profile,
+    pub exact: bool,
+    pub json: Option<PathBuf>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Help,
@@ -75,6 +103,7 @@ pub enum Command {
     Churn(Overlays),
     Rest(Overlays),
     Heal(Overlays),
+    Viewers(Viewers),
 }
 
 /// Reads a command line, without the name of the program. The error is one line that says how to mend it.
@@ -91,7 +120,10 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Com
         "churn" => overlays(parser, 1000, 0.01, true, Command::Churn),
         "rest" => overlays(parser, 10_000, 0.0, false, Command::Rest),
         "heal" => overlays(parser, 400, 0.01, false, Command::Heal),
-        other => Err(format!("there is no command {other:?}; there are figure16, churn, rest and heal")),
+        "viewers" => viewers(parser),
+        other => {
+            Err(format!("there is no command {other:?}; there are figure16, churn, rest, heal and viewers"))
+        }
     }
 }
 
@@ -153,6 +185,70 @@ fn overlays(
         json,
         svg,
     }))
+}
+
+fn viewers(mut parser: Parser) -> Result<Command, String> {
+    let (mut profile, mut exact, mut json) = (Profile::Default, false, None);
+    let mut crowd = Crowd::new(1, 10_000, 0.01);
+    let (mut churn, mut lognormal) = (0.01, false);
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("viewers") => crowd.viewers = number(&mut parser, "--viewers", 1, 2_000_000)? as u32,
+            Arg::Long("churn") => churn = share(&mut parser, "--churn")?,
+            Arg::Long("minutes") => {
+                crowd.lasts = Duration::from_secs(number(&mut parser, "--minutes", 1, 1000)? * 60)
+            }
+            Arg::Long("profile") => {
+                profile =
+                    choice(&mut parser, "--profile", &[("default", Profile::Default), ("paper", Profile::Paper)])?
+            }
+            Arg::Long("uplinks") => crowd.uplinks = uplinks(&mut parser)?,
+            Arg::Long("sessions") => {
+                lognormal = choice(&mut parser, "--sessions", &[("exponential", false), ("lognormal", true)])?
+            }
+            Arg::Long("abrupt") => crowd.abrupt = share(&mut parser, "--abrupt")?,
+            Arg::Long("leeches") => crowd.leeches = share(&mut parser, "--leeches")?,
+            Arg::Long("liars") => crowd.liars = share(&mut parser, "--liars")?,
+            Arg::Long("half-time") => {
+                let at = number(&mut parser, "--half-time", 1, 100_000)?;
+                crowd.mass_leave = Some(Duration::from_secs(at));
+            }
+            Arg::Long("rush") => {
+                let more = number(&mut parser, "--rush", 1, 2_000_000)?;
+                crowd.rush = Some((more as u32, Duration::from_secs(60)));
+            }
+            Arg::Long("exact") => exact = true,
+            Arg::Long("json") => json = Some(path(&mut parser)?),
+            Arg::Long("seed") => crowd.seed = number(&mut parser, "--seed", 0, u64::MAX)?,
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            other => return Err(unexpected(other)),
+        }
+    }
+    crowd.stay = match () {
+        () if churn == 0.0 => Stay::Endless,
+        () if lognormal => Stay::LogNormal { per_minute: churn },
+        () => Stay::Exponential { per_minute: churn },
+    };
+    Ok(Command::Viewers(Viewers { crowd, profile, exact, json }))
+}
+
+fn uplinks(parser: &mut Parser) -> Result<Uplinks, String> {
+    let word = word(parser)?;
+    match word.parse() {
+        _ if word == "mixed" => Ok(Uplinks::Mixed),
+        Ok(slots @ 1..=1000) => Ok(Uplinks::Equal(slots)),
+        _ => Err(format!("--uplinks: {word:?} is neither mixed nor a number from 1 to 1000")),
+    }
+}
+
+/// One of these words.
+fn choice<T: Copy>(parser: &mut Parser, option: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let word = word(parser)?;
+    let chosen = choices.iter().find(|c| c.0 == word).map(|c| c.1);
+    chosen.ok_or_else(|| {
+        let words: Vec<_> = choices.iter().map(|c| c.0).collect();
+        format!("{option}: {word:?} is none of {}", words.join(", "))
+    })
 }
 
 fn unexpected(arg: Arg<'_>) -> String {

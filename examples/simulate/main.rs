@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `play` | figure 16: one run of the whole system |
 //! | `churn`, `rest`, `heal` | the commands that play overlays |
+//! | `viewers` | a hundred thousand viewers of one channel |
 //! | `report` | progress, results on the screen and as JSON, the drawing |
 
 #![allow(
@@ -22,6 +23,7 @@ mod heal;
 mod play;
 mod report;
 mod rest;
+mod viewers;
 
 use args::Command;
 use p2piptv::sim::pcapng::Capture;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Ok(Command::Churn(setting)) => churn::churn(&setting),
         Ok(Command::Rest(setting)) => rest::rest(&setting),
         Ok(Command::Heal(setting)) => heal::heal(&setting),
+        Ok(Command::Viewers(wanted)) => viewers::viewers(&wanted),
         Err(mistake) => Err(mistake.into()),
     };
     match done {
