@@ -19,7 +19,7 @@ use p2piptv::env::Seeded;
 use p2piptv::ids::{CallId, ChannelId};
 use p2piptv::node::{Datagram, Output, Receipt};
 use p2piptv::rtp::mp2t::{Packetizer, TsPacket};
-use p2piptv::rtp::relay::{Config, Fact, Limits, Relay, Role};
+use p2piptv::rtp::relay::{Config, Fact, Limits, Relay, Role, Start};
 use p2piptv::rtp::rtcp::Hold;
 use p2piptv::sim::Death;
 use p2piptv::stats::{DropReason, Plane};
@@ -48,7 +48,9 @@ fn feed(relay: &mut Relay, call: CallId, parent: SocketAddr) {
 }
 
 fn connect(parent: &mut Relay, child: &mut Relay, (p, c): (u16, u16), n: u32) {
-    parent.add_child(CallId::received(n), CHANNEL, addr(c)).unwrap();
+    parent
+        .add_child(Instant::ZERO, CallId::received(n), CHANNEL, addr(c), Start::Live, &mut Effects::new())
+        .unwrap();
     feed(child, CallId::placed(n), addr(p));
 }
 
@@ -112,7 +114,16 @@ fn f9_a_relayed_packet_allocates_nothing() {
     feed(&mut relay, CallId::placed(1), addr(1));
     feed(&mut relay, CallId::placed(2), addr(2));
     for n in 0..64 {
-        relay.add_child(CallId::received(n.into()), CHANNEL, addr(1000 + n)).unwrap();
+        relay
+            .add_child(
+                Instant::ZERO,
+                CallId::received(n.into()),
+                CHANNEL,
+                addr(1000 + n),
+                Start::Live,
+                &mut Effects::new(),
+            )
+            .unwrap();
     }
     let mut packetizer = Packetizer::new(9, 65_000);
     let mut fx = Effects::new();

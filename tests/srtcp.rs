@@ -10,7 +10,7 @@ use p2piptv::ids::{CallId, ChannelId, ChannelName, NodeId};
 use p2piptv::node::{Config, Event, Node, Owner, Security};
 use p2piptv::rtp::header::{Header, Kind, PayloadType, kind_of};
 use p2piptv::rtp::mp2t::Packetizer;
-use p2piptv::rtp::relay::{self, Fact, Relay, Remote, Role};
+use p2piptv::rtp::relay::{self, Fact, Relay, Remote, Role, Start};
 use p2piptv::rtp::rtcp::{self, Composer, Hold, Notice};
 use p2piptv::rtp::srtcp::{Keys, MasterKey, Session};
 use p2piptv::sim::{self, Conditions, Death, Network, NodeIndex, Record, What};
@@ -69,7 +69,16 @@ fn keyed() -> (Relay, Session) {
     let (mother, child) = (CallId::placed(1), CallId::received(1));
     let remote = Remote { addr: addr(1), keys: Some(up) };
     relay.add_parent(Instant::ZERO, mother, CHANNEL, remote, Some(SSRC), &mut Effects::new()).unwrap();
-    relay.add_child(child, CHANNEL, Remote { addr: addr(9), keys: Some(down) }).unwrap();
+    relay
+        .add_child(
+            Instant::ZERO,
+            child,
+            CHANNEL,
+            Remote { addr: addr(9), keys: Some(down) },
+            Start::Live,
+            &mut Effects::new(),
+        )
+        .unwrap();
     (relay, parent)
 }
 
@@ -117,7 +126,9 @@ fn a_relay_without_keys_would_have_believed_every_one_of_them() {
     relay.open(CHANNEL, Role::Viewer).unwrap();
     let mut fx: Effects<Fact> = Effects::new();
     relay.add_parent(Instant::ZERO, CallId::placed(1), CHANNEL, addr(1), Some(SSRC), &mut fx).unwrap();
-    relay.add_child(CallId::received(1), CHANNEL, addr(9)).unwrap();
+    relay
+        .add_child(Instant::ZERO, CallId::received(1), CHANNEL, addr(9), Start::Live, &mut Effects::new())
+        .unwrap();
     let believed = |from: u8, relay: &mut Relay, fx: &mut Effects<Fact>| -> Vec<bool> {
         let each = |forged| relay.handle_datagram(Instant::from_millis(1), addr(from), forged, fx).is_ok();
         forgeries().into_iter().map(each).collect()

@@ -15,6 +15,9 @@ pub fn line(event: &Event) -> Option<String> {
             format!("finds everybody full; asks again in {} ms", retry_after.as_millis())
         }
         Event::Playing { parent, depth, .. } => format!("plays, served by {} (depth {depth})", name(parent)),
+        Event::Covered { provider, .. } => {
+            format!("is served by {} while its parent is silent", name(provider))
+        }
         Event::Orphaned { parent, .. } => format!("lost its parent {}", name(parent)),
         Event::Reparented { parent, depth, rescue, .. } => {
             let how = if *rescue { ", in its rescue slot" } else { "" };

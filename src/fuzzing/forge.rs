@@ -8,7 +8,7 @@ use crate::reload::codec::{
     message_signature_input,
 };
 use crate::rtp::header::{Header, PayloadType};
-use crate::rtp::rtcp::{Composer, Hold, Notice, ReportBlock};
+use crate::rtp::rtcp::{Composer, Cover, Cue, Hold, Notice, ReportBlock};
 use crate::sip;
 use crate::sip::body::IptvBody;
 use crate::sip::msg::{Method, NameAddr, RequestBuilder, ResponseBuilder, SipUri, Status};
@@ -189,6 +189,15 @@ pub(super) fn rtcp(ssrc: u32, u: &mut Unstructured<'_>) -> Result<Bytes> {
     if u.arbitrary()? {
         let hold = if u.arbitrary()? { Hold::Starved } else { Hold::Paused };
         composer = composer.notice(Notice { hold, ssrc, highest: u.arbitrary()? });
+    }
+    if u.arbitrary()? {
+        let cover = *u.choose(&[Cover::Resume, Cover::Denied, Cover::Release])?;
+        composer = composer.cue(Cue { cover, ssrc, highest: u.arbitrary()? });
+    }
+    if u.arbitrary()? {
+        let first: u16 = u.arbitrary()?;
+        let step = u.int_in_range(1..=20)?;
+        composer = composer.nack(ssrc, (0..u.int_in_range(0..=40)?).map(|n| first.wrapping_add(n * step)));
     }
     if u.arbitrary()? {
         composer = composer.goodbye();

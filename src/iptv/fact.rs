@@ -17,6 +17,19 @@ pub trait Progress {
     fn reported_loss(&self, _call: CallId) -> Option<u8> {
         None
     }
+    /// The pace of the channel's packets as they arrive here, once it is known. Thresholds of silence follow it.
+    fn pace(&self, _channel: ChannelId) -> Option<Pace> {
+        None
+    }
+}
+
+/// How evenly a channel's packets arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// The usual time between two packets, smoothed; packets that come in one burst count as one.
+    pub gap: Duration,
+    /// How much that time varies, smoothed.
+    pub jitter: Duration,
 }
 
 /// Something that happened. About calls and channels that the policy does not know, any fact is harmless.
@@ -62,6 +75,17 @@ pub enum Fact<P> {
         call: CallId,
         /// Who asks.
         peer: P,
+    },
+    /// Somebody asks for a standby: a dialog in which no media flows until its caller asks for it ([`Fact::Resumed`]).
+    StandbyInvited {
+        /// The channel.
+        channel: ChannelId,
+        /// The call to answer.
+        call: CallId,
+        /// Who asks.
+        peer: P,
+        /// How many children the caller could serve itself.
+        slots: Option<u16>,
     },
     /// A call that this node placed was accepted.
     Answered {
@@ -116,6 +140,21 @@ pub enum Fact<P> {
         call: CallId,
         /// Why it has nothing.
         hold: Hold,
+    },
+    /// The child of a standby asks for media (RESUME).
+    Resumed {
+        /// The call.
+        call: CallId,
+    },
+    /// The child of a standby has enough (RELEASE).
+    Released {
+        /// The call.
+        call: CallId,
+    },
+    /// The provider of a standby sends nothing now (DENIED).
+    Denied {
+        /// The call.
+        call: CallId,
     },
     /// How long a request and its answer took.
     RoundTrip {

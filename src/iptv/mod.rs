@@ -31,7 +31,7 @@ mod turn;
 mod viewer;
 
 pub use config::{Config, Limits, Profile};
-pub use fact::{ByeReason, Fact, Hold, Progress, Refusal};
+pub use fact::{ByeReason, Fact, Hold, Pace, Progress, Refusal};
 pub use order::{Denial, EndReason, Event, InviteKind, Order, Role};
 pub use report::{Child, Provider, Report};
 
@@ -254,6 +254,7 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             | Fact::Registered { channel, .. }
             | Fact::Invited { channel, .. }
             | Fact::ControlInvited { channel, .. }
+            | Fact::StandbyInvited { channel, .. }
             | Fact::FirstPacket { channel, .. } => Some(*channel),
             Fact::Answered { call, .. }
             | Fact::Refused { call, .. }
@@ -262,13 +263,21 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             | Fact::Reported { call, .. }
             | Fact::ReportFailed { call }
             | Fact::Held { call, .. }
+            | Fact::Resumed { call }
+            | Fact::Released { call }
+            | Fact::Denied { call }
             | Fact::RoundTrip { call, .. } => self.channels.iter().find(|c| c.owns(*call)).map(Channel::id),
         };
         let (channels, mut turn) = self.turn(ctx);
         let channel = id.and_then(|id| channels.iter_mut().find(|c| c.id() == id));
         match (channel, fact) {
             (Some(channel), fact) => hand_over(channel, fact, &mut turn),
-            (None, Fact::Invited { call, .. } | Fact::ControlInvited { call, .. }) => {
+            (
+                None,
+                Fact::Invited { call, .. }
+                | Fact::ControlInvited { call, .. }
+                | Fact::StandbyInvited { call, .. },
+            ) => {
                 turn.order(Order::Refuse { call, denial: Denial::NotFound });
             }
             // The answer came after we had given up.
@@ -386,6 +395,13 @@ fn hand_over<P: Copy + Ord>(channel: &mut Channel<P>, fact: Fact<P>, turn: &mut 
             channel.on_invited((call, peer), urgent, slots, turn);
         }
         Fact::ControlInvited { call, peer, .. } => channel.on_control_invited(call, peer, turn),
+        // No leases are given yet.
+        Fact::StandbyInvited { call, .. } => {
+            let retry_after = turn.config.retry_limit;
+            turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
+        }
+        Fact::Resumed { call } => turn.order(Order::Deny { call }),
+        Fact::Released { .. } | Fact::Denied { .. } => {}
         Fact::Answered { call, depth, rescue } => channel.on_answered(call, depth, rescue, turn),
         Fact::Refused { call, refusal } => channel.on_refused(call, refusal, turn),
         Fact::Cancelled { call } => channel.on_ended(call, ByeReason::Normal, turn),

@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 /// One order. Events are orders too, so that they stand where they were caused.
 ///
 /// Media follows the calls: after `Accept` on a media call the node sends the channel's media to that peer, after
-/// `Fact::Answered` on a media call it takes media from that peer, and `Bye` or `Fact::Ended` stops either.
+/// `Fact::Answered` on a media call it takes media from that peer, and `Bye` or `Fact::Ended` stops either. In a standby
+/// the node is ready to take media after `Fact::Answered`, and sends it between `Serve` and `Rest`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order<P> {
     /// Look the channel up in the overlay.
@@ -91,6 +92,31 @@ pub enum Order<P> {
         /// The report.
         report: Report<P>,
     },
+    /// Ask the provider of this standby for media, from behind what is here already (RESUME).
+    Resume {
+        /// The call.
+        call: CallId,
+    },
+    /// Tell the provider that this call is a standby again (RELEASE).
+    Release {
+        /// The call.
+        call: CallId,
+    },
+    /// Send media in this standby from now on, beginning with what its child asked for.
+    Serve {
+        /// The call.
+        call: CallId,
+    },
+    /// Send no media in this call any more: it is a standby again.
+    Rest {
+        /// The call.
+        call: CallId,
+    },
+    /// Tell the child of this standby that it gets nothing now (DENIED).
+    Deny {
+        /// The call.
+        call: CallId,
+    },
     /// Tell all children of the channel now that there is nothing to send.
     Hold {
         /// The channel.
@@ -120,6 +146,8 @@ pub enum InviteKind {
     Urgent,
     /// A dialog for reports only.
     Control,
+    /// A backup parent: a dialog in which no media flows until this node asks for it.
+    Standby,
 }
 
 /// How an INVITE is refused.
@@ -178,6 +206,13 @@ pub enum Event<P> {
         channel: ChannelId,
         /// The parent that was lost.
         parent: P,
+    },
+    /// The parent is silent, and a backup parent sends the media meanwhile. Nothing has changed in the tree.
+    Covered {
+        /// The channel.
+        channel: ChannelId,
+        /// Who sends it.
+        provider: P,
     },
     /// Media flows again, or from somebody else now. The parent may be the one that had fallen silent.
     Reparented {

@@ -178,6 +178,13 @@ pub enum Event {
         /// The parent that was lost.
         parent: PeerName,
     },
+    /// The parent is silent, and a backup parent sends the media meanwhile; the tree is as it was.
+    Covered {
+        /// The channel.
+        channel: ChannelId,
+        /// Who sends it.
+        provider: PeerName,
+    },
     /// Another parent serves the channel now.
     Reparented {
         /// The channel.

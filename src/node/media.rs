@@ -5,6 +5,7 @@ use super::api::Output;
 use crate::effect::Effect;
 use crate::ids::{CallId, ChannelId};
 use crate::iptv;
+use crate::rtp::reception;
 use crate::rtp::relay::{Fact, Relay};
 use crate::rtp::rtcp;
 use crate::stats::Plane;
@@ -29,6 +30,10 @@ impl iptv::Progress for Progress<'_> {
     fn reported_loss(&self, call: CallId) -> Option<u8> {
         self.0.reported_loss(call)
     }
+
+    fn pace(&self, channel: ChannelId) -> Option<iptv::Pace> {
+        self.0.pace(channel).map(|reception::Pace { gap, jitter }| iptv::Pace { gap, jitter })
+    }
 }
 
 impl Node {
@@ -48,6 +53,9 @@ impl Node {
                 };
                 self.tell(iptv::Fact::Held { call, hold });
             }
+            Effect::Fact(Fact::Resumed { channel: _, call }) => self.tell(iptv::Fact::Resumed { call }),
+            Effect::Fact(Fact::Released { channel: _, call }) => self.tell(iptv::Fact::Released { call }),
+            Effect::Fact(Fact::Denied { channel: _, call }) => self.tell(iptv::Fact::Denied { call }),
             Effect::Send { to, payload } => {
                 self.queue.push(Output::Transmit { plane: Plane::Media, to, payload }, &mut self.stats);
             }

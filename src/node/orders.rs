@@ -9,7 +9,7 @@ use super::reports::Closing;
 use super::signalling::{Call, Usage};
 use crate::ids::{CallId, ChannelId};
 use crate::iptv::{self, ByeReason, Denial, Hold, InviteKind, Order, Provider};
-use crate::rtp::relay::Remote;
+use crate::rtp::relay::{Remote, Start};
 use crate::rtp::rtcp;
 use crate::rtp::srtcp::{Keys, MasterKey};
 use crate::sip::agent::{ContactParams, Offer, Peer, Refusal, Target};
@@ -71,6 +71,11 @@ impl Node {
                 };
                 self.relay.hold(channel, hold, &mut self.media_effects);
             }
+            Order::Resume { call } => self.relay.resume(self.now, call, &mut self.media_effects),
+            Order::Release { call } => self.relay.release(self.now, call, &mut self.media_effects),
+            Order::Serve { call } => self.relay.serve(self.now, call, &mut self.media_effects),
+            Order::Rest { call } => self.relay.rest(call),
+            Order::Deny { call } => self.relay.deny(call, &mut self.media_effects),
             Order::Event(event) => self.announce(event),
         }
     }
@@ -89,16 +94,22 @@ impl Node {
         let (direction, usage) = match kind {
             InviteKind::Media | InviteKind::Urgent => (Direction::RecvOnly, Usage::Media(None)),
             InviteKind::Control => (Direction::Inactive, Usage::Control),
+            InviteKind::Standby => {
+                return self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::Other });
+            }
         };
+        // Whoever has media already wants what follows it; the first packets of all begin where a decoder can.
+        let has_media = usage != Usage::Control && self.relay.last_media(channel).is_some();
+        let resume = self.relay.highest(channel).filter(|_| has_media).map(|highest| highest as u16);
         let key = self.new_key(target.transport);
         let local = self.local(direction, None, key.as_ref());
         let Ok(sdp) = SessionDescription::offer(&local).to_bytes() else { return };
         let offer = Offer {
             sdp,
             urgent: kind == InviteKind::Urgent,
-            params: ContactParams { slots: Some(slots), ..ContactParams::default() },
+            params: ContactParams { slots: Some(slots), resume, ..ContactParams::default() },
         };
-        self.calls.insert(call, Call { channel, peer, usage, offer: None, key, serving: false });
+        self.calls.insert(call, Call { channel, peer, usage, offer: None, key, resume, serving: false });
         if self.with_agent(|agent, now, ctx| agent.invite(now, call, target, offer, ctx)).is_err() {
             self.calls.remove(&call);
             self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::NoAnswer });
@@ -108,6 +119,7 @@ impl Node {
     fn accept(&mut self, call: CallId, depth: u8, rescue: bool, free: u16) {
         let Some(known) = self.calls.get_mut(&call) else { return };
         let (channel, usage) = (known.channel, known.usage);
+        let from = known.resume.map_or(Start::RandomAccess, Start::After);
         let (Some(offer), theirs) = (known.offer.take(), known.key.take()) else { return };
         let keys = theirs.map(|theirs| Keys { ours: MasterKey::generate(&mut *self.entropy), theirs });
         let ours = keys.as_ref().map(|keys| &keys.ours);
@@ -120,14 +132,15 @@ impl Node {
             Usage::Control => self.local(Direction::Inactive, None, ours),
         };
         let answer = offer.answer(&local).ok().and_then(|answer| answer.to_bytes().ok());
-        let params = ContactParams { slots: Some(free), depth: Some(depth), rescue };
+        let params = ContactParams { slots: Some(free), depth: Some(depth), rescue, resume: None };
         let accepted = answer.is_some_and(|sdp| {
             self.with_agent(|agent, now, ctx| agent.accept(now, call, sdp, params, ctx)).is_ok()
         });
         let served = accepted
             && match usage {
                 Usage::Media(Some(addr)) => {
-                    self.relay.add_child(call, channel, Remote { addr, keys }).is_ok()
+                    let (remote, fx) = (Remote { addr, keys }, &mut self.media_effects);
+                    self.relay.add_child(self.now, call, channel, remote, from, fx).is_ok()
                 }
                 Usage::Media(None) => false,
                 Usage::Control => true,
@@ -183,7 +196,7 @@ impl Node {
             addr: contact.addr,
             transport: contact.transport,
             node_id: contact.node_id,
-            params: ContactParams { slots: provider.free, depth: provider.depth, rescue: false },
+            params: ContactParams { slots: provider.free, depth: provider.depth, ..ContactParams::default() },
         })
     }
 
@@ -199,6 +212,7 @@ impl Node {
                 Event::Playing { channel, parent: self.name_of(parent), depth }
             }
             E::Orphaned { channel, parent } => Event::Orphaned { channel, parent: self.name_of(parent) },
+            E::Covered { channel, provider } => Event::Covered { channel, provider: self.name_of(provider) },
             E::Reparented { channel, parent, depth, rescue } => {
                 Event::Reparented { channel, parent: self.name_of(parent), depth, rescue }
             }

@@ -38,6 +38,8 @@ pub(super) struct Call {
     pub(super) offer: Option<SessionDescription>,
     /// The key that the INVITE offered: ours if we placed the call, the caller's if it is to be secured.
     pub(super) key: Option<MasterKey>,
+    /// What the INVITE says that the caller has already.
+    pub(super) resume: Option<u16>,
     /// A received media call that was accepted: the other end is a child here.
     pub(super) serving: bool,
 }
@@ -107,7 +109,10 @@ impl Node {
                 self.call_is_over(call);
                 self.tell(iptv::Fact::Ended { call, reason });
             }
-            Fact::RoundTrip { call, rtt } => self.tell(iptv::Fact::RoundTrip { call, rtt }),
+            Fact::RoundTrip { call, rtt } => {
+                self.relay.on_round_trip(call, rtt);
+                self.tell(iptv::Fact::RoundTrip { call, rtt });
+            }
             Fact::Confirmed { .. } => {}
         }
     }
@@ -134,9 +139,10 @@ impl Node {
         if contact.name.is_empty() {
             contact.name = from;
         }
-        let slots = contact.params.slots;
+        let (slots, resume) = (contact.params.slots, contact.params.resume);
         let peer = self.meet(contact);
-        self.calls.insert(call, Call { channel, peer, usage, offer: Some(session), key, serving: false });
+        self.calls
+            .insert(call, Call { channel, peer, usage, offer: Some(session), key, resume, serving: false });
         self.tell(match usage {
             Usage::Media(_) => iptv::Fact::Invited { channel, call, peer, urgent, slots },
             Usage::Control => iptv::Fact::ControlInvited { channel, call, peer },

@@ -3,7 +3,37 @@
 use super::rtcp::{ReportBlock, SenderInfo};
 use super::window::{Counts, Seen, TICKS_PER_MILLI, Window};
 use crate::stats::Traffic;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+
+/// Packets that come within this time of each other came together: a burst of the source's, of a busy host's, or of a
+/// replay.
+const BURST: Duration = Duration::from_millis(2);
+
+/// No silence counts for more than this in the pace: what a source rests, or a broken way takes to be mended, says
+/// nothing of the packets after it.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
+
+/// How a stream arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// The smoothed time between arrivals. Packets that come together are one arrival.
+    pub gap: Duration,
+    /// The smoothed deviation from it.
+    pub jitter: Duration,
+}
+
+impl Pace {
+    /// Takes note of one more gap, with a weight of a sixteenth. The first one is the pace.
+    fn follow(pace: &mut Option<Pace>, gap: Duration) {
+        let gap = gap.min(LONGEST_GAP);
+        let Some(Pace { gap: mean, jitter }) = pace else {
+            *pace = Some(Pace { gap, jitter: Duration::ZERO });
+            return;
+        };
+        *jitter = (*jitter * 15 + gap.abs_diff(*mean)) / 16;
+        *mean = (*mean * 15 + gap) / 16;
+    }
+}
 
 /// The statistics of one channel. Packets and octets only grow, except for `lost`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +59,9 @@ pub struct Reception {
     transit: Option<u32>,
     /// Sixteen times the jitter (RFC 3550 §A.8).
     jitter16: u64,
+    /// When the last arrival began, unless the source has paused since.
+    last_arrival: Option<Instant>,
+    pace: Option<Pace>,
     /// Middle bits of the last SR's NTP timestamp, and when it came.
     last_sr: Option<(u32, Instant)>,
     /// Expected and received at the last report.
@@ -51,6 +84,7 @@ impl Reception {
                 self.forget_pace();
             }
             self.measure_jitter(now, timestamp);
+            self.measure_pace(now);
         }
         seen
     }
@@ -63,6 +97,7 @@ impl Reception {
     /// The source says that it pauses: the silence that follows loses nothing.
     pub fn on_pause(&mut self) {
         self.window.pause();
+        self.last_arrival = None;
     }
 
     /// Another source follows: its sequence, timestamps and SRs have nothing to do with these. The counters go on.
@@ -105,6 +140,11 @@ impl Reception {
         self.window.last_new()
     }
 
+    /// How the new packets arrive, once two arrivals have shown it.
+    pub fn pace(&self) -> Option<Pace> {
+        self.pace
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
         Counters {
@@ -123,7 +163,20 @@ impl Reception {
     fn forget_pace(&mut self) {
         self.transit = None;
         self.jitter16 = 0;
+        self.last_arrival = None;
+        self.pace = None;
         self.reported = (0, 0);
+    }
+
+    fn measure_pace(&mut self, now: Instant) {
+        match self.last_arrival {
+            Some(last) if now.since(last) <= BURST => {}
+            Some(last) => {
+                Pace::follow(&mut self.pace, now.since(last));
+                self.last_arrival = Some(now);
+            }
+            None => self.last_arrival = Some(now),
+        }
     }
 
     fn measure_jitter(&mut self, now: Instant, timestamp: u32) {
@@ -227,5 +280,60 @@ mod tests {
         let counters = r.counters();
         assert_eq!(counters.media, Traffic { packets: 5, bytes: 5 * 1328 });
         assert_eq!((counters.sequence.lost, counters.sequence.restarts), (2, 1));
+    }
+
+    /// Packets in bursts of `burst`, one every `gap` milliseconds.
+    fn stream(r: &mut Reception, from: u64, bursts: u64, gap: u64, burst: u16) {
+        for n in 0..bursts {
+            for k in 0..burst {
+                let sequence = r.highest().map_or(0, |highest| highest as u16 + 1);
+                let arrival = at(from + n * gap) + Duration::from_micros(u64::from(k) * 200);
+                r.on_packet(arrival, sequence, 0, 1328);
+            }
+        }
+    }
+
+    #[test]
+    fn the_pace_is_that_of_the_arrivals_and_a_burst_is_one() {
+        let mut r = Reception::new();
+        assert_eq!(r.pace(), None);
+        stream(&mut r, 0, 1, 5, 4);
+        assert_eq!(r.pace(), None);
+        stream(&mut r, 5, 100, 5, 4);
+        assert_eq!(r.pace(), Some(Pace { gap: Duration::from_millis(5), jitter: Duration::ZERO }));
+        // From now on the same packets come one by one.
+        stream(&mut r, 505, 1000, 10, 1);
+        let pace = r.pace().unwrap();
+        assert!(pace.gap.abs_diff(Duration::from_millis(10)) < Duration::from_micros(1));
+        assert!(pace.jitter < Duration::from_micros(1));
+    }
+
+    #[test]
+    fn arrivals_that_come_early_and_late_have_a_jitter_of_what_they_deviate() {
+        let mut r = Reception::new();
+        // 10 and 30 ms in turns: 20 on the average, give or take 10.
+        for n in 0..400u16 {
+            let late = u64::from(n % 2) * 10;
+            r.on_packet(at(u64::from(n) * 20 + late), n, 0, 1328);
+        }
+        let pace = r.pace().unwrap();
+        assert!(pace.gap.abs_diff(Duration::from_millis(20)) < Duration::from_millis(1), "{pace:?}");
+        assert!(pace.jitter.abs_diff(Duration::from_millis(10)) < Duration::from_millis(1), "{pace:?}");
+    }
+
+    #[test]
+    fn a_pause_that_was_announced_is_not_in_the_pace_and_a_silence_counts_for_a_second_at_most() {
+        let even = Pace { gap: Duration::from_millis(5), jitter: Duration::ZERO };
+        let mut r = Reception::new();
+        stream(&mut r, 0, 20, 5, 1);
+        r.on_pause();
+        stream(&mut r, 60_000, 20, 5, 1);
+        assert_eq!(r.pace(), Some(even));
+        stream(&mut r, 120_000, 1, 5, 1);
+        let expected = Duration::from_micros((15 * 5_000 + 1_000_000) / 16);
+        assert!(r.pace().unwrap().gap.abs_diff(expected) < Duration::from_micros(1));
+        r.restart();
+        stream(&mut r, 130_000, 1, 5, 1);
+        assert_eq!(r.pace(), None);
     }
 }

@@ -1,10 +1,22 @@
-//! RTCP compound packets (RFC 3550 §6) and the two notices that relays send to their children.
+//! RTCP compound packets (RFC 3550 §6), generic NACK (RFC 4585 §6.2.1), and what relays and their children tell each
+//! other besides: notices and cues.
 //!
 //! ```text
 //! |V=2|P| count |      PT       |            length             |   every packet; length counts words without this one
 //! ```
 //!
-//! A compound packet starts with a report, so a notice travels as RR, SDES CNAME and APP in one datagram.
+//! A compound packet starts with a report, so a notice travels as RR, SDES CNAME and APP in one datagram. The APP packets
+//! of the name `IPTV` are about the source in their SSRC field, and go one hop:
+//!
+//! | subtype | word | from | says |
+//! | --- | --- | --- | --- |
+//! | 0 | HOLD | parent | I live, but get no media either |
+//! | 1 | PAUSED | parent | I live; the source has nothing to send |
+//! | 2 | RESUME | child, in a standby call | send me what follows this sequence number |
+//! | 3 | DENIED | provider, in a standby call | not now |
+//! | 4 | RELEASE | child, in a standby call | I need no more |
+//!
+//! The data of each is one word: the highest extended sequence number that the sender has.
 
 use super::header::VERSION;
 use crate::wire::{DecodeError, DecodeErrorKind, Reader};
@@ -15,6 +27,10 @@ pub const MAX_PACKETS: usize = 16;
 
 /// The most report blocks in one report, chunks in one SDES, sources in one BYE: the count has five bits.
 pub const MAX_COUNT: usize = 31;
+
+/// The most entries of one generic NACK that are written: 64 losses in a row are named by four of them, and a datagram
+/// with so many stays small.
+pub const MAX_NACK_ENTRIES: usize = 32;
 
 /// An RTCP packet type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +47,8 @@ impl PacketType {
     pub const GOODBYE: PacketType = PacketType(203);
     /// APP, application-defined (RFC 3550 §6.7).
     pub const APPLICATION: PacketType = PacketType(204);
+    /// RTPFB, transport layer feedback (RFC 4585 §6.1).
+    pub const TRANSPORT_FEEDBACK: PacketType = PacketType(205);
 }
 
 /// One packet of a compound packet.
@@ -58,6 +76,15 @@ pub enum Packet<'a> {
     Goodbye(Sources<'a>),
     /// APP.
     Application(Application<'a>),
+    /// RTPFB with a generic NACK.
+    Nack {
+        /// Who misses them.
+        ssrc: u32,
+        /// Whose packets are missing.
+        media: u32,
+        /// Which.
+        losses: Losses<'a>,
+    },
     /// Any other type: its count field and its body.
     Other {
         /// PT.
@@ -153,6 +180,28 @@ impl<'a> Sources<'a> {
     /// Each SSRC in order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + use<'a> {
         self.0.iter().map(|&ssrc| u32::from_be_bytes(ssrc))
+    }
+}
+
+/// The lost packets of one generic NACK (RFC 4585 §6.2.1).
+///
+/// ```text
+/// |              PID              |              BLP              |   a packet, and a bit for each of the 16 after it
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Losses<'a>(&'a [[u8; 4]]);
+
+impl<'a> Losses<'a> {
+    /// FMT of a generic NACK.
+    const FORMAT: u8 = 1;
+
+    /// Each sequence number in order: one to seventeen for each entry.
+    pub fn iter(&self) -> impl Iterator<Item = u16> + use<'a> {
+        self.0.iter().flat_map(|&[p0, p1, b0, b1]| {
+            let (first, following) = (u16::from_be_bytes([p0, p1]), u16::from_be_bytes([b0, b1]));
+            let more = (0..16u16).filter(move |bit| following & 1 << bit != 0);
+            core::iter::once(first).chain(more.map(move |bit| first.wrapping_add(bit + 1)))
+        })
     }
 }
 
@@ -257,6 +306,43 @@ impl Notice {
     }
 }
 
+/// What the two ends of a standby call tell each other. It travels as an APP packet of the name `IPTV`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Cover {
+    /// RESUME, subtype 2: the child asks for the channel from behind a sequence number on.
+    Resume,
+    /// DENIED, subtype 3: the provider cannot now.
+    Denied,
+    /// RELEASE, subtype 4: the child needs it no longer.
+    Release,
+}
+
+/// A [`Cover`] about one source, as it travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cue {
+    /// What it says.
+    pub cover: Cover,
+    /// The source; 0 when the sender has not seen any yet.
+    pub ssrc: u32,
+    /// The highest extended sequence number that the sender has; 0 when it has not seen any yet. Only the lower 16 bits
+    /// compare between nodes.
+    pub highest: u32,
+}
+
+impl Cue {
+    /// Reads a cue; `None` for other names, other subtypes and missing data. Data behind the word is ignored.
+    pub fn from_application(app: &Application<'_>) -> Option<Self> {
+        let cover = match app.subtype {
+            2 => Cover::Resume,
+            3 => Cover::Denied,
+            4 => Cover::Release,
+            _ => return None,
+        };
+        let highest = u32::from_be_bytes(*app.data.first_chunk()?);
+        (app.name == Notice::NAME).then_some(Cue { cover, ssrc: app.ssrc, highest })
+    }
+}
+
 /// The packets of one datagram.
 pub type Compound<'a> = heapless::Vec<Packet<'a>, MAX_PACKETS>;
 
@@ -333,6 +419,11 @@ fn read_packet(packet_type: PacketType, count: u8, mut body: Reader<'_>) -> Resu
             name: body.array("name")?,
             data: body.take(body.remaining(), "application-dependent data")?,
         }),
+        PacketType::TRANSPORT_FEEDBACK if count == Losses::FORMAT => {
+            let (ssrc, media) = (body.u32("SSRC of packet sender")?, body.u32("SSRC of media source")?);
+            let entries = body.remaining() / 4;
+            Packet::Nack { ssrc, media, losses: Losses(array_of(&mut body, entries, "generic NACK")?) }
+        }
         _ => Packet::Other { packet_type, count, body: body.take(body.remaining(), "body")? },
     })
 }
@@ -385,10 +476,50 @@ impl Composer {
             Hold::Starved => 0,
             Hold::Paused => 1,
         };
+        self.iptv(subtype, notice.ssrc, notice.highest);
+        self
+    }
+
+    /// Adds an APP with a cue.
+    pub fn cue(mut self, cue: Cue) -> Self {
+        let subtype = match cue.cover {
+            Cover::Resume => 2,
+            Cover::Denied => 3,
+            Cover::Release => 4,
+        };
+        self.iptv(subtype, cue.ssrc, cue.highest);
+        self
+    }
+
+    fn iptv(&mut self, subtype: u8, ssrc: u32, highest: u32) {
         self.packet(PacketType::APPLICATION, subtype, |out| {
-            out.put_u32(notice.ssrc);
+            out.put_u32(ssrc);
             out.put_slice(&Notice::NAME);
-            out.put_u32(notice.highest);
+            out.put_u32(highest);
+        });
+    }
+
+    /// Adds a generic NACK for packets of this source: as many of these numbers, which ascend modulo 2^16, as
+    /// [`MAX_NACK_ENTRIES`] entries can name.
+    pub fn nack(mut self, media: u32, lost: impl IntoIterator<Item = u16>) -> Self {
+        let ssrc = self.ssrc;
+        let mut entries: heapless::Vec<(u16, u16), MAX_NACK_ENTRIES> = heapless::Vec::new();
+        for n in lost {
+            if let Some((first, following)) = entries.last_mut()
+                && (1..=16).contains(&n.wrapping_sub(*first))
+            {
+                *following |= 1 << (n.wrapping_sub(*first) - 1);
+            } else if entries.push((n, 0)).is_err() {
+                break;
+            }
+        }
+        self.packet(PacketType::TRANSPORT_FEEDBACK, Losses::FORMAT, |out| {
+            out.put_u32(ssrc);
+            out.put_u32(media);
+            for (first, following) in entries {
+                out.put_u16(first);
+                out.put_u16(following);
+            }
         });
         self
     }
@@ -482,6 +613,68 @@ mod tests {
             panic!("{packets:?}")
         };
         assert_eq!(Notice::from_application(app), Some(notice));
+    }
+
+    #[test]
+    fn a_cue_is_written_as_a_compound_packet() {
+        for (cover, head) in [(Cover::Resume, "82cc"), (Cover::Denied, "83cc"), (Cover::Release, "84cc")] {
+            let cue = Cue { cover, ssrc: 0xfeed, highest: 0x1_0002 };
+            let datagram = Composer::receiver_report(7, &[]).cname("n@h").cue(cue).finish();
+            let expected = hex(&alloc::format!(
+                "80c90001 00000007
+                 81ca0003 00000007 0103 6e4068 000000
+                 {head}0003 0000feed 49505456 00010002"
+            ));
+            assert_eq!(datagram, expected);
+            let packets = parse(&datagram).unwrap();
+            let Some(Packet::Application(app)) = packets.last() else { panic!("{packets:?}") };
+            assert_eq!((Cue::from_application(app), Notice::from_application(app)), (Some(cue), None));
+            assert_eq!(Cue::from_application(&Application { name: *b"iptv", ..*app }), None);
+            assert_eq!(Cue::from_application(&Application { subtype: 5, ..*app }), None);
+            assert_eq!(Cue::from_application(&Application { data: &[0, 0, 0], ..*app }), None);
+        }
+    }
+
+    #[test]
+    fn rfc4585_6_2_1_a_generic_nack_names_a_packet_and_those_of_the_16_after_it() {
+        let lost = [0xfffe, 0xffff, 1, 14, 15, 16, 500];
+        let datagram = Composer::receiver_report(7, &[]).nack(0xfeed, lost).finish();
+        let expected = hex("80c90001 00000007
+             81cd0005 00000007 0000feed fffe8005 000f0001 01f40000");
+        assert_eq!(datagram, expected);
+        let packets = parse(&datagram).unwrap();
+        let Some(&Packet::Nack { ssrc: 7, media: 0xfeed, losses }) = packets.last() else {
+            panic!("{packets:?}")
+        };
+        assert_eq!(losses.iter().collect::<Vec<_>>(), lost);
+        // Another format of feedback is none, and neither is one without its two sources.
+        let other = parse(&hex("80c90001 00000007 8fcd0003 00000007 0000feed 00000001")).map(|p| p.len());
+        assert_eq!(other, Ok(2));
+        assert!(parse(&hex("80c90001 00000007 81cd0001 00000007")).is_err());
+    }
+
+    #[test]
+    fn a_nack_has_no_more_entries_than_its_limit() {
+        let datagram = Composer::receiver_report(7, &[]).nack(1, (0..100).map(|n| n * 17)).finish();
+        let packets = parse(&datagram).unwrap();
+        let Some(Packet::Nack { losses, .. }) = packets.last() else { panic!("{packets:?}") };
+        let expected: Vec<u16> = (0..MAX_NACK_ENTRIES as u16).map(|n| n * 17).collect();
+        assert_eq!(losses.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn any_losses_are_read_as_they_were_written() {
+        fn law(first: u16, steps: Vec<u8>) -> bool {
+            let step = |n: &mut u16, step: &u8| {
+                *n = n.wrapping_add(u16::from(*step) + 1);
+                Some(*n)
+            };
+            let lost: Vec<u16> = steps.iter().take(MAX_NACK_ENTRIES).scan(first, step).collect();
+            let datagram = Composer::receiver_report(7, &[]).nack(1, lost.iter().copied()).finish();
+            let packets = parse(&datagram).unwrap();
+            matches!(packets.last(), Some(Packet::Nack { losses, .. }) if losses.iter().eq(lost))
+        }
+        quickcheck::QuickCheck::new().tests(500).quickcheck(law as fn(u16, Vec<u8>) -> bool);
     }
 
     #[test]
@@ -595,6 +788,7 @@ mod tests {
                             blocks.iter().for_each(drop);
                         }
                         Packet::SourceDescription(sdes) => sdes.cnames().for_each(drop),
+                        Packet::Nack { losses, .. } => losses.iter().for_each(drop),
                         _ => {}
                     }
                 }

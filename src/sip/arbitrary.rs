@@ -92,6 +92,9 @@ impl<'a> Arbitrary<'a> for NameAddr<'static> {
         if u.arbitrary()? {
             address = address.with_node_id(node_id(u)?).with_slots(u.arbitrary()?).with_depth(u.arbitrary()?);
         }
+        if u.arbitrary()? {
+            address = address.with_resume(u.arbitrary()?);
+        }
         Ok(if u.arbitrary()? { address.with_rescue_slot() } else { address })
     }
 }

@@ -509,6 +509,11 @@ impl World {
                 let far = if leg.caller { session.callee.0 } else { session.caller.0 };
                 self.after(self.delay(id, far), Job::Report(leg.session, !leg.caller, report));
             }
+            Order::Resume { .. }
+            | Order::Release { .. }
+            | Order::Serve { .. }
+            | Order::Rest { .. }
+            | Order::Deny { .. } => {}
             Order::Hold { channel, hold } => {
                 let serving: Vec<usize> = (0..self.sessions.len())
                     .filter(|&s| {

@@ -2,11 +2,13 @@
 
 use super::roster::Peer;
 use super::voice::Voice;
-use super::{Config, Downstream, Fact, REPORT_INTERVAL, Relay, channel_of, only};
+use super::{
+    Config, Downstream, Fact, REPORT_INTERVAL, Relay, STANDBY_REPORT_INTERVAL, Upstream, channel_of, only,
+};
 use crate::effect::Effects;
 use crate::env::Entropy;
 use crate::ids::ChannelId;
-use crate::rtp::rtcp::{self, Composer, Hold, MAX_COUNT, Notice, ReportBlock};
+use crate::rtp::rtcp::{self, Composer, Cue, Hold, MAX_COUNT, Notice, ReportBlock};
 use crate::stats::DropReason;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
@@ -45,15 +47,20 @@ impl Relay {
                     if let Some(notice) = Notice::from_application(app) {
                         has_notice = true;
                         used |= self.on_notice(now, speaker, notice, fx);
+                    } else if let Some(cue) = Cue::from_application(app) {
+                        has_notice = true;
+                        used |= self.on_cue(speaker, cue, fx);
                     }
                 }
                 rtcp::Packet::Goodbye(sources) => {
                     sources.iter().for_each(|ssrc| used |= self.on_goodbye(speaker, ssrc));
                 }
-                rtcp::Packet::SourceDescription(_) | rtcp::Packet::Other { .. } => {}
+                rtcp::Packet::SourceDescription(_)
+                | rtcp::Packet::Nack { .. }
+                | rtcp::Packet::Other { .. } => {}
             }
         }
-        // A notice is for one hop only, so what carries one stays here.
+        // A notice or a cue is for one hop only, so what carries one stays here.
         if let (Some(channel), false) = (sender_report_of, has_notice) {
             self.send_down(channel, &compound, fx);
         }
@@ -187,11 +194,9 @@ impl Relay {
     }
 
     /// Sends the receiver reports that are due: one datagram to each parent address, more than one where a report
-    /// cannot count all its channels; and one for each call with a key, which is about nothing else.
-    pub fn handle_timeout(&mut self, now: Instant, entropy: &mut dyn Entropy, fx: &mut Effects<Fact>) {
-        if self.next_report.is_none_or(|at| now < at) {
-            return;
-        }
+    /// cannot count all its channels; and one for each call with a key, which is about nothing else. Standbys get them
+    /// less often.
+    pub(super) fn report(&mut self, now: Instant, entropy: &mut dyn Entropy, fx: &mut Effects<Fact>) {
         let tenth = REPORT_INTERVAL / 10;
         let jitter = Duration::from_micros(entropy.below(2 * tenth.as_micros() as u64 + 1));
         self.next_report = Some(now + (REPORT_INTERVAL - tenth) + jitter);
@@ -204,15 +209,25 @@ impl Relay {
         let reported = |is_meant: &dyn Fn(ChannelId) -> bool| -> Vec<ReportBlock> {
             blocks.iter().filter(|(id, _)| is_meant(*id)).map(|&(_, block)| block).collect()
         };
+        let rested = STANDBY_REPORT_INTERVAL - REPORT_INTERVAL / 2;
+        let is_due = |peer: &Peer<Upstream>| {
+            !peer.state.flow.is_resting()
+                || peer.state.last_reported.is_none_or(|last| now.since(last) >= rested)
+        };
         for calls in self.parents.by_address_mut() {
-            let shared = reported(&|id| calls.iter().any(|p| p.srtcp.is_none() && p.channel == id));
-            if let Some(parent) = calls.iter_mut().find(|parent| parent.srtcp.is_none()) {
+            let of_plain =
+                |id| calls.iter().any(|peer| peer.srtcp.is_none() && is_due(peer) && peer.channel == id);
+            let shared = reported(&of_plain);
+            if let Some(parent) = calls.iter_mut().find(|peer| peer.srtcp.is_none() && is_due(peer)) {
                 let (first, more) = shared.split_at(shared.len().min(MAX_COUNT));
                 parent.send(&self.config.report(first), fx);
                 more.chunks(MAX_COUNT).for_each(|blocks| parent.send(&self.config.report(blocks), fx));
             }
-            for parent in calls.iter_mut().filter(|parent| parent.srtcp.is_some()) {
-                parent.send(&self.config.report(&reported(&|id| parent.channel == id)), fx);
+            for parent in calls.iter_mut().filter(|peer| is_due(peer)) {
+                if parent.srtcp.is_some() {
+                    parent.send(&self.config.report(&reported(&|id| parent.channel == id)), fx);
+                }
+                parent.state.last_reported = Some(now);
             }
         }
     }

@@ -54,21 +54,25 @@ impl Relay {
     ) -> Result<(), DropReason> {
         let header = Packet::parse(&payload).map_err(|_| DropReason::NotRtp)?.header;
         let parents = self.parents.at_mut(from);
-        if parents.is_empty() {
+        let feeding = || parents.iter().filter(|parent| !parent.state.flow.is_resting());
+        if feeding().next().is_none() {
+            self.on_unwanted_media(now, from, fx);
             return Err(DropReason::UnknownSender);
         }
-        let channel = channel_of(&*parents, &self.channels, header.ssrc)
-            .or_else(|| heir_to(parents, &self.channels, now))
+        let channel = channel_of(feeding(), &self.channels, header.ssrc)
+            .or_else(|| heir_to(feeding(), &self.channels, now))
             .ok_or(DropReason::UnknownSsrc)?;
         let state = self.channels.get_mut(&channel).ok_or(DropReason::UnknownSsrc)?;
         if !state.is_from(header.ssrc, header.sequence) {
             return Err(DropReason::UnknownSsrc);
         }
         let seen = state.reception.on_packet(now, header.sequence, header.timestamp, payload.len());
-        for parent in parents.iter_mut().filter(|parent| parent.channel == channel) {
+        let its = |parent: &&mut Peer<Upstream>| parent.channel == channel && !parent.state.flow.is_resting();
+        for parent in parents.iter_mut().filter(its) {
             parent.state.last_heard = Some(now);
             if !parent.state.flowing && matches!(seen, Seen::New | Seen::Duplicate) {
                 parent.state.flowing = true;
+                parent.state.asking = None;
                 fx.fact(Fact::FirstPacket { channel, call: parent.call });
             }
         }
@@ -86,14 +90,14 @@ impl Relay {
 
 /// The channel of this parent that an unknown source may take: the only one that has none yet, or else, when all have
 /// one, the only one whose source is gone (an encoder that was started again).
-fn heir_to(
-    parents: &[Peer<Upstream>],
+fn heir_to<'a>(
+    parents: impl Iterator<Item = &'a Peer<Upstream>> + Clone,
     channels: &BoundedMap<ChannelId, Channel>,
     now: Instant,
 ) -> Option<ChannelId> {
     let those = |fits: fn(&Channel, Instant) -> bool| {
         let fits = move |id| channels.get(&id).is_some_and(|channel| fits(channel, now));
-        parents.iter().map(|parent| parent.channel).filter(move |&id| fits(id))
+        parents.clone().map(|parent| parent.channel).filter(move |&id| fits(id))
     };
     let mut vacant = those(|channel, _| channel.ssrc.is_none()).peekable();
     if vacant.peek().is_some() { only(vacant) } else { only(those(Channel::lost_its_source)) }

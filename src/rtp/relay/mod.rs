@@ -5,6 +5,7 @@
 //! | `mod.rs` | the machine: its limits and facts, orders of the policy, progress |
 //! | `media.rs` | the way of a data packet |
 //! | `control.rs` | RTCP in both directions, and the timer of the reports |
+//! | `standby.rs` | calls in which nothing flows, until the child asks for it |
 //! | `voice.rs` | for which calls a control packet speaks, and whether it may |
 //! | `channel.rs` | one channel: its source, its reception, its targets |
 //! | `roster.rs` | parents and children, found by address and by call |
@@ -23,24 +24,28 @@ mod channel;
 mod control;
 mod media;
 mod roster;
+mod standby;
 #[cfg(test)]
 mod tests;
 mod voice;
 
 use super::header::{self, Kind};
-use super::reception::Counters;
+use super::reception::{Counters, Pace};
 use super::rtcp::Hold;
 use super::srtcp::Keys;
 use crate::bounded::BoundedMap;
 use crate::effect::Effects;
+use crate::env::Entropy;
 use crate::ids::{CallId, ChannelId};
 use crate::stats::DropReason;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earliest};
 use alloc::string::String;
 use bytes::Bytes;
 use channel::Channel;
 use core::net::SocketAddr;
 use roster::{Peer, Roster};
+use standby::{Asking, Flow};
+pub use standby::{RESUME_INTERVAL, RESUMES, STANDBY_REPORT_INTERVAL};
 
 /// Between two receiver reports, give or take a tenth.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -131,6 +136,38 @@ pub enum Fact {
         /// Why.
         hold: Hold,
     },
+    /// A standby's child asks for media: to be answered by [`Relay::serve`] or [`Relay::deny`].
+    Resumed {
+        /// The channel.
+        channel: ChannelId,
+        /// The child's call.
+        call: CallId,
+    },
+    /// A standby's child that is covered needs that no longer: time for [`Relay::rest`].
+    Released {
+        /// The channel.
+        channel: ChannelId,
+        /// The child's call.
+        call: CallId,
+    },
+    /// A standby that was asked for media cannot give any now.
+    Denied {
+        /// The channel.
+        channel: ChannelId,
+        /// The provider's call.
+        call: CallId,
+    },
+}
+
+/// Where a child's packets begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the next packet that comes.
+    Live,
+    /// With the last random access point.
+    RandomAccess,
+    /// Behind this sequence number.
+    After(u16),
 }
 
 /// The caller's mistake. Nothing was changed.
@@ -165,13 +202,22 @@ pub enum RelayError {
 /// What is remembered of a parent.
 #[derive(Clone, Copy, Debug, Default)]
 struct Upstream {
+    flow: Flow,
     last_heard: Option<Instant>,
     flowing: bool,
+    last_reported: Option<Instant>,
+    /// A standby that was asked for media.
+    asking: Option<Asking>,
+    /// When a standby was last told that no more is needed.
+    released: Option<Instant>,
 }
 
 /// What is remembered of a child.
 #[derive(Clone, Copy, Debug, Default)]
 struct Downstream {
+    flow: Flow,
+    /// Source and highest sequence number of a standby's RESUME, until it rests again.
+    asked: Option<(u32, u32)>,
     last_report: Option<Instant>,
     fraction_lost: Option<u8>,
 }
@@ -185,6 +231,8 @@ pub struct Relay {
     children: Roster<Downstream>,
     /// While there are parents.
     next_report: Option<Instant>,
+    /// While a standby is being asked.
+    next_resume: Option<Instant>,
 }
 
 /// Orders.
@@ -198,6 +246,7 @@ impl Relay {
             parents: Roster::new(parents),
             children: Roster::new(children),
             next_report: None,
+            next_resume: None,
         }
     }
 
@@ -230,17 +279,29 @@ impl Relay {
         ssrc: Option<u32>,
         fx: &mut Effects<Fact>,
     ) -> Result<(), RelayError> {
-        let state = self.channels.get_mut(&channel).ok_or(RelayError::UnknownChannel)?;
+        self.insert_parent(now, Peer::new(call, channel, &remote.into(), Upstream::default()), fx)?;
+        if let (Some(ssrc), Some(state)) = (ssrc, self.channels.get_mut(&channel)) {
+            state.announce(now, ssrc);
+        }
+        Ok(())
+    }
+
+    fn insert_parent(
+        &mut self,
+        now: Instant,
+        mut peer: Peer<Upstream>,
+        fx: &mut Effects<Fact>,
+    ) -> Result<(), RelayError> {
+        let (call, channel) = (peer.call, peer.channel);
+        let state = self.channels.get(&channel).ok_or(RelayError::UnknownChannel)?;
         if state.role == Role::Source {
             return Err(RelayError::WrongRole);
         }
         if self.children.contains(call) {
             return Err(RelayError::CallInUse);
         }
-        self.parents.insert(Peer::new(call, channel, &remote.into()), "parents")?;
-        if let Some(ssrc) = ssrc {
-            state.announce(now, ssrc);
-        }
+        peer.state.last_reported = Some(now);
+        self.parents.insert(peer, "parents")?;
         self.retarget(channel);
         if let Some(parent) = self.parents.get_mut(call) {
             parent.send(&self.config.report(&[]), fx);
@@ -260,19 +321,41 @@ impl Relay {
     /// Serves a channel to this child from now on.
     pub fn add_child(
         &mut self,
+        now: Instant,
         call: CallId,
         channel: ChannelId,
         remote: impl Into<Remote>,
+        from: Start,
+        fx: &mut Effects<Fact>,
     ) -> Result<(), RelayError> {
-        if !self.channels.contains_key(&channel) {
+        self.insert_child(Peer::new(call, channel, &remote.into(), Downstream::default()))?;
+        self.begin(now, call, from, fx);
+        Ok(())
+    }
+
+    fn insert_child(&mut self, peer: Peer<Downstream>) -> Result<(), RelayError> {
+        if !self.channels.contains_key(&peer.channel) {
             return Err(RelayError::UnknownChannel);
         }
-        if self.parents.contains(call) {
+        if self.parents.contains(peer.call) {
             return Err(RelayError::CallInUse);
         }
-        self.children.insert(Peer::new(call, channel, &remote.into()), "children")?;
-        self.retarget(channel);
-        Ok(())
+        self.children.insert(peer, "children")
+    }
+
+    /// What a child is sent begins there.
+    fn begin(&mut self, _now: Instant, call: CallId, _from: Start, _fx: &mut Effects<Fact>) {
+        if let Some(channel) = self.children.get(call).map(|peer| peer.channel) {
+            self.retarget(channel);
+        }
+    }
+
+    /// It takes this long to the other end of a call and back.
+    pub fn on_round_trip(&mut self, call: CallId, rtt: Duration) {
+        let parent = self.parents.get_mut(call).map(|peer| &mut peer.rtt);
+        if let Some(known) = parent.or(self.children.get_mut(call).map(|peer| &mut peer.rtt)) {
+            *known = Some(rtt);
+        }
     }
 
     /// Serves this call no more.
@@ -286,8 +369,10 @@ impl Relay {
     fn retarget(&mut self, channel: ChannelId) {
         let Some(state) = self.channels.get_mut(&channel) else { return };
         state.targets.clear();
-        for peer in self.children.iter().filter(|peer| peer.channel == channel) {
-            let fed_from_there = self.parents.at(peer.addr).iter().any(|parent| parent.channel == channel);
+        let is_served = |peer: &&Peer<Downstream>| peer.channel == channel && !peer.state.flow.is_resting();
+        let feeds = |peer: &Peer<Upstream>| peer.channel == channel && !peer.state.flow.is_resting();
+        for peer in self.children.iter().filter(is_served) {
+            let fed_from_there = self.parents.at(peer.addr).iter().any(feeds);
             // The roster is in the order of addresses, so two calls of one address stand side by side.
             if !fed_from_there && state.targets.last() != Some(&peer.addr) {
                 state.targets.push(peer.addr);
@@ -298,6 +383,7 @@ impl Relay {
     fn rest_when_parentless(&mut self) {
         if self.parents.is_empty() {
             self.next_report = None;
+            self.next_resume = None;
         }
     }
 }
@@ -323,9 +409,20 @@ impl Relay {
         }
     }
 
-    /// When the next receiver reports are due.
+    /// When the next receiver reports, or the next RESUME, are due.
     pub fn deadline(&self) -> Option<Instant> {
-        self.next_report
+        earliest(self.next_report, self.next_resume)
+    }
+
+    /// Sends what is due. Before [`Relay::deadline`] it does nothing.
+    pub fn handle_timeout(&mut self, now: Instant, entropy: &mut dyn Entropy, fx: &mut Effects<Fact>) {
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.next_resume) {
+            self.ask_again(now, fx);
+        }
+        if is_due(self.next_report) {
+            self.report(now, entropy, fx);
+        }
     }
 }
 
@@ -339,6 +436,11 @@ impl Relay {
     /// The SSRC of a channel's media, once announced or seen.
     pub fn ssrc(&self, channel: ChannelId) -> Option<u32> {
         self.channels.get(&channel)?.ssrc
+    }
+
+    /// The highest extended sequence number of a channel.
+    pub fn highest(&self, channel: ChannelId) -> Option<u32> {
+        self.channels.get(&channel)?.reception.highest()
     }
 
     /// When the last new packet of a channel came, from wherever.
@@ -359,6 +461,11 @@ impl Relay {
     /// The loss in this child's last report, in 1/256.
     pub fn reported_loss(&self, call: CallId) -> Option<u8> {
         self.children.get(call)?.state.fraction_lost
+    }
+
+    /// How the packets of a channel arrive, once two arrivals have shown it.
+    pub fn pace(&self, channel: ChannelId) -> Option<Pace> {
+        self.channels.get(&channel)?.reception.pace()
     }
 
     /// What was counted on a channel since it was opened.

@@ -5,6 +5,7 @@ use crate::bounded::BoundedMap;
 use crate::effect::Effects;
 use crate::ids::{CallId, ChannelId};
 use crate::rtp::srtcp::Session;
+use crate::time::Duration;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -18,17 +19,17 @@ pub(super) struct Peer<T> {
     pub(super) channel: ChannelId,
     /// What its RTCP goes under, and has to come under.
     pub(super) srtcp: Option<Box<Session>>,
+    /// There and back, where it was measured.
+    pub(super) rtt: Option<Duration>,
     pub(super) state: T,
 }
 
-impl<T: Default> Peer<T> {
-    pub(super) fn new(call: CallId, channel: ChannelId, remote: &Remote) -> Self {
-        let srtcp = remote.keys.as_ref().map(|keys| Box::new(Session::new(keys)));
-        Peer { addr: remote.addr, call, channel, srtcp, state: T::default() }
-    }
-}
-
 impl<T> Peer<T> {
+    pub(super) fn new(call: CallId, channel: ChannelId, remote: &Remote, state: T) -> Self {
+        let srtcp = remote.keys.as_ref().map(|keys| Box::new(Session::new(keys)));
+        Peer { addr: remote.addr, call, channel, srtcp, rtt: None, state }
+    }
+
     /// Sends a compound packet, under the call's key if it has one. A key that is used up ends the reports of its call.
     pub(super) fn send(&mut self, compound: &Bytes, fx: &mut Effects<Fact>) {
         match &mut self.srtcp {
@@ -114,6 +115,10 @@ impl<T> Roster<T> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Peer<T>> {
         self.peers.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Peer<T>> {
+        self.peers.iter_mut()
     }
 
     pub(super) fn is_empty(&self) -> bool {

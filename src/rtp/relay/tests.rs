@@ -2,7 +2,7 @@ use super::*;
 use crate::effect::Effect;
 use crate::env::Seeded;
 use crate::rtp::header::{Header, PayloadType};
-use crate::rtp::rtcp::{self, Composer, Notice, ReportBlock};
+use crate::rtp::rtcp::{self, Composer, Cover, Cue, Notice, ReportBlock};
 use crate::rtp::srtcp::{MasterKey, Session};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -75,7 +75,7 @@ impl Bench {
         b.relay.open(CHANNEL, Role::Viewer).unwrap();
         b.add_parent(at(0), MOTHER, CHANNEL, addr(1), None).unwrap();
         b.add_parent(at(0), FATHER, CHANNEL, addr(2), None).unwrap();
-        b.relay.add_child(CHILD, CHANNEL, addr(9)).unwrap();
+        b.add_child(CHILD, CHANNEL, addr(9)).unwrap();
         b
     }
 
@@ -101,6 +101,35 @@ impl Bench {
         let result = self.relay.add_parent(now, call, channel, addr, ssrc, &mut fx);
         self.collect(fx);
         result
+    }
+
+    fn add_child(
+        &mut self,
+        call: CallId,
+        channel: ChannelId,
+        remote: impl Into<Remote>,
+    ) -> Result<(), RelayError> {
+        let mut fx = Effects::new();
+        let result = self.relay.add_child(at(0), call, channel, remote, Start::Live, &mut fx);
+        self.collect(fx);
+        result
+    }
+
+    /// Gives an order that has effects.
+    fn order(&mut self, order: impl FnOnce(&mut Relay, &mut Effects<Fact>)) {
+        let mut fx = Effects::new();
+        order(&mut self.relay, &mut fx);
+        self.collect(fx);
+    }
+
+    /// The cues among what was sent.
+    fn cues(&self) -> Vec<(SocketAddr, Cover, u32)> {
+        let cue = |(to, datagram): &(SocketAddr, Bytes)| {
+            let packets = rtcp::parse(datagram).ok()?;
+            let Some(rtcp::Packet::Application(app)) = packets.last() else { return None };
+            Cue::from_application(app).map(|cue| (*to, cue.cover, cue.highest))
+        };
+        self.sends.iter().filter_map(cue).collect()
     }
 
     fn collect(&mut self, mut fx: Effects<Fact>) {
@@ -372,7 +401,7 @@ fn a_source_that_is_gone_has_to_confirm_itself_again() {
 #[test]
 fn a_packet_never_goes_back_to_where_it_may_have_come_from() {
     let mut b = Bench::viewer();
-    b.relay.add_child(CallId::received(2), CHANNEL, addr(1)).unwrap();
+    b.add_child(CallId::received(2), CHANNEL, addr(1)).unwrap();
     assert_eq!(b.relay.children(CHANNEL), [addr(9)]);
     b.relay.remove_parent(MOTHER);
     assert_eq!(b.relay.children(CHANNEL), [addr(1), addr(9)]);
@@ -384,7 +413,7 @@ fn a_packet_never_goes_back_to_where_it_may_have_come_from() {
 fn a_parent_on_one_channel_may_be_a_child_on_another() {
     let mut b = Bench::viewer();
     b.relay.open(OTHER, Role::Source).unwrap();
-    b.relay.add_child(CallId::received(2), OTHER, addr(1)).unwrap();
+    b.add_child(CallId::received(2), OTHER, addr(1)).unwrap();
     assert_eq!((b.relay.children(CHANNEL), b.relay.children(OTHER)), (&[addr(9)][..], &[addr(1)][..]));
 }
 
@@ -392,7 +421,7 @@ fn a_parent_on_one_channel_may_be_a_child_on_another() {
 fn two_calls_of_one_child_are_served_once_until_both_end() {
     let mut b = Bench::viewer();
     let again = CallId::received(2);
-    b.relay.add_child(again, CHANNEL, addr(9)).unwrap();
+    b.add_child(again, CHANNEL, addr(9)).unwrap();
     assert_eq!(b.relay.children(CHANNEL), [addr(9)]);
     b.relay.remove_child(CHILD);
     assert_eq!(b.relay.children(CHANNEL), [addr(9)]);
@@ -412,7 +441,7 @@ fn a_closed_channel_leaves_nothing_behind() {
     assert_eq!((b.relay.deadline(), b.relay.counters(CHANNEL)), (None, None));
     b.relay.open(CHANNEL, Role::Source).unwrap();
     assert_eq!((b.relay.children(CHANNEL), b.relay.ssrc(CHANNEL)), (&[][..], None));
-    b.relay.add_child(CHILD, CHANNEL, addr(9)).unwrap();
+    b.add_child(CHILD, CHANNEL, addr(9)).unwrap();
 }
 
 #[test]
@@ -420,12 +449,12 @@ fn a_callers_mistakes_are_returned_and_change_nothing() {
     let mut b = Bench::viewer();
     let unused = CallId::placed(50);
     assert_eq!(b.relay.open(CHANNEL, Role::Source), Err(RelayError::ChannelInUse));
-    assert_eq!(b.relay.add_child(unused, OTHER, addr(5)), Err(RelayError::UnknownChannel));
+    assert_eq!(b.add_child(unused, OTHER, addr(5)), Err(RelayError::UnknownChannel));
     assert_eq!(b.add_parent(at(0), unused, OTHER, addr(5), None), Err(RelayError::UnknownChannel));
     assert_eq!(b.add_parent(at(0), MOTHER, CHANNEL, addr(5), None), Err(RelayError::CallInUse));
     assert_eq!(b.add_parent(at(0), CHILD, CHANNEL, addr(5), None), Err(RelayError::CallInUse));
-    assert_eq!(b.relay.add_child(CHILD, CHANNEL, addr(5)), Err(RelayError::CallInUse));
-    assert_eq!(b.relay.add_child(MOTHER, CHANNEL, addr(5)), Err(RelayError::CallInUse));
+    assert_eq!(b.add_child(CHILD, CHANNEL, addr(5)), Err(RelayError::CallInUse));
+    assert_eq!(b.add_child(MOTHER, CHANNEL, addr(5)), Err(RelayError::CallInUse));
     b.relay.open(OTHER, Role::Source).unwrap();
     assert_eq!(b.add_parent(at(0), unused, OTHER, addr(5), None), Err(RelayError::WrongRole));
     assert_eq!(b.push(0, rtp(SSRC, 1)), Err(RelayError::WrongRole));
@@ -439,12 +468,12 @@ fn k8_every_table_has_its_limit() {
     assert_eq!(b.relay.open(OTHER, Role::Viewer), Err(RelayError::Full("channels")));
     for n in 0..2 {
         b.add_parent(at(0), CallId::placed(n), CHANNEL, addr(1), None).unwrap();
-        b.relay.add_child(CallId::received(n), CHANNEL, addr(9)).unwrap();
+        b.add_child(CallId::received(n), CHANNEL, addr(9)).unwrap();
     }
     let (parent, child) = (CallId::placed(2), CallId::received(2));
     assert_eq!(b.add_parent(at(0), parent, CHANNEL, addr(3), Some(5)), Err(RelayError::Full("parents")),);
     assert_eq!(b.relay.ssrc(CHANNEL), None, "a refused parent announces nothing");
-    assert_eq!(b.relay.add_child(child, CHANNEL, addr(3)), Err(RelayError::Full("children")));
+    assert_eq!(b.add_child(child, CHANNEL, addr(3)), Err(RelayError::Full("children")));
     b.relay.remove_parent(CallId::placed(0));
     b.add_parent(at(0), parent, CHANNEL, addr(3), None).unwrap();
 }
@@ -454,7 +483,7 @@ fn k8_every_table_has_its_limit() {
 fn source() -> Bench {
     let mut b = Bench::new(Limits::default());
     b.relay.open(CHANNEL, Role::Source).unwrap();
-    b.relay.add_child(CHILD, CHANNEL, addr(9)).unwrap();
+    b.add_child(CHILD, CHANNEL, addr(9)).unwrap();
     b
 }
 
@@ -498,7 +527,7 @@ fn the_source_pushes_rtp_only() {
 fn a_hold_goes_to_every_child_and_is_heard_there() {
     for hold in [Hold::Starved, Hold::Paused] {
         let mut parent = source();
-        parent.relay.add_child(CallId::received(2), CHANNEL, addr(8)).unwrap();
+        parent.add_child(CallId::received(2), CHANNEL, addr(8)).unwrap();
         parent.push(0, rtp(SSRC, 5)).unwrap();
         parent.hold(hold);
         assert_eq!(parent.receivers(), [addr(8), addr(9)]);
@@ -660,7 +689,7 @@ fn more_channels_than_a_report_can_count_go_into_the_next_datagram() {
     for n in 0..40u16 {
         parent.relay.open(ChannelId(n), Role::Viewer).unwrap();
         parent.add_parent(at(0), CallId::placed(n.into()), ChannelId(n), addr(3), Some(n.into())).unwrap();
-        parent.relay.add_child(CallId::received(n.into()), ChannelId(n), addr(9)).unwrap();
+        parent.add_child(CallId::received(n.into()), ChannelId(n), addr(9)).unwrap();
     }
     for (_, datagram) in core::mem::take(&mut b.sends) {
         parent.datagram(1000, 9, datagram).unwrap();
@@ -691,7 +720,7 @@ fn a_report_about_one_channel_is_silent_about_another_of_the_same_child() {
     b.datagram(0, 1, rtp(22, 1)).unwrap();
     let calls = [1, 2, 3].map(CallId::received);
     for (call, channel) in calls.into_iter().zip([CHANNEL, OTHER, third]) {
-        b.relay.add_child(call, channel, addr(9)).unwrap();
+        b.add_child(call, channel, addr(9)).unwrap();
     }
     b.datagram(10, 9, report(&[11], 3)).unwrap();
     // The third channel has no source that the child could name.
@@ -712,7 +741,7 @@ fn reports_of_strangers_and_of_mere_parents_are_dropped() {
 #[test]
 fn a_sender_report_of_the_source_goes_down_once_and_intact() {
     let mut b = Bench::viewer();
-    b.relay.add_child(CallId::received(2), CHANNEL, addr(2)).unwrap();
+    b.add_child(CallId::received(2), CHANNEL, addr(2)).unwrap();
     b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
     let datagram = sr(SSRC, 100 << 32, &[]);
     assert_eq!(b.datagram(5, 1, datagram.clone()), Ok(()));
@@ -777,6 +806,207 @@ fn the_sender_reports_of_a_new_source_start_anew() {
     assert_eq!(b.receivers(), [addr(9)]);
 }
 
+// Standbys.
+
+const STANDBY: CallId = CallId::placed(5);
+
+/// A viewer of `CHANNEL` from MOTHER with CHILD, and with a standby at address 5.
+fn with_standby() -> Bench {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    b.order(|relay, fx| relay.add_standby_parent(at(0), STANDBY, CHANNEL, addr(5), fx).unwrap());
+    assert_eq!(b.receivers(), [addr(5)], "its first report");
+    b
+}
+
+/// A source with a standby for the child at address 9.
+fn with_lease() -> Bench {
+    let mut b = source();
+    b.relay.remove_child(CHILD);
+    b.push(0, rtp(SSRC, 1)).unwrap();
+    b.relay.add_standby_child(CHILD, CHANNEL, addr(9)).unwrap();
+    b
+}
+
+fn cue(cover: Cover, ssrc: u32, highest: u32) -> Bytes {
+    Composer::receiver_report(7, &[]).cname("p").cue(Cue { cover, ssrc, highest }).finish()
+}
+
+#[test]
+fn nothing_is_taken_from_a_standby_and_nothing_sent_to_one() {
+    let mut b = with_standby();
+    assert_eq!(b.datagram(1, 5, rtp(SSRC, 2)), Err(DropReason::UnknownSender));
+    assert_eq!((b.facts.len(), b.sends.len()), (0, 0));
+    let mut b = with_lease();
+    b.push(1, rtp(SSRC, 2)).unwrap();
+    b.hold(Hold::Starved);
+    assert_eq!((b.relay.children(CHANNEL), b.sends.len()), (&[][..], 0));
+}
+
+#[test]
+fn k11_a_standby_is_asked_every_50_ms_until_media_comes_and_five_times_at_most() {
+    let mut b = with_standby();
+    b.order(|relay, fx| relay.resume(at(100), STANDBY, fx));
+    assert_eq!(b.cues(), [(addr(5), Cover::Resume, 1)]);
+    // What comes meanwhile through somebody else does not change what was asked for.
+    b.datagram(101, 1, rtp(SSRC, 2)).unwrap();
+    for ms in [150, 200, 250, 300] {
+        assert_eq!(b.relay.deadline(), Some(at(ms)));
+        b.timeout(at(ms), &mut Seeded::new(1));
+        assert_eq!(b.cues(), [(addr(5), Cover::Resume, 1)], "{ms}");
+    }
+    b.timeout(at(350), &mut Seeded::new(1));
+    assert_eq!((b.cues(), b.relay.deadline()), (vec![], Some(at(1000))));
+
+    b.order(|relay, fx| relay.resume(at(400), STANDBY, fx));
+    b.datagram(410, 5, rtp(SSRC, 2)).unwrap_err();
+    assert_eq!(b.facts, [first(CHANNEL, STANDBY)]);
+    b.timeout(at(450), &mut Seeded::new(1));
+    assert_eq!(b.cues(), []);
+    assert_eq!(b.relay.last_from(STANDBY), Some(at(410)));
+}
+
+#[test]
+fn a_standby_far_away_is_not_asked_again_before_it_can_have_answered() {
+    let mut b = with_standby();
+    b.relay.on_round_trip(STANDBY, Duration::from_millis(120));
+    b.order(|relay, fx| relay.resume(at(100), STANDBY, fx));
+    assert_eq!(b.relay.deadline(), Some(at(220)));
+}
+
+#[test]
+fn a_standby_that_denies_is_asked_no_more_until_it_is_to_be() {
+    let mut b = with_standby();
+    b.order(|relay, fx| relay.resume(at(100), STANDBY, fx));
+    b.datagram(110, 5, cue(Cover::Denied, SSRC, 0)).unwrap();
+    assert_eq!(b.facts, [Fact::Denied { channel: CHANNEL, call: STANDBY }]);
+    assert_eq!(b.datagram(111, 5, rtp(SSRC, 2)), Err(DropReason::UnknownSender));
+    b.datagram(112, 5, cue(Cover::Denied, SSRC, 0)).unwrap();
+    assert_eq!(b.facts, [], "it was told once");
+    b.timeout(at(150), &mut Seeded::new(1));
+    assert_eq!(b.cues(), []);
+    b.order(|relay, fx| relay.resume(at(160), STANDBY, fx));
+    assert_eq!(b.cues(), [(addr(5), Cover::Resume, 1)]);
+}
+
+#[test]
+fn a_denial_that_media_has_overtaken_changes_nothing() {
+    let mut b = with_standby();
+    b.order(|relay, fx| relay.resume(at(100), STANDBY, fx));
+    b.datagram(110, 5, rtp(SSRC, 2)).unwrap();
+    b.datagram(111, 5, cue(Cover::Denied, SSRC, 0)).unwrap();
+    assert_eq!(b.facts, []);
+    assert_eq!(b.datagram(112, 5, rtp(SSRC, 3)), Ok(()));
+}
+
+#[test]
+fn a_release_that_was_lost_is_sent_again_when_media_comes_all_the_same() {
+    let mut b = with_standby();
+    b.order(|relay, fx| relay.resume(at(100), STANDBY, fx));
+    b.datagram(110, 5, rtp(SSRC, 2)).unwrap();
+    b.order(|relay, fx| relay.release(at(120), STANDBY, fx));
+    assert_eq!(b.cues(), [(addr(5), Cover::Release, 2)]);
+    for (ms, again) in [(130, false), (169, false), (170, true), (171, false), (220, true)] {
+        assert_eq!(b.datagram(ms, 5, rtp(SSRC, 3)), Err(DropReason::UnknownSender));
+        assert_eq!(b.cues().len(), usize::from(again), "{ms}");
+    }
+}
+
+#[test]
+fn a_standbys_child_is_served_when_it_asks_and_rests_when_it_needs_no_more() {
+    let mut b = with_lease();
+    b.datagram(10, 9, cue(Cover::Resume, SSRC, 1)).unwrap();
+    assert_eq!(b.facts, [Fact::Resumed { channel: CHANNEL, call: CHILD }]);
+    assert_eq!(b.relay.last_report(CHILD), Some(at(10)));
+    // Until it is served every repetition is heard, and then none.
+    b.datagram(11, 9, cue(Cover::Resume, SSRC, 1)).unwrap();
+    assert_eq!(b.facts.len(), 1);
+    b.order(|relay, fx| relay.serve(at(12), CHILD, fx));
+    b.datagram(13, 9, cue(Cover::Resume, SSRC, 1)).unwrap();
+    assert_eq!((b.facts.len(), b.relay.children(CHANNEL)), (0, &[addr(9)][..]));
+    b.datagram(14, 9, cue(Cover::Release, SSRC, 3)).unwrap();
+    assert_eq!(b.facts, [Fact::Released { channel: CHANNEL, call: CHILD }]);
+    b.relay.rest(CHILD);
+    assert_eq!(b.relay.children(CHANNEL), []);
+    b.datagram(15, 9, cue(Cover::Release, SSRC, 3)).unwrap();
+    assert_eq!(b.facts, []);
+}
+
+#[test]
+fn a_child_that_asks_again_with_more_than_before_has_lost_its_release() {
+    let mut b = with_lease();
+    b.datagram(10, 9, cue(Cover::Resume, SSRC, 1)).unwrap();
+    b.order(|relay, fx| relay.serve(at(10), CHILD, fx));
+    b.datagram(900, 9, cue(Cover::Resume, SSRC, 80)).unwrap();
+    assert_eq!(b.facts, [Fact::Resumed { channel: CHANNEL, call: CHILD }]);
+}
+
+#[test]
+fn a_standbys_child_that_is_denied_may_ask_again() {
+    let mut b = with_lease();
+    for ms in [10, 20] {
+        b.datagram(ms, 9, cue(Cover::Resume, SSRC, 1)).unwrap();
+        assert_eq!(b.facts, [Fact::Resumed { channel: CHANNEL, call: CHILD }]);
+        b.order(|relay, fx| relay.deny(CHILD, fx));
+        assert_eq!(b.cues(), [(addr(9), Cover::Denied, 1)]);
+    }
+    assert_eq!(b.relay.children(CHANNEL), []);
+}
+
+#[test]
+fn orders_about_standbys_leave_all_other_calls_alone() {
+    let mut b = with_standby();
+    b.order(|relay, fx| {
+        relay.resume(at(1), MOTHER, fx);
+        relay.release(at(1), MOTHER, fx);
+        relay.serve(at(1), CHILD, fx);
+        relay.deny(CHILD, fx);
+        relay.rest(CHILD);
+    });
+    assert_eq!((b.sends.len(), b.relay.children(CHANNEL)), (0, &[addr(9)][..]));
+    assert_eq!(b.datagram(2, 1, rtp(SSRC, 2)), Ok(()));
+    // Nor are cues for them.
+    assert_eq!(b.datagram(3, 1, cue(Cover::Denied, SSRC, 0)), Err(DropReason::UnknownSsrc));
+    assert_eq!(b.datagram(3, 9, cue(Cover::Resume, SSRC, 0)), Ok(()), "it starts with a report");
+    assert_eq!(b.facts, []);
+}
+
+#[test]
+fn a_standby_gets_a_report_every_five_seconds() {
+    let mut b = with_standby();
+    let mut entropy = Seeded::new(3);
+    let mut told = vec![0];
+    while told.len() < 10 {
+        let due = b.relay.deadline().unwrap();
+        b.timeout(due, &mut entropy);
+        assert!(b.receivers().starts_with(&[addr(1), addr(2)]));
+        if b.receivers().contains(&addr(5)) {
+            told.push(due.as_millis());
+        }
+    }
+    assert!(told.windows(2).all(|pair| (4000..=6000).contains(&(pair[1] - pair[0]))), "{told:?}");
+}
+
+#[test]
+fn a_cue_under_the_key_of_a_call_is_about_that_call() {
+    let mut entropy = Seeded::new(6);
+    let mut b = source();
+    b.push(0, rtp(SSRC, 1)).unwrap();
+    let mut sessions = [11, 12].map(|n| {
+        let (ours, theirs) = (MasterKey::generate(&mut entropy), MasterKey::generate(&mut entropy));
+        let session = Session::new(&Keys { ours: theirs.clone(), theirs: ours.clone() });
+        let remote = Remote { addr: addr(8), keys: Some(Keys { ours, theirs }) };
+        b.relay.add_standby_child(CallId::received(n), CHANNEL, remote).unwrap();
+        session
+    });
+    for (session, n) in sessions.iter_mut().zip([11, 12]) {
+        b.datagram(1, 8, session.protect(&cue(Cover::Resume, SSRC, 1)).unwrap()).unwrap();
+        assert_eq!(b.facts, [Fact::Resumed { channel: CHANNEL, call: CallId::received(n) }]);
+    }
+    let forged = b.datagram(2, 8, cue(Cover::Release, SSRC, 1));
+    assert_eq!((forged, b.facts.len()), (Err(DropReason::BadAuthentication), 0));
+}
+
 // Keys.
 
 /// A viewer of `CHANNEL` whose MOTHER at address 1 and CHILD at 9 have keys, and the other ends of both.
@@ -795,7 +1025,7 @@ fn keyed() -> (Bench, Session, Session) {
     b.collect(fx);
     let (_, report) = b.sends.pop().unwrap();
     assert!(rtcp::parse(&mother.unprotect(&report).unwrap()).is_ok());
-    b.relay.add_child(CHILD, CHANNEL, Remote { addr: addr(9), keys: Some(down) }).unwrap();
+    b.add_child(CHILD, CHANNEL, Remote { addr: addr(9), keys: Some(down) }).unwrap();
     b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
     (b, mother, child)
 }
@@ -857,7 +1087,7 @@ fn what_comes_under_the_key_of_its_call_counts_once() {
 #[test]
 fn what_is_sent_goes_under_the_key_of_its_call() {
     let (mut b, mut mother, mut child) = keyed();
-    b.relay.add_child(CallId::received(2), CHANNEL, addr(8)).unwrap();
+    b.add_child(CallId::received(2), CHANNEL, addr(8)).unwrap();
     b.hold(Hold::Starved);
     let (_, plain) = b.sends.remove(0);
     let [(to, protected)] = &b.sends[..] else { panic!("{:?}", b.sends) };
@@ -935,7 +1165,7 @@ fn k7_k8_no_sequence_of_datagrams_breaks_the_relay() {
         let mut b = Bench::viewer();
         b.relay.open(OTHER, Role::Viewer).unwrap();
         b.add_parent(at(0), CallId::placed(3), OTHER, addr(1), None).unwrap();
-        b.relay.add_child(CallId::received(2), OTHER, addr(1)).unwrap();
+        b.add_child(CallId::received(2), OTHER, addr(1)).unwrap();
         for (ms, (from, shape, n, noise)) in (0..).step_by(40).zip(datagrams) {
             let ssrc = u32::from(n % 4);
             let mut bytes = Vec::from(match shape % 8 {

@@ -249,6 +249,9 @@ impl ContactParams {
         if let Some(depth) = self.depth {
             contact = contact.with_depth(depth);
         }
+        if let Some(sequence) = self.resume {
+            contact = contact.with_resume(sequence);
+        }
         if self.rescue { contact.with_rescue_slot() } else { contact }
     }
 }
@@ -267,6 +270,7 @@ impl Peer {
                 slots: contact.slots(),
                 depth: contact.depth(),
                 rescue: contact.is_rescue_slot(),
+                resume: contact.resume(),
             },
         })
     }

@@ -35,6 +35,8 @@ pub struct ContactParams {
     pub depth: Option<u8>,
     /// `;slot=rescue`: in a 200, you sit in my rescue slot.
     pub rescue: bool,
+    /// `;resume=`: in an INVITE, the RTP sequence number behind which the media shall begin.
+    pub resume: Option<u16>,
 }
 
 /// An INVITE that opened a call, as its receiver sees it.
