@@ -20,6 +20,8 @@ Commands:
   rest       an overlay that nobody disturbs: hops, owners, replicas, memory
   heal       two halves of an overlay that are cut apart and find each other again
   viewers    a hundred thousand viewers of one channel: the policy of every node on one clock, media as a flow
+  compare    the same crowd before every system: a server, a CDN, a tracker, meshes, several trees,
+             the paper's tree, and this one
 
 Options of figure16:
   --out DIR      where the files go; made if it is not there
@@ -41,11 +43,10 @@ Options of churn:
   --replaced-per-minute P   nodes that crash and are replaced (10%)
   --svg FILE                the result as a drawing
 
-Options of viewers:
-  --viewers N    how many (10000)
+Options of viewers and compare:
+  --viewers N    how many (10000; 2000 to compare)
   --churn P      viewers that leave in a minute and are replaced (1%)
   --minutes N    how long (10)
-  --profile P    default, or paper: the published design
   --uplinks U    children that each home can serve: a number, or mixed (2)
   --sessions S   exponential or lognormal
   --abrupt P     departures without a goodbye (50%)
@@ -53,8 +54,14 @@ Options of viewers:
   --liars P      viewers that claim their slots and send nothing (0%)
   --half-time S  after so many seconds a quarter of all viewers leaves in one instant
   --rush N       so many more come in the first minute
+
+Options of viewers:
+  --profile P    default, or paper: the published design
   --exact        no timer looks ahead; many times slower
   --json FILE    the result as JSON
+
+Options of compare:
+  --out DIR      where the tables go; made if it is not there
 
 Options of all:
   --seed N       another world (1)
@@ -96,6 +103,13 @@ pub struct Viewers {
     pub json: Option<PathBuf>,
 }
 
+/// The command `compare`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compare {
+    pub crowd: Crowd,
+    pub out: Option<PathBuf>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Help,
@@ -104,6 +118,7 @@ pub enum Command {
     Rest(Overlays),
     Heal(Overlays),
     Viewers(Viewers),
+    Compare(Compare),
 }
 
 /// Reads a command line, without the name of the program. The error is one line that says how to mend it.
@@ -121,9 +136,10 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Com
         "rest" => overlays(parser, 10_000, 0.0, false, Command::Rest),
         "heal" => overlays(parser, 400, 0.01, false, Command::Heal),
         "viewers" => viewers(parser),
-        other => {
-            Err(format!("there is no command {other:?}; there are figure16, churn, rest, heal and viewers"))
-        }
+        "compare" => compare(parser),
+        other => Err(format!(
+            "there is no command {other:?}; there are figure16, churn, rest, heal, viewers and compare"
+        )),
     }
 }
 
@@ -187,49 +203,96 @@ fn overlays(
     }))
 }
 
+/// What `viewers` and `compare` share.
+struct People {
+    crowd: Crowd,
+    churn: f64,
+    lognormal: bool,
+}
+
+impl People {
+    fn new(viewers: u32) -> Self {
+        People { crowd: Crowd::new(1, viewers, 0.01), churn: 0.01, lognormal: false }
+    }
+
+    /// Whether the option was one about people.
+    fn take(&mut self, option: &str, parser: &mut Parser) -> Result<bool, String> {
+        let crowd = &mut self.crowd;
+        match option {
+            "viewers" => crowd.viewers = number(parser, "--viewers", 1, 2_000_000)? as u32,
+            "churn" => self.churn = share(parser, "--churn")?,
+            "minutes" => crowd.lasts = Duration::from_secs(number(parser, "--minutes", 1, 1000)? * 60),
+            "uplinks" => crowd.uplinks = uplinks(parser)?,
+            "sessions" => {
+                self.lognormal =
+                    choice(parser, "--sessions", &[("exponential", false), ("lognormal", true)])?;
+            }
+            "abrupt" => crowd.abrupt = share(parser, "--abrupt")?,
+            "leeches" => crowd.leeches = share(parser, "--leeches")?,
+            "liars" => crowd.liars = share(parser, "--liars")?,
+            "half-time" => {
+                crowd.mass_leave = Some(Duration::from_secs(number(parser, "--half-time", 1, 100_000)?));
+            }
+            "rush" => {
+                let more = number(parser, "--rush", 1, 2_000_000)?;
+                crowd.rush = Some((more as u32, Duration::from_secs(60)));
+            }
+            "seed" => crowd.seed = number(parser, "--seed", 0, u64::MAX)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn crowd(self) -> Crowd {
+        let per_minute = self.churn;
+        let stay = match self.lognormal {
+            _ if per_minute == 0.0 => Stay::Endless,
+            true => Stay::LogNormal { per_minute },
+            false => Stay::Exponential { per_minute },
+        };
+        Crowd { stay, ..self.crowd }
+    }
+}
+
 fn viewers(mut parser: Parser) -> Result<Command, String> {
-    let (mut profile, mut exact, mut json) = (Profile::Default, false, None);
-    let mut crowd = Crowd::new(1, 10_000, 0.01);
-    let (mut churn, mut lognormal) = (0.01, false);
+    let (mut people, mut profile, mut exact, mut json) = (People::new(10_000), Profile::Default, false, None);
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
-            Arg::Long("viewers") => crowd.viewers = number(&mut parser, "--viewers", 1, 2_000_000)? as u32,
-            Arg::Long("churn") => churn = share(&mut parser, "--churn")?,
-            Arg::Long("minutes") => {
-                crowd.lasts = Duration::from_secs(number(&mut parser, "--minutes", 1, 1000)? * 60)
-            }
             Arg::Long("profile") => {
-                profile =
-                    choice(&mut parser, "--profile", &[("default", Profile::Default), ("paper", Profile::Paper)])?
-            }
-            Arg::Long("uplinks") => crowd.uplinks = uplinks(&mut parser)?,
-            Arg::Long("sessions") => {
-                lognormal = choice(&mut parser, "--sessions", &[("exponential", false), ("lognormal", true)])?
-            }
-            Arg::Long("abrupt") => crowd.abrupt = share(&mut parser, "--abrupt")?,
-            Arg::Long("leeches") => crowd.leeches = share(&mut parser, "--leeches")?,
-            Arg::Long("liars") => crowd.liars = share(&mut parser, "--liars")?,
-            Arg::Long("half-time") => {
-                let at = number(&mut parser, "--half-time", 1, 100_000)?;
-                crowd.mass_leave = Some(Duration::from_secs(at));
-            }
-            Arg::Long("rush") => {
-                let more = number(&mut parser, "--rush", 1, 2_000_000)?;
-                crowd.rush = Some((more as u32, Duration::from_secs(60)));
+                let profiles = [("default", Profile::Default), ("paper", Profile::Paper)];
+                profile = choice(&mut parser, "--profile", &profiles)?;
             }
             Arg::Long("exact") => exact = true,
             Arg::Long("json") => json = Some(path(&mut parser)?),
-            Arg::Long("seed") => crowd.seed = number(&mut parser, "--seed", 0, u64::MAX)?,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long(option) => {
+                let option = option.to_owned();
+                if !people.take(&option, &mut parser)? {
+                    return Err(unexpected(Arg::Long(&option)));
+                }
+            }
             other => return Err(unexpected(other)),
         }
     }
-    crowd.stay = match () {
-        () if churn == 0.0 => Stay::Endless,
-        () if lognormal => Stay::LogNormal { per_minute: churn },
-        () => Stay::Exponential { per_minute: churn },
-    };
-    Ok(Command::Viewers(Viewers { crowd, profile, exact, json }))
+    Ok(Command::Viewers(Viewers { crowd: people.crowd(), profile, exact, json }))
+}
+
+fn compare(mut parser: Parser) -> Result<Command, String> {
+    let (mut people, mut out) = (People::new(2_000), None);
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("out") => out = Some(path(&mut parser)?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long(option) => {
+                let option = option.to_owned();
+                if !people.take(&option, &mut parser)? {
+                    return Err(unexpected(Arg::Long(&option)));
+                }
+            }
+            other => return Err(unexpected(other)),
+        }
+    }
+    Ok(Command::Compare(Compare { crowd: people.crowd(), out }))
 }
 
 fn uplinks(parser: &mut Parser) -> Result<Uplinks, String> {

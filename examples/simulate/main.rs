@@ -5,6 +5,7 @@
 //! | `play` | figure 16: one run of the whole system |
 //! | `churn`, `rest`, `heal` | the commands that play overlays |
 //! | `viewers` | a hundred thousand viewers of one channel |
+//! | `compare` | the same crowd before every system |
 //! | `report` | progress, results on the screen and as JSON, the drawing |
 
 #![allow(
@@ -16,6 +17,7 @@
 
 mod args;
 mod churn;
+mod compare;
 #[path = "../common/figure16.rs"]
 mod figure16;
 
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Ok(Command::Churn(setting)) => churn::churn(&setting),
         Ok(Command::Rest(setting)) => rest::rest(&setting),
         Ok(Command::Heal(setting)) => heal::heal(&setting),
+        Ok(Command::Compare(wanted)) => compare::compare(&wanted),
         Ok(Command::Viewers(wanted)) => viewers::viewers(&wanted),
         Err(mistake) => Err(mistake.into()),
     };

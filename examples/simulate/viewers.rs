@@ -13,7 +13,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub fn play(setting: &Setting, name: &str, progress: &mut Progress) -> Summary {
     let mut world = World::new(setting.clone());
     world.grow(PATIENCE, |w| {
-        progress.tell(&format!("{name}: growing: {} nodes, {} fed", w.population(), w.fed()));
+        let (mean, most) = w.depths();
+        progress.tell(&format!(
+            "{name}: growing: {} nodes, {} fed, depth {mean:.1} in the mean, {most} at most",
+            w.population(),
+            w.fed()
+        ));
     });
     while world.elapsed() < setting.crowd.lasts {
         let left = setting.crowd.lasts - world.elapsed();
@@ -106,7 +111,10 @@ pub fn print(s: &Summary) {
             (Control::Overlay, "overlay"),
             (Control::Media, "RTCP"),
         ]
-        .map(|(kind, name)| format!("{name} {:.3}", s.control[kind as usize] as f64 * 100.0 / s.octets(t.sent).max(1.0)))
+        .map(|(kind, name)| format!(
+            "{name} {:.3}",
+            s.control[kind as usize] as f64 * 100.0 / s.octets(t.sent).max(1.0)
+        ))
         .join(", "),
         s.waste_share() * 100.0,
         t.surprises
@@ -115,7 +123,6 @@ pub fn print(s: &Summary) {
 
 /// What a run was, for programs.
 fn json(s: &Summary, wanted: &Viewers, took: f64) -> Json {
-    let t = &s.totals;
     let mut json = Json::default();
     json.raw("command", "\"viewers\"");
     json.raw("profile", &format!("\"{:?}\"", wanted.profile));
@@ -123,7 +130,6 @@ fn json(s: &Summary, wanted: &Viewers, took: f64) -> Json {
     json.number("viewers", wanted.crowd.viewers);
     numbers(s, &mut json);
     json.number("real_seconds", took);
-    let _ = t;
     json
 }
 
@@ -150,7 +156,10 @@ pub fn columns(s: &Summary) -> Vec<(&'static str, f64)> {
         ("startup_ms_p95", ms(t.startup.percentile(95.0))),
         ("source_streams", s.streams_of_source()),
         ("source_control_kbit", s.control_of_source as f64 * 8.0 / MILLI / s.lasted.as_secs_f64().max(1.0)),
-        ("server_streams", s.octets(0).max(s.by_servers as f64) / s.octets(s.lasted.as_micros() as u64).max(1.0)),
+        (
+            "server_streams",
+            s.octets(0).max(s.by_servers as f64) / s.octets(s.lasted.as_micros() as u64).max(1.0),
+        ),
         ("depth_mean", s.depth.mean()),
         ("depth_max", s.depth.max() as f64),
         ("control_percent", s.control_share() * 100.0),

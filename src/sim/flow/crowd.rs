@@ -111,8 +111,13 @@ impl Crowd {
         let lies = slots > 0 && happens(self.liars, &mut dice);
         let abrupt = happens(self.abrupt, &mut dice);
         let of_the_quarter = dice.below(4) == 0;
-        let mut person =
-            Person { slots, lies, abrupt, leaves: stay.map_or(Instant::FAR_FUTURE, |s| at + s), replaced: true };
+        let mut person = Person {
+            slots,
+            lies,
+            abrupt,
+            leaves: stay.map_or(Instant::FAR_FUTURE, |s| at + s),
+            replaced: true,
+        };
         if let Some(mass) = self.mass_leave.map(|d| Instant::ZERO + d)
             && of_the_quarter
             && at < mass

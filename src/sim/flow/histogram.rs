@@ -125,7 +125,7 @@ mod tests {
     fn percentiles_are_of_the_nearest_rank_and_what_lies_above_is_counted() {
         let mut spread = Histogram::default();
         assert_eq!((spread.percentile(50.0), spread.mean(), spread.above(0)), (0, 0.0, 0));
-        [15, 20, 35, 40, 50].map(|n| spread.add(n));
+        [15, 20, 35, 40, 50].iter().for_each(|&n| spread.add(n));
         assert_eq!([5.0, 30.0, 40.0, 50.0, 100.0].map(|p| spread.percentile(p)), [15, 20, 20, 35, 50]);
         assert_eq!((spread.len(), spread.max(), spread.mean(), spread.above(35)), (5, 50, 32.0, 2));
         let mut twice = spread.clone();

@@ -9,11 +9,13 @@
 //! | `world` | [`World`]: `N` machines of [`iptv`](crate::iptv), their messages, and their media |
 //! | `sizes` | octets of control messages |
 //! | `summary` | [`Summary`]: what a run was |
+//! | `rivals` | other systems, as models |
 //! | `wheel`, `histogram` | the queue of events, and how numbers are spread |
 
 mod crowd;
 mod histogram;
 mod media;
+pub mod rivals;
 mod session;
 pub mod sizes;
 mod summary;
@@ -33,8 +35,7 @@ use crate::time::Duration;
 /// The underlay of all runs: half of the pairs are nearer than 30 ms one way, one in twenty is farther than 100 ms, queues
 /// add up to 5 ms, and 1 % is lost.
 pub const fn underlay() -> Conditions {
-    let latency =
-        Latency::LogNormal { median: Duration::from_millis(30), p95: Duration::from_millis(100) };
+    let latency = Latency::LogNormal { median: Duration::from_millis(30), p95: Duration::from_millis(100) };
     Conditions { latency, ..Conditions::constant(Duration::ZERO) }
         .with_jitter(Duration::from_millis(5))
         .with_loss(0.01)

@@ -27,6 +27,15 @@ impl End {
     }
 }
 
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Media,
+    Control,
+    /// Media on demand.
+    Standby,
+}
+
 /// A call from its INVITE to the moment in which neither end knows it any more.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Session {
@@ -37,15 +46,15 @@ pub(super) struct Session {
     pub(super) placed: u32,
     /// One way.
     pub(super) delay: Duration,
-    pub(super) wants_media: bool,
+    pub(super) purpose: Purpose,
     /// Each end knows of it.
     pub(super) up: [bool; 2],
     pub(super) cancelled: bool,
-    pub(super) accepted: bool,
-    /// The media that flow in it, from callee to caller.
+    /// The media that flow in it, from callee to caller, and whether the caller takes them.
     pub(super) leg: Leg,
-    /// When the caller began to take media, and to report on them.
-    pub(super) taken: Option<Instant>,
+    pub(super) takes: bool,
+    /// Since when the caller sends reception reports, and how often.
+    pub(super) reports: Option<(Instant, Duration)>,
     /// When the caller went away.
     pub(super) left: Instant,
     /// The last arrival at each end: what is sent later does not overtake it.
@@ -74,7 +83,7 @@ impl Sessions {
         (caller, placed): (u32, u32),
         callee: u32,
         delay: Duration,
-        wants_media: bool,
+        purpose: Purpose,
     ) -> Ticket {
         let session = Session {
             generation: 0,
@@ -82,12 +91,12 @@ impl Sessions {
             callee,
             placed,
             delay,
-            wants_media,
+            purpose,
             up: [true, false],
             cancelled: false,
-            accepted: false,
             leg: NO_LEG,
-            taken: None,
+            takes: false,
+            reports: None,
             left: Instant::FAR_FUTURE,
             arrivals: [Instant::ZERO; 2],
         };

@@ -60,6 +60,8 @@ pub struct Summary {
     pub orphaned: u64,
     /// See `orphaned`.
     pub reparented: u64,
+    /// Silences that a backup bridged.
+    pub covered: u64,
     /// Times that everybody who was asked refused.
     pub unavailable: u64,
     /// Relayers elected.
@@ -89,6 +91,7 @@ impl Summary {
             Event::Orphaned { .. } => self.orphaned += 1,
             Event::Reparented { .. } => self.reparented += 1,
             Event::Unavailable { .. } => self.unavailable += 1,
+            Event::Covered { .. } => self.covered += 1,
             Event::Elected { .. } => self.elected += 1,
             _ => {}
         }

@@ -1,16 +1,16 @@
 //! Many policies on one virtual clock. Their calls and reports take the time that messages take, and media is a flow.
 
 use super::crowd::{Crowd, Person};
-use super::media::{Media, NO_LEG, Terms};
-use super::session::{End, Session, Sessions, Ticket};
+use super::media::{Leg, Media, NO_LEG, Terms};
+use super::session::{End, Purpose, Session, Sessions, Ticket};
 use super::sizes;
 use super::summary::{Control, Summary};
 use super::wheel::Wheel;
 use crate::env::{Entropy, Seeded};
 use crate::ids::{CallId, ChannelId};
 use crate::iptv::{
-    ByeReason, Config, Context, Fact, Hold, InviteKind, Iptv, Order, Profile, Progress, Provider, Refusal,
-    Report, Role,
+    ByeReason, Config, Context, Fact, Hold, InviteKind, Iptv, Order, Pace, Profile, Progress, Provider,
+    Refusal, Report, Role,
 };
 use crate::sim::underlay::{Conditions, happens};
 use crate::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 /// The channel that everybody watches.
 pub(super) const CHANNEL: ChannelId = ChannelId(0);
@@ -30,6 +31,12 @@ const TIMER_B: Duration = Duration::from_secs(32);
 const RECORD_LIFETIME: Duration = Duration::from_secs(60);
 /// Between two reception reports.
 const REPORTS: Duration = Duration::from_secs(1);
+/// The same in a standby.
+const STANDBY_REPORTS: Duration = Duration::from_secs(5);
+/// A RESUME is sent so often at most.
+const RESUMES: u32 = 5;
+/// Records that one answer brings.
+const FETCHED: usize = 64;
 /// While the tree grows before the watch, nothing takes longer.
 const QUICK: Duration = Duration::from_micros(100);
 
@@ -61,6 +68,10 @@ impl Setting {
         let all = (crowd.planned() * 2).max(policy.limits.rows);
         policy.limits.rows = all;
         policy.limits.controls = all;
+        if profile == Profile::Paper {
+            // It has every relayer register.
+            policy.registered_relayers = u16::MAX;
+        }
         policy.limits.strangers = policy.limits.strangers.max(crowd.planned() / 4);
         Setting {
             terms: Terms::plain(),
@@ -89,9 +100,18 @@ enum Happening {
     Untold(Ticket, End),
     Held(Ticket, Hold),
     First(Ticket),
+    Cued(Ticket, Cue),
     Fetched(u32),
     Stored(u32, u8, u16),
     Removed(u32),
+}
+
+/// What the ends of a standby tell each other.
+#[derive(Clone, Copy)]
+enum Cue {
+    Resume,
+    Release,
+    Denied,
 }
 
 /// One node.
@@ -99,6 +119,8 @@ struct Host {
     iptv: Iptv<u32>,
     dice: Seeded,
     person: Person,
+    /// When it will go, once that is known.
+    dies: Instant,
     /// When it is to be woken; later wake-ups are stale.
     wake: Instant,
     placed: BTreeMap<u32, u32>,
@@ -110,6 +132,8 @@ struct Host {
 
 /// A record in the overlay.
 struct Record {
+    /// Which was stored last.
+    number: u64,
     depth: u8,
     free: u16,
     until: Instant,
@@ -143,6 +167,7 @@ struct Look<'a> {
     sessions: &'a Sessions,
     media: &'a Media,
     hosts: &'a [Option<Box<Host>>],
+    jitter: Duration,
 }
 
 impl Look<'_> {
@@ -162,16 +187,25 @@ impl Progress for Look<'_> {
         self.media.last_from(session.leg, self.now)
     }
 
-    /// Reports come every second from the moment on in which the child took the call.
+    /// Reports come at regular intervals from the moment on in which the child took the call.
     fn last_report(&self, call: CallId) -> Option<Instant> {
         let session = self.session(call)?;
-        let first = session.taken? + session.delay;
-        let dies = self.hosts.get(session.caller as usize)?.as_ref().map(|h| h.person.leaves);
+        let (since, every) = session.reports?;
+        let first = since + session.delay;
+        let dies = self.hosts.get(session.caller as usize)?.as_ref().map(|h| h.dies);
         let stops = session.left.min(dies.unwrap_or(Instant::FAR_FUTURE));
         let sight = self.now + self.media.terms().foresight;
         let last = if stops == Instant::FAR_FUTURE { sight } else { sight.min(stops + session.delay) };
-        let seconds = last.since(first).as_micros() / REPORTS.as_micros();
-        (last >= first).then(|| first + REPORTS * seconds as u32)
+        let sent = last.since(first).as_micros() / every.as_micros();
+        (last >= first).then(|| first + every * sent as u32)
+    }
+
+    /// Queues of each hop add to the jitter as independent things do.
+    fn pace(&self, _: ChannelId) -> Option<Pace> {
+        let depth = self.media.settled_depth(self.node, self.now)?;
+        let gap = self.media.terms().gap();
+        let jitter = self.jitter / 30 * (u32::from(depth) * 100).isqrt();
+        Some(Pace { gap, jitter })
     }
 }
 
@@ -190,7 +224,7 @@ impl World {
             media: Media::new(setting.terms, SOURCE, now),
             calls: Vec::new(),
             records: BTreeMap::new(),
-            dice: Seeded::new(setting.crowd.seed ^ 0x776f_726c_64),
+            dice: Seeded::new(setting.crowd.seed ^ 0x0077_6f72_6c64),
             people: setting.crowd.planned(),
             orders: VecDeque::new(),
             summary: Summary::default(),
@@ -226,6 +260,18 @@ impl World {
     /// Nodes that have media.
     pub fn fed(&self) -> usize {
         (0..self.hosts.len() as u32).filter(|&n| self.media.is_fed(n)).count()
+    }
+
+    /// Hops from the source: in the mean, and the most.
+    pub fn depths(&self) -> (f64, u16) {
+        let depths = || (1..self.hosts.len() as u32).filter_map(|n| self.media.depth(n));
+        let sum: u64 = depths().map(u64::from).sum();
+        (sum as f64 / (depths().count() as f64).max(1.0), depths().max().unwrap_or(0))
+    }
+
+    /// What was counted since the beginning of the growth, or of the watch.
+    pub const fn so_far(&self) -> &Summary {
+        &self.summary
     }
 
     /// Everything that has happened so far.
@@ -309,13 +355,15 @@ impl World {
     // ---- people
 
     fn settle_in(&mut self, node: u32, person: Person) {
-        let config = self.configs.entry(person.slots).or_insert_with(|| {
-            Arc::new(Config { capacity: person.slots, ..self.setting.policy.clone() })
-        });
+        let config = self
+            .configs
+            .entry(person.slots)
+            .or_insert_with(|| Arc::new(Config { capacity: person.slots, ..self.setting.policy.clone() }));
         let host = Host {
             iptv: Iptv::new(Arc::clone(config), node),
             dice: Seeded::new(self.dice.next_u64()),
             person,
+            dies: Instant::FAR_FUTURE,
             wake: Instant::FAR_FUTURE,
             placed: BTreeMap::new(),
             received: Vec::new(),
@@ -354,8 +402,8 @@ impl World {
         if node == SOURCE || host.person.leaves == Instant::FAR_FUTURE {
             return;
         }
-        host.person.leaves = begins + host.person.leaves.since(Instant::ZERO);
-        let leaves = host.person.leaves;
+        let leaves = begins + host.person.leaves.since(Instant::ZERO);
+        host.dies = leaves;
         self.media.foresee(node, leaves);
         if leaves.since(begins) <= self.setting.crowd.lasts + Duration::from_secs(5) {
             self.queue.schedule(leaves, Happening::Depart(node));
@@ -413,6 +461,7 @@ impl World {
             Happening::Fetched(node) => (13, *node),
             Happening::Stored(node, ..) => (14, *node),
             Happening::Removed(node) => (15, *node),
+            Happening::Cued(t, _) => (16, t.at),
         };
         self.summary.remember(self.now, kind, who);
         match happening {
@@ -436,12 +485,13 @@ impl World {
                 }
             }
             Happening::Held(ticket, hold) => {
-                let Some(session) = self.sessions.get(ticket).filter(|s| s.taken.is_some()) else { return };
+                let Some(session) = self.sessions.get(ticket).filter(|s| s.takes) else { return };
                 self.media.hear(self.now, session.leg);
                 if let Some((node, call)) = self.call(ticket, End::Caller) {
                     self.tell(node, Fact::Held { call, hold });
                 }
             }
+            Happening::Cued(ticket, cue) => self.cued(ticket, cue),
             Happening::First(ticket) => {
                 if let Some((node, call)) = self.call(ticket, End::Caller) {
                     self.tell(node, Fact::FirstPacket { channel: CHANNEL, call });
@@ -451,7 +501,8 @@ impl World {
             Happening::Stored(node, depth, free) => {
                 let Some(host) = self.hosts[node as usize].as_mut() else { return };
                 let first = !core::mem::replace(&mut host.registered, true);
-                self.records.insert(node, Record { depth, free, until: Instant::FAR_FUTURE });
+                let number = self.summary.happened;
+                self.records.insert(node, Record { number, depth, free, until: Instant::FAR_FUTURE });
                 if first {
                     self.tell(node, Fact::Registered { channel: CHANNEL, ok: true });
                 }
@@ -479,13 +530,17 @@ impl World {
         };
         session.up[End::Callee as usize] = true;
         if callee == SOURCE {
-            self.summary.joins_at_source += u64::from(kind != InviteKind::Control);
+            let media = matches!(kind, InviteKind::Media | InviteKind::Urgent);
+            self.summary.joins_at_source += u64::from(media);
         } else {
             host.received.push(ticket.at);
         }
         let call = CallId::received(ticket.at);
         let fact = match kind {
             InviteKind::Control => Fact::ControlInvited { channel: CHANNEL, call, peer: caller },
+            InviteKind::Standby => {
+                Fact::StandbyInvited { channel: CHANNEL, call, peer: caller, slots: Some(slots) }
+            }
             InviteKind::Media | InviteKind::Urgent => {
                 let urgent = kind == InviteKind::Urgent;
                 Fact::Invited { channel: CHANNEL, call, peer: caller, urgent, slots: Some(slots) }
@@ -498,9 +553,13 @@ impl World {
         let now = self.now;
         let Some(session) = self.sessions.get_mut(ticket).filter(|s| s.up[0]) else { return };
         let (leg, rtt) = (session.leg, session.delay * 2);
-        session.accepted = true;
-        if session.wants_media && leg != NO_LEG {
-            session.taken = Some(now);
+        match session.purpose {
+            Purpose::Media => session.reports = Some((now, REPORTS)),
+            Purpose::Standby => session.reports = Some((now, STANDBY_REPORTS)),
+            Purpose::Control => {}
+        }
+        if leg != NO_LEG {
+            session.takes = true;
             let replays = !self.setting.terms.ring.is_zero();
             self.media.take(now, leg, replays);
             self.tell_firsts();
@@ -509,6 +568,75 @@ impl World {
             self.tell(node, Fact::RoundTrip { call, rtt });
             self.tell(node, Fact::Answered { call, depth: Some(depth), rescue });
         }
+    }
+
+    fn cued(&mut self, ticket: Ticket, cue: Cue) {
+        let end = if matches!(cue, Cue::Denied) { End::Caller } else { End::Callee };
+        let Some((node, call)) = self.call(ticket, end) else { return };
+        let fact = match cue {
+            Cue::Resume => Fact::Resumed { call },
+            Cue::Release => Fact::Released { call },
+            Cue::Denied => Fact::Denied { call },
+        };
+        self.tell(node, fact);
+    }
+
+    /// A notice about a standby, on the media plane: lost it is lost, unless it is sent again.
+    fn cue(&mut self, node: u32, call: CallId, cue: Cue) {
+        let Some((ticket, _)) = self.find(node, call) else { return };
+        let Some(delay) = self.sessions.get(ticket).map(|s| s.delay) else { return };
+        let attempts = if matches!(cue, Cue::Resume) { RESUMES } else { 1 };
+        let mut wait = Duration::ZERO;
+        for _ in 0..attempts {
+            self.count(node, Control::Notices, sizes::NOTICE);
+            if self.quick || !happens(self.setting.conditions.loss, &mut self.dice) {
+                let jitter = self.setting.conditions.queueing(&mut self.dice);
+                return self.queue.schedule(self.now + wait + delay + jitter, Happening::Cued(ticket, cue));
+            }
+            wait += (delay * 2).max(Duration::from_millis(50));
+        }
+    }
+
+    /// Media flow in a standby from now on, behind what its child has.
+    fn serve(&mut self, node: u32, call: CallId) {
+        let Some((ticket, End::Callee)) = self.find(node, call) else { return };
+        let now = self.now;
+        let Some(session) = self.sessions.get(ticket).filter(|s| s.leg == NO_LEG) else { return };
+        let (caller, up, delay) = (session.caller, session.up[End::Caller as usize], session.delay);
+        let leg = self.media.open(now, node, caller, delay);
+        self.note_leg(leg, ticket);
+        if up {
+            let replays = !self.setting.terms.ring.is_zero();
+            self.media.take(now, leg, replays);
+        }
+        if let Some(session) = self.sessions.get_mut(ticket) {
+            session.leg = leg;
+            session.takes = up;
+            session.reports = session.reports.map(|_| (now, REPORTS));
+        }
+        self.tell_firsts();
+    }
+
+    /// No media flow in a standby any more.
+    fn rest(&mut self, node: u32, call: CallId) {
+        let Some((ticket, End::Callee)) = self.find(node, call) else { return };
+        let now = self.now;
+        let Some(session) = self.sessions.get_mut(ticket).filter(|s| s.leg != NO_LEG) else { return };
+        let leg = core::mem::replace(&mut session.leg, NO_LEG);
+        let takes = core::mem::replace(&mut session.takes, false);
+        session.reports = session.reports.map(|_| (now, STANDBY_REPORTS));
+        self.media.close(now, leg);
+        if takes {
+            self.media.drop_leg(now, leg);
+        }
+        self.tell_firsts();
+    }
+
+    fn note_leg(&mut self, leg: Leg, ticket: Ticket) {
+        if self.calls.len() <= leg as usize {
+            self.calls.resize(leg as usize + 1, ticket);
+        }
+        self.calls[leg as usize] = ticket;
     }
 
     fn refused(&mut self, ticket: Ticket, refusal: Refusal<u32>) {
@@ -534,8 +662,14 @@ impl World {
     fn fetched(&mut self, node: u32) {
         let now = self.now;
         self.records.retain(|_, r| r.until > now);
-        let provider = |(&peer, r): (&u32, &Record)| Provider { peer, depth: Some(r.depth), free: Some(r.free) };
-        let providers = self.records.iter().map(provider).collect();
+        let mut records: Vec<_> = self.records.iter().collect();
+        if self.setting.policy.profile == Profile::Paper {
+            // A new registration stands in front of the old ones, where the published design has it overwrite them.
+            records.sort_unstable_by_key(|(_, r)| Reverse(r.number));
+        }
+        let provider =
+            |(&peer, r): (&u32, &Record)| Provider { peer, depth: Some(r.depth), free: Some(r.free) };
+        let providers = records.into_iter().take(FETCHED).map(provider).collect();
         self.tell(node, Fact::Fetched { channel: CHANNEL, providers });
     }
 
@@ -549,11 +683,11 @@ impl World {
         match end {
             End::Caller => {
                 session.left = session.left.min(now);
-                let taken = session.taken.is_some();
+                let takes = core::mem::replace(&mut session.takes, false);
                 if let Some(host) = self.hosts[node as usize].as_mut() {
                     host.placed.remove(&call.number());
                 }
-                if leg != NO_LEG && taken {
+                if leg != NO_LEG && takes {
                     self.media.drop_leg(now, leg);
                 }
             }
@@ -562,8 +696,7 @@ impl World {
                     host.received.retain(|&at| at != ticket.at);
                 }
                 if leg != NO_LEG {
-                    let taken = session.taken.is_some();
-                    if !taken {
+                    if !session.takes {
                         // It comes to its end here: a late answer finds nothing to take.
                         session.leg = NO_LEG;
                     }
@@ -610,8 +743,15 @@ impl World {
         let now = self.now;
         let mut orders = core::mem::take(&mut self.orders);
         let Host { iptv, dice, placed, .. } = &mut *host;
-        let look =
-            Look { node, now, placed, sessions: &self.sessions, media: &self.media, hosts: &self.hosts };
+        let look = Look {
+            node,
+            now,
+            placed,
+            sessions: &self.sessions,
+            media: &self.media,
+            hosts: &self.hosts,
+            jitter: self.setting.conditions.jitter,
+        };
         act(iptv, now, &mut Context { entropy: dice, progress: &look, orders: &mut orders });
         self.hosts[node as usize] = Some(host);
         while let Some(order) = orders.pop_front() {
@@ -656,7 +796,13 @@ impl World {
     }
 
     /// Sends a message to one end of a call.
-    fn send(&mut self, ticket: Ticket, to: End, head_start: Duration, what: impl FnOnce(Ticket, End) -> Happening) {
+    fn send(
+        &mut self,
+        ticket: Ticket,
+        to: End,
+        head_start: Duration,
+        what: impl FnOnce(Ticket, End) -> Happening,
+    ) {
         let Some(delay) = self.sessions.get(ticket).map(|s| s.delay) else { return };
         let at = self.now + head_start + self.transit(delay);
         let Some(session) = self.sessions.get_mut(ticket) else { return };
@@ -731,14 +877,10 @@ impl World {
                 self.count(node, Control::Calls, sizes::ANSWER);
                 let now = self.now;
                 let Some(session) = self.sessions.get_mut(ticket) else { return };
-                session.accepted = true;
-                if session.wants_media {
+                if session.purpose == Purpose::Media {
                     let leg = self.media.open(now, node, session.caller, session.delay);
                     session.leg = leg;
-                    if self.calls.len() <= leg as usize {
-                        self.calls.resize(leg as usize + 1, ticket);
-                    }
-                    self.calls[leg as usize] = ticket;
+                    self.note_leg(leg, ticket);
                 }
                 self.send(ticket, End::Caller, Duration::ZERO, |t, _| Happening::Answered(t, depth, rescue));
             }
@@ -765,6 +907,21 @@ impl World {
                 self.send(ticket, end.other(), Duration::ZERO, |t, to| Happening::Ended(t, to, reason));
                 self.hang_up(ticket, end);
             }
+            Order::Resume { call } => self.cue(node, call, Cue::Resume),
+            Order::Release { call } => {
+                self.cue(node, call, Cue::Release);
+                let Some((ticket, End::Caller)) = self.find(node, call) else { return };
+                let now = self.now;
+                let Some(session) = self.sessions.get_mut(ticket).filter(|s| s.takes) else { return };
+                session.takes = false;
+                session.reports = Some((now, STANDBY_REPORTS));
+                let leg = session.leg;
+                self.media.drop_leg(now, leg);
+                self.tell_firsts();
+            }
+            Order::Serve { call } => self.serve(node, call),
+            Order::Rest { call } => self.rest(node, call),
+            Order::Deny { call } => self.cue(node, call, Cue::Denied),
             Order::Inform { call, report } => {
                 let Some((ticket, end)) = self.find(node, call) else { return };
                 let control = if report == Report::Alive { Control::Alive } else { Control::Reports };
@@ -790,8 +947,12 @@ impl World {
 
     fn invite(&mut self, node: u32, call: CallId, peer: u32, (kind, slots): (InviteKind, u16)) {
         let delay = self.latency(node, peer);
-        let wants_media = kind != InviteKind::Control;
-        let ticket = self.sessions.add((node, call.number()), peer, delay, wants_media);
+        let purpose = match kind {
+            InviteKind::Media | InviteKind::Urgent => Purpose::Media,
+            InviteKind::Control => Purpose::Control,
+            InviteKind::Standby => Purpose::Standby,
+        };
+        let ticket = self.sessions.add((node, call.number()), peer, delay, purpose);
         let knows = |host: &Host| {
             let mut others = host.placed.values().chain(&host.received);
             let known = others.any(|&at| {
