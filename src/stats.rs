@@ -61,6 +61,8 @@ drop_reasons! {
     BadFragment => "bad fragment",
     /// Overlay: no room for the request's state.
     RequestLimit => "too many requests",
+    /// Overlay: too many messages wait for the check of their signatures.
+    VerificationLimit => "too many signatures to check",
     /// Signalling: not SIP, or a response that does not parse.
     NotSip => "not a SIP message",
     /// Signalling: a request so broken that no answer can be addressed.
@@ -89,6 +91,8 @@ drop_reasons! {
     Duplicate => "duplicate packet",
     /// Media: older than the duplicate window reaches.
     TooOld => "packet older than the window",
+    /// Media: a child asks for more packets again than it may.
+    TooManyNacks => "more NACKs than a child may send",
     /// Media: a jump in the sequence that no second packet has confirmed yet (RFC 3550 §A.1).
     SequenceJump => "unconfirmed jump in the sequence",
     /// Any: a plane or stream that is not in use.

@@ -20,6 +20,8 @@ fn files(folder: &str) -> Vec<PathBuf> {
 
 /// Long files would only repeat their middle.
 const EVERY_BYTE: usize = 700;
+/// A certificate is checked by costly arithmetic.
+const SOME: usize = 100;
 /// A script of a whole world takes a while; in it a few places have to do.
 const FEW: usize = 2;
 
@@ -68,6 +70,9 @@ targets! {
     sdp at EVERY_BYTE;
     iptv_body at EVERY_BYTE;
     rtp at EVERY_BYTE;
+    srtcp at EVERY_BYTE;
+    certificate at SOME;
     node_ops at EVERY_BYTE;
     node_world at FEW;
+    secured_world at FEW;
 }

@@ -61,8 +61,8 @@ const RULES: &[(&str, &[&str])] = &[
     (
         "fuzzing",
         &[
-            "node", "reload", "chord", "sip", "rtp", "iptv", "sim", "wire", "time", "bounded", "env", "ids",
-            "stats", "effect",
+            "node", "reload", "chord", "sip", "rtp", "tls", "iptv", "sim", "wire", "time", "bounded", "env",
+            "ids", "stats", "effect",
         ],
     ),
 ];

@@ -22,6 +22,8 @@ Commands:
   viewers    a hundred thousand viewers of one channel: the policy of every node on one clock, media as a flow
   compare    the same crowd before every system: a server, a CDN, a tracker, meshes, several trees,
              the paper's tree, and this one
+  validate   the same crowd as whole nodes, packet by packet, and as a flow: what the difference is
+  all        every table and figure about crowds: churn, uplinks, half-time, rush, growth
 
 Options of figure16:
   --out DIR      where the files go; made if it is not there
@@ -43,8 +45,8 @@ Options of churn:
   --replaced-per-minute P   nodes that crash and are replaced (10%)
   --svg FILE                the result as a drawing
 
-Options of viewers and compare:
-  --viewers N    how many (10000; 2000 to compare)
+Options of viewers, compare and validate:
+  --viewers N    how many (10000; 2000 to compare, 100 to validate)
   --churn P      viewers that leave in a minute and are replaced (1%)
   --minutes N    how long (10)
   --uplinks U    children that each home can serve: a number, or mixed (2)
@@ -64,6 +66,12 @@ Options of compare:
   --out DIR      where the tables go; made if it is not there
 
 Options of all:
+  --out DIR      where tables and figures go; made if it is not there
+  --viewers N    before every system (1000; 10000 with --full)
+  --minutes N    how long (5; 10 with --full)
+  --full         and this system before crowds of up to a million
+
+Options of every command:
   --seed N       another world (1)
   --help         this text
 ";
@@ -110,6 +118,22 @@ pub struct Compare {
     pub out: Option<PathBuf>,
 }
 
+/// The command `validate`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Validate {
+    pub crowd: Crowd,
+}
+
+/// The command `all`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct All {
+    pub out: PathBuf,
+    pub viewers: u32,
+    pub minutes: u64,
+    pub seed: u64,
+    pub full: bool,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Help,
@@ -119,6 +143,8 @@ pub enum Command {
     Heal(Overlays),
     Viewers(Viewers),
     Compare(Compare),
+    All(All),
+    Validate(Validate),
 }
 
 /// Reads a command line, without the name of the program. The error is one line that says how to mend it.
@@ -137,8 +163,10 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Com
         "heal" => overlays(parser, 400, 0.01, false, Command::Heal),
         "viewers" => viewers(parser),
         "compare" => compare(parser),
+        "all" => all(parser),
+        "validate" => validate(parser),
         other => Err(format!(
-            "there is no command {other:?}; there are figure16, churn, rest, heal, viewers and compare"
+            "there is no command {other:?}; there are figure16, churn, rest, heal, viewers, compare, all and validate"
         )),
     }
 }
@@ -295,6 +323,42 @@ fn compare(mut parser: Parser) -> Result<Command, String> {
     Ok(Command::Compare(Compare { crowd: people.crowd(), out }))
 }
 
+fn validate(mut parser: Parser) -> Result<Command, String> {
+    let mut people = People { churn: 0.1, ..People::new(100) };
+    people.crowd.lasts = Duration::from_secs(120);
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long(option) => {
+                let option = option.to_owned();
+                if !people.take(&option, &mut parser)? {
+                    return Err(unexpected(Arg::Long(&option)));
+                }
+            }
+            other => return Err(unexpected(other)),
+        }
+    }
+    Ok(Command::Validate(Validate { crowd: people.crowd() }))
+}
+
+fn all(mut parser: Parser) -> Result<Command, String> {
+    let (mut out, mut viewers, mut minutes, mut seed, mut full) = (None, None, None, 1, false);
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("out") => out = Some(path(&mut parser)?),
+            Arg::Long("viewers") => viewers = Some(number(&mut parser, "--viewers", 100, 2_000_000)? as u32),
+            Arg::Long("minutes") => minutes = Some(number(&mut parser, "--minutes", 2, 1000)?),
+            Arg::Long("full") => full = true,
+            Arg::Long("seed") => seed = number(&mut parser, "--seed", 0, u64::MAX)?,
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            other => return Err(unexpected(other)),
+        }
+    }
+    let out = out.ok_or("--out is missing: name a folder for tables and figures, as in --out results")?;
+    let viewers = viewers.unwrap_or(if full { 10_000 } else { 1_000 });
+    Ok(Command::All(All { out, viewers, minutes: minutes.unwrap_or(if full { 10 } else { 5 }), seed, full }))
+}
+
 fn uplinks(parser: &mut Parser) -> Result<Uplinks, String> {
     let word = word(parser)?;
     match word.parse() {
@@ -379,6 +443,26 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_is_described_in_the_same_words_by_every_command_about_crowds() {
+        let line =
+            "--viewers 70 --churn 50% --uplinks mixed --sessions lognormal --liars 5 --half-time 30 --seed 9";
+        let Ok(Command::Viewers(viewers)) = read(&format!("viewers {line} --profile paper")) else {
+            panic!("viewers")
+        };
+        let Ok(Command::Compare(compare)) = read(&format!("compare {line} --out x")) else {
+            panic!("compare")
+        };
+        assert_eq!((viewers.crowd, viewers.profile), (compare.crowd, Profile::Paper));
+        let crowd = viewers.crowd;
+        assert_eq!(crowd.stay, Stay::LogNormal { per_minute: 0.5 });
+        assert_eq!((crowd.viewers, crowd.uplinks, crowd.liars, crowd.seed), (70, Uplinks::Mixed, 0.05, 9));
+        assert_eq!(crowd.mass_leave, Some(Duration::from_secs(30)));
+        let Ok(Command::All(all)) = read("all --out x --full") else { panic!("all") };
+        assert_eq!((all.viewers, all.minutes), (10_000, 10));
+        assert!(matches!(read("validate"), Ok(Command::Validate(v)) if v.crowd.viewers == 100));
+    }
+
+    #[test]
     fn every_mistake_has_one_line_that_says_how_to_mend_it() {
         for (line, start) in [
             ("figure16", "--out is missing"),
@@ -388,6 +472,10 @@ mod tests {
             ("churn --nodes 1", r#"--nodes: "1" is no number from 2"#),
             ("rest --svg x", "invalid option '--svg'; --help"),
             ("--nodes 3", "a command comes first; invalid option '--nodes'"),
+            ("viewers --uplinks many", r#"--uplinks: "many" is neither mixed nor a number"#),
+            ("viewers --profile best", r#"--profile: "best" is none of default, paper"#),
+            ("compare --exact", "invalid option '--exact'; --help"),
+            ("all", "--out is missing"),
             ("figure16 --out x --colour", "invalid option '--colour'; --help"),
         ] {
             let error = read(line).expect_err(line);

@@ -6,6 +6,8 @@
 //! | `churn`, `rest`, `heal` | the commands that play overlays |
 //! | `viewers` | a hundred thousand viewers of one channel |
 //! | `compare` | the same crowd before every system |
+//! | `all`, `plot` | every table and figure about crowds |
+//! | `validate` | whole nodes, packet by packet, beside the flow |
 //! | `report` | progress, results on the screen and as JSON, the drawing |
 
 #![allow(
@@ -15,6 +17,7 @@
 )]
 #![allow(unreachable_pub, missing_docs, reason = "an example has no users but itself")]
 
+mod all;
 mod args;
 mod churn;
 mod compare;
@@ -23,8 +26,10 @@ mod figure16;
 
 mod heal;
 mod play;
+mod plot;
 mod report;
 mod rest;
+mod validate;
 mod viewers;
 
 use args::Command;
@@ -47,6 +52,8 @@ fn main() -> ExitCode {
         Ok(Command::Rest(setting)) => rest::rest(&setting),
         Ok(Command::Heal(setting)) => heal::heal(&setting),
         Ok(Command::Compare(wanted)) => compare::compare(&wanted),
+        Ok(Command::All(wanted)) => all::all(&wanted, draw),
+        Ok(Command::Validate(wanted)) => validate::validate(&wanted),
         Ok(Command::Viewers(wanted)) => viewers::viewers(&wanted),
         Err(mistake) => Err(mistake.into()),
     };

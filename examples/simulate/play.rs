@@ -3,8 +3,8 @@
 use crate::figure16::Second;
 use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
 use p2piptv::ids::{ChannelId, ChannelName, NodeId};
-use p2piptv::node::{self, Event, Node};
-use p2piptv::sim::{Addresses, Conditions, Config, Network, NodeIndex, Record};
+use p2piptv::node::{self, Addresses, Event, Node};
+use p2piptv::sim::{Conditions, Config, Network, NodeIndex, Record};
 use p2piptv::stats::Plane;
 use p2piptv::time::{Duration, Instant, UnixMillis};
 use std::error::Error;
@@ -37,15 +37,18 @@ pub struct Run {
     pub playing: u32,
 }
 
-fn start(now: Instant, at: NodeIndex, addresses: Addresses, setting: &Setting, name: &str) -> Node {
-    let sockets = node::Addresses {
-        overlay: addresses.overlay,
-        signalling: addresses.signalling,
-        media: addresses.media,
-    };
-    let mut config = node::Config::new(name, "p2piptv.invalid", sockets);
-    config.policy.capacity = setting.capacity;
-    let mut entropy = Seeded::new(setting.seed << 32 | u64::from(at.0));
+/// What a node is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Kit {
+    pub capacity: u16,
+    pub seed: u64,
+}
+
+/// A node without security.
+pub fn start(now: Instant, at: NodeIndex, addresses: Addresses, kit: Kit, name: &str) -> Node {
+    let mut config = node::Config::new(name, "p2piptv.invalid", addresses);
+    config.policy.capacity = kit.capacity;
+    let mut entropy = Seeded::new(kit.seed << 32 | u64::from(at.0));
     let mut id = NodeId::default();
     entropy.fill(&mut id.0);
     let identity = Box::new(InsecureIdentity::new(id));
@@ -64,7 +67,8 @@ pub fn play(setting: Setting, observer: impl FnMut(&Record) + 'static) -> Result
 
     let add = |network: &mut Network<Node>, name: &str| {
         let now = network.now();
-        network.add(|at, addresses| start(now, at, addresses, &setting, name))
+        let kit = Kit { capacity: setting.capacity, seed: setting.seed };
+        network.add(|at, addresses| start(now, at, addresses, kit, name))
     };
     let bootstrap = add(&mut network, "bootstrap");
     let entry = network.addresses(bootstrap).overlay;

@@ -1,18 +1,19 @@
 //! Messages of a peer who knows the protocol and means ill: every field legal, none of them true, signed where a
 //! signature is asked for. What is only noise dies in the parsers; these get further.
 
-use crate::env::{Crypto, InsecureIdentity};
+use crate::env::Crypto;
 use crate::ids::NodeId;
 use crate::reload::codec::{
-    Body, ForwardingHeader, Frame, Message, MessageContents, SecurityBlock, Signature,
-    message_signature_input,
+    Body, CertificateType, ForwardingHeader, Frame, GenericCertificate, Message, MessageContents,
+    SecurityBlock, Signature, message_signature_input,
 };
 use crate::rtp::header::{Header, PayloadType};
 use crate::rtp::rtcp::{Composer, Cover, Cue, Hold, Notice, ReportBlock};
+use crate::rtp::srtcp::{Keys, MasterKey, Session};
 use crate::sip;
-use crate::sip::body::IptvBody;
+use crate::sip::body::{Carrier, IptvBody, IptvInfo};
 use crate::sip::msg::{Method, NameAddr, RequestBuilder, ResponseBuilder, SipUri, Status};
-use crate::sip::sdp::SessionDescription;
+use crate::sip::sdp::{Profile, SessionDescription};
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -24,20 +25,28 @@ use core::net::SocketAddr;
 fn signed(
     header: ForwardingHeader,
     contents: MessageContents,
-    signer: NodeId,
+    signer: &dyn Crypto,
     sequence: u32,
 ) -> Option<Bytes> {
-    let crypto = InsecureIdentity::new(signer);
-    let identity = crypto.signer();
+    let identity = signer.signer();
     let input = message_signature_input(header.overlay, header.transaction_id, &contents, &identity).ok()?;
-    let signature = Signature { identity, signed: crypto.sign(&[&input]) };
-    let security = SecurityBlock { certificates: Vec::new(), signature };
+    let signature = Signature { identity, signed: signer.sign(&[&input]) };
+    let certificates = signer
+        .certificates()
+        .iter()
+        .map(|der| GenericCertificate { certificate_type: CertificateType::X509, certificate: der.clone() });
+    let security = SecurityBlock { certificates: certificates.collect(), signature };
     let message = Message { header, contents, security }.encode().ok()?;
     Frame::Data { sequence, message }.encode().ok()
 }
 
 /// Any RELOAD message of `signer` to `to`, of an overlay that it knows well enough.
-pub(super) fn reload(overlay: u32, signer: NodeId, to: NodeId, u: &mut Unstructured<'_>) -> Option<Bytes> {
+pub(super) fn reload(
+    overlay: u32,
+    signer: &dyn Crypto,
+    to: NodeId,
+    u: &mut Unstructured<'_>,
+) -> Option<Bytes> {
     let contents = MessageContents::new(&u.arbitrary::<Body>().ok()?).ok()?;
     let destinations = match u.int_in_range(0..=5).ok()? {
         0 => vec![NodeId::WILDCARD.into()],
@@ -47,7 +56,7 @@ pub(super) fn reload(overlay: u32, signer: NodeId, to: NodeId, u: &mut Unstructu
     let mut header = ForwardingHeader::new(overlay, u.arbitrary().ok()?, destinations);
     header.configuration_sequence = 1;
     if u.ratio(1, 4).ok()? {
-        (header.via_list, header.options) = (vec![signer.into()], u.arbitrary().ok()?);
+        (header.via_list, header.options) = (vec![signer.node_id().into()], u.arbitrary().ok()?);
     }
     signed(header, contents, signer, u.arbitrary().ok()?)
 }
@@ -55,7 +64,7 @@ pub(super) fn reload(overlay: u32, signer: NodeId, to: NodeId, u: &mut Unstructu
 /// Any answer of `signer` to a request that was seen on its way from `to`.
 pub(super) fn reload_answer(
     request: &Bytes,
-    signer: NodeId,
+    signer: &dyn Crypto,
     to: NodeId,
     u: &mut Unstructured<'_>,
 ) -> Option<Bytes> {
@@ -75,7 +84,7 @@ pub(super) fn reload_answer(
 /// A message that was seen, with some octets of its body changed, signed anew.
 pub(super) fn reload_again(
     seen: &Bytes,
-    signer: NodeId,
+    signer: &dyn Crypto,
     transaction: bool,
     u: &mut Unstructured<'_>,
 ) -> Option<Bytes> {
@@ -129,11 +138,21 @@ pub(super) fn sip_in_dialog(
     from: SocketAddr,
     u: &mut Unstructured<'_>,
 ) -> Option<Bytes> {
+    let method = u.arbitrary::<Method>().ok()?;
+    with_body(in_dialog(seen, method, back, from, u)?, u).ok()?.finish().ok()
+}
+
+fn in_dialog(
+    seen: &Bytes,
+    method: Method,
+    back: bool,
+    from: SocketAddr,
+    u: &mut Unstructured<'_>,
+) -> Option<RequestBuilder> {
     let seen = sip::msg::Message::parse(seen.clone()).ok()?;
     let headers = seen.headers();
     let (caller, callee) = (headers.from().ok()??, headers.to().ok()??);
     let (local, remote) = if back { (callee, caller) } else { (caller, callee) };
-    let method = u.arbitrary::<Method>().ok()?;
     let number = match u.arbitrary::<Option<u32>>().ok()? {
         Some(number) => number,
         None => headers.cseq().ok()??.number.wrapping_add(1),
@@ -147,7 +166,54 @@ pub(super) fn sip_in_dialog(
         .call_id(headers.call_id().ok()??)
         .cseq(number)
         .contact(&NameAddr::new(SipUri::of_user("1", from)));
-    with_body(request, u).ok()?.finish().ok()
+    Some(request)
+}
+
+/// A body of the tree, as a message that was seen had it.
+fn body_of(seen: &Bytes) -> Option<IptvBody> {
+    let seen = sip::msg::Message::parse(seen.clone()).ok()?;
+    IptvBody::parse(seen.body(), Carrier::Stream).ok()
+}
+
+/// Whether a message that was seen brought leave to be found under a channel's name.
+pub(super) fn brings_grant(seen: &Bytes) -> bool {
+    let brings = |info| matches!(info, IptvInfo::Grant(_) | IptvInfo::SelectedRelayer { grant: Some(_), .. });
+    body_of(seen).is_some_and(|body| brings(body.info))
+}
+
+/// What a message brought that was seen, once more inside the dialog of another one.
+pub(super) fn sip_replay(
+    brought: &Bytes,
+    seen: &Bytes,
+    back: bool,
+    from: SocketAddr,
+    u: &mut Unstructured<'_>,
+) -> Option<Bytes> {
+    let mut body = body_of(brought)?;
+    if let IptvInfo::SelectedRelayer { grant: Some(grant), .. } = &body.info
+        && u.arbitrary().ok()?
+    {
+        body.info = IptvInfo::Grant(grant.clone());
+    }
+    if u.arbitrary().ok()? {
+        body.channel = None;
+    }
+    let request = in_dialog(seen, Method::INFO, back, from, u)?;
+    request.body("text/plain", &body.to_bytes().ok()?).finish().ok()
+}
+
+/// The key that a description told, under which whoever sent it protects its reports.
+pub(super) fn key_of(seen: &Bytes) -> Option<MasterKey> {
+    let seen = sip::msg::Message::parse(seen.clone()).ok()?;
+    let description = SessionDescription::parse(seen.body()).ok()?;
+    Some(MasterKey::new(description.mp2t(Profile::Savp)?.crypto?.key))
+}
+
+/// A report of whoever has the key.
+pub(super) fn srtcp(key: &MasterKey, report: &Bytes, index: u32) -> Option<Bytes> {
+    let mut session = Session::new(&Keys { ours: key.clone(), theirs: key.clone() });
+    session.skip_to(index);
+    session.protect(report).ok()
 }
 
 /// Any response to a request that was seen.

@@ -3,11 +3,11 @@
 //! The script is played twice. In a *rough* world clocks go back and hosts wake their nodes too early; in a *calm* one
 //! neither happens. No node may notice (K6, K12), and nothing else may make two runs differ (K9).
 
-use super::forge;
 use super::script::Script;
-use crate::env::{InsecureIdentity, Seeded};
+use super::{forge, secured};
+use crate::env::{Crypto, InsecureIdentity, Seeded};
 use crate::ids::{ChannelId, ChannelName, NodeId, StreamId, overlay_hash};
-use crate::node::{Addresses, Config, Datagram, Node, Output, Receipt, StreamInput};
+use crate::node::{Addresses, Config, Datagram, Node, Output, Receipt, Security, StreamInput};
 use crate::rtp::mp2t::{Packetizer, TsPacket};
 use crate::sim::{Checked, Fnv, Violation};
 use crate::sip::agent::Transport;
@@ -20,7 +20,7 @@ use arbitrary::Unstructured;
 use bytes::Bytes;
 use core::net::{Ipv4Addr, SocketAddr};
 
-const OVERLAY: &str = "tv.example";
+pub(super) const OVERLAY: &str = "tv.example";
 const NODES: usize = 3;
 /// Nodes and, behind them, strangers.
 const EVERYBODY: usize = 5;
@@ -38,7 +38,17 @@ const LATENCY: Duration = Duration::from_millis(1);
 
 /// Any life of three nodes.
 pub fn node_world(script: &[u8]) {
-    let (rough, calm) = (World::play(script, Clock::Rough), World::play(script, Clock::Calm));
+    play_twice(script, Security::InsecurePlain);
+}
+
+/// Any life of three secured nodes.
+pub fn secured_world(script: &[u8]) {
+    play_twice(script, Security::Tls);
+}
+
+fn play_twice(script: &[u8], security: Security) {
+    let (rough, calm) =
+        (World::play(script, Clock::Rough, security), World::play(script, Clock::Calm, security));
     assert_eq!(rough, calm, "K6, K9 or K12: an older now or an early wake-up made a difference");
 }
 
@@ -55,10 +65,19 @@ struct Host {
     node: Checked<Node>,
     /// Calls that this host is still too busy to drain after.
     busy: u8,
-    /// The other ends of the streams.
-    streams: BTreeMap<StreamId, (usize, StreamId)>,
+    streams: BTreeMap<StreamId, Stream>,
     accepted: u32,
     players: BTreeMap<ChannelId, Packetizer>,
+}
+
+/// What a host knows of one of its streams.
+#[derive(Clone, Copy)]
+struct Stream {
+    plane: Plane,
+    /// Who is at the other end.
+    there: usize,
+    /// The same stream at the other end; none if a forger is there.
+    far: Option<StreamId>,
 }
 
 /// Something on its way.
@@ -72,7 +91,7 @@ enum What {
     Stream(StreamId, StreamInput),
 }
 
-/// A datagram that passed by.
+/// A datagram that passed by, or what was written to a stream in one piece.
 struct Seen {
     from: usize,
     to: usize,
@@ -82,10 +101,13 @@ struct Seen {
 struct World<'a> {
     script: Script<'a>,
     clock: Clock,
+    security: Security,
     now: Instant,
     hosts: Vec<Host>,
     wire: VecDeque<Parcel>,
     seen: VecDeque<Seen>,
+    /// The latest message that brought a grant.
+    brought: Option<Bytes>,
     calls: usize,
     hash: Fnv,
 }
@@ -99,16 +121,19 @@ fn owner(address: SocketAddr) -> Option<usize> {
     (0..EVERYBODY).find(|&who| PLANES.iter().any(|&plane| self::address(who, plane) == address))
 }
 
-fn node_id(who: usize) -> NodeId {
+pub(super) fn node_id(who: usize) -> NodeId {
     NodeId([0x10 + 0x20 * who as u8; NodeId::LEN])
 }
 
+/// Channels, the last of which is a keyword too.
+pub(super) const NAMES: [&str; 3] = ["100", "101", "news"];
+
 fn channel_name(n: usize) -> ChannelName {
-    ChannelName::new(["100", "101", "news"][n % 3]).unwrap()
+    ChannelName::new(NAMES[n % NAMES.len()]).unwrap()
 }
 
 /// Small limits, so that a short script meets them.
-fn config(who: usize) -> Config {
+fn config(who: usize, security: Security) -> Config {
     let addresses = Addresses {
         overlay: address(who, Plane::Overlay),
         signalling: address(who, Plane::Signalling),
@@ -117,6 +142,8 @@ fn config(who: usize) -> Config {
     let mut config = Config::new(["alice", "bob", "carol"][who], OVERLAY, addresses);
     // One slot and a rescue slot: the third node is redirected, or its relayer elected.
     config.policy.capacity = 1;
+    // Alice's relayers stand under the channel's name, those of the others in its tree.
+    config.policy.registered_relayers = u16::from(who == 0);
     config.policy.limits.channels = 3;
     config.policy.limits.rows = 8;
     config.policy.limits.controls = 4;
@@ -132,21 +159,29 @@ fn config(who: usize) -> Config {
     let limits = &mut config.media;
     (limits.channels, limits.parents, limits.children) = (3, 4, 4);
     (config.limits.peers, config.limits.queries, config.limits.outputs) = (8, 2, 64);
+    if security != Security::InsecurePlain {
+        secured::configure(&mut config, who, security);
+    }
     config
 }
 
 impl<'a> World<'a> {
     /// Plays a script; the hash says what every node did.
-    fn play(script: &'a [u8], clock: Clock) -> u64 {
-        let mut world = World::new(script, clock);
+    fn play(script: &'a [u8], clock: Clock, security: Security) -> u64 {
+        let mut world = World::new(script, clock, security);
         world.live();
         world.hash.value()
     }
 
-    fn new(script: &'a [u8], clock: Clock) -> Self {
+    fn new(script: &'a [u8], clock: Clock, security: Security) -> Self {
         let host = |who| {
-            let (entropy, identity) = (Seeded::new(who as u64), InsecureIdentity::new(node_id(who)));
-            let mut node = Node::new(config(who), Box::new(entropy), Box::new(identity)).unwrap();
+            let (config, entropy) = (config(who, security), Box::new(Seeded::new(who as u64)));
+            let identity = identity(who, security);
+            let mut node = match security {
+                Security::InsecurePlain => Node::new(config, entropy, identity),
+                _ => Node::secured(config, entropy, identity, secured::channels(who)),
+            }
+            .unwrap();
             node.handle_wall_clock(Instant::ZERO, UnixMillis(1_767_225_600_000));
             Host {
                 node: Checked::new(node),
@@ -159,10 +194,12 @@ impl<'a> World<'a> {
         World {
             script: Script::new(script),
             clock,
+            security,
             now: Instant::ZERO,
             hosts: (0..NODES).map(host).collect(),
             wire: VecDeque::new(),
             seen: VecDeque::new(),
+            brought: None,
             calls: 0,
             hash: Fnv::default(),
         }
@@ -180,7 +217,9 @@ impl<'a> World<'a> {
 
     fn step(&mut self, letter: u8) {
         match letter {
-            b'c' | b'j' | b'p' | b't' | b'm' | b's' | b'u' | b'q' | b'l' | b'w' => self.command(letter),
+            b'c' | b'j' | b'p' | b't' | b'k' | b'm' | b's' | b'u' | b'q' | b'l' | b'w' => {
+                self.command(letter);
+            }
             b'r' => {
                 let time = Duration::from_millis(100 * self.script.tenths());
                 self.run(time);
@@ -206,7 +245,7 @@ impl<'a> World<'a> {
                 self.arrive(to, plane, from, noise);
             }
             b'S' => self.stream(),
-            b'F' | b'A' | b'R' | b'I' | b'D' | b'Q' | b'C' | b'P' => {
+            b'F' | b'A' | b'R' | b'I' | b'D' | b'Q' | b'C' | b'P' | b'G' => {
                 self.forge(letter);
             }
             _ => {}
@@ -239,11 +278,19 @@ impl<'a> World<'a> {
             b'p' => {
                 let (name, keyword) = (channel_name(self.script.choice(3)), channel_name(2));
                 let keywords: &[ChannelName] = if name == keyword { &[] } else { &[keyword] };
-                self.call(who, |node, now| node.publish(now, &name, keywords).ok());
+                let secured = self.security != Security::InsecurePlain;
+                self.call(who, |node, now| match secured {
+                    true => node.publish_as(now, &name, keywords, secured::owner(who)).ok(),
+                    false => node.publish(now, &name, keywords).ok(),
+                });
             }
             b't' => {
                 let name = channel_name(self.script.choice(3));
                 self.call(who, |node, now| node.tune(now, &name).ok());
+            }
+            b'k' => {
+                let (name, owner) = (channel_name(self.script.choice(3)), self.anybody());
+                self.call(who, |node, now| node.tune_to(now, &name, secured::fingerprint(owner)).ok());
             }
             b'q' => {
                 let name = channel_name(self.script.choice(3));
@@ -357,21 +404,21 @@ impl<'a> World<'a> {
                 let Some(there) = there else {
                     return self.post(who, What::Stream(stream, StreamInput::Closed));
                 };
-                let far = StreamId::accepted(self.hosts[there].accepted);
-                self.hosts[there].accepted += 1;
-                self.hosts[there].streams.insert(far, (who, stream));
-                self.hosts[who].streams.insert(stream, (there, far));
+                let far = self.accept(there, Stream { plane, there: who, far: Some(stream) });
+                self.hosts[who].streams.insert(stream, Stream { plane, there, far: Some(far) });
                 let opened = |who| StreamInput::Opened { peer: address(who, plane), plane };
                 self.post(there, What::Stream(far, opened(who)));
                 self.post(who, What::Stream(stream, opened(there)));
             }
             Output::Write { stream, bytes } => {
-                if let Some(&(there, far)) = self.hosts[who].streams.get(&stream) {
+                if let Some(&Stream { plane, there, far: Some(far) }) = self.hosts[who].streams.get(&stream) {
+                    let from = address(who, plane);
+                    self.see(who, there, Datagram { plane, from, payload: bytes.clone() });
                     self.post(there, What::Stream(far, StreamInput::Bytes(bytes)));
                 }
             }
             Output::Close { stream } => {
-                if let Some((there, far)) = self.hosts[who].streams.remove(&stream) {
+                if let Some(Stream { there, far: Some(far), .. }) = self.hosts[who].streams.remove(&stream) {
                     self.hosts[there].streams.remove(&far);
                     self.post(there, What::Stream(far, StreamInput::Closed));
                 }
@@ -387,11 +434,26 @@ impl<'a> World<'a> {
             return;
         };
         let datagram = Datagram { plane, from: address(from, plane), payload };
+        self.see(from, there, datagram.clone());
+        self.post(there, What::Datagram(datagram));
+    }
+
+    fn see(&mut self, from: usize, to: usize, datagram: Datagram) {
         if self.seen.len() >= SEEN {
             self.seen.pop_front();
         }
-        self.seen.push_back(Seen { from, to: there, datagram: datagram.clone() });
-        self.post(there, What::Datagram(datagram));
+        if datagram.plane == Plane::Signalling && forge::brings_grant(&datagram.payload) {
+            self.brought = Some(datagram.payload.clone());
+        }
+        self.seen.push_back(Seen { from, to, datagram });
+    }
+
+    fn accept(&mut self, who: usize, stream: Stream) -> StreamId {
+        let host = &mut self.hosts[who];
+        let id = StreamId::accepted(host.accepted);
+        host.accepted += 1;
+        host.streams.insert(id, stream);
+        id
     }
 
     fn post(&mut self, to: usize, what: What) {
@@ -412,6 +474,25 @@ impl<'a> World<'a> {
 
     fn arrive(&mut self, to: usize, plane: Plane, from: usize, payload: Bytes) {
         self.take_in(to, Datagram { plane, from: address(from, plane), payload });
+    }
+
+    /// What a forger says comes where it is listened to: where streams are secured, inside the one from whom he poses as,
+    /// or inside a new one of his own.
+    fn say(&mut self, to: usize, plane: Plane, from: usize, payload: Bytes) {
+        if self.security == Security::InsecurePlain || plane == Plane::Media {
+            return self.arrive(to, plane, from, payload);
+        }
+        let of_him = |(_, stream): &(&StreamId, &Stream)| stream.there == from && stream.plane == plane;
+        let known = self.hosts[to].streams.iter().find(of_him).map(|(&id, _)| id);
+        let stream = known.unwrap_or_else(|| {
+            let stream = self.accept(to, Stream { plane, there: from, far: None });
+            let peer = address(from, plane);
+            for input in [StreamInput::Opened { peer, plane }, StreamInput::Bytes(secured::hello(from))] {
+                self.receipt(to, |node, now| node.handle_stream(now, stream, input));
+            }
+            stream
+        });
+        self.receipt(to, |node, now| node.handle_stream(now, stream, StreamInput::Bytes(payload)));
     }
 
     fn take_in(&mut self, to: usize, datagram: Datagram) {
@@ -495,19 +576,21 @@ impl<'a> World<'a> {
         let seen = |plane| self.seen.iter().rev().filter(move |seen| seen.datagram.plane == plane).nth(nth);
         let (plane, to, from, payload) = match letter {
             b'F' => {
-                let forged = forge::reload(overlay_hash(OVERLAY), node_id(from), node_id(to), &mut u)?;
+                let signer = identity(from, self.security);
+                let forged = forge::reload(overlay_hash(OVERLAY), &*signer, node_id(to), &mut u)?;
                 (Plane::Overlay, to, from, forged)
             }
             b'A' => {
                 let Seen { from: asking, to: asked, datagram } = seen(Plane::Overlay)?;
-                let forged =
-                    forge::reload_answer(&datagram.payload, node_id(*asked), node_id(*asking), &mut u)?;
+                let signer = identity(*asked, self.security);
+                let forged = forge::reload_answer(&datagram.payload, &*signer, node_id(*asking), &mut u)?;
                 (Plane::Overlay, *asking, *asked, forged)
             }
             b'R' => {
                 let Seen { from, to, datagram } = seen(Plane::Overlay)?;
                 let anew = u.arbitrary().ok()?;
-                let forged = forge::reload_again(&datagram.payload, node_id(*from), anew, &mut u)?;
+                let signer = identity(*from, self.security);
+                let forged = forge::reload_again(&datagram.payload, &*signer, anew, &mut u)?;
                 (Plane::Overlay, *to, *from, forged)
             }
             b'I' => (Plane::Signalling, to, from, forge::sip_request(&mut u)?),
@@ -519,6 +602,16 @@ impl<'a> World<'a> {
                 let source = address(from, Plane::Signalling);
                 (Plane::Signalling, to, from, forge::sip_in_dialog(&datagram.payload, back, source, &mut u)?)
             }
+            b'G' => {
+                let brought = self.brought.as_ref()?;
+                let Seen { from, to, datagram } = seen(Plane::Signalling)?;
+                let answers = datagram.payload.starts_with(b"SIP/2.0");
+                let back: bool = u.arbitrary().ok()?;
+                let (from, to) = if answers == back { (*from, *to) } else { (*to, *from) };
+                let source = address(from, Plane::Signalling);
+                let replayed = forge::sip_replay(brought, &datagram.payload, back, source, &mut u)?;
+                (Plane::Signalling, to, from, replayed)
+            }
             b'Q' => {
                 let Seen { from: asking, to: asked, datagram } = seen(Plane::Signalling)?;
                 let source = address(*asking, Plane::Signalling);
@@ -529,10 +622,18 @@ impl<'a> World<'a> {
                 let ssrc = (nth as u32 % 4 + 1) << 8;
                 let forged =
                     if letter == b'C' { forge::rtcp(ssrc, &mut u) } else { forge::rtp(ssrc, &mut u) };
-                (Plane::Media, to, from, forged.ok()?)
+                let mut forged = forged.ok()?;
+                // Whoever reads the signalling has the keys as well.
+                let told = seen(Plane::Signalling).filter(|seen| (seen.from, seen.to) == (from, to));
+                if let (b'C', Some(key)) =
+                    (letter, told.and_then(|seen| forge::key_of(&seen.datagram.payload)))
+                {
+                    forged = forge::srtcp(&key, &forged, u.arbitrary().ok()?)?;
+                }
+                (Plane::Media, to, from, forged)
             }
         };
-        self.arrive(to, plane, from, payload);
+        self.say(to, plane, from, payload);
         Some(())
     }
 
@@ -590,6 +691,14 @@ impl<'a> World<'a> {
     }
 }
 
+/// Who a node is, or a stranger.
+fn identity(who: usize, security: Security) -> Box<dyn Crypto> {
+    match security {
+        Security::InsecurePlain => Box::new(InsecureIdentity::new(node_id(who))),
+        _ => Box::new(secured::identity(who)),
+    }
+}
+
 /// A promise that was broken stops the fuzzer.
 fn hold<T>(who: usize, result: Result<T, Violation>) -> T {
     result.unwrap_or_else(|violation| panic!("node {who}: {violation}"))
@@ -598,10 +707,15 @@ fn hold<T>(who: usize, result: Result<T, Violation>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::DropReason;
 
     /// The world after a script.
     fn after(script: &[u8]) -> World<'_> {
-        let mut world = World::new(script, Clock::Calm);
+        after_in(Security::InsecurePlain, script)
+    }
+
+    fn after_in(security: Security, script: &[u8]) -> World<'_> {
+        let mut world = World::new(script, Clock::Calm, security);
         world.live();
         world
     }
@@ -642,8 +756,59 @@ mod tests {
         }
     }
 
+    const SECURED: &[u8] = b"c0 r9 j10 r9 j20 r9 p00 r9 t10 rz t20 rz ";
+
+    #[test]
+    fn a_script_leads_to_a_tree_of_three_secured_nodes() {
+        let world = after_in(Security::Tls, SECURED);
+        assert_eq!([parent(&world, 1), parent(&world, 2)], [Some(0), Some(1)], "alice has one slot");
+        for host in &world.hosts {
+            let stats = host.node.machine().stats();
+            assert_eq!(stats.dropped(DropReason::BadSignature), 0);
+            assert_eq!(stats.dropped(DropReason::NotGranted), 0);
+        }
+    }
+
+    /// What all nodes took in, and what they dropped.
+    fn taken(world: &World<'_>, plane: Plane) -> u64 {
+        world.hosts.iter().map(|h| h.node.machine().stats().received(plane).packets).sum()
+    }
+
+    #[test]
+    fn a_forger_gets_into_the_streams_of_secured_nodes() {
+        let mut script = SECURED.to_vec();
+        for letter in *b"FARIDQ" {
+            for from in *b"01234" {
+                script.extend([letter, b'1', from, b'0', 40]);
+                script.extend((0..40).map(|n: u8| n.wrapping_mul(37).wrapping_add(from)));
+            }
+        }
+        let (quiet, forged) = (after_in(Security::Tls, SECURED), after_in(Security::Tls, &script));
+        for plane in [Plane::Overlay, Plane::Signalling] {
+            assert!(taken(&forged, plane) > taken(&quiet, plane), "nothing forged came on {plane:?}");
+        }
+    }
+
+    #[test]
+    fn a_grant_that_was_seen_is_brought_again_and_only_counts_where_it_was_meant() {
+        let mut world = after_in(Security::Tls, SECURED);
+        assert!(world.brought.is_some(), "bob was elected");
+        let counted = |world: &World<'_>, reason| -> u64 {
+            world.hosts.iter().map(|h| h.node.machine().stats().dropped(reason)).sum()
+        };
+        let mut script = Vec::new();
+        for nth in 0..SEEN as u8 {
+            script.extend([b'G', b'0', b'0', b'0' + nth, 12]);
+            script.extend([nth % 2, 1, 1, 0, 0, 1, 0, 9, 9, 9, nth, nth]);
+        }
+        world.script = Script::new(&script);
+        world.live();
+        assert!(counted(&world, DropReason::NotGranted) > 0, "nobody refused it");
+    }
+
     #[test]
     fn a_blank_changes_nothing() {
-        assert_eq!(World::play(b"c0r9", Clock::Calm), World::play(b" c0\n\xffr9 ", Clock::Calm));
+        let play = |script| World::play(script, Clock::Calm, Security::InsecurePlain);
+        assert_eq!(play(b"c0r9"), play(b" c0\n\xffr9 "));
     }
 }

@@ -17,16 +17,19 @@ impl Node {
             ("outputs", self.queue.len(), 0),
             ("channels", self.channels.ids().count(), channels),
             ("records", self.records.len(), channels),
+            ("trees", self.trees.len(), channels),
             ("table rows", largest, rows),
             ("grants", self.grants.len(), sip.calls),
             ("secured streams", self.sessions.as_ref().map_or(0, |s| s.len()), self.config.streams.streams),
+            ("plain streams", self.plain_streams.len(), self.config.streams.streams),
+            ("unsorted streams", self.unsorted.len(), self.config.streams.handshakes),
             ("calls", self.calls.len(), sip.calls),
             ("SIP calls", self.agent.calls(), sip.calls),
             ("client transactions", clients, sip.client_transactions),
             ("server transactions", servers, sip.server_transactions),
             ("streams", self.agent.streams(), sip.streams),
             ("peers", self.directory.len(), self.config.limits.peers),
-            ("lookups", self.lookups.len(), 16 * channels + self.config.limits.queries),
+            ("lookups", self.lookups.len(), 64 * channels + self.config.limits.queries),
         ];
         self.overlay.census().chain(own).collect()
     }

@@ -14,9 +14,19 @@
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
 //! | `grants` | who may be found under a channel's name |
+//! | `exclusion` | whom the configuration shuts out |
 //! | `records` | this node's own entries in the overlay, kept fresh |
+//! | `redir` | the tree of relayers of a popular channel: standing there, and looking there |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `channels`, `directory`, `queue` | what the node remembers: names, contacts, outputs |
+//!
+//! # What one call costs
+//!
+//! Facts and orders are worked off up to [`Limits::turns`]; what is left waits for the next call, which `deadline()` asks
+//! for at once. All work of one call on the overlay has one share of signatures to make and to check
+//! ([`overlay::Limits`](crate::reload::overlay::Limits)); on top come the records that the policy stores in this call (a
+//! signature, and a grant's for a source), and a grant to check for each record that a lookup has found. A call that brings
+//! media or signalling does no work of the overlay that can wait.
 //!
 //! A node translates and never decides: who is fed by whom is the policy's business ([`crate::iptv`]), what a message
 //! looks like the planes'.
@@ -28,6 +38,7 @@ mod channels;
 mod commands;
 mod config;
 mod directory;
+mod exclusion;
 mod grants;
 mod keys;
 mod media;
@@ -35,6 +46,7 @@ mod orders;
 mod overlay;
 mod queue;
 mod records;
+mod redir;
 mod reports;
 mod signalling;
 mod streams;
@@ -52,7 +64,7 @@ use crate::iptv::{self, Iptv, Order};
 use crate::reload::overlay::{Fact as OverlayFact, LinkSecurity, Overlay};
 use crate::reload::storage::Kind;
 use crate::rtp::relay::{self, Fact as MediaFact, Relay};
-use crate::secure::{Fact as StreamFact, Sessions};
+use crate::secure::{Fact as StreamFact, Sessions, Strangers};
 use crate::sip::agent::{Agent, Fact as SipFact, Transport};
 use crate::stats::{DropReason, Plane, Stats};
 use crate::time::{Duration, Instant, UnixMillis, earliest};
@@ -67,6 +79,7 @@ use grants::Grants;
 use overlay::Lookups;
 use queue::Queue;
 use records::Records;
+use redir::Trees;
 use signalling::Call;
 
 /// max-message-size of a secured overlay: the records of a channel with their grants and certificates fit into it.
@@ -97,8 +110,8 @@ pub struct Node {
     sessions: Option<Sessions>,
     /// Streams without TLS, and whose they are.
     plain_streams: BoundedMap<StreamId, Plane>,
-    /// Accepted SIP streams of which no byte has come that would say whether they are secured, and how long that may take.
-    unsorted: BoundedMap<StreamId, (SocketAddr, Instant)>,
+    /// Accepted SIP streams of which no byte has come that would say whether they are secured.
+    unsorted: Strangers,
     policy: Iptv<PeerKey>,
 
     stream_effects: Effects<StreamFact>,
@@ -113,6 +126,7 @@ pub struct Node {
     directory: Directory,
     lookups: Lookups,
     records: Records,
+    trees: Trees,
     grants: Grants,
     /// When children without RTCP are asked for a sign of life again.
     next_refresh: Option<Instant>,
@@ -173,7 +187,11 @@ impl Node {
                 config.overlay.limits.message_size = config.overlay.limits.message_size.max(SECURED_MESSAGE);
                 let channel = config.overlay.kinds.iter_mut().find(|kind| kind.id == Kind::CHANNEL.id);
                 channel.into_iter().for_each(|kind| *kind = Kind::OWNED_CHANNEL);
+                let redir = config.overlay.kinds.iter_mut().find(|kind| kind.id == Kind::REDIR.id);
+                redir.into_iter().for_each(|kind| *kind = Kind::OWNED_REDIR);
             }
+            // The grant in a record outlives the record: it is renewed at half of its life.
+            config.redir.lifetime = config.redir.lifetime.min(config.grant_lifetime / 5 * 2);
         }
         if ChannelName::new(&config.name).is_none() {
             return Err(ConfigError::BadName);
@@ -192,7 +210,7 @@ impl Node {
             relay: Relay::new(relay_config),
             sessions: channels.map(|channels| Sessions::new(channels, config.streams)),
             plain_streams: BoundedMap::new(config.streams.streams),
-            unsorted: BoundedMap::new(config.streams.handshakes),
+            unsorted: Strangers::default(),
             stream_effects: Effects::new(),
             policy: Iptv::new(config.policy.clone(), me),
             overlay_effects: Effects::new(),
@@ -205,6 +223,7 @@ impl Node {
             directory: Directory::new(config.limits.peers),
             lookups: Lookups::new(config.limits.queries),
             records: Records::new(config.record_lifetime, config.record_retry),
+            trees: Trees::new(config.redir),
             grants: Grants::new(config.grant_lifetime),
             next_refresh: None,
             queue: Queue::new(config.limits.outputs),
@@ -265,6 +284,9 @@ impl Node {
     /// Fires what is due. Before [`Node::deadline`] it does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.begin(now);
+        if self.overlay.deadline().is_some_and(|at| at <= self.now) {
+            self.with_overlay(|overlay, now, ctx| overlay.handle_timeout(now, ctx));
+        }
         self.finish();
     }
 
@@ -291,10 +313,8 @@ impl Node {
             _ => None,
         };
         let planes = earliest(planes, self.streams_deadline());
-        let own = earliest(
-            earliest(earliest(self.records.deadline(), self.grants.deadline()), self.next_refresh),
-            leave,
-        );
+        let stored = earliest(self.records.deadline(), self.trees.deadline());
+        let own = earliest(earliest(earliest(stored, self.grants.deadline()), self.next_refresh), leave);
         earliest(earliest(planes, self.policy.deadline()), own)
     }
 
@@ -361,6 +381,7 @@ impl Node {
 impl Node {
     fn begin(&mut self, now: Instant) {
         self.now = self.now.max(now);
+        self.overlay.begin_turn();
         self.fire();
     }
 
@@ -384,7 +405,8 @@ impl Node {
         let now = self.now;
         let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
         self.fire_streams();
-        if due(self.overlay.deadline()) {
+        // What waits there for signatures has its turn in a call of its own.
+        if due(self.overlay.next_timer()) {
             self.with_overlay(|overlay, now, ctx| overlay.handle_timeout(now, ctx));
         }
         if due(self.agent.deadline()) {
@@ -398,6 +420,9 @@ impl Node {
         }
         if due(self.records.deadline()) {
             self.refresh_records();
+        }
+        if due(self.trees.deadline()) {
+            self.refresh_trees();
         }
         if due(self.grants.deadline()) {
             self.renew_grants();

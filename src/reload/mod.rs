@@ -11,6 +11,7 @@
 //! | [`route`] | where a message goes from here (§6.1) |
 //! | [`via`] | how the answer to what passed finds its way back (§6.1.2, §6.1.3) |
 //! | [`storage`] | what a peer stores for the overlay (§7) |
+//! | [`redir`] | the providers of a service in a tree, and how one is found (RFC 7374) |
 //! | [`topology`] | the Topology Plug-in as the overlay sees it (§6.4.1) |
 //! | [`grant`] | who may speak for a channel: its owner, and whom he names |
 //! | [`overlay`] | the plane's machine |
@@ -35,6 +36,7 @@ pub mod fragment;
 pub mod grant;
 pub mod link;
 pub mod overlay;
+pub mod redir;
 pub mod request;
 pub mod route;
 pub mod storage;

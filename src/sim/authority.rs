@@ -106,6 +106,11 @@ impl Authority {
         }
     }
 
+    /// By what the key of this number is known.
+    pub fn fingerprint(&self, key: u64) -> KeyFingerprint {
+        KeyFingerprint::of(&self.secret(key))
+    }
+
     fn secret(&self, key: u64) -> [u8; 32] {
         digest(&[b"secret", &self.seed.to_be_bytes(), &key.to_be_bytes()])
     }
@@ -221,7 +226,7 @@ impl Crypto for Certified {
             if signed.value != self.authority.sign(key, parts) {
                 return Err(CryptoError::BadSignature);
             }
-            let key = KeyFingerprint::of(&self.authority.secret(key));
+            let key = self.authority.fingerprint(key);
             let certificate = Some(der.clone());
             return Ok(Arc::new(Party { node_id, node_ids, user, key, certificate }));
         }

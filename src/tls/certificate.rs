@@ -27,7 +27,7 @@ pub const MAX_NODE_IDS: usize = 16;
 /// The most bytes of a user name.
 pub const MAX_USER: usize = 255;
 /// The most bytes of a SubjectPublicKeyInfo: an RSA key of 4096 bits has 550. Larger keys make others work too much.
-const MAX_KEY: usize = 600;
+pub(crate) const MAX_KEY: usize = 600;
 
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const PRIME256V1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
@@ -78,14 +78,14 @@ impl Validity {
 
 /// What a certificate of the right form says. Nothing is said about who vouches for it.
 #[derive(Clone, Debug)]
-pub(super) struct NodeCertificate {
-    pub(super) der: Bytes,
+pub(crate) struct NodeCertificate {
+    pub(crate) der: Bytes,
     /// In the order of the certificate; at least one.
-    pub(super) node_ids: Vec<NodeId>,
-    pub(super) user: String,
+    pub(crate) node_ids: Vec<NodeId>,
+    pub(crate) user: String,
     /// The SubjectPublicKeyInfo, DER.
-    pub(super) public_key: Vec<u8>,
-    pub(super) key_type: KeyType,
+    pub(crate) public_key: Vec<u8>,
+    pub(crate) key_type: KeyType,
     pub(super) validity: Validity,
     /// Whether nobody is named as its issuer, as nobody is named as its subject.
     pub(super) self_issued: bool,
@@ -93,7 +93,7 @@ pub(super) struct NodeCertificate {
 
 impl NodeCertificate {
     /// Reads a certificate, copies it, and checks its form (CE-1).
-    pub(super) fn read(der: &[u8], overlay: &str) -> Result<Self, CryptoError> {
+    pub(crate) fn read(der: &[u8], overlay: &str) -> Result<Self, CryptoError> {
         let certificate = parse(der)?;
         let tbs = certificate.tbs_certificate();
         if !tbs.subject().is_empty() {

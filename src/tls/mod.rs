@@ -56,14 +56,14 @@
 //! ```
 
 mod authority;
-mod certificate;
+pub(crate) mod certificate;
 mod channel;
 #[cfg(feature = "dtls")]
 mod dtls;
 mod identity;
 mod memory;
 mod pem;
-mod trust;
+pub(crate) mod trust;
 mod uri;
 mod verifier;
 

@@ -9,6 +9,7 @@ mod leaving;
 mod links;
 mod network;
 mod options;
+mod redir;
 mod routing;
 mod signing;
 mod stabilising;

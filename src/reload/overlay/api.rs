@@ -7,6 +7,7 @@ use crate::reload::codec::body::{Selection, StoreKindResponse};
 use crate::reload::codec::{ApplicationId, ErrorCode, KindId, MetaData};
 use crate::reload::configuration::DocumentError;
 use crate::reload::storage::Slot;
+use crate::stats::DropReason;
 use crate::time::UnixMillis;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -129,6 +130,11 @@ pub enum Fact {
         peer: NodeId,
         /// Where its own can be reached, if it said so.
         address: Option<SocketAddr>,
+    },
+    /// A message that had waited for the check of its signature was dropped.
+    Dropped {
+        /// Why.
+        reason: DropReason,
     },
     /// The neighbours changed.
     RingChanged {

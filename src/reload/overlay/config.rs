@@ -144,11 +144,12 @@ impl Default for Timers {
 /// What peers can make grow, and how far. What happens at a limit stands with each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Links. Full: the link that is neither neighbour nor finger and has been idle longest gives way; if there is
-    /// none, newcomers are dropped.
+    /// Links. Full: of those that are neither neighbour nor finger one gives way, of the host
+    /// ([`HostPrefix`](crate::ids::HostPrefix)) with most links the one idle longest; if there is none, newcomers are dropped.
     pub links: usize,
-    /// Links whose other end has not completed an Attach. Full: the one idle longest gives way. At most half as many are
-    /// dialled at one time because somebody asked; more are refused with Error_In_Progress.
+    /// Links whose other end has not completed an Attach. Full: one of these gives way, chosen in the same way, so that
+    /// nobody who opens many keeps others from joining. At most half as many are dialled at one time because somebody
+    /// asked; more are refused with Error_In_Progress.
     pub half_open: usize,
     /// Messages that wait on one link. Full: the new message is dropped, and end-to-end retransmission repeats it.
     pub link_queue: usize,
@@ -178,6 +179,9 @@ pub struct Limits {
     pub signer_bytes: usize,
     /// Places at which this node remembers how new a value was when it saw it. Full: the place seen first is forgotten.
     pub seen: usize,
+    /// Channels and owners of which this node remembers the newest epoch that was stored here. Full: the one seen first is
+    /// forgotten.
+    pub epochs: usize,
     /// How long a value lives here. Longer: it lives this long.
     pub lifetime: Duration,
     /// Replica Stores and transfers that wait for their answers at one time; the others follow when answers come.
@@ -187,6 +191,13 @@ pub struct Limits {
     /// Messages that one call signs. What is more waits for the next call, which `deadline` asks for at once, so that a
     /// host can send media in between.
     pub signatures: usize,
+    /// Signatures of others that one call checks, and on top those of the message that it is at: of the message itself, and
+    /// of the values in it, which have more than a hundred bytes each. Further messages wait for the next call.
+    pub verifications: usize,
+    /// Messages that came and wait for the check of their signatures. Full: the new one is dropped.
+    pub unverified: usize,
+    /// The same of one link. Full: the new one is dropped.
+    pub unverified_of_one_link: usize,
     /// Messages that wait for their signatures. Full: a request fails with [`Failure::TooMany`](super::Failure::TooMany).
     /// Half full: requests of others are dropped.
     pub unsigned: usize,
@@ -211,10 +222,14 @@ impl Default for Limits {
             signer_values: 1024,
             signer_bytes: 1 << 20,
             seen: 1024,
+            epochs: 1024,
             lifetime: Duration::from_secs(24 * 3600),
             transfers: 8,
             turns: 64,
             signatures: 8,
+            verifications: 16,
+            unverified: 256,
+            unverified_of_one_link: 64,
             unsigned: 512,
         }
     }
@@ -224,6 +239,7 @@ impl Default for Limits {
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let Limits { links, half_open, link_queue, requests, message_size, transfers, turns, .. } = config.limits;
     let Limits { incomplete, incomplete_of_one_link, signatures, unsigned, .. } = config.limits;
+    let Limits { verifications, unverified, unverified_of_one_link, .. } = config.limits;
     let label = |l: &str| {
         (1..=63).contains(&l.len())
             && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -251,6 +267,9 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         ("turns", turns, 8),
         ("signatures", signatures, 1),
         ("unsigned", unsigned, 16),
+        ("verifications", verifications, 1),
+        ("unverified", unverified, 1),
+        ("unverified_of_one_link", unverified_of_one_link, 1),
     ];
     if let Some((name, ..)) = least.iter().find(|(_, have, need)| have < need) {
         return Err(ConfigError::Limit(name));

@@ -14,7 +14,7 @@ use crate::reload::codec::{
 };
 use crate::reload::grant;
 use crate::reload::storage::{
-    Access, AccessList, Arrival, Claim, Found, KindValues, Origin, Refusal, Stored,
+    Access, AccessList, Arrival, Claim, Found, Granted, KindValues, Origin, Refusal, Stored,
 };
 use crate::reload::topology::Topology;
 use crate::time::Instant;
@@ -94,6 +94,7 @@ impl<T: Topology> Overlay<T> {
         let Signature { identity, signed } = &data.signature;
         let input = data_signature_input(resource, kind, data.storage_time, &data.value, identity).ok()?;
         let at = self.time_of_day(self.now);
+        self.turn.count_verification();
         let signer = ctx.crypto.verify(at, identity, certificates, &[&input], signed).ok()?;
         if self.is_bad(&signer) {
             return None;
@@ -106,7 +107,11 @@ impl<T: Topology> Overlay<T> {
             let node = arrival.value.signer.node_id;
             let claim = grant::Claim { resource, node, role: record.role };
             let grant = record.grant?;
-            arrival.value.owner = Some(grant::verify(&grant, &claim, at, ctx.crypto).ok()?.key);
+            self.turn.count_verification();
+            let owner =
+                grant::verify(&grant, &claim, at, ctx.crypto).ok().filter(|owner| !self.is_bad(owner))?;
+            let nodes = owner.node_ids.as_slice().into();
+            arrival.value.granted = Some(Granted { owner: owner.key, nodes, epoch: grant.epoch });
             // It would be refused by whoever it is handed to.
             let left = grant.not_after.0.saturating_sub(at.0) / 1000;
             let most = u64::from(CHANNEL_LIFETIME).min(left);

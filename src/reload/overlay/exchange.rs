@@ -175,7 +175,7 @@ impl<T: Topology> Overlay<T> {
         others: &[Bytes],
         ctx: &Context<'_>,
     ) -> Result<Bytes, EncodeError> {
-        self.outbox.count_signature();
+        self.turn.count_signature();
         let identity = ctx.crypto.signer();
         let input = message_signature_input(self.hash, transaction_id, &contents, &identity)?;
         let signed = ctx.crypto.sign(&[&input]);

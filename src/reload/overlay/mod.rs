@@ -18,7 +18,8 @@
 //! | `links` | how links come up and go down: dialled, accepted, authenticated, closed |
 //! | `receive` | what comes over a link, and what is done with a message for this node |
 //! | `transit` | one message's way: to this node, or on to the next |
-//! | `outbox` | messages that wait for their signatures, a few of which are made in one call |
+//! | `turn` | how many signatures one call makes and checks |
+//! | `inbox`, `outbox` | messages that wait for the check of their signatures; that wait to be signed |
 //! | `exchange` | requests and answers of this node's own, signed and on their way |
 //! | `methods` | one arm for each method, asked and answered |
 //! | `app` | AppAttach: where applications reach each other |
@@ -29,9 +30,15 @@
 //! | `orders` | Store, Fetch, Stat and Find as this node's own orders |
 //! | `data` | Store, Fetch, Stat, Find as a storing peer answers them |
 //! | `usages` | what this node stores about itself: certificate, TURN server |
-//! | `seen` | how new what was fetched before was |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `handover` | stored values on their way to other peers |
+//!
+//! # What one call costs
+//!
+//! A call signs at most [`Limits::signatures`] messages, checks at most [`Limits::verifications`] signatures and those of
+//! the message that it is at, and works off at most [`Limits::turns`] messages of this node to itself. What is left waits
+//! in queues with limits, and `deadline()` asks for the next call at once. On top come the signatures of the values that
+//! the caller's own `store` brings.
 
 mod api;
 mod app;
@@ -45,6 +52,7 @@ mod connections;
 mod data;
 mod exchange;
 mod handover;
+mod inbox;
 mod join;
 mod links;
 mod methods;
@@ -52,8 +60,8 @@ mod orders;
 mod outbox;
 mod receive;
 mod ring;
-mod seen;
 mod transit;
+mod turn;
 mod usages;
 
 pub use super::storage::Slot;
@@ -70,7 +78,7 @@ use super::storage::{self, Storage};
 use super::timers::Timers as TimerSet;
 use super::topology::{Place, Topology};
 use super::via::Ways;
-use crate::bounded::BoundedMap;
+use crate::bounded::{BoundedMap, Newest};
 use crate::ids::{NodeId, ResourceId, StreamId, overlay_hash};
 use crate::stats::DropReason;
 use crate::time::{Instant, UnixMillis, earliest};
@@ -84,10 +92,11 @@ use configuration::Updates;
 use connections::{Connections, LinkId};
 use core::net::SocketAddr;
 use handover::Handover;
+use inbox::Inbox;
 use join::Join;
 use orders::StoreOrder;
 use outbox::Outbox;
-use seen::Seen;
+use turn::Turn;
 use usages::TurnSearch;
 
 /// Where this node stands.
@@ -206,12 +215,18 @@ pub struct Overlay<T> {
     /// What brings back the answers to requests that passed.
     ways: Ways,
     storage: Storage,
-    seen: Seen,
+    /// How new what was fetched or stored before was, so that a reader notices when a storing peer goes back to an older
+    /// value (RFC 6940 §13.5.3).
+    seen: Newest<Address, UnixMillis>,
     handover: Handover,
     updates: Updates,
     /// The node that is being admitted.
     admission: Option<NodeId>,
     tasks: TimerSet<Task>,
+    /// What this call may still sign and check.
+    turn: Turn,
+    /// Messages of others that wait for the check of their signatures.
+    inbox: Inbox,
     /// Messages of this node's own that wait for their signatures.
     outbox: Outbox,
     /// Messages from this node to itself.
@@ -244,6 +259,7 @@ impl<T: Topology> Overlay<T> {
             signer_bytes: limits.signer_bytes,
             group_bytes: limits.message_size - ANSWER_OVERHEAD,
             answer: limits.message_size / MIN_STORED_DATA,
+            epochs: limits.epochs,
             lifetime: limits.lifetime,
         };
         let request = config.timers.request;
@@ -265,11 +281,13 @@ impl<T: Topology> Overlay<T> {
             }),
             ways: Ways::new(config.return_path, 2 * limits.links, limits.kept_paths, request * SENDS.into()),
             storage: Storage::new(config.kinds.iter().cloned(), stored),
-            seen: Seen::new(limits.seen),
+            seen: Newest::new(limits.seen),
             handover: Handover::new(limits.transfers),
             updates: Updates::new(limits.links),
             admission: None,
             tasks: TimerSet::new(),
+            turn: Turn::new(&limits),
+            inbox: Inbox::new(&limits),
             outbox: Outbox::new(&limits),
             loopback: VecDeque::new(),
             bootstraps: Vec::new(),
@@ -387,15 +405,22 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// When [`Overlay::handle_timeout`] has something to do: the last `now` while something waits that this call would not
-    /// do because it had done enough ([`Limits::signatures`], [`Limits::turns`]).
+    /// do because it had done enough ([`Limits::signatures`], [`Limits::verifications`], [`Limits::turns`]).
     pub fn deadline(&self) -> Option<Instant> {
-        if !self.loopback.is_empty() || !self.outbox.is_empty() {
+        if !self.loopback.is_empty() || !self.inbox.is_empty() || !self.outbox.is_empty() {
             return Some(self.now);
         }
         self.next_timer()
     }
 
-    fn next_timer(&self) -> Option<Instant> {
+    /// Several calls from now on share what one may sign and check, until this is called again: they are one turn of their
+    /// caller. Whoever never calls this gets a share for each call.
+    pub fn begin_turn(&mut self) {
+        self.turn.begin();
+    }
+
+    /// The same as [`Overlay::deadline`] without what waits for its turn.
+    pub fn next_timer(&self) -> Option<Instant> {
         let own = earliest(self.tasks.deadline(), self.storage.deadline());
         let own = earliest(own, self.reassembly.deadline());
         earliest(own, earliest(self.connections.deadline(), self.requests.deadline()))
@@ -404,20 +429,23 @@ impl<T: Topology> Overlay<T> {
     /// Time never goes back (K6).
     fn tick(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
-        self.outbox.begin_call();
+        self.turn.begin_call();
         self.now
     }
 
-    /// Works off what this node sends to itself, every timer that is due (K5), and as much of what waits for signatures as
-    /// one call may sign. Timers set themselves anew behind `now`, so this ends; the limit is for messages to itself that
+    /// Works off every timer that is due (K5), and as much of what this node sends to itself, of what others sent, and of what
+    /// waits for signatures as one call may check and sign. Timers set themselves anew behind `now`, so this ends; the limit is for messages to itself that
     /// bring forth others.
     fn work_off(&mut self, now: Instant, ctx: &mut Context<'_>) {
         for _ in 0..self.config.limits.turns {
-            if let Some(message) = self.loopback.pop_front() {
+            let (may_verify, may_sign) = (self.turn.may_verify(), self.turn.may_sign());
+            if may_verify && let Some(message) = self.loopback.pop_front() {
                 self.receive_loopback(now, &message, ctx);
             } else if self.next_timer().is_some_and(|at| at <= now) {
                 self.fire(now, ctx);
-            } else if let Some(message) = self.outbox.pop() {
+            } else if may_verify && let Some(unread) = self.inbox.pop() {
+                self.receive_waiting(now, unread, ctx);
+            } else if may_sign && let Some(message) = self.outbox.pop() {
                 self.send_waiting(now, message, ctx);
             } else {
                 break;
@@ -465,6 +493,7 @@ impl<T: Topology> Overlay<T> {
         self.handover.clear();
         self.admission = None;
         self.tasks = TimerSet::new();
+        self.inbox.clear();
         self.outbox.clear();
         self.loopback.clear();
         self.bootstraps.clear();

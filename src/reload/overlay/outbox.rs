@@ -1,8 +1,6 @@
 //! Messages of this node's own that wait for their signatures.
 //!
-//! A signature takes as long as hundreds of media packets. One call makes at most [`Limits::signatures`] of them; what is
-//! more waits here in its order, and until it has left, `deadline()` is the last `now`: the host comes back as soon as it
-//! has looked after everything else.
+//! One call makes at most [`Limits::signatures`] of them; what is more waits here in its order.
 
 use super::connections::LinkId;
 use super::{Context, Failure, Limits, Overlay};
@@ -37,31 +35,16 @@ pub(super) enum Errand {
     Answer { header: ForwardingHeader, requester: Option<NodeId>, largest: usize },
 }
 
-/// What waits, and how much this call may still do about it.
+/// What waits, oldest first.
 #[derive(Clone, Debug)]
 pub(super) struct Outbox {
     waiting: VecDeque<Unsigned>,
     limit: usize,
-    signatures_per_call: usize,
-    signatures_left: usize,
 }
 
 impl Outbox {
     pub(super) const fn new(limits: &Limits) -> Self {
-        Outbox {
-            waiting: VecDeque::new(),
-            limit: limits.unsigned,
-            signatures_per_call: limits.signatures,
-            signatures_left: limits.signatures,
-        }
-    }
-
-    pub(super) const fn begin_call(&mut self) {
-        self.signatures_left = self.signatures_per_call;
-    }
-
-    pub(super) const fn count_signature(&mut self) {
-        self.signatures_left = self.signatures_left.saturating_sub(1);
+        Outbox { waiting: VecDeque::new(), limit: limits.unsigned }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -97,9 +80,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes the oldest, if this call may still sign it.
     pub(super) fn pop(&mut self) -> Option<Unsigned> {
-        if self.signatures_left == 0 { None } else { self.waiting.pop_front() }
+        self.waiting.pop_front()
     }
 }
 
@@ -111,7 +93,7 @@ impl<T: Topology> Overlay<T> {
         message: Unsigned,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        if self.outbox.is_empty() && self.outbox.signatures_left > 0 {
+        if self.outbox.is_empty() && self.turn.may_sign() {
             self.sign_and_send(now, message, ctx)
         } else {
             self.outbox.push(message).map_err(|Full| Failure::TooMany)

@@ -3,7 +3,9 @@
 
 use super::connections::LinkId;
 use super::exchange::refuse;
-use super::{Context, Expected, LinkSecurity, Overlay, Phase, Request};
+use super::inbox::Unread;
+use super::{Context, Expected, Fact, LinkSecurity, Overlay, Phase, Request};
+use crate::bounded::Full;
 use crate::env::Party;
 use crate::ids::{NodeId, StreamId};
 use crate::reload::codec::{
@@ -139,7 +141,19 @@ impl<T: Topology> Overlay<T> {
                 }
                 Ok(())
             }
+            // What comes later does not go first.
+            Frame::Data { sequence, message } if !self.inbox.is_empty() || !self.turn.may_verify() => {
+                self.inbox.push(link, sequence, &message).map_err(|Full| DropReason::VerificationLimit)
+            }
             Frame::Data { sequence, message } => self.receive_data(now, link, sequence, &message, ctx),
+        }
+    }
+
+    /// It is the turn of a message that has waited. Whoever brought it is told nothing any more.
+    pub(super) fn receive_waiting(&mut self, now: Instant, unread: Unread, ctx: &mut Context<'_>) {
+        let Unread { link, sequence, message } = unread;
+        if let Err(reason) = self.receive_data(now, link, sequence, &message, ctx) {
+            ctx.effects.fact(Fact::Dropped { reason });
         }
     }
 
@@ -305,6 +319,7 @@ impl<T: Topology> Overlay<T> {
         let input = message_signature_input(self.hash, header.transaction_id, &contents, identity)
             .map_err(|_| DropReason::BadMessage)?;
         let at = self.time_of_day(self.now);
+        self.turn.count_verification();
         let party = ctx
             .crypto
             .verify(at, identity, &security.x509(), &[&input], &security.signature.signed)

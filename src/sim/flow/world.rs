@@ -37,6 +37,8 @@ const STANDBY_REPORTS: Duration = Duration::from_secs(5);
 const RESUMES: u32 = 5;
 /// Records that one answer brings.
 const FETCHED: usize = 64;
+/// Providers that a walk through the channel's tree finds.
+const WALKED: usize = 8;
 /// While the tree grows before the watch, nothing takes longer.
 const QUICK: Duration = Duration::from_micros(100);
 
@@ -74,7 +76,8 @@ impl Setting {
         }
         policy.limits.strangers = policy.limits.strangers.max(crowd.planned() / 4);
         Setting {
-            terms: Terms::plain(),
+            // The media plane mends whatever the policy is.
+            terms: Terms::plain().with_nacks().with_replay(),
             conditions: super::underlay(),
             policy,
             source_slots: 8,
@@ -102,7 +105,8 @@ enum Happening {
     First(Ticket),
     Cued(Ticket, Cue),
     Fetched(u32),
-    Stored(u32, u8, u16),
+    Walked(u32),
+    Stored { node: u32, depth: u8, free: u16, listed: bool },
     Removed(u32),
 }
 
@@ -139,6 +143,10 @@ struct Record {
     until: Instant,
 }
 
+fn provider((&peer, record): (&u32, &Record)) -> Provider<u32> {
+    Provider { peer, depth: Some(record.depth), free: Some(record.free) }
+}
+
 /// Policies, their calls, and the media between them.
 pub struct World {
     setting: Setting,
@@ -152,7 +160,9 @@ pub struct World {
     media: Media,
     /// The call of each path.
     calls: Vec<Ticket>,
-    records: BTreeMap<u32, Record>,
+    /// Records under the channel's name, and in the channel's tree.
+    listed: BTreeMap<u32, Record>,
+    unlisted: BTreeMap<u32, Record>,
     dice: Seeded,
     people: u32,
     orders: VecDeque<Order<u32>>,
@@ -223,7 +233,8 @@ impl World {
             sessions: Sessions::default(),
             media: Media::new(setting.terms, SOURCE, now),
             calls: Vec::new(),
-            records: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            unlisted: BTreeMap::new(),
             dice: Seeded::new(setting.crowd.seed ^ 0x0077_6f72_6c64),
             people: setting.crowd.planned(),
             orders: VecDeque::new(),
@@ -419,7 +430,8 @@ impl World {
         }
         self.media.die(self.now, node);
         self.tell_firsts();
-        if let Some(record) = self.records.get_mut(&node) {
+        let records = self.listed.get_mut(&node).into_iter().chain(self.unlisted.get_mut(&node));
+        for record in records {
             let left = RECORD_LIFETIME / 2 + RECORD_LIFETIME / 200 * self.dice.below(101) as u32;
             record.until = self.now + left;
         }
@@ -459,7 +471,8 @@ impl World {
             Happening::Held(t, _) => (11, t.at),
             Happening::First(t) => (12, t.at),
             Happening::Fetched(node) => (13, *node),
-            Happening::Stored(node, ..) => (14, *node),
+            Happening::Stored { node, .. } => (14, *node),
+            Happening::Walked(node) => (17, *node),
             Happening::Removed(node) => (15, *node),
             Happening::Cued(t, _) => (16, t.at),
         };
@@ -498,16 +511,21 @@ impl World {
                 }
             }
             Happening::Fetched(node) => self.fetched(node),
-            Happening::Stored(node, depth, free) => {
+            Happening::Walked(node) => self.walked(node),
+            Happening::Stored { node, depth, free, listed } => {
                 let Some(host) = self.hosts[node as usize].as_mut() else { return };
                 let first = !core::mem::replace(&mut host.registered, true);
                 let number = self.summary.happened;
-                self.records.insert(node, Record { number, depth, free, until: Instant::FAR_FUTURE });
+                let records = if listed { &mut self.listed } else { &mut self.unlisted };
+                records.insert(node, Record { number, depth, free, until: Instant::FAR_FUTURE });
                 if first {
                     self.tell(node, Fact::Registered { channel: CHANNEL, ok: true });
                 }
             }
-            Happening::Removed(node) => _ = self.records.remove(&node),
+            Happening::Removed(node) => {
+                self.listed.remove(&node);
+                self.unlisted.remove(&node);
+            }
         }
     }
 
@@ -661,15 +679,31 @@ impl World {
 
     fn fetched(&mut self, node: u32) {
         let now = self.now;
-        self.records.retain(|_, r| r.until > now);
-        let mut records: Vec<_> = self.records.iter().collect();
+        self.listed.retain(|_, r| r.until > now);
+        let relayers = self.listed.len().saturating_sub(1);
+        let crowded = relayers * 2 >= usize::from(self.setting.policy.registered_relayers);
+        if crowded && self.listed.values().all(|r| r.free == 0) && !self.unlisted.is_empty() {
+            // On into the channel's tree: RFC 7374 looks at a level or two before it finds somebody.
+            let (time, hops) = self.lookup();
+            self.count(node, Control::Overlay, hops * sizes::LOOKUP_HOP);
+            return self.queue.schedule(now + time, Happening::Walked(node));
+        }
+        let mut records: Vec<_> = self.listed.iter().collect();
         if self.setting.policy.profile == Profile::Paper {
             // A new registration stands in front of the old ones, where the published design has it overwrite them.
             records.sort_unstable_by_key(|(_, r)| Reverse(r.number));
         }
-        let provider =
-            |(&peer, r): (&u32, &Record)| Provider { peer, depth: Some(r.depth), free: Some(r.free) };
         let providers = records.into_iter().take(FETCHED).map(provider).collect();
+        self.tell(node, Fact::Fetched { channel: CHANNEL, providers });
+    }
+
+    /// Those who stand in the channel's tree near a place of the node's own come on top.
+    fn walked(&mut self, node: u32) {
+        let now = self.now;
+        let place = self.dice.below(self.hosts.len() as u64) as u32;
+        let near = self.unlisted.range(place..).chain(self.unlisted.range(..place));
+        let near = near.filter(|(_, r)| r.until > now && r.free > 0).take(WALKED).map(provider);
+        let providers = self.listed.iter().map(provider).chain(near).collect();
         self.tell(node, Fact::Fetched { channel: CHANNEL, providers });
     }
 
@@ -852,11 +886,12 @@ impl World {
                 self.count(node, Control::Overlay, hops * sizes::LOOKUP_HOP);
                 self.queue.schedule(self.now + time, Happening::Fetched(node));
             }
-            Order::Register { role, depth, free, .. } => {
+            Order::Register { role, depth, free, listed, .. } => {
                 let (time, hops) = self.lookup();
                 self.count(node, Control::Overlay, hops * sizes::LOOKUP_HOP);
                 let depth = if role == Role::Source { 0 } else { depth };
-                self.queue.schedule(self.now + time, Happening::Stored(node, depth, free));
+                let stored = Happening::Stored { node, depth, free, listed };
+                self.queue.schedule(self.now + time, stored);
             }
             Order::Unregister { .. } => {
                 let (time, hops) = self.lookup();
