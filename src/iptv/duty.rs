@@ -162,11 +162,13 @@ impl<P: Copy + Ord> Duty<P> {
         }
     }
 
-    /// Ends the office and its dialog, because this node goes away.
-    pub(super) fn resign(self, turn: &mut Turn<'_, P>) {
+    /// Ends the office and its dialog, because this node goes away: at once, or when its children have other parents.
+    pub(super) fn resign(self, parting: bool, turn: &mut Turn<'_, P>) {
         match self.dialog {
             Dialog::Control(call) => turn.bye(call, ByeReason::Leaving),
             Dialog::Dialling(call) => turn.order(Order::Cancel { call }),
+            // That dialog ends when the children are gone.
+            Dialog::Parent(call) if parting => turn.inform(call, Report::Leaving),
             Dialog::Parent(_) | Dialog::Broken { .. } => {}
         }
         self.retire(turn);

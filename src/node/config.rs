@@ -132,7 +132,7 @@ impl Config {
             tree_first: false,
             grant_lifetime: Duration::from_secs(600),
             refresh: Duration::from_secs(30),
-            farewell: Duration::from_millis(700),
+            farewell: Duration::from_millis(2_700),
             limits: Limits::default(),
         }
     }

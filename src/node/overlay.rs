@@ -205,6 +205,9 @@ impl Node {
                 self.queue.event(Event::Incompatible { sequence, document, why }, &mut self.stats);
                 self.with_policy(|policy, now, ctx| policy.leave(now, ctx));
             }
+            Effect::Fact(Fact::UserNameTaken { by }) => {
+                self.queue.event(Event::UserNameTaken { by }, &mut self.stats);
+            }
             Effect::Fact(Fact::Left) => self.left(),
             Effect::Fact(Fact::Stored { ticket, result }) => self.on_stored(ticket, result.is_ok()),
             Effect::Fact(Fact::Fetched { ticket, result, .. }) => self.on_fetched(ticket, result.ok()),

@@ -10,7 +10,7 @@
 //! | `Alive` | relayer → elector | |
 //! | `Tree position` | parent → child | `DEPTH : n`, `PATH : <hex>, ...` from the source to the parent, `SLOT : ordinary` or `rescue`, `BACKUP CONTACT : <sip:..>;.., ...` |
 //! | `End of channel` | parent → child, in a BYE | |
-//! | `Leaving` | parent ↔ child, relayer → elector, in a BYE | |
+//! | `Leaving` | parent ↔ child, relayer → elector, in a BYE; parent → child, before: look for another parent | |
 //!
 //! `CHANNEL : name` may stand in each. Names are compared without case, order does not matter, unknown lines are passed
 //! over, a known line stands there once. The names hold blanks, so this is neither MIME nor a SIP header.

@@ -1,5 +1,6 @@
 //! The overlay from outside: many of them on a small network, and one of them byte by byte.
 
+mod bootstrap;
 mod clients;
 mod fragments;
 mod hostile;
@@ -13,5 +14,6 @@ mod redir;
 mod routing;
 mod signing;
 mod stabilising;
+mod tables;
 mod underlay;
 mod wire;
