@@ -143,7 +143,7 @@ fn config(who: usize, security: Security) -> Config {
     // One slot and a rescue slot: the third node is redirected, or its relayer elected.
     config.policy.capacity = 1;
     // Alice's relayers stand under the channel's name, those of the others in its tree.
-    config.policy.registered_relayers = u8::from(who == 0);
+    config.policy.registered_relayers = u16::from(who == 0);
     config.policy.limits.channels = 3;
     config.policy.limits.rows = 8;
     config.policy.limits.controls = 4;

@@ -28,7 +28,7 @@ pub struct Setup {
     /// Whether links and SIP are secured, with real certificates and TLS.
     pub secured: bool,
     /// Relayers that stand under the channel's name.
-    pub registered_relayers: u8,
+    pub registered_relayers: u16,
 }
 
 impl Default for Setup {
