@@ -5,8 +5,12 @@
 //! host ◀─ bytes ── Channel (TLS) ◀── plaintext ────────────────────────────── plane
 //! ```
 //!
+//! Datagrams have their [`association`]s.
+//!
 //! A plane hears of a stream when its handshake is done, so whatever it reads comes from somebody who has proved who he
 //! is. Strangers cost one handshake each at most: there is a limit on handshakes under way, and a time for them.
+
+pub mod association;
 
 use crate::bounded::{BoundedMap, Full};
 use crate::effect::{Effect, Effects};

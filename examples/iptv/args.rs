@@ -47,6 +47,8 @@ pub enum Protection {
     Secured,
     /// The same, but plain SIP agents are let in.
     InsecureSip,
+    /// Everything, with links by DTLS.
+    Datagrams,
     /// Nothing.
     Insecure,
 }
@@ -274,6 +276,8 @@ pub struct NewOverlay {
     pub max_message_size: Option<u32>,
     /// Whether links are plain.
     pub plain: bool,
+    /// Whether links are DTLS.
+    pub dtls: bool,
 }
 
 /// What is wrong with a command line, and how to mend it: one line.
@@ -336,6 +340,7 @@ fn demo(parser: &mut Parser) -> Result<Command> {
             Arg::Long("pcap") => demo.pcap = Some(parser.value()?.into()),
             Arg::Long("json") => demo.json = Some(parser.value()?.into()),
             Arg::Long("insecure") => demo.protection = Protection::Insecure,
+            Arg::Long("dtls") => demo.protection = Protection::Datagrams,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::OVERVIEW)),
             other => return Err(other.unexpected().into()),
         }
@@ -545,7 +550,8 @@ fn new_overlay(parser: &mut Parser) -> Result<Command> {
                 let most = overlay::Config::MAX_MESSAGE_SIZE.into();
                 new.max_message_size = Some(number(parser, "--max-message-size", 2048, most)?);
             }
-            Arg::Long("plain") => new.plain = true,
+            Arg::Long("plain") => (new.plain, new.dtls) = (true, false),
+            Arg::Long("dtls") => (new.plain, new.dtls) = (false, true),
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::OVERLAY)),
             other => return Err(other.unexpected().into()),
         }
@@ -783,6 +789,8 @@ mod tests {
         );
         let plain = Demo { protection: Protection::Insecure, ..Demo::default() };
         assert_eq!(read("--insecure"), Ok(Command::Demo(plain)));
+        let datagrams = Demo { protection: Protection::Datagrams, ..Demo::default() };
+        assert_eq!(read("--dtls"), Ok(Command::Demo(datagrams)));
     }
 
     #[test]
@@ -939,6 +947,7 @@ mod tests {
             "--figure16",
             "--pcap",
             "--json",
+            "--dtls",
             "--insecure",
             "--help",
         ];
@@ -956,6 +965,7 @@ mod tests {
             "--bad-node",
             "--max-message-size",
             "--plain",
+            "--dtls",
             "--help",
         ];
         for (text, own, shared) in [

@@ -8,7 +8,7 @@ use p2piptv::iptv::{self, Profile};
 use p2piptv::node::{Addresses, Config, Node, Owner, Security};
 use p2piptv::reload::configuration::Document;
 use p2piptv::time::UnixMillis;
-use p2piptv::tls::{Digest, Identity, Tls, Trust};
+use p2piptv::tls::{Digest, Dtls, Identity, Tls, Trust};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -157,13 +157,21 @@ impl Setup {
                 let config = Config { policy: self.policy(), ..config };
                 Node::new(config, Box::new(SystemEntropy), Box::new(identity))
             }
-            Protection::Secured | Protection::InsecureSip => {
+            Protection::Secured | Protection::InsecureSip | Protection::Datagrams => {
                 let identity = self.realm.identity(&self.name)?;
                 let tls = self.with_key_log(Tls::new(&identity).map_err(io::Error::other)?)?;
                 let config = self.realm.config(&self.name, addresses, &identity)?;
+                let dtls = self.protection == Protection::Datagrams || config.security == Security::Dtls;
                 let mut config = Config { policy: self.policy(), security: Security::Tls, ..config };
                 config.agent.insecure_peers = self.protection == Protection::InsecureSip;
-                Node::secured(config, Box::new(SystemEntropy), Box::new(identity), Box::new(tls))
+                let (entropy, tls) = (Box::new(SystemEntropy), Box::new(tls));
+                if dtls {
+                    config.security = Security::Dtls;
+                    let dtls = Dtls::new(&identity).map_err(io::Error::other)?;
+                    Node::secured_datagrams(config, entropy, Box::new(identity), tls, Box::new(dtls))
+                } else {
+                    Node::secured(config, entropy, Box::new(identity), tls)
+                }
             }
         };
         node.map_err(io::Error::other)

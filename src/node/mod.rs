@@ -10,6 +10,7 @@
 //! | `commands` | publish, tune, leave: what the host asks for |
 //! | `overlay`, `signalling`, `media` | one plane each: its facts told to the policy, in the policy's words |
 //! | `streams` | TLS beneath the planes that use streams |
+//! | `associations` | DTLS beneath the overlay |
 //! | `keys` | the streams of offers and answers, and the keys of their RTCP |
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
@@ -30,6 +31,7 @@
 //! looks like the planes'.
 
 mod api;
+mod associations;
 #[cfg(feature = "arbitrary")]
 mod census;
 mod channels;
@@ -60,6 +62,7 @@ use crate::iptv::{self, Iptv, Order};
 use crate::reload::overlay::{Fact as OverlayFact, LinkSecurity, Overlay};
 use crate::reload::storage::Kind;
 use crate::rtp::relay::{self, Fact as MediaFact, Relay};
+use crate::secure::association::{Associations, Fact as AssociationFact};
 use crate::secure::{Fact as StreamFact, Sessions};
 use crate::sip::agent::{Agent, Fact as SipFact, Transport};
 use crate::stats::{DropReason, Plane, Stats};
@@ -103,6 +106,8 @@ pub struct Node {
     relay: Relay,
     /// `None` where nothing is secured.
     sessions: Option<Sessions>,
+    /// `None` where the overlay's links are no secured datagrams.
+    associations: Option<Associations>,
     /// Streams without TLS, and whose they are.
     plain_streams: BoundedMap<StreamId, Plane>,
     /// Accepted SIP streams of which no byte has come that would say whether they are secured, and how long that may take.
@@ -110,6 +115,7 @@ pub struct Node {
     policy: Iptv<PeerKey>,
 
     stream_effects: Effects<StreamFact>,
+    association_effects: Effects<AssociationFact>,
     overlay_effects: Effects<OverlayFact>,
     sip_effects: Effects<SipFact>,
     media_effects: Effects<MediaFact>,
@@ -149,7 +155,7 @@ impl Node {
         entropy: Box<dyn Entropy>,
         crypto: Box<dyn Crypto>,
     ) -> Result<Self, ConfigError> {
-        Self::with(config, entropy, crypto, None)
+        Self::with(config, entropy, crypto, None, None)
     }
 
     /// A node whose streams are secured ([`Security::Tls`]). `channels` makes its ends of them, with a certificate for the
@@ -160,7 +166,19 @@ impl Node {
         crypto: Box<dyn Crypto>,
         channels: Box<dyn SecureChannels>,
     ) -> Result<Self, ConfigError> {
-        Self::with(config, entropy, crypto, Some(channels))
+        Self::with(config, entropy, crypto, Some(channels), None)
+    }
+
+    /// A node whose SIP streams are secured, and whose overlay links are secured datagrams ([`Security::Dtls`]). `channels`
+    /// makes its ends of the streams, `associations` those of the links.
+    pub fn secured_datagrams(
+        config: Config,
+        entropy: Box<dyn Entropy>,
+        crypto: Box<dyn Crypto>,
+        channels: Box<dyn SecureChannels>,
+        associations: Box<dyn SecureChannels>,
+    ) -> Result<Self, ConfigError> {
+        Self::with(config, entropy, crypto, Some(channels), Some(associations))
     }
 
     fn with(
@@ -168,14 +186,20 @@ impl Node {
         mut entropy: Box<dyn Entropy>,
         crypto: Box<dyn Crypto>,
         channels: Option<Box<dyn SecureChannels>>,
+        associations: Option<Box<dyn SecureChannels>>,
     ) -> Result<Self, ConfigError> {
-        if channels.is_some() != (config.security == Security::Tls) {
+        let (links, streams, datagrams) = match config.security {
+            Security::InsecurePlain => (LinkSecurity::InsecurePlain, false, false),
+            Security::Tls => (LinkSecurity::Tls, true, false),
+            Security::Dtls => (LinkSecurity::Dtls, true, true),
+        };
+        if (channels.is_some(), associations.is_some()) != (streams, datagrams) {
             return Err(ConfigError::Security);
         }
         config.refresh = config.refresh.max(Duration::from_millis(100));
         if channels.is_some() {
             config.agent.transport = Transport::Tls;
-            config.overlay.security = LinkSecurity::Tls;
+            config.overlay.security = links;
             // A document says both itself.
             if config.overlay.document.is_none() {
                 config.overlay.limits.message_size = config.overlay.limits.message_size.max(SECURED_MESSAGE);
@@ -199,9 +223,12 @@ impl Node {
             agent: Agent::new(config.agent.clone())?,
             relay: Relay::new(relay_config),
             sessions: channels.map(|channels| Sessions::new(channels, config.streams)),
+            associations: associations
+                .map(|channels| Associations::new(channels, config.addresses.overlay, config.streams)),
             plain_streams: BoundedMap::new(config.streams.streams),
             unsorted: BoundedMap::new(config.streams.handshakes),
             stream_effects: Effects::new(),
+            association_effects: Effects::new(),
             policy: Iptv::new(config.policy.clone(), me),
             overlay_effects: Effects::new(),
             sip_effects: Effects::new(),
@@ -231,9 +258,7 @@ impl Node {
         self.stats.count_received(plane, payload.len());
         let result = match plane {
             _ if self.queue.is_full() => Err(DropReason::Overloaded),
-            Plane::Overlay => {
-                self.with_overlay(|overlay, now, ctx| overlay.handle_datagram(now, from, payload, ctx))
-            }
+            Plane::Overlay => self.on_overlay_datagram(from, payload),
             Plane::Signalling => {
                 self.with_agent(|agent, now, ctx| agent.handle_datagram(now, from, payload, ctx))
             }
@@ -255,7 +280,7 @@ impl Node {
     pub fn handle_unreachable(&mut self, now: Instant, plane: Plane, to: SocketAddr) {
         self.begin(now);
         match plane {
-            Plane::Overlay => self.with_overlay(|overlay, now, ctx| overlay.handle_unreachable(now, to, ctx)),
+            Plane::Overlay => self.on_overlay_unreachable(to),
             Plane::Signalling => self.with_agent(|agent, now, ctx| agent.on_unreachable(now, to, ctx)),
             // A silent child is noticed by its missing reports, a silent parent by its missing media.
             Plane::Media => {}
@@ -301,7 +326,7 @@ impl Node {
             Membership::TakingLeave(at) => Some(at),
             _ => None,
         };
-        let planes = earliest(planes, self.streams_deadline());
+        let planes = earliest(planes, earliest(self.streams_deadline(), self.associations_deadline()));
         let own = earliest(
             earliest(earliest(self.records.deadline(), self.grants.deadline()), self.next_refresh),
             leave,
@@ -396,6 +421,7 @@ impl Node {
         let now = self.now;
         let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
         self.fire_streams();
+        self.fire_associations();
         // What waits there for signatures has its turn in a call of its own.
         if due(self.overlay.next_timer()) {
             self.with_overlay(|overlay, now, ctx| overlay.handle_timeout(now, ctx));
@@ -424,6 +450,7 @@ impl Node {
 
     fn has_work(&self) -> bool {
         !(self.stream_effects.is_empty()
+            && self.association_effects.is_empty()
             && self.overlay_effects.is_empty()
             && self.sip_effects.is_empty()
             && self.media_effects.is_empty()
@@ -435,6 +462,8 @@ impl Node {
         for _ in 0..self.config.limits.turns {
             if let Some(effect) = self.stream_effects.pop() {
                 self.on_stream_effect(effect);
+            } else if let Some(effect) = self.association_effects.pop() {
+                self.on_association_effect(effect);
             } else if let Some(effect) = self.overlay_effects.pop() {
                 self.on_overlay(effect);
             } else if let Some(effect) = self.sip_effects.pop() {

@@ -153,9 +153,7 @@ impl Node {
 impl Node {
     pub(super) fn on_overlay(&mut self, effect: Effect<Fact>) {
         match effect {
-            Effect::Send { to, payload } => {
-                self.queue.push(Output::Transmit { plane: Plane::Overlay, to, payload }, &mut self.stats);
-            }
+            Effect::Send { to, payload } => self.send_overlay_datagram(to, payload),
             Effect::Fact(Fact::Joined) => {
                 self.membership = Membership::Joined;
                 self.queue.event(Event::Joined, &mut self.stats);
@@ -181,8 +179,8 @@ impl Node {
             }
             Effect::Write { stream, bytes } => self.write_stream(stream, bytes),
             Effect::Close { stream } => self.close_stream(stream),
-            // Links over datagrams are plain here.
-            Effect::Associate { .. } | Effect::Dissociate { .. } => {}
+            Effect::Associate { to } => self.associate(to),
+            Effect::Dissociate { to } => self.dissociate(to),
         }
     }
 
