@@ -207,10 +207,11 @@ impl Associations {
             self.admit(now, at, peer)?;
         }
         let association = self.associations.get_mut(&peer).ok_or(DropReason::NotSecured)?;
-        if record == Record::ServerHello && association.mine.is_some() {
-            if let Some(theirs) = association.theirs.take() {
-                self.strangers.remove(&(theirs.until, peer));
-            }
+        if record == Record::ServerHello
+            && association.mine.is_some()
+            && let Some(theirs) = association.theirs.take()
+        {
+            self.strangers.remove(&(theirs.until, peer));
         }
         // Whoever was asked while nobody answers him is asked in earnest.
         let handshake = match record {
