@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
+use core::net::{IpAddr, Ipv6Addr};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
@@ -208,6 +209,21 @@ impl StreamId {
     }
 }
 
+/// Whom an address counts as where strangers share something: an IPv4 address itself, of an IPv6 address its /64, for
+/// whoever has one address of that has them all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostPrefix(IpAddr);
+
+impl HostPrefix {
+    /// The host of this address.
+    pub fn of(address: IpAddr) -> Self {
+        HostPrefix(match address.to_canonical() {
+            IpAddr::V4(address) => address.into(),
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        })
+    }
+}
+
 /// The name of a channel: 1 to 64 visible ASCII characters that may stand in the user part of a SIP URI unescaped.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelName(String);
@@ -290,6 +306,15 @@ mod tests {
         for bad in ["", "a b", "a\r\nVia: x", "a@b", "a,b", "<x>", "ä", &"x".repeat(65)] {
             assert!(ChannelName::new(bad).is_none(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn whoever_has_an_ipv6_prefix_is_one_host_and_so_is_an_ipv4_address_in_either_form() {
+        let host = |text: &str| HostPrefix::of(text.parse().unwrap());
+        assert_eq!(host("2001:db8:1:2::1"), host("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+        assert_ne!(host("2001:db8:1:2::1"), host("2001:db8:1:3::1"));
+        assert_eq!(host("192.0.2.1"), host("::ffff:192.0.2.1"));
+        assert_ne!(host("192.0.2.1"), host("192.0.2.2"));
     }
 
     #[test]

@@ -8,38 +8,55 @@
 //! Datagrams have their [`association`]s.
 //!
 //! A plane hears of a stream when its handshake is done, so whatever it reads comes from somebody who has proved who he
-//! is. Strangers cost one handshake each at most: there is a limit on handshakes under way, and a time for them.
+//! is.
+//!
+//! # Strangers
+//!
+//! A handshake costs the side that was dialled a signature for some bytes that anybody can send. So each accepted stream
+//! takes a place until its handshake is done; one that fails keeps its place for the time that a handshake may take, so
+//! that a host gets no more handshakes for nothing than [`Limits::handshakes_per_host`] in each [`Limits::stranger`]. When
+//! all places are taken the host with most of them gives its oldest up: nobody keeps everybody else out.
 
 pub mod association;
 
-use crate::bounded::{BoundedMap, Full};
+use crate::bounded::{BoundedMap, Full, Place, gives_way};
 use crate::effect::{Effect, Effects};
 use crate::env::{Channel, ChannelError, Channels, Party};
-use crate::ids::StreamId;
+use crate::ids::{HostPrefix, NodeId, StreamId};
 use crate::stats::{DropReason, Plane};
 use crate::time::{Duration, Instant, UnixMillis};
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use bytes::Bytes;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 /// What strangers can make grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Streams at a time. Full: a further one is closed.
     pub streams: usize,
-    /// Accepted streams whose handshakes are under way. Full: a further one is closed.
+    /// Accepted streams whose handshakes are under way. Full: for a further one the oldest of the host that has most gives
+    /// way.
     pub handshakes: usize,
-    /// The same from one IP address, so that one stranger does not take every place. Full: a further one is closed.
+    /// The same of one host ([`HostPrefix`]), those that failed lately included. Full: a further one is closed.
     pub handshakes_per_host: usize,
-    /// A handshake that takes longer is given up.
+    /// The handshake of a stream that was accepted is given up after this long.
+    pub stranger: Duration,
+    /// The handshake of a stream that this node asked for is given up after this long.
     pub handshake: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { streams: 1024, handshakes: 64, handshakes_per_host: 32, handshake: Duration::from_secs(5) }
+        Limits {
+            streams: 1024,
+            handshakes: 64,
+            handshakes_per_host: 32,
+            stranger: Duration::from_secs(3),
+            handshake: Duration::from_secs(5),
+        }
     }
 }
 
@@ -98,8 +115,88 @@ pub struct Sessions {
     sessions: BoundedMap<StreamId, Session>,
     /// Ends of handshakes, soonest first.
     handshakes: BTreeSet<(Instant, StreamId)>,
+    strangers: Strangers,
     limits: Limits,
 }
+
+/// Who has begun handshakes here lately: a place for each that is under way, and for each that came to nothing.
+#[derive(Debug, Default)]
+pub struct Strangers {
+    /// Under way, with the end of their time.
+    under_way: BTreeMap<StreamId, (SocketAddr, Instant)>,
+    /// Failed, until their time is over.
+    failed: VecDeque<(HostPrefix, Instant)>,
+}
+
+impl Strangers {
+    /// Somebody knocks: whether he may, and who gives way for him.
+    pub fn admit(
+        &mut self,
+        now: Instant,
+        stream: StreamId,
+        peer: SocketAddr,
+        limits: &Limits,
+    ) -> Result<Option<StreamId>, Full> {
+        let host_of = |peer: &SocketAddr| HostPrefix::of(peer.ip());
+        let host = host_of(&peer);
+        self.failed.retain(|&(_, until)| until > now);
+        let failed = self.failed.iter().filter(|(other, _)| *other == host).count();
+        let under_way = self.under_way.values().filter(|(other, _)| host_of(other) == host).count();
+        if limits.handshakes == 0 || failed + under_way >= limits.handshakes_per_host {
+            return Err(Full);
+        }
+        let place = |(&key, (peer, used)): (&StreamId, &(SocketAddr, Instant))| Place {
+            holder: host_of(peer),
+            used: *used,
+            may_go: true,
+            key,
+        };
+        let gone = match self.under_way.len() >= limits.handshakes {
+            true => gives_way(self.under_way.iter().map(place), host).map(|place| place.key),
+            false => None,
+        };
+        if let Some(gone) = gone {
+            self.under_way.remove(&gone);
+        }
+        self.under_way.insert(stream, (peer, now + limits.stranger));
+        Ok(gone)
+    }
+
+    /// He is done, in order or not. Where he came from, if he was one of them.
+    pub fn dismiss(&mut self, stream: StreamId, succeeded: bool, limits: &Limits) -> Option<SocketAddr> {
+        let (peer, until) = self.under_way.remove(&stream)?;
+        if !succeeded {
+            if self.failed.len() >= FAILED * limits.handshakes {
+                self.failed.pop_front();
+            }
+            self.failed.push_back((HostPrefix::of(peer.ip()), until));
+        }
+        Some(peer)
+    }
+
+    /// Handshakes under way.
+    pub fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// Who has used up his time.
+    pub fn overdue(&self, now: Instant) -> Option<StreamId> {
+        self.under_way.iter().find(|(_, (_, until))| *until <= now).map(|(&stream, _)| stream)
+    }
+
+    /// When the first of them has.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.under_way.values().map(|&(_, until)| until).min()
+    }
+}
+
+/// How many failed handshakes are remembered for each that may be under way. More: the first is forgotten.
+const FAILED: usize = 16;
 
 impl core::fmt::Debug for Sessions {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -113,7 +210,13 @@ impl core::fmt::Debug for Sessions {
 impl Sessions {
     /// No streams yet. `channels` makes this node's ends.
     pub fn new(channels: Box<dyn Channels>, limits: Limits) -> Self {
-        Sessions { channels, sessions: BoundedMap::new(limits.streams), handshakes: BTreeSet::new(), limits }
+        Sessions {
+            channels,
+            sessions: BoundedMap::new(limits.streams),
+            handshakes: BTreeSet::new(),
+            strangers: Strangers::default(),
+            limits,
+        }
     }
 
     /// Streams now.
@@ -142,15 +245,26 @@ impl Sessions {
         effects: &mut Effects<Fact>,
     ) -> Result<(), DropReason> {
         let dialled = stream.is_requested();
-        // What this node asks for is bounded by whoever asks.
-        if self.contains(stream) || !dialled && !self.takes_strangers_from(peer.ip()) {
+        if self.contains(stream) {
             effects.push(Effect::Close { stream });
             return Err(DropReason::LinkLimit);
         }
-        let channel = if dialled { self.channels.connect(now, at) } else { self.channels.accept(now, at) };
-        let until = now + self.limits.handshake;
+        // What this node asks for is bounded by whoever asks.
+        let (channel, until) = if dialled {
+            (self.channels.connect(now, at), now + self.limits.handshake)
+        } else {
+            match self.strangers.admit(now, stream, peer, &self.limits) {
+                Ok(gone) => gone.into_iter().for_each(|gone| self.end(gone, effects)),
+                Err(Full) => {
+                    effects.push(Effect::Close { stream });
+                    return Err(DropReason::LinkLimit);
+                }
+            }
+            (self.channels.accept(now, at), now + self.limits.stranger)
+        };
         let session = Session { plane, peer, channel, handshake_until: Some(until) };
         if let Err(Full) = self.sessions.insert(stream, session) {
+            self.strangers.dismiss(stream, false, &self.limits);
             effects.push(Effect::Close { stream });
             if dialled {
                 effects.fact(Fact::Closed { stream, plane });
@@ -160,16 +274,6 @@ impl Sessions {
         self.handshakes.insert((until, stream));
         self.pump(stream, effects);
         Ok(())
-    }
-
-    fn takes_strangers_from(&self, host: IpAddr) -> bool {
-        let accepted = self.handshakes.iter().filter(|(_, stream)| !stream.is_requested());
-        let (mut all, mut of_host) = (0, 0);
-        for session in accepted.filter_map(|(_, stream)| self.sessions.get(stream)) {
-            all += 1;
-            of_host += usize::from(session.peer.ip() == host);
-        }
-        all < self.limits.handshakes && of_host < self.limits.handshakes_per_host
     }
 
     /// Ciphertext arrived.
@@ -218,6 +322,14 @@ impl Sessions {
         }
     }
 
+    /// The streams to those whose certificates bind a node for which `is_meant` speaks.
+    pub fn of_nodes(&self, is_meant: impl Fn(NodeId) -> bool) -> Vec<StreamId> {
+        let meant = |session: &Session| {
+            session.channel.peer().is_some_and(|party| party.node_ids.iter().any(|&node| is_meant(node)))
+        };
+        self.sessions.iter().filter(|(_, session)| meant(session)).map(|(&id, _)| id).collect()
+    }
+
     /// When [`Sessions::handle_timeout`] must be called.
     pub fn deadline(&self) -> Option<Instant> {
         self.handshakes.first().map(|&(at, _)| at)
@@ -239,6 +351,7 @@ impl Sessions {
             && let Some(until) = session.handshake_until.take()
         {
             self.handshakes.remove(&(until, stream));
+            self.strangers.dismiss(stream, true, &self.limits);
             effects.fact(Fact::Opened { stream, plane, peer, party });
         }
         while let Some(bytes) = session.channel.poll_plaintext() {
@@ -258,6 +371,7 @@ impl Sessions {
         let session = self.sessions.remove(&stream)?;
         if let Some(until) = session.handshake_until {
             self.handshakes.remove(&(until, stream));
+            self.strangers.dismiss(stream, false, &self.limits);
         }
         Some(session)
     }
@@ -273,8 +387,7 @@ fn send(stream: StreamId, session: &mut Session, effects: &mut Effects<Fact>) {
 mod tests {
     use super::*;
     use crate::env::InsecureChannels;
-    use crate::ids::NodeId;
-    use alloc::vec::Vec;
+    use alloc::vec;
 
     const ALICE: NodeId = NodeId([1; 16]);
     const BOB: NodeId = NodeId([2; 16]);
@@ -334,39 +447,81 @@ mod tests {
     fn a_handshake_that_does_not_end_is_given_up_in_time() {
         let mut s = sessions(Limits::default());
         open(&mut s, 1000, StreamId::accepted(0)).unwrap();
-        assert_eq!(s.deadline(), Some(Instant::from_millis(6000)));
+        assert_eq!(s.deadline(), Some(Instant::from_millis(4000)));
         let mut effects = Effects::new();
-        s.handle_timeout(Instant::from_millis(5999), &mut effects);
+        s.handle_timeout(Instant::from_millis(3999), &mut effects);
         assert!(effects.is_empty());
-        s.handle_timeout(Instant::from_millis(6000), &mut effects);
+        s.handle_timeout(Instant::from_millis(4000), &mut effects);
         let stream = StreamId::accepted(0);
         assert_eq!(effects.pop(), Some(Effect::Close { stream }));
         assert_eq!(effects.pop(), Some(Effect::Fact(Fact::Closed { stream, plane: Plane::Overlay })));
         assert!(s.is_empty() && s.deadline().is_none());
+        // One that this node asked for has longer.
+        open(&mut s, 5000, STREAM).unwrap();
+        assert_eq!(s.deadline(), Some(Instant::from_millis(10_000)));
+    }
+
+    fn open_from(s: &mut Sessions, now: u64, n: u32, host: u8) -> (Result<(), DropReason>, Vec<StreamId>) {
+        let from = (Plane::Overlay, SocketAddr::from(([192, 0, 2, host], 6084)));
+        let (id, mut effects) = (StreamId::accepted(n), Effects::new());
+        let opened = s.on_opened(Instant::from_millis(now), UnixMillis(0), id, from, &mut effects);
+        let closed = effects.drain().filter_map(|effect| match effect {
+            Effect::Close { stream } => Some(stream),
+            _ => None,
+        });
+        (opened, closed.collect())
     }
 
     #[test]
-    fn k8_strangers_take_all_places_for_handshakes_and_this_node_can_dial_all_the_same() {
-        let limits = Limits { handshakes: 2, ..Limits::default() };
-        let mut s = sessions(limits);
-        open(&mut s, 0, StreamId::accepted(0)).unwrap();
-        open(&mut s, 0, StreamId::accepted(1)).unwrap();
-        assert_eq!(open(&mut s, 0, StreamId::accepted(2)), Err(DropReason::LinkLimit));
+    fn k8_when_strangers_take_all_places_for_handshakes_the_one_with_most_gives_way() {
+        let mut s = sessions(Limits { handshakes: 3, ..Limits::default() });
+        for n in 0..3 {
+            assert_eq!(open_from(&mut s, u64::from(n), n, 7), (Ok(()), vec![]));
+        }
+        // A newcomer, and another one; then each has one place.
+        assert_eq!(open_from(&mut s, 3, 3, 8), (Ok(()), vec![StreamId::accepted(0)]));
+        assert_eq!(open_from(&mut s, 4, 4, 9), (Ok(()), vec![StreamId::accepted(1)]));
+        assert_eq!(open_from(&mut s, 5, 5, 7), (Ok(()), vec![StreamId::accepted(2)]));
+        // This node can dial all the same.
         open(&mut s, 0, STREAM).unwrap();
-        // A place is free again when a handshake is done.
-        s.on_bytes(Instant::ZERO, StreamId::accepted(0), &hello(), &mut Effects::new()).unwrap();
-        open(&mut s, 0, StreamId::accepted(2)).unwrap();
         assert_eq!(s.len(), 4);
     }
 
     #[test]
     fn one_host_does_not_take_every_place_for_handshakes() {
         let mut s = sessions(Limits { handshakes_per_host: 1, ..Limits::default() });
-        open(&mut s, 0, StreamId::accepted(0)).unwrap();
-        assert_eq!(open(&mut s, 0, StreamId::accepted(1)), Err(DropReason::LinkLimit));
-        let other = (Plane::Overlay, SocketAddr::from(([192, 0, 2, 2], 6084)));
-        let (id, mut effects) = (StreamId::accepted(2), Effects::new());
-        s.on_opened(Instant::ZERO, UnixMillis(0), id, other, &mut effects).unwrap();
+        assert_eq!(open_from(&mut s, 0, 0, 7), (Ok(()), vec![]));
+        let second = StreamId::accepted(1);
+        assert_eq!(open_from(&mut s, 0, 1, 7), (Err(DropReason::LinkLimit), vec![second]));
+        assert_eq!(open_from(&mut s, 0, 2, 8), (Ok(()), vec![]));
+        // A place is free again when a handshake is done.
+        s.on_bytes(Instant::ZERO, StreamId::accepted(0), &hello(), &mut Effects::new()).unwrap();
+        assert_eq!(open_from(&mut s, 0, 3, 7), (Ok(()), vec![]));
+    }
+
+    #[test]
+    fn a_handshake_that_failed_keeps_its_place_until_its_time_is_over() {
+        let mut s = sessions(Limits { handshakes_per_host: 2, ..Limits::default() });
+        for n in 0..2 {
+            open_from(&mut s, 0, n, 7).0.unwrap();
+            // Our answer to his first bytes was for nothing.
+            s.on_closed(StreamId::accepted(n), &mut Effects::new());
+        }
+        assert_eq!(s.len(), 0);
+        assert_eq!(open_from(&mut s, 2999, 2, 7).0, Err(DropReason::LinkLimit));
+        assert_eq!(open_from(&mut s, 2999, 3, 8).0, Ok(()));
+        assert_eq!(open_from(&mut s, 3000, 4, 7).0, Ok(()));
+    }
+
+    #[test]
+    fn k8_no_more_failed_handshakes_are_remembered_than_the_limit_allows() {
+        let limits = Limits { handshakes: 1, ..Limits::default() };
+        let mut s = sessions(limits);
+        for n in 0..100 {
+            open_from(&mut s, 0, n, n as u8).0.unwrap();
+            s.on_closed(StreamId::accepted(n), &mut Effects::new());
+        }
+        assert_eq!(s.strangers.failed.len(), FAILED);
     }
 
     #[test]

@@ -36,6 +36,13 @@ pub fn line(event: &Event) -> Option<String> {
         Event::Incompatible { sequence, why, .. } => {
             format!("cannot do what version {sequence} of the configuration asks for: {}", why.element)
         }
+        Event::Disputed { owner, others, .. } => {
+            let list: Vec<String> = others.iter().map(ToString::to_string).collect();
+            format!(
+                "keeps to the owner {owner}; the name is claimed by {} as well (choose with --owner)",
+                list.join(" and ")
+            )
+        }
         Event::Left => "left the overlay".into(),
         _ => return None,
     })

@@ -258,6 +258,8 @@ pub enum Event {
         channel: ChannelId,
         /// The owner whose records are used.
         owner: KeyFingerprint,
+        /// The others.
+        others: Vec<KeyFingerprint>,
     },
     /// A newer configuration document is in force. The host keeps the file for the next start, and tells its
     /// [`Crypto`] of new roots and bad nodes.

@@ -21,11 +21,13 @@ pub(super) struct Channel {
     pub(super) trusted: Option<KeyFingerprint>,
     /// The owner's leave for this node to be found as a relayer.
     pub(super) grant: Option<Grant>,
+    /// At its publisher the epoch of what it grants, elsewhere the newest that the trusted owner was found to grant in.
+    pub(super) epoch: u32,
 }
 
 impl Channel {
     pub(super) fn new(name: ChannelName, keywords: Vec<ChannelName>, since: Instant) -> Self {
-        Channel { name, keywords, since, owner: None, trusted: None, grant: None }
+        Channel { name, keywords, since, owner: None, trusted: None, grant: None, epoch: 0 }
     }
 }
 

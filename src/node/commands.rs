@@ -76,7 +76,9 @@ impl Node {
             return Err(CommandError::NoOwner);
         }
         let channel = Channel::new(name.clone(), keywords.to_vec(), self.now);
-        self.open(Channel { owner: Some(owner), ..channel }, Role::Source)
+        let mut channel = Channel { owner: Some(owner), ..channel };
+        self.begin_epoch(&mut channel);
+        self.open(channel, Role::Source)
     }
 
     /// Watches a channel, found by its name or by a keyword. [`Event::Playing`], [`Event::NotFound`] or

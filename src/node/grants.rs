@@ -2,9 +2,10 @@
 //!
 //! A publisher has the channel owner's identities and gives grants: to itself, and to each relayer that it elects. A
 //! relayer holds what it was given. A reader believes a record only with a grant; whose, it was told beforehand, or keeps
-//! to whom it believed first.
+//! to whom it believed first. A broadcast is an epoch: what was granted in an earlier one counts no longer.
 
 use super::api::Owner;
+use super::channels::Channel;
 use super::{Node, Security};
 use crate::ids::{CallId, ChannelId, ChannelName, KeyFingerprint, NodeId, ResourceId};
 use crate::reload::codec::{Grant, ProviderRole, Structure as _};
@@ -14,6 +15,7 @@ use crate::stats::DropReason;
 use crate::time::{Duration, Instant};
 use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// The grants that this node gave and has to renew: to one relayer in each call at most, so they are as bounded as calls.
@@ -59,23 +61,40 @@ impl Node {
         ResourceId::of_name(self.resource_name(name).as_bytes())
     }
 
+    /// Where the records of a channel of this owner stand, beside its name, so that no crowd of others keeps them away; there
+    /// is no such place where an authority says whose a name is.
+    pub(super) fn owners_place(&self, name: &ChannelName, owner: KeyFingerprint) -> Option<ResourceId> {
+        let document = self.config.overlay.document.as_ref();
+        let anybody = document.is_none_or(|d| d.configuration().self_signed_permitted.is_some());
+        (anybody && self.needs_grants()).then(|| grant::own_place(&self.resource_name(name), owner))
+    }
+
     /// Whether an owner can speak for every one of these names.
     pub(super) fn owns<'a>(&self, owner: &Owner, mut names: impl Iterator<Item = &'a ChannelName>) -> bool {
         names.all(|name| owner.identity(&self.resource_name(name)).is_some())
     }
 
-    /// The owner's word that `node` may stand under this name, if this node can give it.
-    fn grant(
+    /// What this publisher grants from now on is of a new epoch, which begins now; and by its own grant it knows its owner.
+    pub(super) fn begin_epoch(&mut self, channel: &mut Channel) {
+        let at = self.overlay.time_of_day(self.now);
+        channel.epoch = u32::try_from(at.0 / 1000).unwrap_or(u32::MAX);
+        let (node, role, resource) = (self.node_id(), ProviderRole::SOURCE, self.resource(&channel.name));
+        let grant = self.issue(channel, &channel.name, &resource, node, role);
+        channel.trusted = self.word_for(&resource, node, role, grant.as_ref()).map(|word| word.owner);
+    }
+
+    fn issue(
         &self,
-        channel: ChannelId,
+        channel: &Channel,
         name: &ChannelName,
+        resource: &ResourceId,
         node: NodeId,
         role: ProviderRole,
     ) -> Option<Grant> {
-        let owner = self.channels.get(channel)?.owner.as_ref()?.identity(&self.resource_name(name))?;
-        let resource = self.resource(name);
-        let claim = Claim { resource: &resource, node, role };
-        grant::issue(owner, &claim, 0, self.overlay.time_of_day(self.now), self.grants.lifetime)
+        let owner = channel.owner.as_ref()?.identity(&self.resource_name(name))?;
+        let claim = Claim { resource, node, role };
+        let at = self.overlay.time_of_day(self.now);
+        grant::issue(owner, &claim, channel.epoch, at, self.grants.lifetime)
     }
 
     /// The grant that stands in this node's own record; an error where one is needed and there is none.
@@ -83,14 +102,16 @@ impl Node {
         &self,
         channel: ChannelId,
         name: &ChannelName,
+        resource: &ResourceId,
         role: ProviderRole,
     ) -> Result<Option<Grant>, NotGranted> {
         if !self.needs_grants() {
             return Ok(None);
         }
+        let open = self.channels.get(channel).ok_or(NotGranted)?;
         let grant = match role {
-            ProviderRole::SOURCE => self.grant(channel, name, self.node_id(), role),
-            _ => self.channels.get(channel).and_then(|open| open.grant.clone()),
+            ProviderRole::SOURCE => self.issue(open, name, resource, self.node_id(), role),
+            _ => open.grant.clone(),
         };
         grant.map(Some).ok_or(NotGranted)
     }
@@ -98,9 +119,10 @@ impl Node {
     /// The grant that goes with the election of the peer of a call, to be renewed from then on.
     pub(super) fn give_grant(&mut self, call: CallId) -> Option<Bytes> {
         let known = self.calls.get(&call)?;
-        let node = self.directory.get(known.peer)?.node_id?;
-        let (channel, name) = (known.channel, self.channels.get(known.channel)?.name.clone());
-        let grant = self.grant(channel, &name, node, ProviderRole::RELAYER)?;
+        let node = self.directory.get(known.peer)?.node_id.filter(|&node| !self.is_bad_node(node))?;
+        let open = self.channels.get(known.channel)?;
+        let resource = self.resource(&open.name);
+        let grant = self.issue(open, &open.name, &resource, node, ProviderRole::RELAYER)?;
         self.grants.given.insert(call, self.now + self.grants.lifetime / 2);
         grant.encode().ok()
     }
@@ -123,33 +145,60 @@ impl Node {
         let channel = self.calls.get(&call).ok_or(NotGranted)?.channel;
         let open = self.channels.get(channel).ok_or(NotGranted)?;
         let grant = Grant::decode(bytes).map_err(|_| NotGranted)?;
-        let owner = self.owner_of(&open.name, self.node_id(), ProviderRole::RELAYER, Some(&grant));
+        let (node, role) = (self.node_id(), ProviderRole::RELAYER);
+        let word = self.word_for(&self.resource(&open.name), node, role, Some(&grant));
         // Whom a viewer trusts say the host or the records that it found, never who happens to be on the line; and a grant
-        // that ends sooner than the one at hand is an old one, said again.
-        if owner.is_none() || owner != open.trusted {
+        // of an earlier epoch than that of a record, or one that ends sooner than the one at hand, is an old one, said
+        // again.
+        let Some(word) = word.filter(|word| open.trusted == Some(word.owner) && word.epoch >= open.epoch)
+        else {
             self.stats.count_drop(DropReason::NotGranted);
             return Err(NotGranted);
-        }
-        let newer = open.grant.as_ref().is_none_or(|held| held.not_after < grant.not_after);
-        if let Some(open) = self.channels.get_mut(channel).filter(|_| newer) {
-            open.grant = Some(grant);
+        };
+        let age = |grant: &Grant| (grant.epoch, grant.not_after);
+        let newer = open.grant.as_ref().is_none_or(|held| age(held) < age(&grant));
+        if let Some(open) = self.channels.get_mut(channel) {
+            open.epoch = word.epoch;
+            if newer {
+                open.grant = Some(grant);
+            }
         }
         Ok(())
     }
 
-    /// Whose word stands behind a claim to be found under a name; `None` when nobody's.
-    pub(super) fn owner_of(
+    /// Whose word stands behind a claim to be found at a place; `None` when nobody's.
+    pub(super) fn word_for(
         &self,
-        name: &ChannelName,
+        resource: &ResourceId,
         node: NodeId,
         role: ProviderRole,
         grant: Option<&Grant>,
-    ) -> Option<KeyFingerprint> {
-        let resource = self.resource(name);
-        let claim = Claim { resource: &resource, node, role };
+    ) -> Option<Word> {
+        let (grant, claim) = (grant?, Claim { resource, node, role });
         let at = self.overlay.time_of_day(self.now);
-        Some(grant::verify(grant?, &claim, at, &*self.crypto).ok()?.key)
+        let owner = grant::verify(grant, &claim, at, &*self.crypto).ok()?;
+        (!self.overlay.is_bad(&owner)).then_some(Word { owner: owner.key, epoch: grant.epoch })
     }
+
+    /// Grants of owners who are shut out by now are void.
+    pub(super) fn void_grants(&mut self) {
+        let ids: Vec<ChannelId> = self.channels.ids().collect();
+        for id in ids {
+            let Some(open) = self.channels.get(id) else { continue };
+            let (resource, role) = (self.resource(&open.name), ProviderRole::RELAYER);
+            let holds = self.word_for(&resource, self.node_id(), role, open.grant.as_ref()).is_some();
+            if let Some(open) = self.channels.get_mut(id).filter(|_| !holds) {
+                open.grant = None;
+            }
+        }
+    }
+}
+
+/// An owner's word, as far as readers compare it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word {
+    pub(super) owner: KeyFingerprint,
+    pub(super) epoch: u32,
 }
 
 /// Nobody who may has allowed it.

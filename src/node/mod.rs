@@ -15,6 +15,7 @@
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
 //! | `grants` | who may be found under a channel's name |
+//! | `exclusion` | whom the configuration shuts out |
 //! | `records` | this node's own entries in the overlay, kept fresh |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `channels`, `directory`, `queue` | what the node remembers: names, contacts, outputs |
@@ -38,6 +39,7 @@ mod channels;
 mod commands;
 mod config;
 mod directory;
+mod exclusion;
 mod grants;
 mod keys;
 mod media;
@@ -63,7 +65,7 @@ use crate::reload::overlay::{Fact as OverlayFact, LinkSecurity, Overlay};
 use crate::reload::storage::Kind;
 use crate::rtp::relay::{self, Fact as MediaFact, Relay};
 use crate::secure::association::{Associations, Fact as AssociationFact};
-use crate::secure::{Fact as StreamFact, Sessions};
+use crate::secure::{Fact as StreamFact, Sessions, Strangers};
 use crate::sip::agent::{Agent, Fact as SipFact, Transport};
 use crate::stats::{DropReason, Plane, Stats};
 use crate::time::{Duration, Instant, UnixMillis, earliest};
@@ -110,8 +112,8 @@ pub struct Node {
     associations: Option<Associations>,
     /// Streams without TLS, and whose they are.
     plain_streams: BoundedMap<StreamId, Plane>,
-    /// Accepted SIP streams of which no byte has come that would say whether they are secured, and how long that may take.
-    unsorted: BoundedMap<StreamId, (SocketAddr, Instant)>,
+    /// Accepted SIP streams of which no byte has come that would say whether they are secured.
+    unsorted: Strangers,
     policy: Iptv<PeerKey>,
 
     stream_effects: Effects<StreamFact>,
@@ -226,7 +228,7 @@ impl Node {
             associations: associations
                 .map(|channels| Associations::new(channels, config.addresses.overlay, config.streams)),
             plain_streams: BoundedMap::new(config.streams.streams),
-            unsorted: BoundedMap::new(config.streams.handshakes),
+            unsorted: Strangers::default(),
             stream_effects: Effects::new(),
             association_effects: Effects::new(),
             policy: Iptv::new(config.policy.clone(), me),

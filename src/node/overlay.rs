@@ -7,7 +7,7 @@ use super::directory::{Contact, Source};
 use super::records::Record;
 use super::{Membership, PeerKey};
 use crate::effect::Effect;
-use crate::ids::{ChannelId, ChannelName};
+use crate::ids::{ChannelId, ChannelName, KeyFingerprint, ResourceId};
 use crate::iptv::{self, Provider, Role};
 use crate::reload::codec::{ProviderRecord, ProviderRole, Structure as _};
 use crate::reload::overlay::{Address, Fact, Slot, Ticket, Value};
@@ -28,6 +28,8 @@ const CHANNEL_PARAM: &str = "channel";
 pub(super) enum Purpose {
     /// A viewer looks for providers.
     Lookup(ChannelId),
+    /// It looks for them where only the owner that it trusts has a place.
+    OwnersLookup(ChannelId),
     /// The host asked.
     Query(ChannelName),
     /// This node's record under the channel's own name.
@@ -79,8 +81,11 @@ impl Lookups {
 /// Orders to the overlay.
 impl Node {
     pub(super) fn fetch(&mut self, name: ChannelName, purpose: Purpose) {
+        self.fetch_from(self.resource(&name), purpose);
+    }
+
+    fn fetch_from(&mut self, resource: ResourceId, purpose: Purpose) {
         let ticket = self.lookups.ticket(purpose);
-        let resource = self.resource(&name);
         let asked = self
             .with_overlay(|overlay, now, ctx| overlay.fetch(now, ticket, resource, Kind::CHANNEL.id, ctx));
         if asked.is_err() {
@@ -96,11 +101,22 @@ impl Node {
         lifetime: Duration,
         purpose: Purpose,
     ) {
+        self.store_at(self.resource(name), (channel, name), record, lifetime, purpose);
+    }
+
+    pub(super) fn store_at(
+        &mut self,
+        resource: ResourceId,
+        (channel, name): (ChannelId, &ChannelName),
+        record: Record,
+        lifetime: Duration,
+        purpose: Purpose,
+    ) {
         let ticket = self.lookups.ticket(purpose);
-        let Some(value) = self.encode_record(channel, name, record) else {
+        let Some(value) = self.encode_record(channel, (name, &resource), record) else {
             return self.on_stored(ticket, false);
         };
-        let address = self.record_address(name);
+        let address = self.record_address(resource);
         let asked =
             self.with_overlay(|overlay, now, ctx| overlay.store(now, ticket, address, value, lifetime, ctx));
         if asked.is_err() {
@@ -108,9 +124,9 @@ impl Node {
         }
     }
 
-    pub(super) fn remove(&mut self, name: &ChannelName, lifetime: Duration) {
+    pub(super) fn remove(&mut self, resource: ResourceId, lifetime: Duration) {
         let ticket = self.lookups.ticket(Purpose::Removal);
-        let address = self.record_address(name);
+        let address = self.record_address(resource);
         let asked =
             self.with_overlay(|overlay, now, ctx| overlay.remove(now, ticket, address, lifetime, ctx));
         if asked.is_err() {
@@ -118,17 +134,22 @@ impl Node {
         }
     }
 
-    /// Under the hash of the name, in a dictionary keyed by provider, so that source and relayers stand side by side.
-    fn record_address(&self, name: &ChannelName) -> Address {
+    /// In a dictionary keyed by provider, so that source and relayers stand side by side.
+    fn record_address(&self, resource: ResourceId) -> Address {
         Address {
-            resource: self.resource(name),
+            resource,
             kind: Kind::CHANNEL.id,
             slot: Slot::Key(Bytes::copy_from_slice(&self.node_id().0)),
         }
     }
 
     /// `None` when the channel is closed, or the grant that the record needs is missing.
-    fn encode_record(&self, channel: ChannelId, name: &ChannelName, record: Record) -> Option<Bytes> {
+    fn encode_record(
+        &self,
+        channel: ChannelId,
+        (name, resource): (&ChannelName, &ResourceId),
+        record: Record,
+    ) -> Option<Bytes> {
         let open = self.channels.get(channel)?;
         let uri = SipUri::of_user(&self.config.name, self.config.addresses.signalling)
             .with_transport(self.config.agent.transport.to_msg());
@@ -143,7 +164,7 @@ impl Node {
             free_slots: record.free,
             uptime_seconds: u32::try_from(self.now.since(open.since).as_secs()).unwrap_or(u32::MAX),
             sip_contact: uri.to_string(),
-            grant: self.own_grant(channel, name, role).ok()?,
+            grant: self.own_grant(channel, name, resource, role).ok()?,
         };
         record.encode().ok()
     }
@@ -163,6 +184,7 @@ impl Node {
                 self.queue.event(Event::JoinFailed, &mut self.stats);
             }
             Effect::Fact(Fact::Reconfigured { sequence, document }) => {
+                self.shut_out_bad_nodes();
                 self.queue.event(Event::Reconfigured { sequence, document }, &mut self.stats);
             }
             Effect::Fact(Fact::Incompatible { sequence, document, why }) => {
@@ -187,20 +209,50 @@ impl Node {
     fn on_stored(&mut self, ticket: Ticket, ok: bool) {
         match self.lookups.pending.remove(&ticket) {
             Some(Purpose::Record(channel)) => self.on_record_stored(channel, ok),
-            Some(Purpose::Lookup(_) | Purpose::Query(_) | Purpose::Keyword | Purpose::Removal) | None => {}
+            Some(
+                Purpose::Lookup(_)
+                | Purpose::OwnersLookup(_)
+                | Purpose::Query(_)
+                | Purpose::Keyword
+                | Purpose::Removal,
+            )
+            | None => {}
         }
     }
 
     fn on_fetched(&mut self, ticket: Ticket, values: Option<Vec<Value>>) {
         match self.lookups.pending.remove(&ticket) {
-            Some(Purpose::Lookup(channel)) => match values {
-                Some(values) => self.on_providers(channel, &values),
-                None => self.tell(iptv::Fact::FetchFailed { channel }),
-            },
+            Some(Purpose::Lookup(channel)) => {
+                let Some(name) = self.channels.get(channel).map(|open| open.name.clone()) else { return };
+                let resource = self.resource(&name);
+                let found = values.map(|values| self.providers_among(channel, &resource, &values));
+                let trusted = self.channels.get(channel).and_then(|open| open.trusted);
+                // Others may have crowded it out.
+                let owned = trusted.and_then(|owner| self.owners_place(&name, owner));
+                match (found, owned) {
+                    (Some(found), None) => self.on_providers(channel, found),
+                    (Some(found), Some(_)) if !found.is_empty() => self.on_providers(channel, found),
+                    (_, Some(place)) => self.fetch_from(place, Purpose::OwnersLookup(channel)),
+                    (None, None) => self.tell(iptv::Fact::FetchFailed { channel }),
+                }
+            }
+            Some(Purpose::OwnersLookup(channel)) => {
+                let place = self.channels.get(channel);
+                let place = place.and_then(|open| self.owners_place(&open.name, open.trusted?));
+                match values.zip(place) {
+                    Some((values, place)) => {
+                        let found = self.providers_among(channel, &place, &values);
+                        self.on_providers(channel, found);
+                    }
+                    None => self.tell(iptv::Fact::FetchFailed { channel }),
+                }
+            }
             Some(Purpose::Query(name)) => {
-                let values = values.unwrap_or_default();
-                let found = values.iter().filter_map(|value| self.read(&name, value));
-                let mut providers: Vec<ProviderInfo> = found.map(|found| found.info).collect();
+                let (values, resource) = (values.unwrap_or_default(), self.resource(&name));
+                let mut found: Vec<Found> =
+                    values.iter().filter_map(|value| self.read(&resource, value)).collect();
+                drop_earlier_epochs(&mut found);
+                let mut providers: Vec<ProviderInfo> = found.into_iter().map(|found| found.info).collect();
                 providers.sort_by_key(|p| (p.depth, core::cmp::Reverse(p.free_slots), p.node_id));
                 self.queue.event(Event::Providers { name, providers }, &mut self.stats);
             }
@@ -208,12 +260,16 @@ impl Node {
         }
     }
 
-    fn on_providers(&mut self, channel: ChannelId, values: &[Value]) {
+    /// The providers among values of a place that count here: others than this node, of one owner and of one epoch.
+    fn providers_among(&mut self, channel: ChannelId, resource: &ResourceId, values: &[Value]) -> Vec<Found> {
         let me = self.node_id();
-        let Some(name) = self.channels.get(channel).map(|open| open.name.clone()) else { return };
-        let found = values.iter().filter_map(|value| self.read(&name, value));
+        let found = values.iter().filter_map(|value| self.read(resource, value));
         let mut found: Vec<Found> = found.filter(|f| f.info.node_id != me).collect();
         self.keep_to_one_owner(channel, &mut found);
+        found
+    }
+
+    fn on_providers(&mut self, channel: ChannelId, found: Vec<Found>) {
         let name = self.channels.get(channel).and_then(|open| own_name(open, &found));
         if let Some(name) = name.filter(|name| self.channels.named(name.as_str()).is_none())
             && let Some(open) = self.channels.get_mut(channel)
@@ -232,13 +288,14 @@ impl Node {
         self.tell(iptv::Fact::Fetched { channel, providers });
     }
 
-    /// A value under a name; `None` unless it exists, parses, was signed by the node it speaks of, can be reached, and
-    /// stands there by the word of an owner where that is needed.
-    fn read(&self, name: &ChannelName, value: &Value) -> Option<Found> {
+    /// A value at a place; `None` unless it exists, parses, was signed by the node it speaks of, can be reached, and stands
+    /// there by the word of an owner where that is needed.
+    fn read(&self, resource: &ResourceId, value: &Value) -> Option<Found> {
         let (mut found, record) = read(value)?;
         if self.needs_grants() {
-            let owner = self.owner_of(name, value.signer.node_id, record.role, record.grant.as_ref())?;
-            found.info.owner = Some(owner);
+            let node = value.signer.node_id;
+            let word = self.word_for(resource, node, record.role, record.grant.as_ref())?;
+            (found.info.owner, found.epoch) = (Some(word.owner), word.epoch);
         }
         Some(found)
     }
@@ -251,11 +308,28 @@ impl Node {
         let chosen_here = open.trusted.is_none();
         let Some(owner) = open.trusted.or(nearest) else { return };
         open.trusted = Some(owner);
-        if chosen_here && found.iter().any(|f| f.info.owner != Some(owner)) {
-            self.queue.event(Event::Disputed { channel, owner }, &mut self.stats);
-        }
+        let mut others: Vec<KeyFingerprint> = found.iter().filter_map(|f| f.info.owner).collect();
+        others.retain(|other| *other != owner);
+        others.sort_unstable();
+        others.dedup();
         found.retain(|f| f.info.owner == Some(owner));
+        open.epoch = found.iter().map(|f| f.epoch).fold(open.epoch, u32::max);
+        let epoch = open.epoch;
+        found.retain(|f| f.epoch == epoch);
+        if chosen_here && !others.is_empty() {
+            self.queue.event(Event::Disputed { channel, owner, others }, &mut self.stats);
+        }
     }
+}
+
+/// Leaves of each owner's records those of the newest epoch.
+fn drop_earlier_epochs(found: &mut Vec<Found>) {
+    let mut newest: BTreeMap<Option<KeyFingerprint>, u32> = BTreeMap::new();
+    for f in &*found {
+        let epoch = newest.entry(f.info.owner).or_default();
+        *epoch = f.epoch.max(*epoch);
+    }
+    found.retain(|f| newest.get(&f.info.owner) == Some(&f.epoch));
 }
 
 /// Who found a channel by a keyword goes on under its own name, under which the relayers stand too. A keyword is followed
@@ -273,6 +347,8 @@ struct Found {
     info: ProviderInfo,
     contact: Contact,
     channel: Option<ChannelName>,
+    /// The epoch of the owner's grant.
+    epoch: u32,
 }
 
 /// What a value says by itself.
@@ -294,14 +370,14 @@ fn read(value: &Value) -> Option<(Found, ProviderRecord)> {
         contact: record.sip_contact.clone(),
         owner: None,
     };
-    Some((Found { info, contact, channel }, record))
+    Some((Found { info, contact, channel, epoch: 0 }, record))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::env::Party;
-    use crate::ids::{KeyFingerprint, NodeId};
+    use crate::ids::NodeId;
     use crate::time::{Instant, UnixMillis};
     use alloc::sync::Arc;
     use alloc::vec;

@@ -3,7 +3,7 @@
 use super::Node;
 use super::overlay::Purpose;
 use crate::env::Entropy;
-use crate::ids::{ChannelId, ChannelName};
+use crate::ids::{ChannelId, ChannelName, ResourceId};
 use crate::iptv::{self, Role};
 use crate::time::{Duration, Instant};
 use alloc::collections::BTreeMap;
@@ -71,7 +71,10 @@ impl Node {
         if self.records.entries.remove(&channel).is_some() {
             let lifetime = self.records.lifetime;
             for name in self.names_to_store(channel) {
-                self.remove(&name, lifetime);
+                self.remove(self.resource(&name), lifetime);
+                if let Some(place) = self.place_of_its_owner(channel, &name) {
+                    self.remove(place, lifetime);
+                }
             }
         }
     }
@@ -101,7 +104,16 @@ impl Node {
             // The channel's own name decides whether it counts as stored; keywords are extra ways in.
             let purpose = if i == 0 { Purpose::Record(channel) } else { Purpose::Keyword };
             self.store(channel, &name, record, lifetime, purpose);
+            if let Some(place) = self.place_of_its_owner(channel, &name) {
+                self.store_at(place, (channel, &name), record, lifetime, Purpose::Keyword);
+            }
         }
+    }
+
+    /// Where its publisher stores a channel besides, for those who know its owner.
+    fn place_of_its_owner(&self, channel: ChannelId, name: &ChannelName) -> Option<ResourceId> {
+        let open = self.channels.get(channel).filter(|open| open.owner.is_some())?;
+        self.owners_place(name, open.trusted?)
     }
 
     /// The overlay has answered a store of the channel's own name.

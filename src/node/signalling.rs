@@ -136,6 +136,9 @@ impl Node {
             (direction, Some(addr)) if direction.receives() => Usage::Media(Some(addr)),
             _ => return self.reject(call, Status::NOT_ACCEPTABLE_HERE),
         };
+        if contact.node_id.is_some_and(|node| self.is_bad_node(node)) {
+            return self.reject(call, Status::FORBIDDEN);
+        }
         if contact.name.is_empty() {
             contact.name = from;
         }

@@ -2,7 +2,6 @@
 
 use super::Node;
 use super::api::{Output, StreamInput};
-use crate::bounded::BoundedMap;
 use crate::effect::Effect;
 use crate::env::Party;
 use crate::ids::StreamId;
@@ -52,16 +51,10 @@ impl Node {
         }
         // Plain SIP agents come to the same door; their first byte tells them from TLS.
         if plane == Plane::Signalling && self.config.agent.insecure_peers && !stream.is_requested() {
-            let until = self.now + self.config.streams.handshake;
-            let of_host = self.unsorted.values().filter(|(other, _)| other.ip() == peer.ip()).count();
-            if of_host >= self.config.streams.handshakes_per_host {
-                self.queue.push(Output::Close { stream }, &mut self.stats);
-                return Err(DropReason::LinkLimit);
-            }
-            return self.unsorted.insert(stream, (peer, until)).map(drop).map_err(|_| {
-                self.queue.push(Output::Close { stream }, &mut self.stats);
-                DropReason::LinkLimit
-            });
+            let admitted = self.unsorted.admit(self.now, stream, peer, &self.config.streams);
+            let closed = admitted.unwrap_or(Some(stream));
+            closed.into_iter().for_each(|stream| self.queue.push(Output::Close { stream }, &mut self.stats));
+            return admitted.map(drop).map_err(|_| DropReason::LinkLimit);
         }
         self.secure_stream(stream, plane, peer)
     }
@@ -87,7 +80,7 @@ impl Node {
     }
 
     fn on_stream_bytes(&mut self, stream: StreamId, bytes: Bytes) -> Result<(), DropReason> {
-        if let Some((peer, _)) = self.unsorted.remove(&stream) {
+        if let Some(peer) = self.unsorted.dismiss(stream, true, &self.config.streams) {
             if bytes.first() == Some(&HANDSHAKE) {
                 self.secure_stream(stream, Plane::Signalling, peer)?;
             } else {
@@ -105,8 +98,8 @@ impl Node {
         }
     }
 
-    fn on_stream_closed(&mut self, stream: StreamId) {
-        self.unsorted.remove(&stream);
+    pub(super) fn on_stream_closed(&mut self, stream: StreamId) {
+        self.unsorted.dismiss(stream, false, &self.config.streams);
         match &mut self.sessions {
             Some(sessions) if sessions.contains(stream) => {
                 sessions.on_closed(stream, &mut self.stream_effects);
@@ -146,18 +139,13 @@ impl Node {
     }
 
     pub(super) fn streams_deadline(&self) -> Option<Instant> {
-        let unsorted = self.unsorted.values().map(|&(_, until)| until).min();
-        earliest(unsorted, self.sessions.as_ref().and_then(Sessions::deadline))
+        earliest(self.unsorted.deadline(), self.sessions.as_ref().and_then(Sessions::deadline))
     }
 
     /// Gives up streams that nobody says anything on, and handshakes that take too long.
     pub(super) fn fire_streams(&mut self) {
-        let now = self.now;
-        let silent = |unsorted: &BoundedMap<StreamId, (SocketAddr, Instant)>| {
-            unsorted.iter().find(|(_, (_, until))| *until <= now).map(|(&stream, _)| stream)
-        };
-        while let Some(stream) = silent(&self.unsorted) {
-            self.unsorted.remove(&stream);
+        while let Some(stream) = self.unsorted.overdue(self.now) {
+            self.unsorted.dismiss(stream, false, &self.config.streams);
             self.queue.push(Output::Close { stream }, &mut self.stats);
         }
         if let Some(sessions) = &mut self.sessions {
@@ -203,10 +191,15 @@ impl Node {
         peer: SocketAddr,
         party: Option<Arc<Party>>,
     ) -> Result<(), DropReason> {
+        // The overlay turns them away itself, and knows whom it wanted to reach.
+        if plane != Plane::Overlay && party.as_ref().is_some_and(|party| self.overlay.is_bad(party)) {
+            self.close_stream(stream);
+            self.take_stream(stream, plane);
+            return Err(DropReason::NotAllowedOnLink);
+        }
         match plane {
             Plane::Signalling => {
-                let node = party.map(|party| party.node_id);
-                self.with_agent(|agent, now, ctx| agent.on_stream_opened(now, stream, peer, node, ctx))
+                self.with_agent(|agent, now, ctx| agent.on_stream_opened(now, stream, peer, party, ctx))
             }
             Plane::Overlay => {
                 self.with_overlay(|overlay, now, ctx| overlay.on_stream_opened(now, stream, peer, party, ctx))

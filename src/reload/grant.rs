@@ -3,12 +3,15 @@
 //!
 //! The owner is whoever has a certificate whose user name is the channel's Resource Name, `<channel>@<overlay>`. Where
 //! certificates are self-signed anybody can make one for any name, so a reader may hold the owner's key against a
-//! fingerprint that he was given.
+//! fingerprint that he was given. Beside the place that its name has, a channel has one for each such key
+//! ([`own_place`]), where nobody else's grants count: there no crowd of strangers keeps out whoever knows the key.
 
 use crate::env::{Crypto, CryptoError, Party};
-use crate::ids::{NodeId, ResourceId};
+use crate::ids::{KeyFingerprint, NodeId, ResourceId};
 use crate::reload::codec::{Grant, ProviderRole, Signature};
 use crate::time::{Duration, UnixMillis};
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use bytes::Bytes;
 
@@ -68,6 +71,12 @@ pub fn issue(
     Some(grant)
 }
 
+/// The place of the channel with this Resource Name that belongs to one owner's key.
+pub fn own_place(name: &str, owner: KeyFingerprint) -> ResourceId {
+    // No user name has this form (RFC 6940 §11.3: an rfc822Name), so this is nobody's name.
+    ResourceId::of_name(format!("{owner}/{name}").as_bytes())
+}
+
 /// Checks a grant for a claim at the time `at`, and tells who the owner is.
 pub fn verify(
     grant: &Grant,
@@ -91,16 +100,17 @@ pub fn verify(
         .map_err(|_| GrantError::Crypto(CryptoError::BadSignature))?;
     let certificates: [Bytes; 1] = [grant.certificate.clone()];
     let owner = crypto.verify(at, identity, &certificates, &[&input], signed)?;
-    let named = owner.user.as_ref().map(|user| ResourceId::of_name(user.as_bytes()));
-    if named.as_ref() == Some(claim.resource) { Ok(owner) } else { Err(GrantError::NotOwner) }
+    let owns = |user: &String| {
+        [ResourceId::of_name(user.as_bytes()), own_place(user, owner.key)].contains(claim.resource)
+    };
+    if owner.user.as_ref().is_some_and(owns) { Ok(owner) } else { Err(GrantError::NotOwner) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::env::{Signed, Signer};
-    use crate::ids::{KeyFingerprint, sha1};
-    use alloc::string::String;
+    use crate::ids::sha1;
     use alloc::vec::Vec;
 
     /// Signs by hashing its name with what it signs; its certificate is its name.
@@ -176,6 +186,18 @@ mod tests {
         // The reader's clock is late: by five minutes it may be.
         assert!(check(&claim, UnixMillis(NOW.0 - 300_000)).is_ok());
         assert_eq!(check(&claim, UnixMillis(NOW.0 - 300_001)), Err(GrantError::Expired));
+    }
+
+    #[test]
+    fn q4_the_place_of_a_key_is_for_grants_of_that_key_only() {
+        let owner = Named::new("100@tv.example");
+        let right = own_place("100@tv.example", KeyFingerprint::of(b"100@tv.example"));
+        let wrong = own_place("100@tv.example", KeyFingerprint::of(b"another"));
+        for (place, expected) in [(right, Ok(())), (wrong, Err(GrantError::NotOwner))] {
+            let claim = Claim { resource: &place, node: ALICE, role: ProviderRole::SOURCE };
+            let grant = issue(&owner, &claim, 1, NOW, HOUR).unwrap();
+            assert_eq!(verify(&grant, &claim, NOW, &Named::new("reader")).map(drop), expected);
+        }
     }
 
     #[test]

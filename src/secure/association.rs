@@ -17,16 +17,17 @@
 //!   asked is spoofed.
 
 use super::Limits;
-use crate::bounded::BoundedMap;
+use crate::bounded::{BoundedMap, Place, gives_way};
 use crate::effect::Effects;
 use crate::env::{Channel, ChannelError, Channels, Party};
+use crate::ids::HostPrefix;
 use crate::stats::DropReason;
 use crate::time::{Instant, UnixMillis, earliest};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use bytes::Bytes;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 /// What the overlay must know of its associations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,8 +241,9 @@ impl Associations {
         result.or_else(|error| reason(error).map_or(Ok(()), Err))
     }
 
-    /// Makes room for a handshake that somebody begins. The one that has been under way longest gives way: it has had
-    /// the most time.
+    /// Makes room for a handshake that somebody begins. Of one host the oldest gives way, and of all hosts that of whoever
+    /// has most. Nobody is refused and nobody's failures are remembered, as those of streams are: an address may be spoofed
+    /// here, and whose it is must not be kept out by that.
     fn admit(&mut self, now: Instant, at: UnixMillis, peer: SocketAddr) -> Result<(), DropReason> {
         let known = self.associations.get(&peer);
         if known.is_some_and(|a| a.theirs.is_some()) {
@@ -250,27 +252,40 @@ impl Associations {
         if self.here < peer && known.is_some_and(|a| a.mine.is_some()) {
             return Err(DropReason::NotAllowedOnLink);
         }
-        let of_host = |ip: IpAddr| self.strangers.iter().filter(|(_, other)| other.ip() == ip).count();
-        if of_host(peer.ip()) >= self.limits.handshakes_per_host {
-            return Err(DropReason::LinkLimit);
-        }
-        if self.strangers.len() >= self.limits.handshakes
-            && let Some((_, oldest)) = self.strangers.pop_first()
-        {
-            if let Some(association) = self.associations.get_mut(&oldest) {
+        if let Some((until, gone)) = self.gives_way(peer) {
+            self.strangers.remove(&(until, gone));
+            if let Some(association) = self.associations.get_mut(&gone) {
                 association.theirs = None;
             }
-            self.settle(oldest);
+            self.settle(gone);
         }
         if self.associations.get(&peer).is_none() {
             self.associations.insert(peer, Association::default()).map_err(|_| DropReason::LinkLimit)?;
         }
-        let until = now + self.limits.handshake;
+        let until = now + self.limits.stranger;
         if let Some(association) = self.associations.get_mut(&peer) {
             association.theirs = Some(Handshake { channel: self.channels.accept(now, at), until });
             self.strangers.insert((until, peer));
         }
         Ok(())
+    }
+
+    /// Whose handshake makes room for one from this address.
+    fn gives_way(&self, newcomer: SocketAddr) -> Option<(Instant, SocketAddr)> {
+        let host = HostPrefix::of(newcomer.ip());
+        let mut of_host = self.strangers.iter().filter(|(_, peer)| HostPrefix::of(peer.ip()) == host);
+        if of_host.clone().count() >= self.limits.handshakes_per_host {
+            return of_host.next().copied();
+        }
+        let place = |&(until, peer): &(Instant, SocketAddr)| Place {
+            holder: HostPrefix::of(peer.ip()),
+            used: until,
+            may_go: true,
+            key: peer,
+        };
+        let is_full = self.strangers.len() >= self.limits.handshakes;
+        let gone = is_full.then(|| gives_way(self.strangers.iter().map(place), host)).flatten()?;
+        Some((gone.used, gone.key))
     }
 
     /// The overlay sends. What cannot be taken is lost, as datagrams are.
@@ -654,11 +669,13 @@ mod tests {
         };
         assert_eq!(ask(7, 1, 1), (Ok(()), 1, 1));
         assert_eq!(ask(7, 2, 2), (Ok(()), 2, 2));
-        assert_eq!(ask(7, 3, 3), (Err(DropReason::LinkLimit), 2, 2));
-        assert_eq!(ask(7, 1, 4), (Ok(()), 2, 2), "the same one again");
+        assert_eq!(ask(7, 3, 3), (Ok(()), 2, 2), "its host's oldest gave way");
+        assert_eq!(ask(7, 3, 4), (Ok(()), 2, 2), "the same one again");
         assert_eq!(ask(8, 1, 5), (Ok(()), 3, 3));
-        assert_eq!(ask(9, 1, 6), (Ok(()), 3, 3), "the first one is forgotten");
-        assert_eq!(ask(7, 3, 7), (Ok(()), 3, 3), "which makes room for its host too");
+        assert_eq!(ask(9, 1, 6), (Ok(()), 3, 3), "the first of the host with two is forgotten");
+        let under_way: Vec<SocketAddr> = end.strangers.iter().map(|&(_, peer)| peer).collect();
+        let at = |ip: u8, port: u16| SocketAddr::from(([192, 0, 2, ip], port));
+        assert_eq!(under_way, [at(7, 3), at(8, 1), at(9, 1)]);
         let mut told = vec![];
         while let Some(effect) = effects.pop() {
             told.extend(matches!(effect, Effect::Fact(_)).then_some(effect));

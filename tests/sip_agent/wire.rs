@@ -2,14 +2,15 @@
 
 use bytes::Bytes;
 use p2piptv::effect::{Effect, Effects};
-use p2piptv::env::Seeded;
-use p2piptv::ids::{CallId, NodeId, StreamId};
+use p2piptv::env::{Party, Seeded};
+use p2piptv::ids::{CallId, KeyFingerprint, NodeId, StreamId};
 use p2piptv::sip::agent::{
     Agent, Config, ContactParams, Context, Fact, Offer, OrderError, Refusal, Target, Transport,
 };
 use p2piptv::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// One way, on every wire.
 pub(crate) const LATENCY: Duration = Duration::from_millis(10);
@@ -57,12 +58,18 @@ pub(crate) struct World {
     /// Whether anybody listens for streams.
     pub(crate) listening: bool,
     /// Who each side proves to be where streams are secured.
-    pub(crate) proved: Vec<NodeId>,
+    pub(crate) proved: Vec<Arc<Party>>,
 }
 
 /// The node of a side.
 pub(crate) fn node(n: usize) -> NodeId {
     NodeId([n as u8 + 1; 16])
+}
+
+/// Whoever has a certificate that binds these Node-IDs.
+pub(crate) fn party(node_ids: &[NodeId]) -> Arc<Party> {
+    let (node_id, key) = (node_ids[0], KeyFingerprint::of(&node_ids[0].0));
+    Arc::new(Party { node_id, node_ids: node_ids.to_vec(), user: None, key, certificate: None })
 }
 
 pub(crate) fn addr(n: usize) -> SocketAddr {
@@ -83,7 +90,7 @@ impl World {
         };
         World {
             now: Instant::ZERO,
-            proved: (0..configs.len()).map(node).collect(),
+            proved: (0..configs.len()).map(|n| party(&[node(n)])).collect(),
             sides: configs.into_iter().enumerate().map(side).collect(),
             events: BTreeMap::new(),
             seq: 0,
@@ -204,10 +211,10 @@ impl World {
                 }
             }
             Event::Opened { side, id, peer } => {
-                let other = self.streams.get(&(side, id)).map(|&(other, _)| self.proved[other]);
+                let other = self.streams.get(&(side, id)).map(|&(other, _)| self.proved[other].clone());
                 let secured = self.sides[side].agent.config().is_secured();
-                let node = other.filter(|_| secured);
-                self.with(side, |agent, now, ctx| agent.on_stream_opened(now, id, peer, node, ctx).unwrap())
+                let party = other.filter(|_| secured);
+                let _ = self.with(side, |agent, now, ctx| agent.on_stream_opened(now, id, peer, party, ctx));
             }
             Event::Bytes { side, id, bytes } => {
                 // A stream keeps no boundaries.

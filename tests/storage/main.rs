@@ -1,5 +1,6 @@
 //! Data storage between peers (RFC 6940 §7 to §9, RFC 8076): certified nodes on a small network.
 
+mod channels;
 mod net;
 mod orders;
 mod policies;

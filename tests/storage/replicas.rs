@@ -113,6 +113,7 @@ fn store_of_one_kind() -> Storage {
         signer_bytes: 1 << 20,
         group_bytes: 1 << 20,
         answer: 100,
+        epochs: 10,
         lifetime: Duration::from_secs(3600),
     };
     Storage::new([kind], limits)
@@ -127,7 +128,7 @@ fn written(index: u32, storage_time: u64) -> Arrival {
         value: Some(Bytes::from(format!("{index} at {storage_time}"))),
         signature: Signature::none(),
         signer,
-        owner: None,
+        granted: None,
     };
     Arrival { slot: Slot::Index(index), lifetime: 600, value }
 }

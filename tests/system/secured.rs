@@ -63,16 +63,55 @@ fn q4_a_secured_channel_cannot_be_published_without_its_owner() {
 }
 
 #[test]
-fn q4_another_owner_gets_no_place_beside_the_one_who_is_there() {
+fn q4_a_viewer_who_does_not_know_the_owner_is_told_of_all_and_chooses() {
     let mut world = world();
     let mallory = world.add_node("mallory");
     world.publish(mallory);
-    world.run(5);
-    assert!(world.told(mallory, |e| matches!(e, Event::PublishFailed { .. })), "{}", world.trace());
-    assert!(!world.told(mallory, |e| matches!(e, Event::Published { .. })));
-    world.seat(3);
-    assert!(world.table().iter().all(|row| !row.contains("mallory")), "{}", world.trace());
-    assert!(world.viewers.iter().all(|&v| world.is_playing(v)));
+    world.run(2);
+    assert!(world.told(mallory, |e| matches!(e, Event::Published { .. })), "{}", world.trace());
+    let guest = world.add_node("guest");
+    let tuned = world.net.command(guest, |n, now| n.tune(now, &name("100"))).unwrap().unwrap();
+    world.run(1);
+    let disputed = world.events.iter().find_map(|(_, node, event)| match event {
+        Event::Disputed { owner, others, .. } if *node == guest => Some((*owner, others.clone())),
+        _ => None,
+    });
+    let (used, others) = disputed.expect("told");
+    let right = world.owner.unwrap();
+    assert_eq!(others.len(), 1);
+    assert!([used, others[0]].contains(&right));
+    let _ = world.net.command(guest, |n, now| n.stop(now, tuned)).unwrap();
+    world.until(2, |w| w.told(guest, |e| matches!(e, Event::Ended { reason: EndReason::Stopped, .. })));
+    let tuned = world.net.command(guest, |n, now| n.tune_to(now, &name("100"), right)).unwrap();
+    let viewer = Viewer { node: guest, channel: tuned.unwrap() };
+    assert!(world.until(5, |w| w.is_playing(viewer)), "{}", world.trace());
+    let from_right = |e: &Event| matches!(e, Event::Playing { parent, .. } if parent.name == "source");
+    assert!(world.told(guest, from_right), "{}", world.trace());
+}
+
+#[test]
+fn q4_squatters_who_take_every_place_under_a_name_keep_nobody_out_who_knows_the_owner() {
+    let mut world = world();
+    // As many owners as there are places, each with a key of his own, and all of them later than the source.
+    let crowd: Vec<NodeIndex> = (0..13).map(|n| world.add_node(&format!("squatter-{n}"))).collect();
+    for &squatter in &crowd {
+        world.publish(squatter);
+        world.run(1);
+    }
+    let guest = world.add_node("guest");
+    world.net.command(guest, |n, now| n.providers(now, &name("100"))).unwrap().unwrap();
+    world.run(1);
+    let right = world.owner.unwrap();
+    let owners = world.events.iter().find_map(|(_, _, event)| match event {
+        Event::Providers { providers, .. } => Some(providers.iter().map(|p| p.owner).collect::<Vec<_>>()),
+        _ => None,
+    });
+    assert!(!owners.expect("an answer").contains(&Some(right)), "the source was crowded out");
+    let tuned = world.net.command(guest, |n, now| n.tune_to(now, &name("100"), right)).unwrap();
+    let viewer = Viewer { node: guest, channel: tuned.unwrap() };
+    assert!(world.until(5, |w| w.is_playing(viewer)), "{}", world.trace());
+    let from_right = |e: &Event| matches!(e, Event::Playing { parent, .. } if parent.name == "source");
+    assert!(world.told(guest, from_right), "{}", world.trace());
 }
 
 #[test]

@@ -18,6 +18,7 @@ impl<T: Topology> Overlay<T> {
             ("kept Via Lists", self.ways.len(), limits.kept_paths),
             ("stored values", self.storage.len(), limits.values),
             ("stored bytes", self.storage.bytes(), limits.value_bytes),
+            ("epochs", self.storage.epochs(), limits.epochs),
             ("places seen", self.seen.len(), limits.seen),
             ("peers in the Routing Table", self.topology.len(), limits.links),
             ("messages to sign", self.outbox.len(), limits.unsigned),

@@ -144,11 +144,12 @@ impl Default for Timers {
 /// What peers can make grow, and how far. What happens at a limit stands with each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Links. Full: the link that is neither neighbour nor finger and has been idle longest gives way; if there is
-    /// none, newcomers are dropped.
+    /// Links. Full: of those that are neither neighbour nor finger one gives way, of the host
+    /// ([`HostPrefix`](crate::ids::HostPrefix)) with most links the one idle longest; if there is none, newcomers are dropped.
     pub links: usize,
-    /// Links whose other end has not completed an Attach. Full: the one idle longest gives way. At most half as many are
-    /// dialled at one time because somebody asked; more are refused with Error_In_Progress.
+    /// Links whose other end has not completed an Attach. Full: one of these gives way, chosen in the same way, so that
+    /// nobody who opens many keeps others from joining. At most half as many are dialled at one time because somebody
+    /// asked; more are refused with Error_In_Progress.
     pub half_open: usize,
     /// Messages that wait on one link. Full: the new message is dropped, and end-to-end retransmission repeats it.
     pub link_queue: usize,
@@ -178,6 +179,9 @@ pub struct Limits {
     pub signer_bytes: usize,
     /// Places at which this node remembers how new a value was when it saw it. Full: the place seen first is forgotten.
     pub seen: usize,
+    /// Channels and owners of which this node remembers the newest epoch that was stored here. Full: the one seen first is
+    /// forgotten.
+    pub epochs: usize,
     /// How long a value lives here. Longer: it lives this long.
     pub lifetime: Duration,
     /// Replica Stores and transfers that wait for their answers at one time; the others follow when answers come.
@@ -218,6 +222,7 @@ impl Default for Limits {
             signer_values: 1024,
             signer_bytes: 1 << 20,
             seen: 1024,
+            epochs: 1024,
             lifetime: Duration::from_secs(24 * 3600),
             transfers: 8,
             turns: 64,

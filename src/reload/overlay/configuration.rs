@@ -306,7 +306,8 @@ impl<T: Topology> Overlay<T> {
         self.connections.set_message_size(message_size);
         let bad = &self.config.bad_nodes;
         self.storage.reconfigure(self.config.kinds.iter().cloned(), |value| {
-            !value.signer.node_ids.iter().any(|node| bad.contains(node))
+            let granted = value.granted.iter().flat_map(|granted| granted.nodes.iter());
+            !value.signer.node_ids.iter().chain(granted).any(|node| bad.contains(node))
         });
         if self.is_joined() {
             // A longer interval begins after the present one.
@@ -330,7 +331,7 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// Whether a certificate binds a bad node, so that nothing that it signs counts (SB-8).
-    pub(super) fn is_bad(&self, party: &Party) -> bool {
+    pub fn is_bad(&self, party: &Party) -> bool {
         party.node_ids.iter().any(|node| self.config.bad_nodes.contains(node))
     }
 

@@ -1,10 +1,10 @@
 //! The Connection Table (RFC 6940 §3): every link, and who is at its other end.
 
 use super::config::{Limits, Timers};
-use crate::bounded::{BoundedMap, Full};
+use crate::bounded::{BoundedMap, Full, Place, gives_way};
 use crate::effect::{Effect, Effects};
 use crate::env::Party;
-use crate::ids::{NodeId, StreamId};
+use crate::ids::{HostPrefix, NodeId, StreamId};
 use crate::reload::codec::Frame;
 use crate::reload::link::{Link, LinkEvent, Reader, Reliability, Sender, StopAndWait, Transmission, Watch};
 use crate::reload::timers::Timers as TimerSet;
@@ -224,7 +224,8 @@ impl Connections {
         stream
     }
 
-    /// Adds a link. At a limit the idlest link that `spare` does not protect gives way; it is returned with its name.
+    /// Adds a link. At a limit another one that `spare` does not protect gives way, of the host that has most the idlest; it
+    /// is returned with its name.
     pub(super) fn open(
         &mut self,
         now: Instant,
@@ -238,11 +239,12 @@ impl Connections {
         }
         let live = |id: LinkId, n: NodeId| self.link_of(n) == Some(id);
         let spared = |id: LinkId, c: &Connection| c.node.is_some_and(|n| live(id, n) && spare(n));
+        let host = HostPrefix::of(address.ip());
         let half_open = self.links.values().filter(|c| !c.attached).count();
         let evicted = if half_open >= self.half_open {
-            Some(self.idlest(|id, c| !c.attached && !spared(id, c)).ok_or(Full)?)
+            Some(self.gives_way(host, |id, c| (!c.attached).then(|| !spared(id, c))).ok_or(Full)?)
         } else if self.links.is_full() {
-            Some(self.idlest(|id, c| !spared(id, c)).ok_or(Full)?)
+            Some(self.gives_way(host, |id, c| Some(!spared(id, c))).ok_or(Full)?)
         } else {
             None
         };
@@ -280,9 +282,17 @@ impl Connections {
         Ok(evicted)
     }
 
-    fn idlest(&self, may_go: impl Fn(LinkId, &Connection) -> bool) -> Option<LinkId> {
-        let candidates = self.links.iter().filter(|(id, c)| may_go(**id, c));
-        candidates.min_by_key(|(_, c)| c.used).map(|(id, _)| *id)
+    /// Which link gives way for one to this host. `counts` says which are in question, and which of those may go.
+    fn gives_way(
+        &self,
+        host: HostPrefix,
+        counts: impl Fn(LinkId, &Connection) -> Option<bool>,
+    ) -> Option<LinkId> {
+        let place = |(&key, c): (&LinkId, &Connection)| {
+            let may_go = counts(key, c)?;
+            Some(Place { holder: HostPrefix::of(c.address.ip()), used: c.used, may_go, key })
+        };
+        gives_way(self.links.iter().filter_map(place), host).map(|place| place.key)
     }
 
     /// It is known who is at the other end. The node's messages take this link from now on.

@@ -14,7 +14,7 @@ use crate::reload::codec::{
 };
 use crate::reload::grant;
 use crate::reload::storage::{
-    Access, AccessList, Arrival, Claim, Found, KindValues, Origin, Refusal, Stored,
+    Access, AccessList, Arrival, Claim, Found, Granted, KindValues, Origin, Refusal, Stored,
 };
 use crate::reload::topology::Topology;
 use crate::time::Instant;
@@ -108,7 +108,10 @@ impl<T: Topology> Overlay<T> {
             let claim = grant::Claim { resource, node, role: record.role };
             let grant = record.grant?;
             self.turn.count_verification();
-            arrival.value.owner = Some(grant::verify(&grant, &claim, at, ctx.crypto).ok()?.key);
+            let owner =
+                grant::verify(&grant, &claim, at, ctx.crypto).ok().filter(|owner| !self.is_bad(owner))?;
+            let nodes = owner.node_ids.as_slice().into();
+            arrival.value.granted = Some(Granted { owner: owner.key, nodes, epoch: grant.epoch });
             // It would be refused by whoever it is handed to.
             let left = grant.not_after.0.saturating_sub(at.0) / 1000;
             let most = u64::from(CHANNEL_LIFETIME).min(left);

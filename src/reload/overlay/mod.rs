@@ -30,7 +30,6 @@
 //! | `orders` | Store, Fetch, Stat and Find as this node's own orders |
 //! | `data` | Store, Fetch, Stat, Find as a storing peer answers them |
 //! | `usages` | what this node stores about itself: certificate, TURN server |
-//! | `seen` | how new what was fetched before was |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `handover` | stored values on their way to other peers |
 //!
@@ -61,7 +60,6 @@ mod orders;
 mod outbox;
 mod receive;
 mod ring;
-mod seen;
 mod transit;
 mod turn;
 mod usages;
@@ -80,7 +78,7 @@ use super::storage::{self, Storage};
 use super::timers::Timers as TimerSet;
 use super::topology::{Place, Topology};
 use super::via::Ways;
-use crate::bounded::BoundedMap;
+use crate::bounded::{BoundedMap, Newest};
 use crate::ids::{NodeId, ResourceId, StreamId, overlay_hash};
 use crate::stats::DropReason;
 use crate::time::{Instant, UnixMillis, earliest};
@@ -98,7 +96,6 @@ use inbox::Inbox;
 use join::Join;
 use orders::StoreOrder;
 use outbox::Outbox;
-use seen::Seen;
 use turn::Turn;
 use usages::TurnSearch;
 
@@ -218,7 +215,9 @@ pub struct Overlay<T> {
     /// What brings back the answers to requests that passed.
     ways: Ways,
     storage: Storage,
-    seen: Seen,
+    /// How new what was fetched or stored before was, so that a reader notices when a storing peer goes back to an older
+    /// value (RFC 6940 §13.5.3).
+    seen: Newest<Address, UnixMillis>,
     handover: Handover,
     updates: Updates,
     /// The node that is being admitted.
@@ -260,6 +259,7 @@ impl<T: Topology> Overlay<T> {
             signer_bytes: limits.signer_bytes,
             group_bytes: limits.message_size - ANSWER_OVERHEAD,
             answer: limits.message_size / MIN_STORED_DATA,
+            epochs: limits.epochs,
             lifetime: limits.lifetime,
         };
         let request = config.timers.request;
@@ -281,7 +281,7 @@ impl<T: Topology> Overlay<T> {
             }),
             ways: Ways::new(config.return_path, 2 * limits.links, limits.kept_paths, request * SENDS.into()),
             storage: Storage::new(config.kinds.iter().cloned(), stored),
-            seen: Seen::new(limits.seen),
+            seen: Newest::new(limits.seen),
             handover: Handover::new(limits.transfers),
             updates: Updates::new(limits.links),
             admission: None,

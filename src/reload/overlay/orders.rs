@@ -470,7 +470,7 @@ impl<T: Topology> Overlay<T> {
             for Arrival { slot, lifetime, value } in good {
                 let at = Address { resource: resource.clone(), kind: *kind, slot };
                 values.push(Value {
-                    rolled_back: self.seen.is_rollback(&at, value.storage_time),
+                    rolled_back: self.seen.is_older(&at, value.storage_time),
                     kind: *kind,
                     slot: at.slot,
                     signer: value.signer,

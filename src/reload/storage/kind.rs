@@ -132,8 +132,8 @@ impl Kind {
         findable: true,
     };
 
-    /// The same where channels have owners: a record stands there by a grant, and while it does nobody else's owner may
-    /// bring others.
+    /// The same where channels have owners: a record stands there by a grant. Several may claim a name; when the places are
+    /// taken, of whoever has most the oldest gives way.
     ///
     /// With self-signed certificates a record has some 700 bytes, its signature and its writer's certificate 550 more;
     /// all of them fit into an answer of 16 KiB.

@@ -28,4 +28,4 @@ pub use kind::Kind;
 pub use pattern::Pattern;
 pub use share::{AccessList, Names};
 pub use store::{KindValues, Limits, Origin, Refusal, Storage, Stored};
-pub use value::{Arrival, Found, Slot, StoredValue};
+pub use value::{Arrival, Found, Granted, Slot, StoredValue};

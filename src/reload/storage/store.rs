@@ -3,8 +3,9 @@
 use super::access::{Access, Claim};
 use super::kind::Kind;
 use super::share::AccessList;
-use super::value::{Arrival, Found, Slot, StoredValue};
+use super::value::{Arrival, Found, Granted, Slot, StoredValue};
 use super::writers::{self, Writers};
+use crate::bounded::{Newest, Place, gives_way};
 use crate::env::Party;
 use crate::ids::{KeyFingerprint, NodeId, ResourceId};
 use crate::reload::codec::body::{ArrayRange, Selection};
@@ -18,7 +19,8 @@ use bytes::Bytes;
 use core::time::Duration;
 
 /// How much may be stored. What is over a limit is refused with [`Refusal::DataTooLarge`]; what has expired is gone before
-/// that is judged, and nothing that is stored makes way for something new.
+/// that is judged, and nothing that is stored makes way for something new, but the record of a channel's owner who has more
+/// of them than another one, for that one's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Resource-IDs.
@@ -36,6 +38,8 @@ pub struct Limits {
     pub group_bytes: usize,
     /// Values in the answer to one Fetch, synthetic ones included.
     pub answer: usize,
+    /// Channels and owners of which the newest epoch is remembered. Full: the one seen first is forgotten.
+    pub epochs: usize,
     /// How long a value lives at most, whatever its writer says.
     pub lifetime: Duration,
 }
@@ -120,6 +124,8 @@ pub struct Storage {
     resources: BTreeMap<ResourceId, Resource>,
     expiry: Timers<ValueKey>,
     writers: Writers,
+    /// The newest epoch of each channel and owner.
+    epochs: Newest<(ResourceId, KeyFingerprint), u32>,
     /// The version of the last change, of whatever Resource-ID.
     version: u64,
 }
@@ -129,6 +135,8 @@ struct Plan {
     kind: KindId,
     generation: u64,
     writes: Vec<(Slot, Entry)>,
+    /// What goes: granted in an earlier epoch, or more than an owner's share.
+    gone: Vec<Slot>,
 }
 
 impl Storage {
@@ -140,6 +148,7 @@ impl Storage {
             resources: BTreeMap::new(),
             expiry: Timers::new(),
             writers: Writers::default(),
+            epochs: Newest::new(limits.epochs),
             version: 0,
         }
     }
@@ -226,11 +235,13 @@ impl Storage {
             if !sender_may || !definition.access.allows(&claim, list) {
                 return Err(Refusal::Forbidden);
             }
-            // Anybody could own the name where certificates are self-signed: whoever came first keeps it while his records live.
-            let others = group.iter().flat_map(|g| &g.entries).filter(|(s, _)| **s != slot).map(|(_, e)| e);
-            let mut owners = others.filter_map(|e| e.value.owner);
-            if claim.original && value.owner.is_some_and(|owner| owners.any(|other| other != owner)) {
-                return Err(Refusal::Forbidden);
+            // A grant of an earlier epoch is one said again. With others that are handed over it is passed over.
+            let newest = |g: &Granted| self.epochs.get(&(resource.clone(), g.owner));
+            if value.granted.as_ref().is_some_and(|g| newest(g).is_some_and(|newest| g.epoch < newest)) {
+                if claim.original {
+                    return Err(Refusal::DataTooOld);
+                }
+                continue;
             }
             if value.value.as_ref().is_some_and(|v| v.len() > definition.max_size) {
                 return Err(Refusal::DataTooLarge);
@@ -256,9 +267,17 @@ impl Storage {
             };
             writes.push((slot, Entry { value: owned(value), until, bytes }));
         }
-        let old = group.map_or(0, |g| g.entries.len());
-        let new = writes.iter().filter(|(s, _)| group.is_none_or(|g| !g.entries.contains_key(s))).count();
-        if old + new > definition.max_count && new > 0 {
+        let mut gone = superseded(group, &writes);
+        while count(group, &writes, &gone).is_some_and(|count| count > definition.max_count)
+            || group_size(group, &writes, &gone) > self.limits.group_bytes
+        {
+            let shared = definition.access == Access::ChannelGrant;
+            match over_its_share(group, &writes, &gone).filter(|_| shared) {
+                Some(slot) => gone.push(slot),
+                None => break,
+            }
+        }
+        if count(group, &writes, &gone).is_some_and(|count| count > definition.max_count) {
             return Err(Refusal::DataTooLarge);
         }
         let generation = match origin {
@@ -266,7 +285,7 @@ impl Storage {
             Origin::Original { .. } if writes.is_empty() => group.map_or(0, |g| g.generation),
             Origin::Original { .. } => group.map_or(0, |g| g.generation).saturating_add(1),
         };
-        Ok(Plan { kind, generation, writes })
+        Ok(Plan { kind, generation, writes, gone })
     }
 
     fn check_limits(&self, resource: &ResourceId, plans: &[Plan]) -> Result<(), Refusal> {
@@ -297,7 +316,14 @@ impl Storage {
                     }
                 }
             }
-            if group_size(group, &plan.writes) > self.limits.group_bytes.max(group_size(group, &[])) {
+            for entry in plan.gone.iter().filter_map(|slot| group?.entries.get(slot)) {
+                for claimed in [&mut all, keys.entry(entry.value.signer.key).or_default()] {
+                    claimed.freed_values += 1;
+                    claimed.freed_bytes += entry.bytes;
+                }
+            }
+            let before = group_size(group, &[], &[]);
+            if group_size(group, &plan.writes, &plan.gone) > self.limits.group_bytes.max(before) {
                 return Err(Refusal::DataTooLarge);
             }
         }
@@ -323,7 +349,16 @@ impl Storage {
             delegated |= plan.kind == KindId::ACCESS_CONTROL_LIST;
             let group = here.groups.entry(plan.kind).or_default();
             group.generation = plan.generation;
+            for slot in plan.gone {
+                self.expiry.clear(&(resource.clone(), plan.kind, slot.clone()));
+                if let Some(entry) = group.entries.remove(&slot) {
+                    self.writers.leave(&entry.value, entry.bytes);
+                }
+            }
             for (slot, mut entry) in plan.writes {
+                if let Some(granted) = &entry.value.granted {
+                    self.epochs.is_older(&(resource.clone(), granted.owner), granted.epoch);
+                }
                 self.expiry.set((resource.clone(), plan.kind, slot.clone()), Some(entry.until));
                 self.writers.enter(&mut entry.value, entry.bytes);
                 if let Some(old) = group.entries.insert(slot, entry) {
@@ -573,6 +608,11 @@ impl Storage {
         self.len() == 0
     }
 
+    /// Channels and owners of which the newest epoch is remembered.
+    pub fn epochs(&self) -> usize {
+        self.epochs.len()
+    }
+
     /// Bytes stored now, certificates included.
     pub fn bytes(&self) -> usize {
         self.writers.bytes()
@@ -637,13 +677,56 @@ fn size(slot: &Slot, value: &StoredValue) -> usize {
         _ => 0,
     };
     let signature = value.signature.signed.value.len() + value.signature.identity.value.len();
-    FIXED + key + value.value.as_ref().map_or(0, |v| v.len()) + signature
+    let granted = value.granted.as_ref().map_or(0, |granted| granted.nodes.len() * NodeId::LEN);
+    FIXED + granted + key + value.value.as_ref().map_or(0, |v| v.len()) + signature
+}
+
+/// What was there before these writes and stays beside them.
+fn staying<'a>(
+    group: Option<&'a Group>,
+    writes: &'a [(Slot, Entry)],
+    gone: &'a [Slot],
+) -> impl Iterator<Item = (&'a Slot, &'a Entry)> {
+    let stays = |slot: &Slot| !gone.contains(slot) && writes.iter().all(|(s, _)| s != slot);
+    group.into_iter().flat_map(|g| &g.entries).filter(move |(slot, _)| stays(slot))
+}
+
+/// Values after these writes, if they make any more.
+fn count(group: Option<&Group>, writes: &[(Slot, Entry)], gone: &[Slot]) -> Option<usize> {
+    let is_new = |slot: &Slot| group.is_none_or(|g| !g.entries.contains_key(slot));
+    let grows = writes.iter().any(|(slot, _)| is_new(slot));
+    grows.then(|| staying(group, writes, gone).count() + writes.len())
+}
+
+/// Records that were granted in an earlier epoch than what the same owner grants now.
+fn superseded(group: Option<&Group>, writes: &[(Slot, Entry)]) -> Vec<Slot> {
+    let newer = |old: &Granted| {
+        let granted = writes.iter().filter_map(|(_, entry)| entry.value.granted.as_ref());
+        granted.into_iter().any(|new| new.owner == old.owner && new.epoch > old.epoch)
+    };
+    let is_over = |(_, entry): &(&Slot, &Entry)| entry.value.granted.as_ref().is_some_and(newer);
+    staying(group, writes, &[]).filter(is_over).map(|(slot, _)| slot.clone()).collect()
+}
+
+/// The record that makes room for these writes: the oldest of the owner who has most of them, unless that is the one who
+/// writes. Anybody can own a name where certificates are self-signed, so owners stand side by side, and none of them takes
+/// all the room. What was removed belongs to nobody.
+fn over_its_share(group: Option<&Group>, writes: &[(Slot, Entry)], gone: &[Slot]) -> Option<Slot> {
+    let owner = |entry: &Entry| entry.value.granted.as_ref().map(|granted| granted.owner);
+    let newcomer = writes.first().and_then(|(_, entry)| owner(entry))?;
+    let place = |(slot, entry): (&'_ Slot, &'_ Entry)| (slot.clone(), owner(entry), entry.value.storage_time);
+    let places: Vec<_> = staying(group, writes, gone).map(place).collect();
+    let numbered = places.iter().enumerate();
+    let places_of =
+        numbered.map(|(key, (_, holder, used))| Place { holder: *holder, used: *used, may_go: true, key });
+    let given = gives_way(places_of, Some(newcomer))?;
+    let (slot, ..) = places.get(given.key)?;
+    (given.holder != Some(newcomer)).then(|| slot.clone())
 }
 
 /// Bytes on the wire of the values of one Kind with these writes among them, each certificate counted once.
-fn group_size(group: Option<&Group>, writes: &[(Slot, Entry)]) -> usize {
-    let stays = |slot: &Slot| writes.iter().all(|(s, _)| s != slot);
-    let old = group.iter().flat_map(|g| &g.entries).filter(|(slot, _)| stays(slot));
+fn group_size(group: Option<&Group>, writes: &[(Slot, Entry)], gone: &[Slot]) -> usize {
+    let old = staying(group, writes, gone);
     let mut certificates: Vec<&Bytes> = Vec::new();
     let mut bytes = 0;
     for (slot, entry) in old.chain(writes.iter().map(|(slot, entry)| (slot, entry))) {
@@ -695,6 +778,7 @@ mod tests {
         signer_bytes: 2000,
         group_bytes: 1000,
         answer: 100,
+        epochs: 4,
         lifetime: Duration::from_secs(3600),
     };
 
@@ -738,7 +822,7 @@ mod tests {
                 signed: Signed { hash: 0, signature: 0, value: Bytes::from_static(bytes) },
             },
             signer: party(signer),
-            owner: None,
+            granted: None,
         }
     }
 
@@ -977,7 +1061,7 @@ mod tests {
         let values: Vec<_> = all.iter().map(Found::to_wire).collect();
         let encoded = crate::reload::codec::RawValues::encode_values(&values).unwrap().0.len();
         let group = s.resources.values().next().unwrap().groups.get(&KindId::CHANNEL);
-        assert_eq!(group_size(group, &[]), encoded + certificates, "counted as it is written");
+        assert_eq!(group_size(group, &[], &[]), encoded + certificates, "counted as it is written");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One stored value and its slot, and how both stand on the wire.
 
 use crate::env::Party;
-use crate::ids::KeyFingerprint;
+use crate::ids::{KeyFingerprint, NodeId};
 use crate::reload::codec::{Arranged, DataModel, DataValue, Signature, StoredData, StoredDataValue};
 use crate::time::UnixMillis;
 use alloc::sync::Arc;
@@ -62,7 +62,18 @@ pub struct StoredValue {
     /// Whose signature it is, with the certificate that proves it.
     pub signer: Arc<Party>,
     /// Of a channel's record: by whose grant it stands here.
-    pub owner: Option<KeyFingerprint>,
+    pub granted: Option<Granted>,
+}
+
+/// By whose grant a channel's record stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// The owner's key.
+    pub owner: KeyFingerprint,
+    /// The Node-IDs in the owner's certificate.
+    pub nodes: Arc<[NodeId]>,
+    /// The epoch of the channel: what was granted in an earlier one counts no longer.
+    pub epoch: u32,
 }
 
 impl StoredValue {
@@ -102,7 +113,7 @@ impl Arrival {
                 value: exists.then(|| value.clone()),
                 signature: data.signature.clone(),
                 signer,
-                owner: None,
+                granted: None,
             },
         }
     }

@@ -1,7 +1,8 @@
 //! One call: an INVITE usage from its INVITE to its end.
 
 use super::fact::ContactParams;
-use crate::ids::{NodeId, StreamId};
+use crate::env::Party;
+use crate::ids::{HostPrefix, NodeId, StreamId};
 use crate::sip::body::Carrier;
 use crate::sip::dialog::Dialog;
 use crate::sip::msg::{Method, Request};
@@ -9,21 +10,41 @@ use crate::sip::transaction::{Branch, Key, Path};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use bytes::Bytes;
 use core::net::{IpAddr, SocketAddr};
 
 /// Where a message came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
     pub(super) addr: SocketAddr,
     pub(super) stream: Option<StreamId>,
-    /// The node that proved to be there; `None` of a datagram or an unsecured stream.
-    pub(super) node: Option<NodeId>,
+    /// Who proved to be there; `None` of a datagram or an unsecured stream.
+    pub(super) party: Option<&'a Arc<Party>>,
 }
 
-impl Origin {
+impl Origin<'_> {
     pub(super) fn ip(&self) -> IpAddr {
         self.addr.ip()
+    }
+
+    /// Who counts its requests.
+    pub(super) fn host(&self) -> HostPrefix {
+        HostPrefix::of(self.ip())
+    }
+
+    /// The node at the other end. Of several Node-IDs that its certificate binds the first one is meant, unless the peer
+    /// says which.
+    pub(super) fn node(&self) -> Option<NodeId> {
+        self.party.map(|party| party.node_id)
+    }
+
+    /// Whether this node, or nobody where none is, is at the other end.
+    pub(super) fn is(&self, node: Option<NodeId>) -> bool {
+        match (node, self.party) {
+            (Some(node), Some(party)) => party.node_ids.contains(&node),
+            (node, party) => node.is_none() && party.is_none(),
+        }
     }
 
     pub(super) const fn carrier(&self) -> Carrier {
@@ -36,7 +57,7 @@ impl Origin {
     /// The way back to a peer that cannot be reached by its Contact.
     pub(super) fn path(&self) -> Path {
         match self.stream {
-            Some(id) => Path::Stream { id: Some(id), to: self.addr },
+            Some(id) => Path::Stream { id: Some(id), to: self.addr, node: self.node() },
             None => Path::Datagram(self.addr),
         }
     }
@@ -47,7 +68,7 @@ impl Origin {
         let mut via = request.headers.via().ok()??.into_owned();
         if self.stream.is_some() {
             let to = SocketAddr::new(self.ip(), via.port_or_default());
-            return Some(Path::Stream { id: self.stream, to });
+            return Some(Path::Stream { id: self.stream, to, node: self.node() });
         }
         via.note_source(self.addr).ok()?;
         via.response_address().map(Path::Datagram)
@@ -80,7 +101,8 @@ pub(super) struct Calling {
 pub(super) struct Ringing {
     pub(super) key: Key,
     pub(super) invite: Request,
-    pub(super) origin: Origin,
+    /// Where it came from.
+    pub(super) source: SocketAddr,
 }
 
 #[derive(Debug)]
@@ -123,6 +145,8 @@ pub(super) struct Call {
     pub(super) fallback: Path,
     /// The node at the other end, as far as it is proved or, of a placed call, meant.
     pub(super) node: Option<NodeId>,
+    /// The certificate that has proved it.
+    pub(super) party: Option<Arc<Party>>,
     /// Whether the peer named our Info-Package in Recv-Info.
     pub(super) package: bool,
     /// What was offered and answered so far.
@@ -137,7 +161,17 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn new(state: State, fallback: Path, node: Option<NodeId>, session: Session) -> Self {
         let requests = VecDeque::new();
-        Call { state, dialog: None, fallback, node, package: false, session, requests, filed: None }
+        Call {
+            state,
+            dialog: None,
+            fallback,
+            node,
+            party: None,
+            package: false,
+            session,
+            requests,
+            filed: None,
+        }
     }
 
     /// Whether the policy has ended it already and is told nothing more.
@@ -147,6 +181,12 @@ impl Call {
             State::Accepted(a) => a.bye.is_some(),
             State::Ringing(_) | State::Confirmed => false,
         }
+    }
+
+    /// Whether somebody for whom `is_meant` speaks is at the other end.
+    pub(super) fn is_with(&self, is_meant: impl Fn(NodeId) -> bool) -> bool {
+        let proved = self.party.iter().flat_map(|party| &party.node_ids).copied();
+        self.node.into_iter().chain(proved).any(is_meant)
     }
 
     /// Whether the peer has a dialog in which it takes requests.

@@ -7,7 +7,7 @@ use super::{
     Agent, ContactParams, Context, EndCause, Fact, INFO_PACKAGE, Invitation, OrderError, Peer, Refusal,
     random_token,
 };
-use crate::ids::CallId;
+use crate::ids::{CallId, HostPrefix};
 use crate::sip::dialog::{Dialog, DialogId};
 use crate::sip::msg::{self, Method, Name, Request, Status, judge};
 use crate::sip::transaction::server::Verdict;
@@ -17,7 +17,6 @@ use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use bytes::Bytes;
-use core::net::IpAddr;
 
 type Done = Result<(), DropReason>;
 
@@ -38,7 +37,7 @@ impl Agent {
         let (State::Ringing(ringing), Some(dialog)) = (&c.state, &c.dialog) else {
             return Err(OrderError::WrongState);
         };
-        let (tag, source) = (dialog.local.tag().unwrap_or_default(), ringing.origin.addr);
+        let (tag, source) = (dialog.local.tag().unwrap_or_default(), ringing.source);
         let response = self
             .composer
             .accepted(&ringing.invite, source, tag, &sdp, &params)
@@ -88,7 +87,7 @@ impl Agent {
             return Err(OrderError::UnknownCall);
         };
         let tag = dialog.as_ref().and_then(|d| d.local.tag()).unwrap_or_default();
-        let response = Composer::refused(&ringing.invite, ringing.origin.addr, tag, refusal)
+        let response = Composer::refused(&ringing.invite, ringing.source, tag, refusal)
             .map_err(|e| OrderError::BadValue(e.field))?;
         let key = ringing.key;
         self.servers.respond(now, &key, refusal.status, response, &mut self.out);
@@ -124,7 +123,7 @@ impl Agent {
     pub(super) fn on_request(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: Origin<'_>,
         request: Request,
         ctx: &mut Context<'_>,
     ) -> Done {
@@ -145,18 +144,18 @@ impl Agent {
             Method::CANCEL => self.on_cancel(now, origin, &request, key, ctx),
             _ => match DialogId::of_request(&request.headers) {
                 Some(id) => self.on_inside(now, origin, request, key, &id, ctx),
-                None if self.has_no_room_for(origin.ip()) => self.answer_statelessly(origin, &request, key),
+                None if self.has_no_room_for(origin.host()) => self.answer_statelessly(origin, &request, key),
                 None => self.on_outside(now, origin, request, key, ctx),
             },
         }
     }
 
     /// Whether a request outside of any dialog from this host has to go without a transaction.
-    fn has_no_room_for(&self, stranger: IpAddr) -> bool {
+    fn has_no_room_for(&self, stranger: HostPrefix) -> bool {
         self.servers.is_crowded() || self.exceeds_its_share(stranger)
     }
 
-    fn exceeds_its_share(&self, stranger: IpAddr) -> bool {
+    fn exceeds_its_share(&self, stranger: HostPrefix) -> bool {
         self.servers.of_host(stranger) >= self.config.limits.strangers_per_host
     }
 
@@ -164,7 +163,7 @@ impl Agent {
     fn refuse_unfit(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: Origin<'_>,
         request: &Request,
         key: Option<Key>,
         refusal: &msg::Refusal,
@@ -197,7 +196,7 @@ impl Agent {
     fn answer(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: Origin<'_>,
         request: &Request,
         key: Key,
         status: Status,
@@ -206,7 +205,7 @@ impl Agent {
         let response = response.map_err(|_| DropReason::UnanswerableRequest)?;
         let path = origin.reply_path(request).ok_or(DropReason::UnanswerableRequest)?;
         let trying = (*request.method() == Method::INVITE).then(Bytes::new);
-        let stranger = DialogId::of_request(&request.headers).is_none().then(|| origin.ip());
+        let stranger = DialogId::of_request(&request.headers).is_none().then(|| origin.host());
         if stranger.is_some_and(|host| self.exceeds_its_share(host))
             || self.servers.open(now, key, path, trying, stranger, None).is_err()
         {
@@ -216,7 +215,7 @@ impl Agent {
         Ok(())
     }
 
-    fn answer_statelessly(&mut self, origin: Origin, request: &Request, key: Key) -> Done {
+    fn answer_statelessly(&mut self, origin: Origin<'_>, request: &Request, key: Key) -> Done {
         let path = origin.reply_path(request).ok_or(DropReason::UnanswerableRequest)?;
         let status = Status::SERVICE_UNAVAILABLE;
         let response = Composer::response(request, origin.addr, status, &key.to_tag());
@@ -229,7 +228,7 @@ impl Agent {
     fn answer_status(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: Origin<'_>,
         request: &Request,
         key: Key,
         status: Status,
@@ -244,7 +243,7 @@ impl Agent {
     }
 
     /// The ACK of a 2xx, or of nothing.
-    fn on_ack(&mut self, now: Instant, origin: Origin, request: &Request, ctx: &mut Context<'_>) -> Done {
+    fn on_ack(&mut self, now: Instant, origin: Origin<'_>, request: &Request, ctx: &mut Context<'_>) -> Done {
         let id = DialogId::of_request(&request.headers).and_then(|d| self.dialogs.get(&d).copied());
         let id = id.ok_or(DropReason::StrayMessage)?;
         let number = request.headers.cseq().ok().flatten().map(|c| c.number);
@@ -275,7 +274,7 @@ impl Agent {
     fn on_cancel(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: Origin<'_>,
         request: &Request,
         key: Key,
         ctx: &mut Context<'_>,
@@ -311,7 +310,7 @@ impl Agent {
     fn on_outside(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: Origin<'_>,
         request: Request,
         key: Key,
         ctx: &mut Context<'_>,
@@ -330,7 +329,7 @@ impl Agent {
     fn on_invite(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: Origin<'_>,
         request: Request,
         key: Key,
         ctx: &mut Context<'_>,
@@ -350,10 +349,11 @@ impl Agent {
         };
         if self.config.is_secured() {
             // Who says which node he is has to be it.
-            if invitation.contact.node_id.is_some_and(|claimed| origin.node != Some(claimed)) {
+            let claimed = invitation.contact.node_id;
+            if claimed.is_some() && !origin.is(claimed) {
                 return self.answer_status(now, origin, &request, key, Status::FORBIDDEN);
             }
-            invitation.contact.node_id = origin.node;
+            invitation.contact.node_id = claimed.or(origin.node());
         }
         let path = origin.reply_path(&request).ok_or(DropReason::UnanswerableRequest)?;
         let trying = msg::ResponseBuilder::new(&request, Status::TRYING, origin.addr).finish();
@@ -364,17 +364,19 @@ impl Agent {
             self.received = self.received.wrapping_add(1);
             return self.answer_statelessly(origin, &request, key);
         }
-        if self.servers.open(now, key, path, Some(trying), Some(origin.ip()), Some(id)).is_err() {
+        if self.servers.open(now, key, path, Some(trying), Some(origin.host()), Some(id)).is_err() {
             return self.answer_statelessly(origin, &request, key);
         }
         self.received = self.received.wrapping_add(1);
         let package = self.config.info_package && names_our_package(&request.headers);
         let theirs = Bytes::copy_from_slice(request.body());
         let session = Session { ours: Bytes::new(), theirs, params: ContactParams::default() };
-        let state = State::Ringing(Box::new(Ringing { key, invite: request, origin }));
+        let state = State::Ringing(Box::new(Ringing { key, invite: request, source: origin.addr }));
         self.dialogs.insert(dialog.id(), id);
-        let call = Call::new(state, origin.path(), origin.node, session);
-        self.calls.insert(id, Call { dialog: Some(dialog), package, ..call });
+        let node = invitation.contact.node_id.filter(|_| self.config.is_secured());
+        let call = Call::new(state, origin.path(), node, session);
+        let party = origin.party.cloned();
+        self.calls.insert(id, Call { dialog: Some(dialog), package, party, ..call });
         self.file(id, Some(now + self.config.ring));
         ctx.effects.fact(Fact::Invited { call: id, invitation });
         Ok(())
@@ -404,7 +406,7 @@ impl Agent {
     fn on_inside(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: Origin<'_>,
         request: Request,
         key: Key,
         dialog: &DialogId,
@@ -415,7 +417,7 @@ impl Agent {
         let Some((id, call)) = found else {
             return self.answer_status(now, origin, &request, key, Status::NO_SUCH_CALL);
         };
-        if secured && call.node != origin.node {
+        if secured && !origin.is(call.node) {
             return self.answer_status(now, origin, &request, key, Status::FORBIDDEN);
         }
         let number = request.headers.cseq().ok().flatten().map(|c| c.number).unwrap_or_default();
@@ -455,7 +457,14 @@ impl Agent {
     }
 
     /// A re-INVITE that offers what was agreed already (§14.2): a target refresh, or a sign of life.
-    fn on_renewal(&mut self, now: Instant, origin: Origin, request: &Request, key: Key, id: CallId) -> Done {
+    fn on_renewal(
+        &mut self,
+        now: Instant,
+        origin: Origin<'_>,
+        request: &Request,
+        key: Key,
+        id: CallId,
+    ) -> Done {
         let path = origin.reply_path(request).ok_or(DropReason::UnanswerableRequest)?;
         let call = self.calls.get_mut(&id).ok_or(DropReason::StrayMessage)?;
         let (tag, Session { ours, params, .. }) = (key.to_tag(), &call.session);
@@ -478,7 +487,7 @@ impl Agent {
     fn on_bye(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: Origin<'_>,
         request: &Request,
         key: Key,
         id: CallId,
@@ -505,7 +514,7 @@ impl Agent {
     fn on_info(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: Origin<'_>,
         request: &Request,
         key: Key,
         id: CallId,
@@ -541,7 +550,7 @@ impl Agent {
 }
 
 impl Invitation {
-    fn of_request(request: &Request, origin: Origin) -> Option<Self> {
+    fn of_request(request: &Request, origin: Origin<'_>) -> Option<Self> {
         let h = &request.headers;
         let contact = h.contact().ok()??;
         Some(Invitation {

@@ -45,7 +45,9 @@ impl Agent {
             }
             Transport::Udp => Path::Datagram(target.addr),
             Transport::Tls if !self.config.is_secured() => return Err(OrderError::BadValue("transport")),
-            Transport::Tcp | Transport::Tls => Path::Stream { id: None, to: target.addr },
+            Transport::Tcp | Transport::Tls => {
+                Path::Stream { id: None, to: target.addr, node: target.node_id }
+            }
         };
         let limit = match target.transport {
             Some(_) => usize::MAX,
@@ -203,6 +205,10 @@ impl Agent {
             Path::Datagram(_) if call.node.is_some() => call.fallback,
             path => path,
         };
+        let path = match path {
+            Path::Stream { id, to, .. } => Path::Stream { id, to, node: call.node },
+            path => path,
+        };
         let kind = stream_kind(&self.config, &self.streams, path);
         let branch = Branch::random(ctx.entropy);
         let write = |transport| {
@@ -306,7 +312,7 @@ impl Agent {
     pub(super) fn on_response(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: Origin<'_>,
         response: &Response,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
@@ -344,15 +350,19 @@ impl Agent {
 
     /// Whether somebody else than the node that a call belongs to speaks in it. What a call's first answer proves, holds
     /// for all of it.
-    pub(super) fn is_impostor(&mut self, id: CallId, origin: Origin) -> bool {
+    pub(super) fn is_impostor(&mut self, id: CallId, origin: Origin<'_>) -> bool {
         let Some(call) = self.calls.get_mut(&id).filter(|_| self.config.is_secured()) else { return false };
         if call.node.is_none() && matches!(call.state, State::Calling(_)) {
-            call.node = origin.node;
+            call.node = origin.node();
         }
-        call.node != origin.node
+        let is_it = origin.is(call.node);
+        if is_it && call.party.is_none() {
+            call.party = origin.party.cloned();
+        }
+        !is_it
     }
 
-    fn speaks_for_another(&mut self, user: Use, origin: Origin) -> bool {
+    fn speaks_for_another(&mut self, user: Use, origin: Origin<'_>) -> bool {
         match user {
             Use::Farewell => false,
             Use::Invite(id) | Use::Info(id) | Use::Options(id) => self.is_impostor(id, origin),
@@ -400,7 +410,7 @@ impl Agent {
         now: Instant,
         id: CallId,
         matched: &Matched<Use>,
-        origin: Origin,
+        origin: Origin<'_>,
         response: &Response,
         ctx: &mut Context<'_>,
     ) {
@@ -422,7 +432,7 @@ impl Agent {
         now: Instant,
         id: CallId,
         branch: Branch,
-        origin: Origin,
+        origin: Origin<'_>,
         response: &Response,
     ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
@@ -453,7 +463,7 @@ impl Agent {
         now: Instant,
         id: CallId,
         matched: &Matched<Use>,
-        origin: Origin,
+        origin: Origin<'_>,
         response: &Response,
         ctx: &mut Context<'_>,
     ) {
@@ -471,7 +481,8 @@ impl Agent {
         let mut peer = peer.and_then(|contact| Peer::of_contact(&contact, Some(origin.addr)));
         if self.config.is_secured() {
             // Who answered is known, whatever he calls himself.
-            peer.iter_mut().for_each(|peer| peer.node_id = origin.node);
+            let node = self.calls.get(&id).and_then(|call| call.node).filter(|&node| origin.is(Some(node)));
+            peer.iter_mut().for_each(|peer| peer.node_id = node.or(origin.node()));
         }
         match self.calls.get_mut(&id) {
             Some(call) if matches!(&call.state, State::Calling(c) if !c.cancelled) => {
@@ -504,7 +515,7 @@ impl Agent {
     }
 
     /// The ACK of a 2xx (§13.2.2.4). A copy of the 2xx gets a copy of the ACK.
-    fn ack(&mut self, dialog: &Dialog, matched: &Matched<Use>, origin: Origin) {
+    fn ack(&mut self, dialog: &Dialog, matched: &Matched<Use>, origin: Origin<'_>) {
         let tag = dialog.remote.tag().unwrap_or_default();
         let branch = Branch::derived(&format!("{} {tag}", matched.branch.to_param()));
         let routed = dialog.route();
@@ -525,7 +536,7 @@ impl Agent {
         now: Instant,
         id: CallId,
         mut dialog: Dialog,
-        origin: Origin,
+        origin: Origin<'_>,
         ctx: &mut Context<'_>,
     ) {
         if self.calls.get(&id).is_some_and(|c| matches!(c.state, State::Calling(_))) {
@@ -593,8 +604,8 @@ fn path_to(routed: &Routed, fallback: Path) -> Path {
         (None, _) => fallback,
         (Some(to), Transport::Udp) => Path::Datagram(to),
         (Some(to), Transport::Tcp | Transport::Tls) => match fallback {
-            Path::Stream { id, .. } => Path::Stream { id, to },
-            Path::Datagram(_) => Path::Stream { id: None, to },
+            Path::Stream { id, node, .. } => Path::Stream { id, to, node },
+            Path::Datagram(_) => Path::Stream { id: None, to, node: None },
         },
     }
 }
@@ -602,7 +613,7 @@ fn path_to(routed: &Routed, fallback: Path) -> Path {
 /// What the streams to this hop are: a secured agent asks for TLS ones only, but may have accepted others.
 fn stream_kind(config: &Config, streams: &Streams, path: Path) -> Transport {
     let accepted_as = match path {
-        Path::Stream { id: Some(id), .. } => streams.peer(id).map(|(_, node)| node.is_some()),
+        Path::Stream { id: Some(id), .. } => streams.peer(id).map(|(_, party)| party.is_some()),
         _ => None,
     };
     if accepted_as.unwrap_or(config.is_secured()) { Transport::Tls } else { Transport::Tcp }
@@ -625,6 +636,6 @@ fn outgoing(
     if message.len() <= limit {
         return Ok(Outgoing { branch, method, message, path, over_udp: None });
     }
-    let path = Path::Stream { id: None, to };
+    let path = Path::Stream { id: None, to, node: None };
     Ok(Outgoing { branch, method, message: write(kind)?, path, over_udp: Some(message) })
 }

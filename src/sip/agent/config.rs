@@ -90,14 +90,19 @@ pub struct Limits {
     /// Server transactions at a time. A further request is answered 503 without state, a further ACK is dropped. The
     /// last quarter is kept for requests inside dialogs.
     pub server_transactions: usize,
-    /// Server transactions at a time of requests outside of dialogs that came from one IP address. A further request is
-    /// answered 503 without state, so that one flood leaves room for everybody else.
+    /// Server transactions at a time of requests outside of dialogs that came from one host
+    /// ([`HostPrefix`](crate::ids::HostPrefix)). A further request is answered 503 without state, so that one flood leaves
+    /// room for everybody else.
     pub strangers_per_host: usize,
     /// Client transactions at a time. A further order is an error.
     pub client_transactions: usize,
-    /// Streams at a time. A further accepted one is closed, and so is one beyond three quarters of them; a request that
-    /// needs a new one fails.
+    /// Streams at a time. For a further accepted one, and for one beyond three quarters of them, an accepted one on which
+    /// no call depends gives way, of the host that has most: the one unused longest. If there is none the new one is closed.
+    /// A request that needs a new one fails.
     pub streams: usize,
+    /// Accepted streams of one host ([`HostPrefix`](crate::ids::HostPrefix)). For a further one another one of that host gives
+    /// way, or it is closed.
+    pub streams_per_host: usize,
     /// Bytes that wait for a stream to open. Beyond it a request fails.
     pub unwritten: usize,
     /// The largest request that goes by UDP when both are possible (RFC 3261 §18.1.1).
@@ -114,6 +119,7 @@ impl Default for Limits {
             strangers_per_host: 512,
             client_transactions: 4096,
             streams: 256,
+            streams_per_host: 64,
             unwritten: 64 * 1024,
             datagram: 1300,
             requests_per_call: 16,

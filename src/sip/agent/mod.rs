@@ -29,18 +29,21 @@ use super::msg::Message;
 use super::stream::{Frame, PONG};
 use super::transaction::{Clients, Event, Outbox, Path, Servers};
 use crate::effect::{Effect, Effects};
-use crate::env::Entropy;
+use crate::env::{Entropy, Party};
 use crate::ids::{CallId, NodeId, StreamId};
 use crate::stats::DropReason;
 use crate::time::{Instant, earliest};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use call::{Call, Origin, State};
 use compose::Composer;
+use core::cell::OnceCell;
 use core::net::SocketAddr;
-use streams::Streams;
+use streams::{Letter, Streams};
 
 /// What a call of the agent needs from outside, and where its results go.
 pub struct Context<'a> {
@@ -202,27 +205,46 @@ impl Agent {
             return Err(DropReason::NotSecured);
         }
         let message = Message::parse(payload).map_err(|_| DropReason::NotSip)?;
-        self.on_message(now, Origin { addr: from, stream: None, node: None }, message, ctx)
+        self.on_message(now, Origin { addr: from, stream: None, party: None }, message, ctx)
     }
 
     /// A stream is open: accepted by the host, or asked for with `Effect::Connect`. The agent numbers those that it asks
-    /// for from [`StreamId::requested`]`(0)` on. `node` is who has proved to be there; a secured agent closes a stream
-    /// without it unless it takes insecure peers.
+    /// for from [`StreamId::requested`]`(0)` on. `party` is who has proved to be there; a secured agent closes a stream
+    /// without it unless it takes insecure peers. What waits for a stream is written to the node that it is for; a request
+    /// that was for another one has failed.
     pub fn on_stream_opened(
         &mut self,
         now: Instant,
         id: StreamId,
         peer: SocketAddr,
-        node: Option<NodeId>,
+        party: Option<Arc<Party>>,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        if node.is_none() && self.config.is_secured() && (id.is_requested() || !self.config.insecure_peers) {
+        if party.is_none() && self.config.is_secured() && (id.is_requested() || !self.config.insecure_peers) {
             ctx.effects.push(Effect::Close { stream: id });
             self.on_stream_closed(now, id, ctx);
             return Err(DropReason::NotSecured);
         }
-        self.streams.on_opened(now, id, peer, node, ctx.effects);
-        Ok(())
+        // Those on which calls depend, listed when it matters: most streams find room.
+        let (calls, needed) = (&self.calls, OnceCell::new());
+        let list = || calls.values().filter_map(|call| call.fallback.stream()).collect::<BTreeSet<_>>();
+        let is_needed = |id| needed.get_or_init(list).contains(&id);
+        let opened = self.streams.on_opened(now, id, peer, party, is_needed, ctx.effects);
+        if let Some(gone) = opened.gave_way {
+            self.clients.on_stream_closed(now, gone, &mut self.out);
+        }
+        let is_another = !opened.not_sent.is_empty();
+        for branch in opened.not_sent {
+            if let Some(user) = self.clients.forget(branch) {
+                self.on_no_response(now, user, Failure::Impostor, ctx);
+            }
+        }
+        self.drain(now, ctx);
+        match opened.refused {
+            true if is_another => Err(DropReason::NotSecured),
+            true => Err(DropReason::LinkLimit),
+            false => Ok(()),
+        }
     }
 
     /// Bytes of a stream, in chunks of any size. `Err` is for the counters only; a stream that breaks the framing rules
@@ -234,11 +256,12 @@ impl Agent {
         bytes: Bytes,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
-        let (addr, node) = self.streams.peer(id).ok_or(DropReason::NotInUse)?;
+        let (addr, party) = self.streams.peer(id).ok_or(DropReason::NotInUse)?;
+        let party = party.cloned();
         if let Some(framer) = self.streams.framer(now, id) {
             framer.push(&bytes);
         }
-        let origin = Origin { addr, stream: Some(id), node };
+        let origin = Origin { addr, stream: Some(id), party: party.as_ref() };
         let mut result = Ok(());
         // The stream may go away while its messages are worked off.
         while let Some(frame) = self.streams.framer(now, id).and_then(|f| f.next_frame()) {
@@ -262,6 +285,31 @@ impl Agent {
         if self.streams.remove(id) {
             self.clients.on_stream_closed(now, id, &mut self.out);
             self.drain(now, ctx);
+        }
+    }
+
+    /// Nobody for whom `is_meant` speaks has a stream or a call here any more.
+    pub fn shut_out(&mut self, now: Instant, is_meant: impl Fn(NodeId) -> bool, ctx: &mut Context<'_>) {
+        let binds = |party: &Party| party.node_ids.iter().any(|&node| is_meant(node));
+        for id in self.streams.of_parties(binds) {
+            ctx.effects.push(Effect::Close { stream: id });
+            self.on_stream_closed(now, id, ctx);
+        }
+        let over = self.calls.iter().filter(|(_, call)| call.is_with(&is_meant));
+        for id in over.map(|(&id, _)| id).collect::<Vec<CallId>>() {
+            let Some(call) = self.remove(id) else { continue };
+            let told = !call.is_silent();
+            let fact = match call.state {
+                State::Calling(calling) => {
+                    self.clients.forget(calling.branch);
+                    Fact::Failed { call: id, cause: Failure::Impostor }
+                }
+                State::Ringing(_) => Fact::Cancelled { call: id },
+                State::Accepted(_) | State::Confirmed => Fact::Ended { call: id, cause: EndCause::Lost },
+            };
+            if told {
+                ctx.effects.fact(fact);
+            }
         }
     }
 
@@ -300,7 +348,7 @@ impl Agent {
     fn on_message(
         &mut self,
         now: Instant,
-        origin: Origin,
+        origin: Origin<'_>,
         message: Message,
         ctx: &mut Context<'_>,
     ) -> Result<(), DropReason> {
@@ -317,8 +365,11 @@ impl Agent {
         while let Some(event) = self.out.pop_front() {
             match event {
                 Event::Send { path: Path::Datagram(to), bytes, .. } => ctx.effects.send(to, bytes),
-                Event::Send { path: Path::Stream { id, to }, bytes, client } => {
-                    match (self.streams.send(now, id, to, bytes, ctx.effects), client) {
+                Event::Send { path: Path::Stream { id, to, node }, bytes, client } => {
+                    // Where nothing is secured nobody proves to be a node.
+                    let node = node.filter(|_| self.config.is_secured());
+                    let letter = Letter { node, client, bytes };
+                    match (self.streams.send(now, id, to, letter, ctx.effects), client) {
                         (Ok(stream), Some(branch)) => self.clients.on_sent(branch, stream),
                         (Err(_), Some(branch)) => self.clients.on_transport_error(now, branch, &mut self.out),
                         (_, None) => {}

@@ -1,19 +1,36 @@
 //! The TCP connections of an agent (RFC 3261 §18): one per peer, used by both sides, closed when nobody uses it.
+//!
+//! Whoever comes in gets a place: when all are taken the host with most of them gives one up, as long as there is one on
+//! which no call depends. A message that is for one node is written to a stream of that node only.
 
 use super::{Fact, Limits};
+use crate::bounded::{Place, gives_way};
 use crate::effect::{Effect, Effects};
-use crate::ids::{NodeId, StreamId};
+use crate::env::Party;
+use crate::ids::{HostPrefix, NodeId, StreamId};
 use crate::sip::stream::Framer;
+use crate::sip::transaction::Branch;
 use crate::time::{Duration, Instant};
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddr;
 
+/// A message on its way to a stream.
+#[derive(Debug)]
+pub(super) struct Letter {
+    /// The node that it is for, if that is known.
+    pub(super) node: Option<NodeId>,
+    /// The client transaction that must know when it cannot be sent.
+    pub(super) client: Option<Branch>,
+    pub(super) bytes: Bytes,
+}
+
 #[derive(Debug)]
 enum State {
     /// Asked for. What is to be written waits, up to `Limits::unwritten`.
-    Connecting { waiting: Vec<Bytes>, bytes: usize },
+    Connecting { waiting: Vec<Letter>, bytes: usize },
     /// Bytes go to the host as they come.
     Open,
 }
@@ -22,10 +39,35 @@ enum State {
 struct Stream {
     peer: SocketAddr,
     /// Who has proved to be there.
-    node: Option<NodeId>,
+    party: Option<Arc<Party>>,
     state: State,
     framer: Framer,
     used: Instant,
+}
+
+impl Stream {
+    /// Whether a message for this node may take the stream. While nobody has proved anything it waits.
+    fn may_lead_to(&self, node: Option<NodeId>) -> bool {
+        match (&self.state, node) {
+            (State::Connecting { .. }, _) | (_, None) => true,
+            (State::Open, Some(node)) => self.is_of(node),
+        }
+    }
+
+    fn is_of(&self, node: NodeId) -> bool {
+        self.party.as_ref().is_some_and(|party| party.node_ids.contains(&node))
+    }
+}
+
+/// What became of a stream that has opened.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    /// The stream that was closed to make room for it.
+    pub(super) gave_way: Option<StreamId>,
+    /// Requests that were for another node than the one that is there.
+    pub(super) not_sent: Vec<Branch>,
+    /// It is closed again.
+    pub(super) refused: bool,
 }
 
 /// The message cannot be sent: no room for another stream, or too much waits for it.
@@ -42,6 +84,7 @@ pub(super) struct Streams {
     next: u32,
     idle: Duration,
     limit: usize,
+    per_host: usize,
     unwritten: usize,
 }
 
@@ -54,6 +97,7 @@ impl Streams {
             next: 0,
             idle: idle.max(Duration::from_secs(1)),
             limit: limits.streams,
+            per_host: limits.streams_per_host,
             unwritten: limits.unwritten,
         }
     }
@@ -67,8 +111,14 @@ impl Streams {
     }
 
     /// The other end of a stream, and who has proved to be there.
-    pub(super) fn peer(&self, id: StreamId) -> Option<(SocketAddr, Option<NodeId>)> {
-        self.streams.get(&id).map(|s| (s.peer, s.node))
+    pub(super) fn peer(&self, id: StreamId) -> Option<(SocketAddr, Option<&Arc<Party>>)> {
+        self.streams.get(&id).map(|s| (s.peer, s.party.as_ref()))
+    }
+
+    /// The streams of everybody for whom `is_meant` speaks.
+    pub(super) fn of_parties(&self, is_meant: impl Fn(&Party) -> bool) -> Vec<StreamId> {
+        let meant = |s: &Stream| s.party.as_ref().is_some_and(|party| is_meant(party));
+        self.streams.iter().filter(|(_, s)| meant(s)).map(|(&id, _)| id).collect()
     }
 
     /// Writes a message: to this stream while it exists, else to the one of this address, else to a new one. Tells which.
@@ -77,24 +127,25 @@ impl Streams {
         now: Instant,
         id: Option<StreamId>,
         to: SocketAddr,
-        message: Bytes,
+        letter: Letter,
         effects: &mut Effects<Fact>,
     ) -> Result<StreamId, Unsendable> {
-        let known = id.filter(|id| self.streams.contains_key(id)).or_else(|| self.by_peer.get(&to).copied());
-        let id = match known {
+        let leads_there = |id: &StreamId| self.streams.get(id).is_some_and(|s| s.may_lead_to(letter.node));
+        let of_address = || self.by_peer.get(&to).copied().filter(leads_there);
+        let id = match id.filter(leads_there).or_else(of_address) {
             Some(id) => id,
             None => self.connect(now, to, effects)?,
         };
         let stream = self.streams.get_mut(&id).ok_or(Unsendable)?;
         stream.used = now;
         match &mut stream.state {
-            State::Open => effects.push(Effect::Write { stream: id, bytes: message }),
+            State::Open => effects.push(Effect::Write { stream: id, bytes: letter.bytes }),
             State::Connecting { waiting, bytes } => {
-                if *bytes + message.len() > self.unwritten {
+                if *bytes + letter.bytes.len() > self.unwritten {
                     return Err(Unsendable);
                 }
-                *bytes += message.len();
-                waiting.push(message);
+                *bytes += letter.bytes.len();
+                waiting.push(letter);
             }
         }
         Ok(id)
@@ -106,6 +157,9 @@ impl Streams {
         to: SocketAddr,
         effects: &mut Effects<Fact>,
     ) -> Result<StreamId, Unsendable> {
+        if self.streams.len() >= self.limit {
+            return Err(Unsendable);
+        }
         let id = StreamId::requested(self.next);
         self.next = self.next.wrapping_add(1);
         let state = State::Connecting { waiting: Vec::new(), bytes: 0 };
@@ -118,40 +172,87 @@ impl Streams {
         &mut self,
         now: Instant,
         id: StreamId,
-        (peer, node): (SocketAddr, Option<NodeId>),
+        (peer, party): (SocketAddr, Option<Arc<Party>>),
         state: State,
     ) -> Result<(), Unsendable> {
-        // Whoever comes in leaves a quarter of the places to the streams that this node asks for.
-        let limit = if id.is_requested() { self.limit } else { self.limit - self.limit / 4 };
-        if self.streams.len() >= limit || self.streams.contains_key(&id) {
+        if self.streams.contains_key(&id) {
             return Err(Unsendable);
         }
-        self.streams.insert(id, Stream { peer, node, state, framer: Framer::new(), used: now });
+        self.streams.insert(id, Stream { peer, party, state, framer: Framer::new(), used: now });
         self.by_peer.insert(peer, id);
         self.looks.insert((now + self.idle, id));
         Ok(())
     }
 
-    /// A stream is open. One that nobody knows was accepted; there may be no room for it.
+    /// Makes room for a stream that comes in from this host; which one it took the place of. Whoever comes in leaves a
+    /// quarter of all places to the streams that this node asks for, and they are never taken away.
+    fn make_room(
+        &mut self,
+        host: HostPrefix,
+        is_needed: impl Fn(StreamId) -> bool,
+    ) -> Result<Option<StreamId>, Unsendable> {
+        let accepted = || self.streams.iter().filter(|(id, _)| !id.is_requested());
+        let host_of = |stream: &Stream| HostPrefix::of(stream.peer.ip());
+        let has_its_share = accepted().filter(|(_, s)| host_of(s) == host).count() >= self.per_host;
+        if !has_its_share && self.streams.len() < self.limit - self.limit / 4 {
+            return Ok(None);
+        }
+        let place = |(&key, stream): (&StreamId, &Stream)| {
+            let holder = host_of(stream);
+            Place { holder, used: stream.used, may_go: !is_needed(key), key }
+        };
+        let within_reach = |place: &Place<_, _, _>| !has_its_share || place.holder == host;
+        let gone = gives_way(accepted().map(place).filter(within_reach), host).ok_or(Unsendable)?.key;
+        self.remove(gone);
+        Ok(Some(gone))
+    }
+
+    /// A stream is open. One that nobody knows was accepted: there may be no room for it, or another one that
+    /// `is_needed` does not speak for gives way.
     pub(super) fn on_opened(
         &mut self,
         now: Instant,
         id: StreamId,
         peer: SocketAddr,
-        node: Option<NodeId>,
+        party: Option<Arc<Party>>,
+        is_needed: impl Fn(StreamId) -> bool,
         effects: &mut Effects<Fact>,
-    ) {
+    ) -> Opened {
+        let mut opened = Opened::default();
         let Some(stream) = self.streams.get_mut(&id) else {
             // An asked-for stream that was given up in the meantime is of no use any more.
-            if id.is_requested() || self.insert(now, id, (peer, node), State::Open).is_err() {
-                effects.push(Effect::Close { stream: id });
-            }
-            return;
+            let room = if id.is_requested() {
+                Err(Unsendable)
+            } else {
+                self.make_room(HostPrefix::of(peer.ip()), is_needed)
+            };
+            opened.gave_way = room.unwrap_or_default();
+            let entered = room.and_then(|_| self.insert(now, id, (peer, party), State::Open));
+            opened.refused = entered.is_err();
+            let closed = opened.gave_way.into_iter().chain(Some(id).filter(|_| opened.refused));
+            closed.for_each(|stream| effects.push(Effect::Close { stream }));
+            return opened;
         };
-        stream.node = node;
-        if let State::Connecting { waiting, .. } = core::mem::replace(&mut stream.state, State::Open) {
-            waiting.into_iter().for_each(|bytes| effects.push(Effect::Write { stream: id, bytes }));
+        stream.party = party;
+        let State::Connecting { waiting, .. } = core::mem::replace(&mut stream.state, State::Open) else {
+            return opened;
+        };
+        let (all, mut written) = (waiting.len(), 0);
+        for Letter { node, client, bytes } in waiting {
+            if stream.may_lead_to(node) {
+                effects.push(Effect::Write { stream: id, bytes });
+                written += 1;
+            } else {
+                opened.not_sent.extend(client);
+            }
         }
+        // Whoever is there was not looked for.
+        if written == 0 && all > 0 {
+            self.remove(id);
+            effects.push(Effect::Close { stream: id });
+            opened.refused = true;
+        }
+        opened
     }
 
     /// The framer of a stream, which bytes arrived for.

@@ -287,11 +287,13 @@ impl<U: Copy> Clients<U> {
         Some((branch, &entry.user))
     }
 
-    /// Gives a transaction up without a word.
-    pub fn forget(&mut self, branch: Branch) {
-        if let Some(at) = self.entries.remove(&branch).and_then(|e| e.filed) {
+    /// Gives a transaction up without a word, and tells what its user wanted to be reminded of.
+    pub fn forget(&mut self, branch: Branch) -> Option<U> {
+        let entry = self.entries.remove(&branch)?;
+        if let Some(at) = entry.filed {
             self.deadlines.remove(&(at, branch));
         }
+        Some(entry.user)
     }
 
     /// A response whose top Via carries this branch parameter. `ack` makes the ACK for a failure response to INVITE out

@@ -30,7 +30,7 @@ pub use non_invite_client::NonInviteClient;
 pub use non_invite_server::NonInviteServer;
 pub use server::Servers;
 
-use crate::ids::StreamId;
+use crate::ids::{NodeId, StreamId};
 use crate::time::Duration;
 use alloc::collections::VecDeque;
 use bytes::Bytes;
@@ -47,6 +47,8 @@ pub enum Path {
         id: Option<StreamId>,
         /// Where to open one.
         to: SocketAddr,
+        /// The node that the message is for, if that is known: nobody else gets it.
+        node: Option<NodeId>,
     },
 }
 
@@ -54,6 +56,14 @@ impl Path {
     /// Whether the transport repeats what gets lost.
     pub const fn is_reliable(&self) -> bool {
         matches!(self, Path::Stream { .. })
+    }
+
+    /// The stream that it belongs to.
+    pub const fn stream(&self) -> Option<StreamId> {
+        match *self {
+            Path::Stream { id, .. } => id,
+            Path::Datagram(_) => None,
+        }
     }
 
     /// The address of the next hop.

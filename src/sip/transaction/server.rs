@@ -4,11 +4,11 @@ use super::{
     Event, InviteServer, Key, NonInviteServer, Outbox, Path, Timers, invite_server, non_invite_server,
 };
 use crate::bounded::Full;
+use crate::ids::HostPrefix;
 use crate::sip::msg::Status;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet, btree_map};
 use bytes::Bytes;
-use core::net::IpAddr;
 
 /// What happens to a server transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ struct Entry<U> {
     response: Bytes,
     user: U,
     /// The host of a request outside of any dialog.
-    stranger: Option<IpAddr>,
+    stranger: Option<HostPrefix>,
     /// Under which time it stands in the order of deadlines.
     filed: Option<Instant>,
 }
@@ -139,7 +139,7 @@ pub struct Servers<U> {
     entries: BTreeMap<Key, Entry<U>>,
     deadlines: BTreeSet<(Instant, Key)>,
     /// How many of the transactions each host of a stranger has.
-    strangers: BTreeMap<IpAddr, usize>,
+    strangers: BTreeMap<HostPrefix, usize>,
     timers: Timers,
     limit: usize,
 }
@@ -178,7 +178,7 @@ impl<U: Copy> Servers<U> {
     }
 
     /// Transactions of requests outside of dialogs that came from this host.
-    pub fn of_host(&self, host: IpAddr) -> usize {
+    pub fn of_host(&self, host: HostPrefix) -> usize {
         self.strangers.get(&host).copied().unwrap_or(0)
     }
 
@@ -210,7 +210,7 @@ impl<U: Copy> Servers<U> {
         key: Key,
         path: Path,
         trying: Option<Bytes>,
-        stranger: Option<IpAddr>,
+        stranger: Option<HostPrefix>,
         user: U,
     ) -> Result<(), Full> {
         if self.is_full() {
