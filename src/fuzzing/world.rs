@@ -428,7 +428,7 @@ impl<'a> World<'a> {
                     self.post(there, What::Stream(far, StreamInput::Closed));
                 }
             }
-            Output::Event(_) => {}
+            Output::Sign { .. } | Output::Event(_) => {}
         }
     }
 

@@ -58,10 +58,10 @@ pub use directory::PeerKey;
 use crate::bounded::BoundedMap;
 use crate::chord::Chord;
 use crate::effect::Effects;
-use crate::env::{Channels as SecureChannels, Crypto, Entropy};
+use crate::env::{Channels as SecureChannels, Crypto, Entropy, Signed};
 use crate::ids::{CallId, ChannelId, ChannelName, NodeId, StreamId};
 use crate::iptv::{self, Iptv, Order};
-use crate::reload::overlay::{Fact as OverlayFact, LinkSecurity, Overlay};
+use crate::reload::overlay::{Fact as OverlayFact, LinkSecurity, Overlay, SignatureTicket};
 use crate::reload::storage::Kind;
 use crate::rtp::relay::{self, Fact as MediaFact, Relay};
 use crate::secure::association::{Associations, Fact as AssociationFact};
@@ -288,6 +288,19 @@ impl Node {
             Plane::Media => {}
         }
         self.finish();
+    }
+
+    /// The host brings a signature that [`Output::Sign`] asked for, or says that there will be none.
+    pub fn handle_signature(
+        &mut self,
+        now: Instant,
+        ticket: SignatureTicket,
+        signed: Option<Signed>,
+    ) -> Receipt {
+        self.begin(now);
+        let result = self.with_overlay(|overlay, now, ctx| overlay.on_signature(now, ticket, signed, ctx));
+        self.finish();
+        self.receipt(result)
     }
 
     /// Tells the time of day. What is stored in the overlay carries it; no timer follows it.

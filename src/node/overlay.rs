@@ -194,6 +194,9 @@ impl Node {
             Effect::Fact(Fact::Left) => self.left(),
             Effect::Fact(Fact::Stored { ticket, result }) => self.on_stored(ticket, result.is_ok()),
             Effect::Fact(Fact::Fetched { ticket, result, .. }) => self.on_fetched(ticket, result.ok()),
+            Effect::Fact(Fact::ToSign { ticket, octets }) => {
+                self.queue.push(Output::Sign { ticket, octets }, &mut self.stats);
+            }
             Effect::Fact(Fact::Dropped { reason }) => self.stats.count_drop(reason),
             Effect::Fact(_) => {}
             Effect::Connect { stream, to } => {

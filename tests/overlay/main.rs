@@ -1,6 +1,7 @@
 //! The overlay from outside: many of them on a small network, and one of them byte by byte.
 
 mod clients;
+mod deferred;
 mod fragments;
 mod hostile;
 mod hub;
