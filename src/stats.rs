@@ -93,6 +93,8 @@ drop_reasons! {
     Duplicate => "duplicate packet",
     /// Media: older than the duplicate window reaches.
     TooOld => "packet older than the window",
+    /// Media: a child asks for more packets again than it may.
+    TooManyNacks => "more NACKs than a child may send",
     /// Media: a jump in the sequence that no second packet has confirmed yet (RFC 3550 §A.1).
     SequenceJump => "unconfirmed jump in the sequence",
     /// Any: a plane or stream that is not in use.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
 use p2piptv::fuzzing;
 use p2piptv::ids::{ChannelId, ChannelName, NodeId};
-use p2piptv::node::{self, Addresses, Datagram, Node, Output};
+use p2piptv::node::{self, Datagram, Node, Output};
 use p2piptv::sim::{Checked, Conditions, Config, Death, Family, Latency, Machine, Network, NodeIndex};
 use p2piptv::stats::Plane;
 use p2piptv::time::{Duration, Instant, UnixMillis};
@@ -62,9 +62,7 @@ impl Subject for NodeSubject {
     /// The first node begins an overlay and publishes a channel; the others join through it and watch.
     fn machine(seed: u64, at: NodeIndex, others: &[SocketAddr]) -> Node {
         let family = if others.iter().all(SocketAddr::is_ipv4) { Family::V4 } else { Family::V6 };
-        let sockets = p2piptv::sim::Addresses::new(at, family);
-        let addresses =
-            Addresses { overlay: sockets.overlay, signalling: sockets.signalling, media: sockets.media };
+        let addresses = at.addresses(family);
         let mut entropy = Seeded::new(seed ^ u64::from(at.0) << 32);
         let mut id = [0; NodeId::LEN];
         entropy.fill(&mut id);

@@ -396,7 +396,7 @@ fn redirects_in_a_ring_and_records_of_the_dead_delay_a_viewer_and_no_more() {
     }
     // One more, whose record leads back to the one who reads it.
     let next = NodeIndex(world.net.nodes().count() as u32 + 1);
-    let own = p2piptv::sim::Addresses::new(next, p2piptv::sim::Family::V4).signalling;
+    let own = next.addresses(p2piptv::sim::Family::V4).signalling;
     liar(&mut world, "mirror", own);
     world.run(3);
     let late = world.tune("late");

@@ -223,11 +223,6 @@ impl Pair {
                 let mut random = Seeded::new(100 + u64::from(index.0));
                 let mut id = [0; 16];
                 random.fill(&mut id);
-                let at = p2piptv::node::Addresses {
-                    overlay: at.overlay,
-                    signalling: at.signalling,
-                    media: at.media,
-                };
                 let mut config = Config { security, ..Config::new(label, "tv.example", at) };
                 config.agent.insecure_peers = insecure_peers;
                 let crypto = Box::new(Vouched::node(NodeId(id)));

@@ -126,30 +126,29 @@ fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
     use p2piptv::ids::ChannelName;
     use p2piptv::tls::Trust;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-    /// A directory that goes away with the test.
-    struct Scratch(PathBuf);
+    /// The directory of an authority.
+    struct Home(Scratch);
 
-    impl Scratch {
+    impl Home {
         fn new(test: &str) -> Self {
-            let dir = std::env::temp_dir().join(format!("p2piptv-ca-{test}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&dir);
-            Scratch(dir)
+            Home(Scratch::new(&format!("ca-{test}")))
         }
 
         fn run(&self, make_what: Make) -> Result<String, String> {
             let mut out = Vec::new();
-            let asked = Ca { dir: self.0.clone(), days: 30, make: make_what };
+            let asked = Ca { dir: self.0.dir().into(), days: 30, make: make_what };
             make(&asked, NOW, &mut out).map_err(|e| e.to_string())?;
             Ok(String::from_utf8(out).expect("text"))
         }
 
         fn read(&self, file: &str) -> String {
-            fs::read_to_string(self.0.join(file)).expect("a file")
+            fs::read_to_string(self.0.path(file)).expect("a file")
         }
 
         fn identity(&self, name: &str) -> Identity {
@@ -158,12 +157,6 @@ mod tests {
             let trust = Trust::in_roots("tv.example", vec![root]);
             let (key, certificate) = (self.read(&format!("{name}.key")), self.read(&format!("{name}.pem")));
             Identity::from_pem(&key, &certificate, trust).expect("an identity")
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
         }
     }
 
@@ -181,11 +174,11 @@ mod tests {
 
     #[test]
     fn files_of_an_authority_make_identities_that_are_believed() {
-        let scratch = Scratch::new("files");
-        scratch.run(authority()).expect("an authority");
-        let line = scratch.run(node("alice", 2, false)).expect("a node");
-        scratch.run(node("bob", 1, true)).expect("a node");
-        let (alice, bob) = (scratch.identity("alice"), scratch.identity("bob"));
+        let home = Home::new("files");
+        home.run(authority()).expect("an authority");
+        let line = home.run(node("alice", 2, false)).expect("a node");
+        home.run(node("bob", 1, true)).expect("a node");
+        let (alice, bob) = (home.identity("alice"), home.identity("bob"));
         assert!(line.starts_with("alice@tv.example, Node-IDs ") && line.contains(&alice.key().to_string()));
         assert_eq!((alice.node_ids().len(), bob.key_type()), (2, KeyType::Rsa));
         let signed = alice.sign(&[b"x"]);
@@ -197,15 +190,15 @@ mod tests {
 
     #[test]
     fn the_owner_of_a_channel_has_one_key_for_all_its_names() {
-        let scratch = Scratch::new("owner");
-        scratch.run(authority()).expect("an authority");
+        let home = Home::new("owner");
+        home.run(authority()).expect("an authority");
         let keywords = vec![name("news"), name("sport")];
-        let lines = scratch.run(Make::Owner { channel: name("100"), keywords }).expect("an owner");
+        let lines = home.run(Make::Owner { channel: name("100"), keywords }).expect("an owner");
         assert_eq!(lines.lines().count(), 3);
-        let owner = scratch.identity("100");
+        let owner = home.identity("100");
         assert_eq!(owner.user(), Some("100@tv.example"));
         for keyword in ["news", "sport"] {
-            let other = scratch.identity(keyword);
+            let other = home.identity(keyword);
             assert_eq!(other.key(), owner.key());
             assert_eq!(other.node_ids(), owner.node_ids());
             assert_eq!(other.user(), Some(&*format!("{keyword}@tv.example")));
@@ -216,44 +209,44 @@ mod tests {
     #[test]
     fn nobody_else_may_read_a_key() {
         use std::os::unix::fs::PermissionsExt;
-        let scratch = Scratch::new("mode");
-        scratch.run(authority()).expect("an authority");
-        scratch.run(node("alice", 1, false)).expect("a node");
+        let home = Home::new("mode");
+        home.run(authority()).expect("an authority");
+        home.run(node("alice", 1, false)).expect("a node");
         for file in ["root.key", "alice.key"] {
-            let mode = fs::metadata(scratch.0.join(file)).expect("a file").permissions().mode();
+            let mode = fs::metadata(home.0.path(file)).expect("a file").permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }
     }
 
     #[test]
     fn what_goes_wrong_has_one_line_and_overwrites_nothing() {
-        let scratch = Scratch::new("wrong");
-        let dir = scratch.0.display();
+        let home = Home::new("wrong");
+        let dir = home.0.dir().display();
         let no_authority =
             format!("cannot read {dir}: there is no authority (make one: iptv ca new DIR --overlay NAME)");
-        assert_eq!(scratch.run(node("alice", 1, false)), Err(no_authority));
+        assert_eq!(home.run(node("alice", 1, false)), Err(no_authority));
         let overlay = Make::Authority { overlay: "a/b".into() };
-        assert_eq!(scratch.run(overlay), Err(format!("{dir}: this cannot be the name of an overlay")));
-        assert!(!scratch.0.exists());
+        assert_eq!(home.run(overlay), Err(format!("{dir}: this cannot be the name of an overlay")));
+        assert!(!home.0.dir().exists());
 
-        scratch.run(authority()).expect("an authority");
+        home.run(authority()).expect("an authority");
         let taken = |file: &str| {
             Err(format!(
                 "{dir}/{file} is there already: a name exists once in an overlay \
                  (take another, or move the file away to make it anew)"
             ))
         };
-        assert_eq!(scratch.run(authority()), taken("root.key"));
-        assert_eq!(scratch.run(node("root", 1, false)), taken("root.pem"));
-        scratch.run(node("news", 1, false)).expect("a node");
-        let before = scratch.read("news.key");
+        assert_eq!(home.run(authority()), taken("root.key"));
+        assert_eq!(home.run(node("root", 1, false)), taken("root.pem"));
+        home.run(node("news", 1, false)).expect("a node");
+        let before = home.read("news.key");
         let owner = Make::Owner { channel: name("100"), keywords: vec![name("news")] };
-        assert_eq!(scratch.run(owner), taken("news.pem"));
-        assert_eq!(scratch.read("news.key"), before);
-        assert!(!scratch.0.join("100.key").exists(), "all or nothing");
+        assert_eq!(home.run(owner), taken("news.pem"));
+        assert_eq!(home.read("news.key"), before);
+        assert!(!home.0.path("100.key").exists(), "all or nothing");
 
-        fs::write(scratch.0.join("root.key"), before).expect("a file");
+        fs::write(home.0.path("root.key"), before).expect("a file");
         let other = Err(format!("{dir}: the certificate is for another key"));
-        assert_eq!(scratch.run(node("bob", 1, false)), other);
+        assert_eq!(home.run(node("bob", 1, false)), other);
     }
 }

@@ -74,7 +74,7 @@ elects viewers that pass it on when there are more.
   iptv source --bootstrap IP:PORT --channel NAME [OPTIONS]
 
 Options:
-  --bootstrap IP:PORT  any node of the overlay; the bootstrap node prints its address
+  --bootstrap IP:PORT  a node of the overlay, may be repeated; without it those of --config
   --channel NAME       the channel's name, for example 100
   --keyword NAME       a further name to find it under; may be repeated
   --input WHAT         an MPEG transport stream: a file (played again and again), rtp://IP:PORT (RTP
@@ -109,7 +109,7 @@ Watches a channel. When it is elected, this node passes the picture on to other 
   iptv watch --bootstrap IP:PORT --channel NAME [OPTIONS]
 
 Options:
-  --bootstrap IP:PORT  any node of the overlay; the bootstrap node prints its address
+  --bootstrap IP:PORT  a node of the overlay, may be repeated; without it those of --config
   --channel NAME       the channel's name or one of its keywords
   --output WHAT        where the MPEG transport stream goes: a file, rtp://IP:PORT, or - for a pipe;
                        it begins where a decoder can begin (without it: relay only)
@@ -143,7 +143,7 @@ that it watches when it is elected to.
   iptv peer --bootstrap IP:PORT [--publish NAME[=INPUT]]... [--watch NAME[=OUTPUT]]... [OPTIONS]
 
 Options:
-  --bootstrap IP:PORT  any node of the overlay; the bootstrap node prints its address
+  --bootstrap IP:PORT  a node of the overlay, may be repeated; without it those of --config
   --publish NAME=INPUT a channel to publish; INPUT as in 'iptv source' (without it: the test card)
   --watch NAME=OUTPUT  a channel to watch; OUTPUT as in 'iptv watch' (without it: relay only)
   --capacity N         how many children this node can serve, all channels together (2)
@@ -168,7 +168,7 @@ Tells who offers a channel, with their depth in the tree and their free slots.
   iptv channel NAME --bootstrap IP:PORT [OPTIONS]
 
 Options:
-  --bootstrap IP:PORT  any node of the overlay; the bootstrap node prints its address
+  --bootstrap IP:PORT  a node of the overlay, may be repeated; without it those of --config
   --listen IP:PORT     address of the overlay (an address of this machine, any port)
   --sip IP:PORT        address of SIP, UDP and TCP (the same IP, any port)
   --media IP:PORT      address of RTP (the same IP, any port)

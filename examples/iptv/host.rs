@@ -74,6 +74,9 @@ pub trait Observer {
 /// Datagrams taken from one socket before the others have their turn.
 const DATAGRAMS_PER_TURN: usize = 256;
 
+/// Octets of each buffer that a node's media datagrams are cut out of.
+pub const MEDIA_RECEIVE: usize = 1 << 16;
+
 /// Tokens: the seat above, the socket of the seat below. Seat 0 is the host itself, for its timer and for foreigners.
 const SLOT_BITS: u32 = 20;
 const TIMER: Token = Token(0);
@@ -168,7 +171,7 @@ impl<M: Machine> Host<M> {
             sockets,
             streams: Streams::new(FIRST_STREAM, 1 << SLOT_BITS),
             fanout: Fanout::default(),
-            media: Receiver::new(1 << 16, 2048),
+            media: Receiver::new(MEDIA_RECEIVE, 2048),
         }));
         Ok(seat)
     }

@@ -38,6 +38,8 @@ mod receiver;
 mod reorder;
 mod report;
 mod role;
+#[cfg(test)]
+mod scratch;
 mod screen;
 mod sink;
 mod sockets;

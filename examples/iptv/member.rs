@@ -1,6 +1,7 @@
 //! A node of this host: its configuration, its identity, its random numbers.
 
 use crate::args::{ProfileName, Protection};
+use crate::host::MEDIA_RECEIVE;
 use crate::overlay;
 use p2piptv::env::{Crypto, Entropy, InsecureIdentity};
 use p2piptv::ids::{ChannelName, KeyFingerprint, NodeId};
@@ -11,6 +12,7 @@ use p2piptv::time::UnixMillis;
 use p2piptv::tls::{Digest, Dtls, Identity, Tls, Trust};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -73,6 +75,19 @@ impl Realm {
                 trust.overlay
             ))),
         }
+    }
+
+    /// A newer document of this overlay is in force: whom it names is believed from now on, and nobody else.
+    pub fn reconfigure(&mut self, document: &[u8], identity: &Identity) -> io::Result<()> {
+        let document = Document::parse(document, &self.trust().overlay).map_err(io::Error::other)?;
+        identity.believe(overlay::trust(document.configuration())).map_err(io::Error::other)?;
+        self.document = Some(document);
+        Ok(())
+    }
+
+    /// Nodes of the overlay to join through, as its document says.
+    pub fn bootstrap_nodes(&self) -> &[SocketAddr] {
+        self.document.as_ref().map_or(&[], |document| &document.configuration().bootstrap_nodes)
     }
 
     /// The configuration of a node.
@@ -148,13 +163,26 @@ impl Setup {
         iptv::Config::new(profile, self.capacity)
     }
 
+    /// A node's configuration with what this host knows better.
+    fn adjusted(&self, mut config: Config) -> Config {
+        config.policy = self.policy();
+        config.media.ring.buffer = MEDIA_RECEIVE;
+        config
+    }
+
     /// A new node: with the identity that the realm has for it, or a new key, from which its Node-ID comes.
     pub fn node(&self, addresses: Addresses) -> io::Result<Node> {
+        self.node_and_identity(addresses).map(|(node, _)| node)
+    }
+
+    /// The same with the identity, where it is one that can be proved.
+    pub fn node_and_identity(&self, addresses: Addresses) -> io::Result<(Node, Option<Identity>)> {
+        let mut proved = None;
         let node = match self.protection {
             Protection::Insecure => {
                 let identity = InsecureIdentity::new(NodeId::from_u128(random()));
                 let config = Config::new(&self.name, OVERLAY, addresses);
-                let config = Config { policy: self.policy(), ..config };
+                let config = self.adjusted(config);
                 Node::new(config, Box::new(SystemEntropy), Box::new(identity))
             }
             Protection::Secured | Protection::InsecureSip | Protection::Datagrams => {
@@ -162,8 +190,9 @@ impl Setup {
                 let tls = self.with_key_log(Tls::new(&identity).map_err(io::Error::other)?)?;
                 let config = self.realm.config(&self.name, addresses, &identity)?;
                 let dtls = self.protection == Protection::Datagrams || config.security == Security::Dtls;
-                let mut config = Config { policy: self.policy(), security: Security::Tls, ..config };
+                let mut config = Config { security: Security::Tls, ..self.adjusted(config) };
                 config.agent.insecure_peers = self.protection == Protection::InsecureSip;
+                proved = Some(identity.clone());
                 let (entropy, tls) = (Box::new(SystemEntropy), Box::new(tls));
                 if dtls {
                     config.security = Security::Dtls;
@@ -174,7 +203,7 @@ impl Setup {
                 }
             }
         };
-        node.map_err(io::Error::other)
+        Ok((node.map_err(io::Error::other)?, proved))
     }
 
     /// Writes the keys of every stream where the variable SSLKEYLOGFILE says, as other programs do, and hands them to
@@ -248,5 +277,51 @@ fn owner_key(path: &Path) -> io::Result<String> {
             Ok(key)
         }
         read => read,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use p2piptv::env::CryptoError;
+    use p2piptv::reload::configuration::{Configuration, SelfSignedDigest};
+
+    #[test]
+    fn a_newer_document_changes_whom_the_identity_believes_that_the_node_has_already() {
+        let version = |sequence, bad_nodes| {
+            let configuration = Configuration {
+                sequence,
+                bad_nodes,
+                self_signed_permitted: Some(SelfSignedDigest::Sha256),
+                ..Configuration::new("tv.example")
+            };
+            configuration.to_document(&[]).expect("a document")
+        };
+        let mut realm = Realm { document: Some(version(1, Vec::new())), identity: None };
+        let (own, mallory) =
+            (realm.identity("alice").expect("a key"), realm.identity("mallory").expect("a key"));
+        let lent = own.clone();
+        let signed = mallory.sign(&[b"x"]);
+        let judge = |reader: &Identity| {
+            let signer = (mallory.signer(), mallory.certificates());
+            reader.verify(wall_clock(), &signer.0, signer.1, &[b"x"], &signed).map(|party| party.node_id)
+        };
+        assert_eq!(judge(&lent), Ok(mallory.node_id()));
+        let next = version(2, vec![mallory.node_id()]);
+        realm.reconfigure(next.file(), &own).expect("taken");
+        assert_eq!(judge(&lent), Err(CryptoError::BadNode));
+        assert_eq!(realm.document, Some(next));
+        // What is no document of this overlay changes nothing.
+        assert!(realm.reconfigure(b"<overlay/>", &own).is_err());
+        assert_eq!(judge(&lent), Err(CryptoError::BadNode));
+    }
+
+    #[test]
+    fn a_document_names_the_nodes_to_join_through() {
+        let node = "192.0.2.7:6084".parse().expect("an address");
+        let configuration = Configuration { bootstrap_nodes: vec![node], ..Configuration::new("tv.example") };
+        let document = Some(configuration.to_document(&[]).expect("a document"));
+        assert_eq!(Realm { document, identity: None }.bootstrap_nodes(), [node]);
+        assert!(Realm::default().bootstrap_nodes().is_empty());
     }
 }

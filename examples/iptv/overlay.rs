@@ -79,7 +79,8 @@ fn make(asked: &NewOverlay, now: UnixMillis, out: &mut impl Write) -> Result<(),
         let ids: Vec<NodeId> = named.iter().map(Crypto::node_id).collect();
         next.configuration_signers.clone_from(&ids);
         next.kind_signers = ids;
-        next.kinds = kinds(&next.kinds, named.first(), asked.plain)?;
+        let vouched = !next.root_certs.is_empty() && !asked.plain;
+        next.kinds = kinds(&next.kinds, named.first(), asked.plain, vouched)?;
     }
     let by: Vec<&dyn Crypto> = signers.iter().map(|signer| signer as _).collect();
     let mut document = next.to_document(&by).map_err(Trouble::NoDocument)?;
@@ -97,12 +98,23 @@ fn make(asked: &NewOverlay, now: UnixMillis, out: &mut impl Write) -> Result<(),
     tell(&wrong, out)
 }
 
-/// The Kinds of the current document, or of a first one, signed anew.
-fn kinds(current: &[KindBlock], signer: Option<&Identity>, plain: bool) -> Result<Vec<KindBlock>, Trouble> {
+/// The Kinds of the current document, or of a first one, signed anew. Where an authority vouches for nodes and users their
+/// certificates can be looked up (RFC 6940 §8), so that whoever has a signature and no certificate can check it.
+fn kinds(
+    current: &[KindBlock],
+    signer: Option<&Identity>,
+    plain: bool,
+    vouched: bool,
+) -> Result<Vec<KindBlock>, Trouble> {
     let mut definitions: Vec<KindDefinition> = current.iter().map(|b| b.definition().clone()).collect();
     if definitions.is_empty() {
         let channel = if plain { Kind::CHANNEL } else { Kind::OWNED_CHANNEL };
         definitions = [channel, Kind::REDIR].iter().map(KindDefinition::of).collect();
+    }
+    for kind in [Kind::CERTIFICATE_BY_NODE, Kind::CERTIFICATE_BY_USER].into_iter().filter(|_| vouched) {
+        if !definitions.iter().any(|definition| definition.id == kind.id) {
+            definitions.push(KindDefinition::of(&kind));
+        }
     }
     let block = |definition| match signer {
         Some(signer) => KindBlock::signed(definition, signer).map_err(|e| Trouble::NotSigned(e.to_string())),
@@ -135,6 +147,13 @@ pub fn load(path: &Path, overlay: Option<&str>) -> Result<Document, Trouble> {
         (None, _) => "",
     };
     Document::parse(&bytes, name).map_err(|e| broken(path, &bytes, e))
+}
+
+/// Puts another document into the place of the one in a file, at once or not at all.
+pub fn replace(path: &Path, document: &[u8]) -> Result<(), Trouble> {
+    let beside = path.with_extension("new");
+    let written = fs::write(&beside, document).and_then(|()| fs::rename(&beside, path));
+    written.map_err(|e| Trouble::cannot_write(path, &e))
 }
 
 /// Whose certificates are accepted, as a document says.
@@ -288,29 +307,31 @@ fn tell(wrong: &[String], out: &mut impl Write) -> Result<(), Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scratch::Scratch;
+    use p2piptv::time::Duration;
+    use p2piptv::tls::Authority;
     use std::path::PathBuf;
 
     const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-    /// A directory that goes away with the test, with the keys of two who may sign.
-    struct Scratch(PathBuf);
+    /// A directory with the keys of two who may sign.
+    struct Desk(Scratch);
 
-    impl Scratch {
+    impl Desk {
         fn new(test: &str) -> Self {
-            let dir = std::env::temp_dir().join(format!("p2piptv-overlay-{test}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&dir);
-            fs::create_dir_all(&dir).expect("a directory");
+            let scratch = Scratch::new(&format!("overlay-{test}"));
+            fs::create_dir_all(scratch.dir()).expect("a directory");
             for name in ["admin", "heir"] {
                 let identity = Identity::self_signed("tv.example", name, Digest::Sha256).expect("a key");
-                let path = dir.join(name).with_extension("pem");
+                let path = scratch.path(name).with_extension("pem");
                 fs::write(&path, identity.certificates_pem()).expect("written");
                 fs::write(path.with_extension("key"), identity.key_pem()).expect("written");
             }
-            Scratch(dir)
+            Desk(scratch)
         }
 
         fn path(&self, name: &str) -> PathBuf {
-            self.0.join(name)
+            self.0.path(name)
         }
 
         /// A document signed by `admin`, with what `change` asks for.
@@ -330,33 +351,27 @@ mod tests {
         }
     }
 
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
     #[test]
     fn a_document_is_made_and_nothing_is_wrong_with_it() {
-        let scratch = Scratch::new("made");
-        let told = scratch.make("0.relo", |_| ()).expect("made");
+        let desk = Desk::new("made");
+        let told = desk.make("0.relo", |_| ()).expect("made");
         assert!(told.starts_with("tv.example, version 0, "), "{told}");
         assert!(told.contains("IPTV-CHANNEL: Dictionary, CHANNEL-GRANT, 12 of 1536 bytes, signed"), "{told}");
         assert!(!told.contains('!'), "{told}");
         let mut shown = Vec::new();
-        show(&scratch.path("0.relo"), None, NOW, &mut shown).expect("shown");
+        show(&desk.path("0.relo"), None, NOW, &mut shown).expect("shown");
         assert_eq!(String::from_utf8(shown).expect("text"), told);
     }
 
     #[test]
     fn cf3_the_next_version_is_taken_from_the_signer_and_not_from_another() {
-        let scratch = Scratch::new("next");
-        scratch.make("0.relo", |_| ()).expect("made");
-        let follows = Some(scratch.path("0.relo"));
+        let desk = Desk::new("next");
+        desk.make("0.relo", |_| ()).expect("made");
+        let follows = Some(desk.path("0.relo"));
         let next = |out: &str, signer: &str| {
-            let signers = vec![scratch.path(signer)];
+            let signers = vec![desk.path(signer)];
             let bad_nodes = vec![NodeId([7; 16])];
-            scratch.make(out, |asked| {
+            desk.make(out, |asked| {
                 *asked = NewOverlay { follows: follows.clone(), signers, bad_nodes, ..asked.clone() };
             })
         };
@@ -369,49 +384,48 @@ mod tests {
 
     #[test]
     fn cf3_signers_are_replaced_in_two_steps() {
-        let scratch = Scratch::new("heir");
-        scratch.make("0.relo", |_| ()).expect("made");
+        let desk = Desk::new("heir");
+        desk.make("0.relo", |_| ()).expect("made");
         let hand_over = |asked: &mut NewOverlay| {
-            asked.follows = Some(scratch.path("0.relo"));
-            asked.next_signers = vec![scratch.path("heir.pem")];
+            asked.follows = Some(desk.path("0.relo"));
+            asked.next_signers = vec![desk.path("heir.pem")];
         };
-        let told = scratch.make("1.relo", hand_over).expect("made");
+        let told = desk.make("1.relo", hand_over).expect("made");
         assert!(!told.contains('!') && !told.contains("does not count"), "{told}");
         let by_heir = |asked: &mut NewOverlay| {
-            asked.follows = Some(scratch.path("1.relo"));
-            asked.signers = vec![scratch.path("heir.pem")];
+            asked.follows = Some(desk.path("1.relo"));
+            asked.signers = vec![desk.path("heir.pem")];
         };
-        let told = scratch.make("2.relo", by_heir).expect("made");
+        let told = desk.make("2.relo", by_heir).expect("made");
         assert!(told.starts_with("tv.example, version 2, ") && !told.contains('!'), "{told}");
     }
 
     #[test]
     fn what_a_reader_should_know_is_told() {
-        let scratch = Scratch::new("problems");
+        let desk = Desk::new("problems");
         let bare = |asked: &mut NewOverlay| {
-            *asked =
-                NewOverlay { name: "tv.example".into(), out: scratch.path("0.relo"), ..Default::default() };
+            *asked = NewOverlay { name: "tv.example".into(), out: desk.path("0.relo"), ..Default::default() };
         };
-        let told = scratch.make("0.relo", bare).expect("made");
+        let told = desk.make("0.relo", bare).expect("made");
         for problem in ["no certificate can be accepted", "no bootstrap node", "nobody can ever change it"] {
             assert!(told.contains(problem), "{told}");
         }
-        let tight = scratch.make("1.relo", |asked| asked.max_message_size = Some(2048)).expect("made");
+        let tight = desk.make("1.relo", |asked| asked.max_message_size = Some(2048)).expect("made");
         assert!(tight.contains("fits into no message"), "{tight}");
         let large = |asked: &mut NewOverlay| {
             asked.bootstrap = (0..250).map(|n| ([192, 0, 2, n], 6084).into()).collect();
             asked.plain = true;
         };
-        let told = scratch.make("2.relo", large).expect("made");
+        let told = desk.make("2.relo", large).expect("made");
         assert!(!told.contains('!'), "max-message-size grows with the document: {told}");
     }
 
     #[test]
     fn a_document_can_ask_for_links_over_dtls() {
-        let scratch = Scratch::new("dtls");
-        let told = scratch.make("0.relo", |asked| asked.dtls = true).expect("made");
+        let desk = Desk::new("dtls");
+        let told = desk.make("0.relo", |asked| asked.dtls = true).expect("made");
         assert!(told.contains("  links          DTLS\n"), "{told}");
-        let document = load(&scratch.path("0.relo"), None).expect("a document");
+        let document = load(&desk.path("0.relo"), None).expect("a document");
         let at = ([192, 0, 2, 1], 6084).into();
         let reader = checker(document.configuration());
         let config =
@@ -420,17 +434,47 @@ mod tests {
     }
 
     #[test]
+    fn where_an_authority_vouches_for_nodes_their_certificates_can_be_looked_up() {
+        let desk = Desk::new("vouched");
+        let day = Duration::from_secs(24 * 3600);
+        let authority = Authority::new("tv.example", NOW, day).expect("an authority");
+        fs::write(desk.path("root.pem"), authority.root_pem()).expect("written");
+        let told = desk.make("0.relo", |asked| asked.roots = vec![desk.path("root.pem")]).expect("made");
+        for kind in ["CERTIFICATE_BY_NODE: Array, NODE-MATCH", "CERTIFICATE_BY_USER: Array, USER-MATCH"] {
+            assert!(told.contains(kind), "{told}");
+        }
+        let told = desk.make("1.relo", |_| ()).expect("made");
+        assert!(
+            !told.contains("CERTIFICATE_BY"),
+            "a key that speaks for itself is in every signature's company"
+        );
+    }
+
+    #[test]
+    fn a_newer_document_takes_the_place_of_the_file() {
+        let desk = Desk::new("replaced");
+        desk.make("0.relo", |_| ()).expect("made");
+        let next = |asked: &mut NewOverlay| asked.follows = Some(asked.out.with_file_name("0.relo"));
+        desk.make("1.relo", next).expect("made");
+        let newer = fs::read(desk.path("1.relo")).expect("read");
+        replace(&desk.path("0.relo"), &newer).expect("replaced");
+        assert_eq!(fs::read(desk.path("0.relo")).expect("read"), newer);
+        assert!(!desk.path("0.new").exists());
+        assert!(replace(&desk.path("none/0.relo"), &newer).is_err());
+    }
+
+    #[test]
     fn a_broken_file_is_refused_with_the_line_and_the_element() {
-        let scratch = Scratch::new("broken");
-        scratch.make("0.relo", |_| ()).expect("made");
-        let file = scratch.path("0.relo");
+        let desk = Desk::new("broken");
+        desk.make("0.relo", |_| ()).expect("made");
+        let file = desk.path("0.relo");
         let text = fs::read_to_string(&file).expect("read");
         let text = text.replace("<kind-signer>", "<initial-ttl>0</initial-ttl>\n<kind-signer>");
         let line = text.lines().position(|l| l.contains("initial-ttl")).expect("a line") + 1;
         fs::write(&file, text).expect("written");
         let error = show(&file, None, NOW, &mut Vec::new()).expect_err("0 hops").to_string();
         assert_eq!(error, format!("{}, line {line}: initial-ttl: out of range", file.display()));
-        assert!(load(&scratch.path("admin.pem"), None).is_err());
+        assert!(load(&desk.path("admin.pem"), None).is_err());
     }
 
     #[test]

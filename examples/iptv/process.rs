@@ -7,12 +7,15 @@ use crate::member::{self, Realm, Setup};
 use crate::news;
 use crate::overlay;
 use crate::sink::Sink;
+use crate::sockets;
 use crate::stop::Stop;
 use crate::trouble::Trouble;
 use p2piptv::ids::ChannelId;
 use p2piptv::node::{Addresses, Event, Node, Security};
 use p2piptv::time::{Duration, Instant, earliest};
-use std::net::{IpAddr, SocketAddr};
+use p2piptv::tls::Identity;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 /// How long a node may take to leave.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -27,6 +30,12 @@ type Result<T> = std::result::Result<T, Trouble>;
 pub struct Process {
     /// Where, and as whom.
     pub realm: Realm,
+    /// What of it the node goes by, where it can be proved.
+    identity: Option<Identity>,
+    /// Nodes of the overlay to join through.
+    pub bootstrap: Vec<SocketAddr>,
+    /// The file of the overlay's document.
+    config: Option<PathBuf>,
     pub host: Host<Node>,
     seat: Seat,
     pub inbox: Inbox,
@@ -43,8 +52,22 @@ pub struct Process {
 }
 
 impl Process {
-    /// Opens the sockets and makes the node. What `role` leaves open is `home`, `port` and a name made of `title`.
-    pub fn open(role: &Role, home: IpAddr, port: u16, title: &str, capacity: u16) -> Result<Self> {
+    /// Opens the sockets and makes the node, which joins through these nodes or those of the overlay's document. What `role`
+    /// leaves open is the address that leads there, `port` and a name made of `title`.
+    pub fn open(
+        role: &Role,
+        bootstrap: &[SocketAddr],
+        port: u16,
+        title: &str,
+        capacity: u16,
+    ) -> Result<Self> {
+        let document = role.config.as_deref().map(|file| overlay::load(file, None)).transpose()?;
+        let realm = Realm { document, identity: role.identity.clone() };
+        let bootstrap = if bootstrap.is_empty() { realm.bootstrap_nodes() } else { bootstrap }.to_vec();
+        let home = match bootstrap.first() {
+            Some(&node) if port == 0 => sockets::towards(node)?,
+            _ => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
         let overlay = role.listen.unwrap_or(SocketAddr::new(home, port));
         let beside = SocketAddr::new(overlay.ip(), 0);
         let wanted = Addresses {
@@ -52,9 +75,8 @@ impl Process {
             signalling: role.sip.unwrap_or(beside),
             media: role.media.unwrap_or(beside),
         };
-        let document = role.config.as_deref().map(|file| overlay::load(file, None)).transpose()?;
-        let realm = Realm { document, identity: role.identity.clone() };
         let mut host = Host::new()?;
+        let mut identity = None;
         let stop = Stop::new(host.registry(), STOP)?;
         let seat = host.seat(wanted, |addresses| {
             let own_name = match title {
@@ -63,13 +85,19 @@ impl Process {
             };
             let name = role.name.clone().unwrap_or(own_name);
             let (profile, protection) = (role.profile, role.protection);
-            Setup { name, profile, capacity, protection, realm: realm.clone(), keys: None }.node(addresses)
+            let setup = Setup { name, profile, capacity, protection, realm: realm.clone(), keys: None };
+            let (node, proved) = setup.node_and_identity(addresses)?;
+            identity = proved;
+            Ok(node)
         });
         let seat = seat.map_err(|error| Trouble::Address(error.to_string()))?;
         let next_wall_clock = host.now();
         let inbox = Inbox::default();
         let mut process = Process {
             realm,
+            identity,
+            bootstrap,
+            config: role.config.clone(),
             host,
             seat,
             inbox,
@@ -176,7 +204,39 @@ impl Process {
             eprintln!("{:>8}.{:03} {line}", now.as_millis() / 1000, now.as_millis() % 1000);
         }
         self.left |= event == Event::Left;
+        if let Event::Reconfigured { document, .. } = &event {
+            self.reconfigure(document);
+        }
         Some(event)
+    }
+
+    /// A newer document is in force. The node obeys it already; what it believes, and the file for the next start, are the
+    /// host's. Without either the node goes on.
+    fn reconfigure(&mut self, document: &[u8]) {
+        if let Some(identity) = &self.identity
+            && let Err(error) = self.realm.reconfigure(document, identity)
+        {
+            eprintln!("believes whom it believed before: {error}");
+        }
+        if let Some(file) = &self.config
+            && let Err(error) = overlay::replace(file, document)
+        {
+            eprintln!("will start with the old configuration: {error}");
+        }
+    }
+
+    /// Joins the overlay.
+    pub fn join(&mut self) -> Result<()> {
+        let nodes = self.bootstrap.clone();
+        if nodes.is_empty() {
+            return Err(Trouble::NoBootstrapKnown);
+        }
+        self.command(|node, now| node.join(now, &nodes))
+    }
+
+    /// Nobody answered.
+    pub fn no_bootstrap(&self) -> Trouble {
+        self.bootstrap.first().map_or(Trouble::NoBootstrapKnown, |&node| Trouble::NoBootstrap(node))
     }
 
     /// Begins to leave.

@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 
-/// Full buffers that are remembered while somebody still holds datagrams of them. What a player's reorder buffer keeps
-/// and what one turn of the host reads lie in fewer; beyond, the oldest is left to those who hold it.
-const LENT: usize = 32;
+/// Full buffers that are remembered while somebody still holds datagrams of them. The ring of a channel holds 84 of the
+/// media socket's at most, a player's reorder buffer and one turn of the host hold few more; beyond, the oldest is left to
+/// those who hold it.
+const LENT: usize = 256;
 
 /// Datagrams out of one large buffer after the other. A buffer, and the counter by which its datagrams share it, is
 /// used again as soon as the last of them is dropped: once there are as many as are held at a time, receiving

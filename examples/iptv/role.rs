@@ -7,13 +7,11 @@ use crate::host::foreign_token;
 use crate::member::{self, Ownership};
 use crate::process::Process;
 use crate::sink::Sink;
-use crate::sockets;
 use crate::trouble::Trouble;
 use crate::uplink::Uplink;
 use p2piptv::ids::{ChannelId, ChannelName};
 use p2piptv::node::{Event, ProviderInfo};
 use p2piptv::time::{Duration, Instant, earliest};
-use std::net::{IpAddr, Ipv4Addr};
 
 /// The port that a bootstrap node takes unless it is told another: the one of RELOAD (RFC 6940 §14.1).
 const RELOAD_PORT: u16 = 6084;
@@ -24,7 +22,7 @@ type Result<T> = std::result::Result<T, Trouble>;
 
 /// Runs a node that others join through.
 pub fn bootstrap(role: &Role) -> Result<()> {
-    let mut process = Process::open(role, IpAddr::V4(Ipv4Addr::LOCALHOST), RELOAD_PORT, "bootstrap", 0)?;
+    let mut process = Process::open(role, &[], RELOAD_PORT, "bootstrap", 0)?;
     process.introduce();
     process.command(|node, now| node.create(now))?;
     println!("others join with --bootstrap {}", process.addresses()?.overlay);
@@ -38,13 +36,12 @@ pub fn bootstrap(role: &Role) -> Result<()> {
 /// Publishes and watches channels: one of either for a plain source or viewer, any number for a peer of the paper,
 /// all on one uplink (P9).
 pub fn peer(asked: &Peer) -> Result<()> {
-    let home = sockets::towards(asked.bootstrap)?;
     let (title, capacity) = match (asked.publishes.is_empty(), asked.watches.is_empty()) {
         (false, true) => ("source", 1),
         (true, _) => ("viewer", 0),
         (false, false) => ("peer", 1),
     };
-    let mut process = Process::open(&asked.role, home, 0, title, capacity)?;
+    let mut process = Process::open(&asked.role, &asked.bootstrap, 0, title, capacity)?;
     let mut uplink = Uplink::new(asked.capacity);
     let mut sources = Vec::new();
     for (i, publish) in asked.publishes.iter().enumerate() {
@@ -63,7 +60,7 @@ pub fn peer(asked: &Peer) -> Result<()> {
     }
     process.introduce();
     process.set_capacity(uplink.known());
-    process.command(|node, now| node.join(now, &[asked.bootstrap]))?;
+    process.join()?;
 
     while !process.has_left() {
         let feeding = sources.iter().map(Publishing::deadline).fold(None, earliest);
@@ -78,7 +75,7 @@ pub fn peer(asked: &Peer) -> Result<()> {
                         viewer.start(&mut process)?;
                     }
                 }
-                Event::JoinFailed => return Err(Trouble::NoBootstrap(asked.bootstrap)),
+                Event::JoinFailed => return Err(process.no_bootstrap()),
                 event => viewers.iter_mut().for_each(|viewer| viewer.on_event(event)),
             }
         }
@@ -231,10 +228,9 @@ impl Watching<'_> {
 
 /// Tells who offers a channel.
 pub fn channel(asked: &Lookup) -> Result<()> {
-    let home = sockets::towards(asked.bootstrap)?;
-    let mut process = Process::open(&asked.role, home, 0, "guest", 0)?;
+    let mut process = Process::open(&asked.role, &asked.bootstrap, 0, "guest", 0)?;
     process.quiet = true;
-    process.command(|node, now| node.join(now, &[asked.bootstrap]))?;
+    process.join()?;
     let limit = process.host.now() + ANSWER;
     let mut answer = None;
     while !process.has_left() {
@@ -242,7 +238,7 @@ pub fn channel(asked: &Lookup) -> Result<()> {
         while let Some(event) = process.next_event() {
             match event {
                 Event::Joined => process.command(|node, now| node.providers(now, &asked.channel))?,
-                Event::JoinFailed => return Err(Trouble::NoBootstrap(asked.bootstrap)),
+                Event::JoinFailed => return Err(process.no_bootstrap()),
                 Event::Providers { providers, .. } => {
                     answer = Some(providers);
                     process.leave();

@@ -55,6 +55,9 @@ pub enum Trouble {
     /// Whoever read the output went away.
     #[error("the output is closed: {0}")]
     PlayerGone(String),
+    /// Nobody says where to join.
+    #[error("the overlay's document names no bootstrap node: give one with --bootstrap ADDR")]
+    NoBootstrapKnown,
     /// The overlay cannot be joined.
     #[error(
         "no answer from {0}: is a bootstrap node running there? (start one: iptv bootstrap --listen {0})"

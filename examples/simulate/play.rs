@@ -3,8 +3,8 @@
 use crate::figure16::Second;
 use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
 use p2piptv::ids::{ChannelId, ChannelName, NodeId};
-use p2piptv::node::{self, Event, Node};
-use p2piptv::sim::{Addresses, Conditions, Config, Network, NodeIndex, Record};
+use p2piptv::node::{self, Addresses, Event, Node};
+use p2piptv::sim::{Conditions, Config, Network, NodeIndex, Record};
 use p2piptv::stats::Plane;
 use p2piptv::time::{Duration, Instant, UnixMillis};
 use std::error::Error;
@@ -38,12 +38,7 @@ pub struct Run {
 }
 
 fn start(now: Instant, at: NodeIndex, addresses: Addresses, setting: &Setting, name: &str) -> Node {
-    let sockets = node::Addresses {
-        overlay: addresses.overlay,
-        signalling: addresses.signalling,
-        media: addresses.media,
-    };
-    let mut config = node::Config::new(name, "p2piptv.invalid", sockets);
+    let mut config = node::Config::new(name, "p2piptv.invalid", addresses);
     config.policy.capacity = setting.capacity;
     let mut entropy = Seeded::new(setting.seed << 32 | u64::from(at.0));
     let mut id = NodeId::default();

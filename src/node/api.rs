@@ -272,7 +272,7 @@ pub enum Event {
         others: Vec<KeyFingerprint>,
     },
     /// A newer configuration document is in force. The host keeps the file for the next start, and tells its
-    /// [`Crypto`] of new roots and bad nodes.
+    /// [`Crypto`] of new roots and bad nodes (`tls::Identity::believe`).
     Reconfigured {
         /// Its number.
         sequence: u16,

@@ -7,6 +7,7 @@ use crate::reload::overlay::{self, LinkSecurity};
 use crate::rtp::relay;
 use crate::secure;
 use crate::sip::agent;
+use crate::stats::Plane;
 use crate::time::{Duration, UnixMillis};
 use alloc::string::String;
 use core::net::SocketAddr;
@@ -21,6 +22,17 @@ pub struct Addresses {
     pub signalling: SocketAddr,
     /// RTP and RTCP, multiplexed (RFC 5761).
     pub media: SocketAddr,
+}
+
+impl Addresses {
+    /// The socket of one plane.
+    pub const fn of(&self, plane: Plane) -> SocketAddr {
+        match plane {
+            Plane::Overlay => self.overlay,
+            Plane::Signalling => self.signalling,
+            Plane::Media => self.media,
+        }
+    }
 }
 
 /// How the node proves who it is, and asks others to.

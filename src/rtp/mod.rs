@@ -7,6 +7,8 @@
 //! | [`srtcp`] | the same under a key (RFC 3711 §3.4): nobody can forge or repeat them |
 //! | [`mp2t`] | MPEG-2 transport stream packets in RTP (RFC 2250 §2): peeking and packetising |
 //! | [`window`] | which sequence numbers were here already (RFC 3550 §A.1 with a bitmap) |
+//! | [`missing`] | which packets a receiver lacks, and when it asks for them (RFC 4585) |
+//! | [`ring`] | the last packets of a channel, for those who lack some |
 //! | [`reception`] | what a receiver knows of one source: window, jitter, report blocks |
 //! | [`relay`] | the machine of the plane: who feeds which channel, and who is fed by it |
 //!
@@ -25,9 +27,11 @@
 //! whoever can send from their address speaks for them.
 
 pub mod header;
+pub mod missing;
 pub mod mp2t;
 pub mod reception;
 pub mod relay;
+pub mod ring;
 pub mod rtcp;
 pub mod srtcp;
 pub mod window;

@@ -91,6 +91,12 @@ impl<'a> TsPacket<'a> {
         }
     }
 
+    /// Whether a picture starts here: a PES packet of a video stream (ISO/IEC 13818-1 §2.4.3.7: stream_id 0xe0 to 0xef, or
+    /// 0xfd, which newer codecs use), as far as scrambling lets one see it.
+    pub fn starts_picture(&self) -> bool {
+        self.starts_unit() && matches!(self.payload(), [0, 0, 1, 0xe0..=0xef | 0xfd, ..])
+    }
+
     /// Whether a program map section starts here. A program map table may have any PID, but only a section header
     /// looks like one: table_id 2 with section_syntax_indicator 1 and a zero bit, behind the pointer_field.
     pub fn starts_program_map(&self) -> bool {
@@ -271,6 +277,15 @@ mod tests {
         assert!(!is_map(ts(&[0x10, 0x00, 0x10, 0x00, 0x02, 0xb0])));
         assert!(!is_map(ts(&[0x40, 0x00, 0x10, 0x00, 0x02, 0xb0])));
         assert!(!is_map(ts(&[0x50, 0x00, 0x10, 0xff, 0x02, 0xb0])));
+    }
+
+    #[test]
+    fn a_picture_starts_with_a_pes_packet_of_a_video_stream() {
+        let starts = |head: &[u8]| TsPacket::new(&ts(head)).unwrap().starts_picture();
+        assert!([0xe0, 0xef, 0xfd].iter().all(|&id| starts(&[0x41, 0, 0x10, 0, 0, 1, id])));
+        assert!([0xc0, 0xbd, 0xdf, 0xf0].iter().all(|&id| !starts(&[0x41, 0, 0x10, 0, 0, 1, id])));
+        // A continuation, and something else that starts.
+        assert!(!starts(&[0x01, 0, 0x10, 0, 0, 1, 0xe0]) && !starts(&[0x41, 0, 0x10, 0, 0, 2, 0xe0]));
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub struct Counters {
     pub last_new: Option<Instant>,
     /// Interarrival jitter, in ticks of 90 kHz.
     pub jitter: u32,
+    /// What was asked for again.
+    pub repair: super::missing::Counts,
 }
 
 /// The reception of one source.
@@ -79,8 +81,7 @@ impl Reception {
         let seen = self.window.insert(now, sequence, timestamp);
         if seen == Seen::New {
             self.media.count(len);
-            if self.window.expected_and_received() == (1, 1) {
-                // The sequence starts here, perhaps anew.
+            if self.has_just_begun() {
                 self.forget_pace();
             }
             self.measure_jitter(now, timestamp);
@@ -135,6 +136,32 @@ impl Reception {
         self.window.highest()
     }
 
+    /// The highest extended number in the count of the ring, which starts one round up so that there is always one
+    /// before it.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.window.newest()
+    }
+
+    /// The extended number with these 16 bits that is next to the highest one.
+    pub(super) fn number_of(&self, sequence: u16) -> Option<u64> {
+        self.window.number_of(sequence)
+    }
+
+    /// Whether the last new packet was the first of its sequence.
+    pub(super) fn has_just_begun(&self) -> bool {
+        self.window.expected_and_received() == (1, 1)
+    }
+
+    /// New packets so far.
+    pub(super) fn received(&self) -> u64 {
+        self.window.counts().received
+    }
+
+    /// The interarrival jitter as a time, for a clock of 90 kHz.
+    pub(super) fn jitter_time(&self) -> Duration {
+        Duration::from_micros(u64::from(self.jitter()) * 1000 / TICKS_PER_MILLI)
+    }
+
     /// When the last new packet came.
     pub fn last_new(&self) -> Option<Instant> {
         self.window.last_new()
@@ -153,6 +180,7 @@ impl Reception {
             highest: self.highest(),
             last_new: self.last_new(),
             jitter: self.jitter(),
+            repair: super::missing::Counts::default(),
         }
     }
 

@@ -28,9 +28,8 @@ pub const MAX_PACKETS: usize = 16;
 /// The most report blocks in one report, chunks in one SDES, sources in one BYE: the count has five bits.
 pub const MAX_COUNT: usize = 31;
 
-/// The most entries of one generic NACK that are written: 64 losses in a row are named by four of them, and a datagram
-/// with so many stays small.
-pub const MAX_NACK_ENTRIES: usize = 32;
+/// The most entries of one generic NACK that are written: a datagram with so many fits into any path.
+pub const MAX_NACK_ENTRIES: usize = 128;
 
 /// An RTCP packet type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -655,7 +654,7 @@ mod tests {
 
     #[test]
     fn a_nack_has_no_more_entries_than_its_limit() {
-        let datagram = Composer::receiver_report(7, &[]).nack(1, (0..100).map(|n| n * 17)).finish();
+        let datagram = Composer::receiver_report(7, &[]).nack(1, (0..200).map(|n| n * 17)).finish();
         let packets = parse(&datagram).unwrap();
         let Some(Packet::Nack { losses, .. }) = packets.last() else { panic!("{packets:?}") };
         let expected: Vec<u16> = (0..MAX_NACK_ENTRIES as u16).map(|n| n * 17).collect();

@@ -217,6 +217,17 @@ impl Window {
         self.run.map(|run| (run.highest - Run::FIRST_CYCLE) as u32)
     }
 
+    /// The highest extended number, in the count that starts one round up.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.run.map(|run| run.highest)
+    }
+
+    /// The extended number with these 16 bits that is next to the highest one.
+    pub(super) fn number_of(&self, sequence: u16) -> Option<u64> {
+        let highest = self.run?.highest;
+        highest.checked_add_signed(i64::from(sequence.wrapping_sub(highest as u16) as i16))
+    }
+
     /// What was counted so far.
     pub fn counts(&self) -> Counts {
         let missing = self.run.map_or(0, |run| run.expected() - run.received);

@@ -1,7 +1,7 @@
 //! What the simulator sees of a node, and the addresses that it gives to each.
 
 use crate::ids::{ChannelId, StreamId};
-use crate::node::{Datagram, Node, Output, Receipt, StreamInput};
+use crate::node::{Addresses, Datagram, Node, Output, Receipt, StreamInput};
 use crate::stats::Plane;
 use crate::time::Instant;
 use alloc::vec::Vec;
@@ -94,25 +94,15 @@ pub enum Family {
     V6,
 }
 
-/// The sockets of one node: a UDP socket for each plane, and a TCP listener beside the signalling one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// RELOAD, port 6084.
-    pub overlay: SocketAddr,
-    /// SIP over UDP and TCP, port 5060.
-    pub signalling: SocketAddr,
-    /// RTP and RTCP, port 5004.
-    pub media: SocketAddr,
-}
-
-impl Addresses {
+impl NodeIndex {
     const OVERLAY_PORT: u16 = 6084;
     const SIGNALLING_PORT: u16 = 5060;
     const MEDIA_PORT: u16 = 5004;
 
-    /// The sockets of this node.
-    pub fn new(node: NodeIndex, family: Family) -> Self {
-        let ip = node.ip(family);
+    /// The sockets of this node: one on each plane's usual port, with a listener for streams beside those of the overlay and
+    /// of SIP.
+    pub fn addresses(self, family: Family) -> Addresses {
+        let ip = self.ip(family);
         Addresses {
             overlay: SocketAddr::new(ip, Self::OVERLAY_PORT),
             signalling: SocketAddr::new(ip, Self::SIGNALLING_PORT),
@@ -120,16 +110,7 @@ impl Addresses {
         }
     }
 
-    /// The socket of one plane.
-    pub const fn of(&self, plane: Plane) -> SocketAddr {
-        match plane {
-            Plane::Overlay => self.overlay,
-            Plane::Signalling => self.signalling,
-            Plane::Media => self.media,
-        }
-    }
-
-    /// The plane whose socket has this port, if any.
+    /// The plane whose sockets have this port, if any.
     pub(super) const fn plane_of(port: u16) -> Option<Plane> {
         match port {
             Self::OVERLAY_PORT => Some(Plane::Overlay),
@@ -182,10 +163,10 @@ mod tests {
     fn an_address_leads_back_to_its_node() {
         for n in [0, 1, 255, 70_000, (1 << 24) - 2] {
             for family in [Family::V4, Family::V6] {
-                let addresses = Addresses::new(NodeIndex(n), family);
+                let addresses = NodeIndex(n).addresses(family);
                 assert_eq!(NodeIndex::of(addresses.media.ip()), Some(NodeIndex(n)));
                 for plane in [Plane::Overlay, Plane::Signalling, Plane::Media] {
-                    assert_eq!(Addresses::plane_of(addresses.of(plane).port()), Some(plane));
+                    assert_eq!(NodeIndex::plane_of(addresses.of(plane).port()), Some(plane));
                 }
             }
         }

@@ -34,7 +34,7 @@ mod underlay;
 
 pub use authority::{Authority, Certificate, Certified};
 pub use checked::{Checked, Fnv, Promise, Violation};
-pub use machine::{Addresses, Family, Machine, NodeIndex};
+pub use machine::{Family, Machine, NodeIndex};
 pub use network::{Config, Death, Network, Played};
 pub use queue::{Queue, Ticket};
 pub use statistics::Samples;

@@ -1,14 +1,14 @@
 //! The machines, their datagrams, and what can befall them.
 
 use super::checked::{Checked, Fnv, Violation};
-use super::machine::{Addresses, Family, Machine, NodeIndex};
+use super::machine::{Family, Machine, NodeIndex};
 use super::queue::{Queue, Ticket};
 use super::streams::{Segment, Streams};
 use super::trace::{Fate, Record, What};
 use super::underlay::{Conditions, happens};
 use crate::env::{Entropy, Seeded};
 use crate::ids::ChannelId;
-use crate::node::{Datagram, Event, Output};
+use crate::node::{Addresses, Datagram, Event, Output};
 use crate::stats::{Plane, Traffic};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
@@ -176,7 +176,7 @@ impl<M: Machine> Network<M> {
 
     /// A node's sockets.
     pub fn addresses(&self, node: NodeIndex) -> Addresses {
-        Addresses::new(node, self.config.family)
+        node.addresses(self.config.family)
     }
 
     /// A node's machine; `None` once it was killed.
@@ -494,7 +494,7 @@ impl<M: Machine> Network<M> {
         again: bool,
     ) -> Fate {
         let target = NodeIndex::of(to.ip()).filter(|target| target.at() < self.hosts.len());
-        let (Some(target), Some(plane)) = (target, Addresses::plane_of(to.port())) else {
+        let (Some(target), Some(plane)) = (target, NodeIndex::plane_of(to.port())) else {
             return Fate::NoSuchAddress;
         };
         if !self.connected(node, target) {
@@ -551,7 +551,7 @@ impl<M: Machine> Network<M> {
         };
         self.packet(dead, sender, plane, What::Unreachable);
         let (_, latency) = self.path(node, target);
-        let plane = Addresses::plane_of(sender.port()).unwrap_or(plane);
+        let plane = NodeIndex::plane_of(sender.port()).unwrap_or(plane);
         self.queue.schedule(self.now + latency, Happening::Unreachable { node: target, plane, to: dead });
     }
 

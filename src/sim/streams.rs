@@ -4,7 +4,7 @@
 //! Each connection is two pipes of chunks. An event says only *which pipe moves*; the chunk at its front is what
 //! arrives, so that chunks keep their order whatever delays them.
 
-use super::machine::{Addresses, Machine, NodeIndex};
+use super::machine::{Machine, NodeIndex};
 use super::network::{Death, Happening, Network};
 use super::trace::What;
 use super::underlay::happens;
@@ -240,7 +240,7 @@ impl<M: Machine> Network<M> {
             connection.caller.address,
             connection.plane,
         );
-        let listens = Addresses::plane_of(to.port()) == Some(plane)
+        let listens = NodeIndex::plane_of(to.port()) == Some(plane)
             && plane != Plane::Media
             && self.hosts.get(node.at()).is_some_and(|host| host.machine.is_some());
         if !listens {

@@ -139,10 +139,16 @@ impl Identity {
         })))
     }
 
-    /// The same node with another idea of whom to believe, as after a new configuration document. What was learnt
-    /// about other nodes' certificates is forgotten.
+    /// The same node, apart from this one, with another idea of whom to believe.
     pub fn trusting(&self, trust: Trust) -> Result<Self, IdentityError> {
         Self::new(self.0.key.clone_key(), self.0.certificates.clone(), trust)
+    }
+
+    /// From now on this node believes something else, as after a new configuration document: all copies of the identity do,
+    /// and the channels that were made with it. What was learnt about other nodes' certificates is forgotten; channels that
+    /// are open stay.
+    pub fn believe(&self, trust: Trust) -> Result<(), IdentityError> {
+        self.0.judge.believe(trust).map_err(IdentityError::Root)
     }
 
     /// By what people know the key.

@@ -85,18 +85,65 @@ pub(super) struct Known {
     parties: Vec<Arc<Party>>,
 }
 
-/// Judges certificates and signatures, and remembers the good ones.
+/// Judges certificates and signatures by what the overlay's configuration says, which may change.
 #[derive(Debug)]
 pub(crate) struct Judge {
+    provider: Arc<CryptoProvider>,
+    belief: Mutex<Arc<Belief>>,
+}
+
+impl Judge {
+    /// Fails when a root is no certificate.
+    pub(crate) fn new(trust: Trust, provider: Arc<CryptoProvider>) -> Result<Self, CryptoError> {
+        let belief = Mutex::new(Arc::new(Belief::new(trust, provider.clone())?));
+        Ok(Judge { provider, belief })
+    }
+
+    /// From now on it judges by this.
+    pub(crate) fn believe(&self, trust: Trust) -> Result<(), CryptoError> {
+        let belief = Arc::new(Belief::new(trust, self.provider.clone())?);
+        *self.belief.lock().unwrap_or_else(PoisonError::into_inner) = belief;
+        Ok(())
+    }
+
+    fn belief(&self) -> Arc<Belief> {
+        self.belief.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn provider(&self) -> &Arc<CryptoProvider> {
+        &self.provider
+    }
+
+    /// Who is at the other end of a channel: the chain begins with the node's own certificate. Of several Node-IDs the
+    /// first one is meant.
+    pub(crate) fn peer(&self, at: UnixMillis, chain: &[&[u8]]) -> Result<Arc<Party>, CryptoError> {
+        self.belief().peer(at, chain)
+    }
+
+    /// Checks whose signature this is, that its certificate is good, and the signature over the parts.
+    pub(crate) fn signature(
+        &self,
+        at: UnixMillis,
+        signer: &Signer,
+        certificates: &[&[u8]],
+        parts: &[&[u8]],
+        signed: &Signed,
+    ) -> Result<Arc<Party>, CryptoError> {
+        self.belief().signature(at, signer, certificates, parts, signed)
+    }
+}
+
+/// Whom to believe at present, and the certificates that were found good by it.
+#[derive(Debug)]
+struct Belief {
     trust: Trust,
     anchors: Vec<TrustAnchor<'static>>,
     provider: Arc<CryptoProvider>,
     memory: Mutex<Memory>,
 }
 
-impl Judge {
-    /// Fails when a root is no certificate.
-    pub(crate) fn new(trust: Trust, provider: Arc<CryptoProvider>) -> Result<Self, CryptoError> {
+impl Belief {
+    fn new(trust: Trust, provider: Arc<CryptoProvider>) -> Result<Self, CryptoError> {
         let mut anchors = Vec::with_capacity(trust.roots.len());
         for root in &trust.roots {
             let root = CertificateDer::from(root.as_ref());
@@ -104,16 +151,10 @@ impl Judge {
             anchors.push(anchor.to_owned());
         }
         let memory = Mutex::new(Memory::new(MAX_KNOWN));
-        Ok(Judge { trust, anchors, provider, memory })
+        Ok(Belief { trust, anchors, provider, memory })
     }
 
-    pub(super) fn provider(&self) -> &Arc<CryptoProvider> {
-        &self.provider
-    }
-
-    /// Who is at the other end of a channel: the chain begins with the node's own certificate. Of several Node-IDs the
-    /// first one is meant.
-    pub(crate) fn peer(&self, at: UnixMillis, chain: &[&[u8]]) -> Result<Arc<Party>, CryptoError> {
+    fn peer(&self, at: UnixMillis, chain: &[&[u8]]) -> Result<Arc<Party>, CryptoError> {
         let (leaf, others) = chain.split_first().ok_or(CryptoError::BadCertificate)?;
         let certificate = NodeCertificate::read(leaf, &self.trust.overlay)?;
         let several = certificate.node_ids.len() > 1;
@@ -124,8 +165,7 @@ impl Judge {
         Ok(known.parties[0].clone())
     }
 
-    /// Checks whose signature this is, that its certificate is good, and the signature over the parts.
-    pub(crate) fn signature(
+    fn signature(
         &self,
         at: UnixMillis,
         signer: &Signer,

@@ -155,6 +155,27 @@ fn q4_k8_a_squatter_with_a_key_for_each_record_does_not_keep_a_newcomer_out() {
 }
 
 #[test]
+fn q4_a_relayer_with_the_grant_of_another_node_or_without_one_is_refused() {
+    let mut net = net(5);
+    let at = home(NAME);
+    let id = 3;
+    let write =
+        |net: &Net, i: usize, value: Bytes| put(CHANNEL, own_key(net.nodes[i].crypto.node_id()), value);
+    let others = record(&net, 2, &at, &owner(RIGHT), 1);
+    let stolen = write(&net, id, others);
+    assert_eq!(net.store(id, &at, vec![stolen]), refused(ErrorCode::FORBIDDEN));
+    let mut none = ProviderRecord::decode(&record(&net, id, &at, &owner(RIGHT), 1)).unwrap();
+    none.grant = None;
+    let none = write(&net, id, none.encode().unwrap());
+    assert_eq!(net.store(id, &at, vec![none]), refused(ErrorCode::FORBIDDEN));
+    // In whose name nothing is written by anybody else.
+    let own = record(&net, id, &at, &owner(RIGHT), 1);
+    let elsewhere = put(CHANNEL, own_key(net.nodes[2].crypto.node_id()), own);
+    assert_eq!(net.store(id, &at, vec![elsewhere]), refused(ErrorCode::FORBIDDEN));
+    assert_eq!(store(&mut net, id, RIGHT, 1), Ok(()));
+}
+
+#[test]
 fn q4_nobody_else_stands_at_the_place_of_an_owners_key() {
     let mut net = net(4);
     let place = grant::own_place(NAME, key_of(RIGHT));

@@ -2,6 +2,8 @@
 
 use crate::world::{Setup, Viewer, World, name, owner};
 use p2piptv::node::{CommandError, EndReason, Event};
+use p2piptv::reload::configuration::{Configuration, KindBlock, KindDefinition, SelfSignedDigest};
+use p2piptv::reload::storage::Kind;
 use p2piptv::sim::{Conditions, NodeIndex};
 use p2piptv::stats::{DropReason, Plane};
 use p2piptv::time::Duration;
@@ -131,6 +133,43 @@ fn q4_a_viewer_who_knows_the_owner_takes_the_channel_from_nobody_else() {
     let tuned = world.net.command(guest, |n, now| n.tune_to(now, &name("news"), right)).unwrap();
     let viewer = Viewer { node: guest, channel: tuned.unwrap() };
     assert!(world.until(5, |w| w.is_playing(viewer)), "{}", world.trace());
+}
+
+#[test]
+fn sb8_a_node_that_becomes_a_bad_one_is_served_by_nobody_and_serves_nobody() {
+    let mut world = world();
+    world.seat(4);
+    world.run(2);
+    let bad = world.viewers[0];
+    let id = world.net.machine(bad.node).unwrap().node_id();
+    assert!(world.table().iter().any(|row| row.ends_with("< 1")), "it serves: {:?}", world.table());
+    let document = Configuration {
+        sequence: 2,
+        no_ice: true,
+        max_message_size: 16 * 1024,
+        self_signed_permitted: Some(SelfSignedDigest::Sha256),
+        bad_nodes: vec![id],
+        kinds: vec![KindBlock::unsigned(KindDefinition::of(&Kind::OWNED_CHANNEL))],
+        ..Configuration::new("tv.example")
+    };
+    let document = document.to_document(&[]).unwrap();
+    let others = world.viewers[1..].iter().map(|v| v.node).chain([world.bootstrap, world.source]);
+    for node in others.collect::<Vec<_>>() {
+        world.net.command(node, |n, now| n.reconfigure(now, document.clone())).unwrap().unwrap();
+    }
+    world.run(10);
+    assert!(!world.is_playing(bad), "{}", world.trace());
+    assert!(world.table().iter().all(|row| !row.contains(" 1 ") && !row.ends_with("< 1")));
+    for &viewer in &world.viewers[1..] {
+        assert!(world.is_playing(viewer), "{}", world.trace());
+    }
+    for node in [world.source, world.viewers[1].node] {
+        let children = world.net.machine(node).unwrap().children(world.channel);
+        assert!(!children.contains(&world.net.addresses(bad.node).media));
+    }
+    // It goes on trying, and gets nowhere.
+    world.run(20);
+    assert!(!world.is_playing(bad));
 }
 
 #[test]

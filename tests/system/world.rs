@@ -107,7 +107,7 @@ fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeInd
         random.fill(&mut random_id);
         let id = odd.id.unwrap_or(NodeId(random_id));
         let signalling = odd.signalling.unwrap_or(at.signalling);
-        let addresses = Addresses { overlay: at.overlay, signalling, media: at.media };
+        let addresses = Addresses { signalling, ..at };
         let mut config = Config::new(label, OVERLAY, addresses);
         config.agent.transport = setup.transport;
         config.policy = iptv::Config::new(setup.profile, setup.capacity);

@@ -2,12 +2,13 @@
 
 use super::forge::*;
 use bytes::Bytes;
-use p2piptv::env::{Crypto, CryptoError, Signed, Signer};
+use p2piptv::env::{Channels as _, Crypto, CryptoError, Signed, Signer};
 use p2piptv::ids::{KeyFingerprint, NodeId, bytes_from_hex};
 use p2piptv::reload::codec::{MessageContents, Structure, message_signature_input};
-use p2piptv::time::{Duration, UnixMillis};
+use p2piptv::time::{Duration, Instant, UnixMillis};
 use p2piptv::tls::{
-    Authority, Digest, Identity, IdentityError, KeyType, MAX_KNOWN, MAX_NODE_IDS, ReloadUri, Request, Trust,
+    Authority, Digest, Identity, IdentityError, KeyType, MAX_KNOWN, MAX_NODE_IDS, ReloadUri, Request, Tls,
+    Trust,
 };
 use quickcheck::quickcheck;
 use rcgen::{BasicConstraints, CertificateParams, PublicKeyData, date_time_ymd};
@@ -274,6 +275,40 @@ fn sb9_the_certificate_of_a_signer_may_be_a_root_that_everybody_has() {
     let reader = node("reader").trusting(Trust::in_roots(OVERLAY, vec![writer.der.clone()])).unwrap();
     let (signer, signed) = writer.sign(b"x");
     assert_eq!(reader.verify(TODAY, &signer, &[], &[b"x"], &signed).unwrap().node_id, ID);
+}
+
+#[test]
+fn cf5_all_copies_of_an_identity_and_its_channels_go_by_the_newest_configuration() {
+    let (reader, writer) = (node("reader"), node("writer"));
+    let lent = reader.clone();
+    let judge = || {
+        let signed = writer.sign(&[b"x"]);
+        lent.verify(TODAY, &writer.signer(), writer.certificates(), &[b"x"], &signed).map(|p| p.node_id)
+    };
+    let mut channels = Tls::new(&reader).unwrap();
+    let mut shakes_hands = || {
+        let (mut here, mut there) =
+            (channels.accept(Instant::ZERO, TODAY), Tls::new(&writer).unwrap().connect(Instant::ZERO, TODAY));
+        for _ in 0..4 {
+            while let Some(bytes) = there.poll_ciphertext() {
+                let _ = here.handle_ciphertext(Instant::ZERO, &bytes);
+            }
+            while let Some(bytes) = here.poll_ciphertext() {
+                let _ = there.handle_ciphertext(Instant::ZERO, &bytes);
+            }
+        }
+        here.peer().is_some()
+    };
+    assert_eq!((judge(), shakes_hands()), (Ok(writer.node_id()), true));
+    let mut trust = Trust::in_keys(OVERLAY, Digest::Sha256);
+    trust.bad_nodes.insert(writer.node_id());
+    reader.believe(trust).unwrap();
+    assert_eq!((judge(), shakes_hands()), (Err(CryptoError::BadNode), false));
+    // A root that is no certificate changes nothing.
+    let broken = Trust::in_roots(OVERLAY, vec![Bytes::from_static(b"no certificate")]);
+    assert!(matches!(reader.believe(broken), Err(IdentityError::Root(_))));
+    reader.believe(Trust::in_keys(OVERLAY, Digest::Sha256)).unwrap();
+    assert_eq!((judge(), shakes_hands()), (Ok(writer.node_id()), true));
 }
 
 #[test]

@@ -1,10 +1,27 @@
 //! One channel on the media plane.
 
-use super::{Role, TAKEOVER_AFTER};
+use super::{CatchingUp, Limits, Role, TAKEOVER_AFTER};
+use crate::rtp::header::Packet;
+use crate::rtp::missing::{self, Missing};
 use crate::rtp::reception::Reception;
-use crate::time::Instant;
+use crate::rtp::ring::Ring;
+use crate::rtp::window::{Seen, WINDOW};
+use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::net::SocketAddr;
+
+/// What a channel says of a packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    pub(super) seen: Seen,
+    /// Its extended number.
+    pub(super) number: u64,
+    /// Nothing later has come.
+    pub(super) is_newest: bool,
+    /// It is the first of a sequence that has nothing to do with what was before.
+    pub(super) begins: bool,
+}
 
 #[derive(Clone, Debug)]
 pub(super) struct Channel {
@@ -14,6 +31,12 @@ pub(super) struct Channel {
     pub(super) reception: Reception,
     /// Children's addresses, ascending, without those that feed the channel to this node.
     pub(super) targets: Vec<SocketAddr>,
+    /// The addresses of those that are to be among them when their replay is over.
+    pub(super) catching_up: Vec<SocketAddr>,
+    /// The last packets.
+    pub(super) ring: Ring,
+    /// Those that did not come.
+    pub(super) missing: Missing,
     /// The source has sent a BYE.
     pub(super) said_goodbye: bool,
     /// Another source that wants to take over, and the sequence number that would confirm it.
@@ -23,16 +46,55 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(role: Role) -> Self {
+    pub(super) fn new(role: Role, limits: &Limits) -> Self {
+        // A source has nobody to ask.
+        let attempts = if role == Role::Source { 0 } else { limits.missing.attempts };
         Channel {
             role,
             ssrc: None,
             reception: Reception::new(),
             targets: Vec::new(),
+            catching_up: Vec::new(),
+            ring: Ring::new(limits.ring),
+            missing: Missing::new(missing::Limits { attempts, ..limits.missing }),
             said_goodbye: false,
             successor: None,
             last_report: None,
         }
+    }
+
+    /// Takes note of a packet of the source, and keeps it if it is new. `round_trip` is that to whoever sent it.
+    pub(super) fn on_packet(
+        &mut self,
+        now: Instant,
+        packet: &Packet<'_>,
+        datagram: &Bytes,
+        round_trip: Option<Duration>,
+    ) -> Arrival {
+        let before = self.reception.newest();
+        let header = packet.header;
+        let seen = self.reception.on_packet(now, header.sequence, header.timestamp, datagram.len());
+        let number = self.reception.number_of(header.sequence).unwrap_or(0);
+        let mut begins = false;
+        if seen == Seen::New {
+            begins = self.reception.has_just_begun();
+            match before {
+                _ if begins => {
+                    self.ring.clear();
+                    self.missing.clear();
+                }
+                Some(newest) if number > newest + 1 => {
+                    let jitter = self.reception.jitter_time();
+                    self.missing.on_gap(now, newest + 1..number, jitter);
+                    // What leaves the window would not be taken if it came.
+                    self.missing.forget_before(number.saturating_sub(WINDOW.into()));
+                }
+                Some(newest) if number < newest => self.missing.on_arrival(now, number, round_trip),
+                _ => {}
+            }
+            self.ring.insert(now, number, datagram, packet.payload);
+        }
+        Arrival { seen, number, is_newest: self.reception.newest() == Some(number), begins }
     }
 
     /// A parent says that this is the source. A source that is being heard is believed more.
@@ -40,6 +102,11 @@ impl Channel {
         if self.ssrc != Some(ssrc) && (self.ssrc.is_none() || self.lost_its_source(now)) {
             self.follow(ssrc);
         }
+    }
+
+    /// What a parent that begins now may send without being asked.
+    pub(super) fn catching_up(&self, now: Instant, patience: Duration) -> Option<CatchingUp> {
+        Some(CatchingUp { after: self.reception.newest()?, until: now + patience })
     }
 
     /// Whether the source has said goodbye, or has been silent for [`TAKEOVER_AFTER`], or was never heard.

@@ -1,5 +1,6 @@
 //! RTCP: reports and notices, in both directions. All but the source's sender reports goes one hop.
 
+use super::nack::Answered;
 use super::roster::Peer;
 use super::voice::Voice;
 use super::{
@@ -55,9 +56,14 @@ impl Relay {
                 rtcp::Packet::Goodbye(sources) => {
                     sources.iter().for_each(|ssrc| used |= self.on_goodbye(speaker, ssrc));
                 }
-                rtcp::Packet::SourceDescription(_)
-                | rtcp::Packet::Nack { .. }
-                | rtcp::Packet::Other { .. } => {}
+                rtcp::Packet::Nack { media, losses, .. } => {
+                    match self.on_nack(now, speaker, *media, losses, fx) {
+                        Answered::Nobody => {}
+                        Answered::Yes => used = true,
+                        Answered::Refused => return Err(DropReason::TooManyNacks),
+                    }
+                }
+                rtcp::Packet::SourceDescription(_) | rtcp::Packet::Other { .. } => {}
             }
         }
         // A notice or a cue is for one hop only, so what carries one stays here.
@@ -169,7 +175,7 @@ impl Relay {
         let Some(state) = self.channels.get(&channel) else { return };
         let notice =
             Notice { hold, ssrc: state.ssrc.unwrap_or(0), highest: state.reception.highest().unwrap_or(0) };
-        if state.targets.is_empty() {
+        if state.targets.is_empty() && state.catching_up.is_empty() {
             return;
         }
         let compound = Composer::receiver_report(self.config.ssrc, &[])
@@ -183,7 +189,7 @@ impl Relay {
     /// of an address.
     fn send_down(&mut self, channel: ChannelId, compound: &Bytes, fx: &mut Effects<Fact>) {
         let Some(state) = self.channels.get(&channel) else { return };
-        for &to in &state.targets {
+        for &to in state.targets.iter().chain(&state.catching_up) {
             let mut told = false;
             for child in self.children.at_mut(to).iter_mut().filter(|child| child.channel == channel) {
                 if child.srtcp.is_some() || !core::mem::replace(&mut told, true) {

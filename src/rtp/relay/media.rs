@@ -1,6 +1,6 @@
 //! The way of a data packet: whose is it, is it new, who else is to have it.
 
-use super::channel::Channel;
+use super::channel::{Arrival, Channel};
 use super::roster::Peer;
 use super::{Fact, Relay, RelayError, Role, Upstream, channel_of, only};
 use crate::bounded::BoundedMap;
@@ -32,13 +32,14 @@ impl Relay {
         if header::kind_of(&packet) != Some(Kind::Rtp) {
             return Err(RelayError::NotRtp);
         }
-        let header = Packet::parse(&packet).map_err(|_| RelayError::NotRtp)?.header;
-        if state.ssrc != Some(header.ssrc) {
-            state.follow(header.ssrc);
+        let parsed = Packet::parse(&packet).map_err(|_| RelayError::NotRtp)?;
+        if state.ssrc != Some(parsed.header.ssrc) {
+            state.follow(parsed.header.ssrc);
         }
-        match state.reception.on_packet(now, header.sequence, header.timestamp, packet.len()) {
+        let arrival = state.on_packet(now, &parsed, &packet, None);
+        match arrival.seen {
             Seen::New => {
-                fx.fact(Fact::Packet { channel, payload: packet });
+                self.pass_on(now, channel, arrival, packet, fx);
                 Ok(())
             }
             Seen::Duplicate | Seen::TooOld | Seen::Jump => Err(RelayError::OutOfSequence),
@@ -52,7 +53,8 @@ impl Relay {
         payload: Bytes,
         fx: &mut Effects<Fact>,
     ) -> Result<(), DropReason> {
-        let header = Packet::parse(&payload).map_err(|_| DropReason::NotRtp)?.header;
+        let parsed = Packet::parse(&payload).map_err(|_| DropReason::NotRtp)?;
+        let header = parsed.header;
         let parents = self.parents.at_mut(from);
         let feeding = || parents.iter().filter(|parent| !parent.state.flow.is_resting());
         if feeding().next().is_none() {
@@ -66,25 +68,59 @@ impl Relay {
         if !state.is_from(header.ssrc, header.sequence) {
             return Err(DropReason::UnknownSsrc);
         }
-        let seen = state.reception.on_packet(now, header.sequence, header.timestamp, payload.len());
+        let before = state.missing.deadline();
+        let round_trip = parents.iter().find_map(|parent| parent.rtt);
+        let arrival = state.on_packet(now, &parsed, &payload, round_trip);
+        let seen = arrival.seen;
+        let misses_otherwise = state.missing.deadline() != before;
         let its = |parent: &&mut Peer<Upstream>| parent.channel == channel && !parent.state.flow.is_resting();
         for parent in parents.iter_mut().filter(its) {
             parent.state.last_heard = Some(now);
+            if let Some(catching_up) = &mut parent.state.catching_up {
+                catching_up.after = catching_up.after.max(arrival.number);
+                if arrival.is_newest {
+                    parent.state.catching_up = None;
+                }
+            }
             if !parent.state.flowing && matches!(seen, Seen::New | Seen::Duplicate) {
                 parent.state.flowing = true;
                 parent.state.asking = None;
                 fx.fact(Fact::FirstPacket { channel, call: parent.call });
             }
         }
+        if misses_otherwise {
+            self.next_ask = self.channels.values().filter_map(|state| state.missing.deadline()).min();
+        }
         match seen {
             Seen::New => {
-                fx.fact(Fact::Packet { channel, payload });
+                self.pass_on(now, channel, arrival, payload, fx);
                 Ok(())
             }
             Seen::Duplicate => Err(DropReason::Duplicate),
             Seen::TooOld => Err(DropReason::TooOld),
             Seen::Jump => Err(DropReason::SequenceJump),
         }
+    }
+}
+
+impl Relay {
+    /// A new packet: for the children, and for the player here.
+    fn pass_on(
+        &mut self,
+        now: Instant,
+        channel: ChannelId,
+        arrival: Arrival,
+        payload: Bytes,
+        fx: &mut Effects<Fact>,
+    ) {
+        if !self.replays.is_empty() {
+            if arrival.begins {
+                self.end_replays(now, channel);
+            } else if !arrival.is_newest {
+                self.replay_late(channel, arrival.number, &payload, fx);
+            }
+        }
+        fx.fact(Fact::Packet { channel, payload });
     }
 }
 

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | `mod.rs` | the machine: its limits and facts, orders of the policy, progress |
 //! | `media.rs` | the way of a data packet |
+//! | `replay.rs` | the past of a channel, for a child that begins behind its newest packet |
+//! | `nack.rs` | single losses: asking a parent, answering a child |
 //! | `control.rs` | RTCP in both directions, and the timer of the reports |
 //! | `standby.rs` | calls in which nothing flows, until the child asks for it |
 //! | `voice.rs` | for which calls a control packet speaks, and whether it may |
@@ -23,6 +25,8 @@
 mod channel;
 mod control;
 mod media;
+mod nack;
+mod replay;
 mod roster;
 mod standby;
 #[cfg(test)]
@@ -30,7 +34,9 @@ mod tests;
 mod voice;
 
 use super::header::{self, Kind};
+use super::missing;
 use super::reception::{Counters, Pace};
+use super::ring;
 use super::rtcp::Hold;
 use super::srtcp::Keys;
 use crate::bounded::BoundedMap;
@@ -40,9 +46,14 @@ use crate::ids::{CallId, ChannelId};
 use crate::stats::DropReason;
 use crate::time::{Duration, Instant, earliest};
 use alloc::string::String;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use channel::Channel;
 use core::net::SocketAddr;
+use nack::Answers;
+pub use nack::{BURST as NACK_BURST, EARNED_IN as NACK_EARNED_IN, MAX_ASKED as NACK_MAX_ASKED};
+use replay::Replay;
+pub use replay::{BURST as REPLAY_BURST, SPEED as REPLAY_SPEED, TICK as REPLAY_TICK};
 use roster::{Peer, Roster};
 use standby::{Asking, Flow};
 pub use standby::{RESUME_INTERVAL, RESUMES, STANDBY_REPORT_INTERVAL};
@@ -65,11 +76,22 @@ pub struct Limits {
     pub children: usize,
     /// Octets of one datagram; larger ones are dropped.
     pub datagram: usize,
+    /// The last packets of each channel.
+    pub ring: ring::Limits,
+    /// What is asked for again of each channel.
+    pub missing: missing::Limits,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { channels: 64, parents: 256, children: 4096, datagram: 1500 }
+        Limits {
+            channels: 64,
+            parents: 256,
+            children: 4096,
+            datagram: 1500,
+            ring: ring::Limits::default(),
+            missing: missing::Limits::default(),
+        }
     }
 }
 
@@ -210,12 +232,33 @@ struct Upstream {
     asking: Option<Asking>,
     /// When a standby was last told that no more is needed.
     released: Option<Instant>,
+    /// It begins with what this node has already, or lacks.
+    catching_up: Option<CatchingUp>,
+}
+
+impl Upstream {
+    /// Whether this packet comes from there without being asked for.
+    fn brings(&self, now: Instant, number: u64) -> bool {
+        self.catching_up.is_some_and(|CatchingUp { after, until }| after < number && now < until)
+    }
+}
+
+/// A parent that sends the past first.
+#[derive(Clone, Copy, Debug)]
+struct CatchingUp {
+    /// The last packet that need not come, or that has come.
+    after: u64,
+    /// When it has had time enough.
+    until: Instant,
 }
 
 /// What is remembered of a child.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Downstream {
     flow: Flow,
+    /// It has not caught up with the channel yet.
+    replay: Option<Replay>,
+    answers: Answers,
     /// Source and highest sequence number of a standby's RESUME, until it rests again.
     asked: Option<(u32, u32)>,
     last_report: Option<Instant>,
@@ -233,6 +276,11 @@ pub struct Relay {
     next_report: Option<Instant>,
     /// While a standby is being asked.
     next_resume: Option<Instant>,
+    /// The children that have not caught up, and when they get more.
+    replays: Vec<CallId>,
+    next_replay: Option<Instant>,
+    /// When a missing packet is to be asked for.
+    next_ask: Option<Instant>,
 }
 
 /// Orders.
@@ -247,6 +295,9 @@ impl Relay {
             children: Roster::new(children),
             next_report: None,
             next_resume: None,
+            replays: Vec::new(),
+            next_replay: None,
+            next_ask: None,
         }
     }
 
@@ -255,7 +306,9 @@ impl Relay {
         if self.channels.contains_key(&channel) {
             return Err(RelayError::ChannelInUse);
         }
-        self.channels.insert(channel, Channel::new(role)).map_err(|_| RelayError::Full("channels"))?;
+        self.channels
+            .insert(channel, Channel::new(role, &self.config.limits))
+            .map_err(|_| RelayError::Full("channels"))?;
         Ok(())
     }
 
@@ -301,6 +354,7 @@ impl Relay {
             return Err(RelayError::CallInUse);
         }
         peer.state.last_reported = Some(now);
+        peer.state.catching_up = state.catching_up(now, self.config.limits.missing.playout);
         self.parents.insert(peer, "parents")?;
         self.retarget(channel);
         if let Some(parent) = self.parents.get_mut(call) {
@@ -343,13 +397,6 @@ impl Relay {
         self.children.insert(peer, "children")
     }
 
-    /// What a child is sent begins there.
-    fn begin(&mut self, _now: Instant, call: CallId, _from: Start, _fx: &mut Effects<Fact>) {
-        if let Some(channel) = self.children.get(call).map(|peer| peer.channel) {
-            self.retarget(channel);
-        }
-    }
-
     /// It takes this long to the other end of a call and back.
     pub fn on_round_trip(&mut self, call: CallId, rtt: Duration) {
         let parent = self.parents.get_mut(call).map(|peer| &mut peer.rtt);
@@ -369,15 +416,21 @@ impl Relay {
     fn retarget(&mut self, channel: ChannelId) {
         let Some(state) = self.channels.get_mut(&channel) else { return };
         state.targets.clear();
+        state.catching_up.clear();
         let is_served = |peer: &&Peer<Downstream>| peer.channel == channel && !peer.state.flow.is_resting();
         let feeds = |peer: &Peer<Upstream>| peer.channel == channel && !peer.state.flow.is_resting();
         for peer in self.children.iter().filter(is_served) {
             let fed_from_there = self.parents.at(peer.addr).iter().any(feeds);
             // The roster is in the order of addresses, so two calls of one address stand side by side.
-            if !fed_from_there && state.targets.last() != Some(&peer.addr) {
-                state.targets.push(peer.addr);
+            let catches_up = peer.state.replay.is_some();
+            let addresses = if catches_up { &mut state.catching_up } else { &mut state.targets };
+            if !fed_from_there && addresses.last() != Some(&peer.addr) {
+                addresses.push(peer.addr);
             }
         }
+        // Another call of the same address may have caught up.
+        let targets = &state.targets;
+        state.catching_up.retain(|addr| targets.binary_search(addr).is_err());
     }
 
     fn rest_when_parentless(&mut self) {
@@ -409,9 +462,9 @@ impl Relay {
         }
     }
 
-    /// When the next receiver reports, or the next RESUME, are due.
+    /// When there is something to send: reports, a RESUME, the next burst of a replay, a NACK.
     pub fn deadline(&self) -> Option<Instant> {
-        earliest(self.next_report, self.next_resume)
+        earliest(earliest(self.next_report, self.next_resume), earliest(self.next_replay, self.next_ask))
     }
 
     /// Sends what is due. Before [`Relay::deadline`] it does nothing.
@@ -419,6 +472,12 @@ impl Relay {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(self.next_resume) {
             self.ask_again(now, fx);
+        }
+        if is_due(self.next_replay) {
+            self.replay_all(now, fx);
+        }
+        if is_due(self.next_ask) {
+            self.ask_for_missing(now, fx);
         }
         if is_due(self.next_report) {
             self.report(now, entropy, fx);
@@ -470,7 +529,8 @@ impl Relay {
 
     /// What was counted on a channel since it was opened.
     pub fn counters(&self, channel: ChannelId) -> Option<Counters> {
-        Some(self.channels.get(&channel)?.reception.counters())
+        let state = self.channels.get(&channel)?;
+        Some(Counters { repair: state.missing.counts(), ..state.reception.counters() })
     }
 }
 

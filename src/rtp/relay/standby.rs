@@ -89,6 +89,7 @@ impl Relay {
         let Some(channel) = self.channels.get(&peer.channel) else { return };
         peer.state.flow = Flow::Covering;
         peer.state.flowing = false;
+        peer.state.catching_up = channel.catching_up(now, self.config.limits.missing.playout);
         peer.state.asking = Some(Asking {
             ssrc: channel.ssrc.unwrap_or(0),
             highest: channel.reception.highest().unwrap_or(0),
@@ -193,6 +194,7 @@ impl Relay {
         };
         peer.state.flow = Flow::Resting;
         peer.state.asked = None;
+        peer.state.replay = None;
         let channel = peer.channel;
         self.retarget(channel);
     }
