@@ -156,7 +156,6 @@ impl<T: Topology> Overlay<T> {
         identity: &Signer,
     ) -> Result<Bytes, EncodeError> {
         message_signature_input(self.hash, message.transaction_id, &message.contents, identity)
-            .map(Bytes::from)
     }
 
     /// Puts a message on its way that is signed.

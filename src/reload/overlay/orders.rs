@@ -71,9 +71,7 @@ impl Unsealed {
     /// What the signature of the next value covers.
     pub(super) fn signature_input(&self, identity: &Signer) -> Result<Bytes, EncodeError> {
         let Some((kind, data)) = self.values.get(self.signed) else { return Ok(Bytes::new()) };
-        let input =
-            data_signature_input(&self.order.resource, *kind, data.storage_time, &data.value, identity);
-        input.map(Bytes::from)
+        data_signature_input(&self.order.resource, *kind, data.storage_time, &data.value, identity)
     }
 
     pub(super) fn sign_next(&mut self, signature: Signature) {
@@ -277,11 +275,11 @@ impl<T: Topology> Overlay<T> {
                 values.push((kind, self.unsigned_value(now, &order, write)));
             }
         }
-        self.go_on_with_store(now, Box::new(Unsealed { order, values, signed: 0 }), ctx);
+        self.go_on_with_store(now, Unsealed { order, values, signed: 0 }, ctx);
     }
 
     /// Signs the values of a Store, or has them signed one after the other, and sends it.
-    pub(super) fn go_on_with_store(&mut self, now: Instant, mut store: Box<Unsealed>, ctx: &mut Context<'_>) {
+    pub(super) fn go_on_with_store(&mut self, now: Instant, mut store: Unsealed, ctx: &mut Context<'_>) {
         let ticket = store.ticket();
         while store.signed < store.values.len() {
             if self.config.deferred_signing {

@@ -31,9 +31,9 @@ pub struct SignatureTicket(pub u64);
 /// What a signature is for.
 #[derive(Clone, Debug)]
 enum Job {
-    Message(Unsigned),
+    Message(Box<Unsigned>),
     /// The first of its values that has none.
-    Value(Box<Unsealed>),
+    Value(Unsealed),
 }
 
 /// Something that the host has to sign.
@@ -71,7 +71,7 @@ impl Signing {
     }
 
     /// Nothing is waited for any more; the Stores that will not be.
-    pub(super) fn clear(&mut self) -> Vec<Box<Unsealed>> {
+    pub(super) fn clear(&mut self) -> Vec<Unsealed> {
         let store = |awaited: Awaited| match awaited.job {
             Job::Value(store) => Some(store),
             Job::Message(_) => None,
@@ -116,11 +116,11 @@ impl<T: Topology> Overlay<T> {
     ) -> Result<(), Failure> {
         let identity = ctx.crypto.signer();
         let octets = self.signature_input(&message, &identity).map_err(|_| Failure::TooLarge)?;
-        self.ask_host(now, identity, octets, Job::Message(message), ctx)
+        self.ask_host(now, identity, octets, Job::Message(Box::new(message)), ctx)
     }
 
     /// Has the next value of a Store signed by the host.
-    pub(super) fn have_value_signed(&mut self, now: Instant, store: Box<Unsealed>, ctx: &mut Context<'_>) {
+    pub(super) fn have_value_signed(&mut self, now: Instant, store: Unsealed, ctx: &mut Context<'_>) {
         let (identity, ticket) = (ctx.crypto.signer(), store.ticket());
         let octets = store.signature_input(&identity).map_err(|_| Failure::TooLarge);
         let asked = octets.and_then(|octets| self.ask_host(now, identity, octets, Job::Value(store), ctx));
@@ -167,7 +167,7 @@ impl<T: Topology> Overlay<T> {
         match (job, brought.flatten()) {
             (Job::Message(message), Some(signed)) => {
                 let (id, is_request) = (message.transaction_id, message.is_request());
-                let sent = self.send_signed(now, message, signed_by(identity, signed), ctx);
+                let sent = self.send_signed(now, *message, signed_by(identity, signed), ctx);
                 if let (Err(failure), true) = (sent, is_request) {
                     self.fail_unsent(now, id, failure, ctx);
                 }
