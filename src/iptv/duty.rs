@@ -72,7 +72,9 @@ impl<P: Copy + Ord> Duty<P> {
         };
         duty.announce(turn);
         turn.event(Event::Elected { channel });
-        duty.record = register.then(|| Record::store(channel, Role::Relayer, depth, turn));
+        // In the paper's profile there is one place for records only.
+        let registers = register || !turn.config.is_paper();
+        duty.record = registers.then(|| Record::store(channel, (Role::Relayer, register), depth, turn));
         duty
     }
 
@@ -160,11 +162,13 @@ impl<P: Copy + Ord> Duty<P> {
         }
     }
 
-    /// Ends the office and its dialog, because this node goes away.
-    pub(super) fn resign(self, turn: &mut Turn<'_, P>) {
+    /// Ends the office and its dialog, because this node goes away: at once, or when its children have other parents.
+    pub(super) fn resign(self, parting: bool, turn: &mut Turn<'_, P>) {
         match self.dialog {
             Dialog::Control(call) => turn.bye(call, ByeReason::Leaving),
             Dialog::Dialling(call) => turn.order(Order::Cancel { call }),
+            // That dialog ends when the children are gone.
+            Dialog::Parent(call) if parting => turn.inform(call, Report::Leaving),
             Dialog::Parent(_) | Dialog::Broken { .. } => {}
         }
         self.retire(turn);

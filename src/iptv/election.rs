@@ -301,6 +301,12 @@ impl<P: Copy + Ord> Election<P> {
                 self.on_children(peer, &children, turn);
             }
             Report::Alive if asked => self.on_heard(peer, None, turn),
+            // It serves until its children have moved, and nobody new.
+            Report::Leaving if asked => {
+                self.on_unreachable(peer, turn);
+                self.table.rest(peer, turn.now + turn.config.candidate_backoff);
+                turn.event(Event::RelayerLost { channel: self.channel, relayer: peer });
+            }
             _ => {}
         }
     }

@@ -36,7 +36,7 @@ pub struct Child<P> {
 pub enum Report<P> {
     /// Elector to candidate: please relay (an offer).
     SelectedRelayer {
-        /// Whether to put a record into the overlay as well.
+        /// Whether to put the record under the channel's name.
         register: bool,
     },
     /// Candidate to elector: I relay, and have this many free ordinary slots.
@@ -60,6 +60,9 @@ pub enum Report<P> {
     },
     /// Relayer to elector: I am here.
     Alive,
+    /// Parent to child: I go by plan, and send until you have another parent, or for a short while. Relayer to elector: I
+    /// relay no longer.
+    Leaving,
     /// Parent to child: where you stand in the tree, and whom to ask when I am gone.
     TreePosition {
         /// The child's hops from the source.

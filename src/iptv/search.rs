@@ -25,6 +25,8 @@ pub(super) enum Purpose {
     Join,
     /// The parent is lost.
     Repair,
+    /// The parent says that it leaves; in the background, and urgent.
+    Farewell,
     /// From a rescue slot into an ordinary one, in the background.
     Move,
     /// From an ordinary slot to a provider that has at most so many hops to the source, in the background.
@@ -37,7 +39,12 @@ pub(super) enum Purpose {
 impl Purpose {
     /// Whether the present parent goes on until the next one plays.
     pub(super) const fn is_planned(self) -> bool {
-        matches!(self, Purpose::Move | Purpose::Climb { .. })
+        matches!(self, Purpose::Farewell | Purpose::Move | Purpose::Climb { .. })
+    }
+
+    /// Whether rescue slots will do as well.
+    const fn is_urgent(self) -> bool {
+        matches!(self, Purpose::Repair | Purpose::Farewell)
     }
 
     /// Whether this provider would do.
@@ -46,7 +53,7 @@ impl Purpose {
             Purpose::Climb { within } => provider.depth.is_some_and(|d| d <= within),
             // Who is served already has no need to ask those that are full.
             Purpose::Move => provider.free != Some(0),
-            Purpose::Join | Purpose::Repair => true,
+            Purpose::Join | Purpose::Repair | Purpose::Farewell => true,
         }
     }
 }
@@ -233,7 +240,7 @@ impl<P: Copy + Ord> Search<P> {
             self.queue.clear();
             return;
         }
-        let urgent = self.purpose == Purpose::Repair && !turn.config.is_paper();
+        let urgent = self.purpose.is_urgent() && !turn.config.is_paper();
         let kind = if urgent { InviteKind::Urgent } else { InviteKind::Media };
         let call = turn.invite(scope.channel, candidate.peer, kind, scope.slots);
         self.asked.push(candidate.peer);
@@ -308,11 +315,11 @@ impl<P: Copy + Ord> Search<P> {
             Refusal::Busy { retry_after } => {
                 self.wanted_wait = self.wanted_wait.max(retry_after.unwrap_or_default());
                 let knows_all = scope.source == Some(asked.peer) && !config.is_paper();
-                if knows_all && self.purpose != Purpose::Repair {
+                if knows_all && !self.purpose.is_urgent() {
                     // It elects already. An orphan goes on all the same: rescue slots are in no table.
                     self.queue.clear();
                 }
-                if knows_all && self.purpose.is_planned() {
+                if knows_all && self.purpose.is_planned() && !self.purpose.is_urgent() {
                     // Nor would the overlay know of a slot that the source does not.
                     self.phase = Phase::Fetched;
                 }

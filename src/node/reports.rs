@@ -48,6 +48,9 @@ impl Node {
             Report::SelectedRelayer { register: true } if self.needs_grants() => {
                 IptvInfo::SelectedRelayer { register: true, grant: Some(self.give_grant(call)?) }
             }
+            Report::SelectedRelayer { register: false } if self.needs_grants() => {
+                IptvInfo::SelectedRelayer { register: false, grant: self.give_grant(call) }
+            }
             Report::SelectedRelayer { register } => {
                 IptvInfo::SelectedRelayer { register: *register, grant: None }
             }
@@ -62,6 +65,7 @@ impl Node {
                 free_slots: *free,
             }),
             Report::Alive => IptvInfo::Alive,
+            Report::Leaving => IptvInfo::Leaving,
             Report::TreePosition { depth, path, rescue, backups } => IptvInfo::TreePosition(Position {
                 depth: *depth,
                 path: path.iter().map(|key| key.node_id()).collect(),
@@ -84,10 +88,13 @@ impl Node {
             return None;
         }
         Some(match info {
-            // Whoever is sent by nobody may not send others to this node.
-            IptvInfo::SelectedRelayer { register: true, grant } if self.needs_grants() => {
-                self.take_grant(call, &grant?).ok()?;
-                Report::SelectedRelayer { register: true }
+            IptvInfo::SelectedRelayer { register, grant } if self.needs_grants() => {
+                let granted = grant.is_some_and(|grant| self.take_grant(call, &grant).is_ok());
+                // Whoever is sent by nobody may not send others to this node.
+                if register && !granted {
+                    return None;
+                }
+                Report::SelectedRelayer { register }
             }
             IptvInfo::SelectedRelayer { register, .. } => Report::SelectedRelayer { register },
             IptvInfo::Grant(grant) if self.needs_grants() => {
@@ -106,13 +113,14 @@ impl Node {
                 Report::ChildUpdate { children: self.meet_children(report.children), free: report.free_slots }
             }
             IptvInfo::Alive => Report::Alive,
+            IptvInfo::Leaving => Report::Leaving,
             IptvInfo::TreePosition(position) => Report::TreePosition {
                 depth: position.depth,
                 path: position.path.into_iter().map(PeerKey::of_node).collect(),
                 rescue: position.slot == Slot::Rescue,
                 backups: position.backups.iter().filter_map(|backup| self.meet_provider(backup)).collect(),
             },
-            IptvInfo::EndOfChannel | IptvInfo::Leaving | IptvInfo::Grant(_) | IptvInfo::Other(_) => {
+            IptvInfo::EndOfChannel | IptvInfo::Grant(_) | IptvInfo::Other(_) => {
                 return None;
             }
         })

@@ -10,7 +10,7 @@
 //! | `Alive` | relayer → elector | |
 //! | `Tree position` | parent → child | `DEPTH : n`, `PATH : <hex>, ...` from the source to the parent, `SLOT : ordinary` or `rescue`, `BACKUP CONTACT : <sip:..>;.., ...` |
 //! | `End of channel` | parent → child, in a BYE | |
-//! | `Leaving` | parent ↔ child, relayer → elector, in a BYE | |
+//! | `Leaving` | parent ↔ child, relayer → elector, in a BYE; parent → child, before: look for another parent | |
 //!
 //! `CHANNEL : name` may stand in each. Names are compared without case, order does not matter, unknown lines are passed
 //! over, a known line stands there once. The names hold blanks, so this is neither MIME nor a SIP header.
@@ -59,7 +59,7 @@ pub struct IptvBody {
 pub enum IptvInfo {
     /// You are offered to become a relayer.
     SelectedRelayer {
-        /// Whether the relayer shall store itself in the overlay.
+        /// Whether the relayer shall store itself under the channel's name.
         register: bool,
         /// The channel owner's leave to do so, opaque here.
         grant: Option<Bytes>,

@@ -425,6 +425,10 @@ impl Config {
                 c.permits_link(Configuration::TLS) || c.permits_link(Configuration::DTLS_UDP_SR_NO_ICE)
             }
         };
+        if c.shared_secret.is_some() {
+            // Links would have to be keyed with it (CE-12).
+            return Err(unsupported("shared-secret"));
+        }
         if !permitted {
             return Err(unsupported("overlay-link-protocol"));
         }
