@@ -515,7 +515,9 @@ impl<T: Topology> Overlay<T> {
             Purpose::Store { .. } | Purpose::Fetch { .. } | Purpose::AppAttach { .. } => !alone,
             _ => false,
         };
-        let done = self.handover.is_idle() && !self.requests.iter().any(|(_, r)| waits(&r.purpose));
+        let signing = self.signing.has_values() && !alone;
+        let asking = self.requests.iter().any(|(_, r)| waits(&r.purpose));
+        let done = self.handover.is_idle() && !signing && !asking;
         if time_is_up || done {
             self.connections.flush(ctx.effects);
             self.fail_orders(now, ctx);
