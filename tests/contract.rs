@@ -15,7 +15,7 @@ use bytes::Bytes;
 use p2piptv::env::{Crypto, Entropy, InsecureIdentity, Seeded};
 use p2piptv::fuzzing;
 use p2piptv::ids::{ChannelId, ChannelName, NodeId};
-use p2piptv::node::{self, Datagram, Node, Output};
+use p2piptv::node::{self, Addresses, Datagram, Event, Node, Output, Receipt};
 use p2piptv::sim::{Checked, Conditions, Config, Death, Family, Latency, Machine, Network, NodeIndex};
 use p2piptv::stats::{DropReason, Plane};
 use p2piptv::time::{Duration, Instant, UnixMillis};
