@@ -20,7 +20,7 @@
 //! iptv               who feeds whom: election, keep-alive, repair. No bytes, no addresses
 //! reload::overlay    sip::agent           rtp::relay        one machine for each plane
 //! link request       transaction dialog   window reception  the small machines, each one figure of an RFC
-//! storage · chord
+//! storage · redir · chord
 //! secure · tls       streams beneath the planes; their certificates and TLS (features `tls`, `dtls`)
 //! reload::codec      sip::msg sdp body    rtp::header rtcp  bytes ↔ values; no state, no time
 //! wire time bounded env ids effect stats                    the ground floor

@@ -105,8 +105,9 @@ fn kinds(
 ) -> Result<Vec<KindBlock>, Trouble> {
     let mut definitions: Vec<KindDefinition> = current.iter().map(|b| b.definition().clone()).collect();
     if definitions.is_empty() {
-        let channel = if plain { Kind::CHANNEL } else { Kind::OWNED_CHANNEL };
-        definitions = [channel, Kind::REDIR].iter().map(KindDefinition::of).collect();
+        let kinds =
+            if plain { [Kind::CHANNEL, Kind::REDIR] } else { [Kind::OWNED_CHANNEL, Kind::OWNED_REDIR] };
+        definitions = kinds.iter().map(KindDefinition::of).collect();
     }
     for kind in [Kind::CERTIFICATE_BY_NODE, Kind::CERTIFICATE_BY_USER].into_iter().filter(|_| vouched) {
         if !definitions.iter().any(|definition| definition.id == kind.id) {

@@ -19,7 +19,8 @@ use alloc::vec::Vec;
 pub const NEIGHBORS: usize = 3;
 /// Successors that hold a replica (CH-6).
 pub const REPLICAS: usize = 2;
-/// Entries of the Finger Table (CU10-12).
+/// Entries that the Finger Table has at least. It has as many as are needed for the last successor to be in one of them,
+/// and 128 at most (CU10-12).
 pub const FINGERS: u32 = 16;
 
 /// The tables of one node.
@@ -85,10 +86,17 @@ impl Chord {
         (first <= last).then_some((first, last))
     }
 
+    /// Entries of the Finger Table now (RFC 6940 §10.7.4.3): in a large ring the successors are so near that more entries
+    /// lie between them and the rest.
+    fn entries(&self) -> u32 {
+        let last = self.peers.iter().take(NEIGHBORS).next_back();
+        last.map_or(FINGERS, |d| FINGERS.max(d.leading_zeros() + 1))
+    }
+
     /// For each finger entry without a peer: the distances where one might be, farthest entry first.
     fn invalid_fingers(&self) -> impl Iterator<Item = (Place, Place)> + '_ {
         let unknown = self.unknown();
-        (1..=FINGERS).map(finger_distances).filter_map(move |(first, last)| {
+        (1..=self.entries()).map(finger_distances).filter_map(move |(first, last)| {
             let (unknown_first, unknown_last) = unknown?;
             let (first, last) = (first.max(unknown_first), last.min(unknown_last));
             (first <= last && self.peers.range(first..=last).next().is_none()).then_some((first, last))
@@ -165,7 +173,7 @@ impl Topology for Chord {
         let (successors, predecessors) = self.neighbors();
         successors.contains(&d)
             || predecessors.contains(&d)
-            || (1..=FINGERS).any(|i| self.finger(i) == Some(d))
+            || (1..=self.entries()).any(|i| self.finger(i) == Some(d))
     }
 
     fn is_responsible(&self, place: Place) -> bool {
@@ -197,7 +205,7 @@ impl Topology for Chord {
     }
 
     fn fingers(&self) -> Vec<NodeId> {
-        (1..=FINGERS).filter_map(|i| self.finger(i)).map(|d| self.at(d)).collect()
+        (1..=self.entries()).filter_map(|i| self.finger(i)).map(|d| self.at(d)).collect()
     }
 
     fn replicas(&self) -> Vec<NodeId> {
@@ -458,14 +466,40 @@ mod tests {
     #[test]
     fn cu10_11_no_finger_is_looked_for_where_the_neighbours_leave_no_room() {
         assert!(member(0, &[1 << 100, 1 << 120]).finger_places().is_empty(), "the whole ring is known");
-        let chord = member(0, &[1, 2, 3, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
-        assert_eq!(chord.finger_places().len(), FINGERS as usize);
-        assert_eq!(chord.finger_places()[0], 1 << 127);
+        let chord = member(0, &[1, 2, 1 << 112, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
+        let places = chord.finger_places();
+        assert_eq!((places.len(), places[0]), (16, 1 << 127));
+        assert_eq!(places[15], (1 << 112) + 1, "behind the last successor");
+    }
+
+    #[test]
+    fn cu10_12_sixteen_fingers_and_more_when_the_successors_are_so_near_that_more_lie_behind_them() {
+        let predecessors = [u128::MAX - 1, u128::MAX - 2, u128::MAX - 3];
+        let every_power: Vec<u128> = (0..128).map(|i| 1 << i).chain(predecessors).collect();
+        let chord = member(0, &every_power);
+        let fingers = chord.fingers();
+        assert_eq!((fingers.len(), fingers[0], fingers[125]), (126, node(1 << 127), node(1 << 2)));
+        assert!(chord.needs(node(1 << 2)) && chord.needs(node(1 << 60)), "and keeps the links to them");
+        for (last, entries) in [(1_u128 << 112, 16), (1 << 111, 17), (1 << 64, 64), (3, 127)] {
+            let peers: Vec<u128> = [1, 2, last].into_iter().chain(predecessors).collect();
+            let chord = member(0, &peers);
+            // Everything behind the last successor is invalid, and so to be searched for.
+            assert_eq!(chord.finger_places().len(), entries - usize::from(last == 3), "{last:#x}");
+            assert_eq!(chord.finger_places()[0], 1 << 127);
+        }
+    }
+
+    #[test]
+    fn cu10_12_the_finger_table_can_hold_128_entries() {
+        assert_eq!(member(0, &[1]).fingers(), nodes(&[1]), "the last entry is the place right behind");
+        let entries: Vec<(Place, Place)> = (1..=128).rev().map(finger_distances).collect();
+        assert_eq!((entries[0], entries[127].1), ((1, 1), u128::MAX));
+        assert!(entries.windows(2).all(|w| w[0].1 + 1 == w[1].0), "every distance belongs to one entry");
     }
 
     #[test]
     fn cu10_11_searches_prefer_the_far_entries_and_stay_in_range() {
-        let chord = member(0, &[1, 2, 3, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
+        let chord = member(0, &[1, 2, 1 << 112, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
         let mut entropy = Seeded::new(3);
         let mut hits = vec![0; 129];
         for _ in 0..1000 {

@@ -142,6 +142,8 @@ fn config(who: usize, security: Security) -> Config {
     let mut config = Config::new(["alice", "bob", "carol"][who], OVERLAY, addresses);
     // One slot and a rescue slot: the third node is redirected, or its relayer elected.
     config.policy.capacity = 1;
+    // Alice's relayers stand under the channel's name, those of the others in its tree.
+    config.policy.registered_relayers = u8::from(who == 0);
     config.policy.limits.channels = 3;
     config.policy.limits.rows = 8;
     config.policy.limits.controls = 4;

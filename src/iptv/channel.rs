@@ -60,7 +60,7 @@ impl<P: Copy + Ord> Channel<P> {
         let rows = usize::try_from(turn.config.limits.rows).unwrap_or(usize::MAX);
         let table = Table::new(turn.me, rows, (turn.config.adrift_limit, turn.config.missing_limit));
         let election = Box::new(Election::new(id, table));
-        let record = Record::store(id, Role::Source, 0, turn);
+        let record = Record::store(id, (Role::Source, true), 0, turn);
         Channel::new(id, Station::Publisher { election, record }, turn.now)
     }
 

@@ -95,7 +95,7 @@ pub struct Config {
     pub offer_limit: Duration,
     /// Who declined or failed as a relayer is not asked again for this long.
     pub candidate_backoff: Duration,
-    /// Relayers that are told to put themselves into the overlay, per channel.
+    /// Relayers that are told to put themselves under the channel's name, per channel. The others stand elsewhere.
     pub registered_relayers: u8,
     /// Least time between two Child updates, and between two updates of children's tree positions.
     pub update_interval: Duration,

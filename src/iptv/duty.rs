@@ -75,7 +75,9 @@ impl<P: Copy + Ord> Duty<P> {
         };
         duty.announce(turn);
         turn.event(Event::Elected { channel });
-        duty.record = register.then(|| Record::store(channel, Role::Relayer, depth, turn));
+        // In the paper's profile there is one place for records only.
+        let registers = register || !turn.config.is_paper();
+        duty.record = registers.then(|| Record::store(channel, (Role::Relayer, register), depth, turn));
         duty
     }
 

@@ -29,6 +29,8 @@ pub enum Order<P> {
         depth: u8,
         /// Free ordinary slots.
         free: u16,
+        /// Whether it is one of the few under the channel's name. The others stand where there is room for many.
+        listed: bool,
     },
     /// Remove this node's record.
     Unregister {

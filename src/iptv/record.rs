@@ -9,6 +9,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(super) struct Record {
     role: Role,
+    listed: bool,
     full: bool,
     stored: Instant,
     /// When the truth may be stored that differs from what was told.
@@ -17,10 +18,15 @@ pub(super) struct Record {
 
 impl Record {
     /// Stores the record for the first time.
-    pub(super) fn store<P>(channel: ChannelId, role: Role, depth: u8, turn: &mut Turn<'_, P>) -> Self {
+    pub(super) fn store<P>(
+        channel: ChannelId,
+        (role, listed): (Role, bool),
+        depth: u8,
+        turn: &mut Turn<'_, P>,
+    ) -> Self {
         let free = turn.uplink.free();
-        turn.order(Order::Register { channel, role, depth, free });
-        Record { role, full: free == 0, stored: turn.now, due: None }
+        turn.order(Order::Register { channel, role, depth, free, listed });
+        Record { role, listed, full: free == 0, stored: turn.now, due: None }
     }
 
     pub(super) const fn deadline(&self) -> Option<Instant> {
@@ -35,7 +41,7 @@ impl Record {
         }
         let allowed = self.stored + turn.config.register_interval;
         if turn.now >= allowed {
-            *self = Record::store(channel, self.role, depth, turn);
+            *self = Record::store(channel, (self.role, self.listed), depth, turn);
         } else {
             self.due = Some(allowed);
         }

@@ -36,7 +36,7 @@ pub struct Child<P> {
 pub enum Report<P> {
     /// Elector to candidate: please relay (an offer).
     SelectedRelayer {
-        /// Whether to put a record into the overlay as well.
+        /// Whether to put the record under the channel's name.
         register: bool,
     },
     /// Candidate to elector: I relay, and have this many free ordinary slots.

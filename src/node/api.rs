@@ -133,6 +133,12 @@ pub enum Event {
     Joined,
     /// No bootstrap node answered.
     JoinFailed,
+    /// The user name of this node, which has made its certificate itself, is another node's in this overlay (RFC 6940
+    /// §11.3.1): another one should be chosen.
+    UserNameTaken {
+        /// The node that has the name.
+        by: NodeId,
+    },
     /// The channel's record is stored; viewers can find it.
     Published {
         /// The channel.

@@ -17,6 +17,7 @@ impl Node {
             ("outputs", self.queue.len(), 0),
             ("channels", self.channels.ids().count(), channels),
             ("records", self.records.len(), channels),
+            ("trees", self.trees.len(), channels),
             ("table rows", largest, rows),
             ("grants", self.grants.len(), sip.calls),
             ("secured streams", self.sessions.as_ref().map_or(0, |s| s.len()), self.config.streams.streams),
@@ -28,7 +29,7 @@ impl Node {
             ("server transactions", servers, sip.server_transactions),
             ("streams", self.agent.streams(), sip.streams),
             ("peers", self.directory.len(), self.config.limits.peers),
-            ("lookups", self.lookups.len(), 16 * channels + self.config.limits.queries),
+            ("lookups", self.lookups.len(), 64 * channels + self.config.limits.queries),
         ];
         self.overlay.census().chain(own).collect()
     }

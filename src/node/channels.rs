@@ -4,6 +4,7 @@ use super::api::Owner;
 use crate::bounded::BoundedMap;
 use crate::ids::{ChannelId, ChannelName, KeyFingerprint};
 use crate::reload::codec::Grant;
+use crate::reload::redir::Levels;
 use crate::time::Instant;
 use alloc::vec::Vec;
 
@@ -23,11 +24,28 @@ pub(super) struct Channel {
     pub(super) grant: Option<Grant>,
     /// At its publisher the epoch of what it grants, elsewhere the newest that the trusted owner was found to grant in.
     pub(super) epoch: u32,
+    /// Whether the list under the channel's name is about as long as it gets, so that there are more in the tree.
+    pub(super) crowded: bool,
+    /// When the tree was asked last.
+    pub(super) walked: Option<Instant>,
+    /// Where lookups in the tree ended.
+    pub(super) levels: Levels,
 }
 
 impl Channel {
     pub(super) fn new(name: ChannelName, keywords: Vec<ChannelName>, since: Instant) -> Self {
-        Channel { name, keywords, since, owner: None, trusted: None, grant: None, epoch: 0 }
+        Channel {
+            name,
+            keywords,
+            since,
+            owner: None,
+            trusted: None,
+            grant: None,
+            epoch: 0,
+            crowded: false,
+            walked: None,
+            levels: Levels::default(),
+        }
     }
 }
 

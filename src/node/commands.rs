@@ -235,6 +235,7 @@ impl Node {
     /// Forgets a channel that is over.
     pub(super) fn close(&mut self, channel: ChannelId) {
         self.relay.close(channel);
+        self.trees.close(channel);
         self.channels.close(channel);
     }
 

@@ -4,6 +4,8 @@ use crate::env::Crypto;
 use crate::iptv;
 use crate::reload::configuration::{Document, DocumentError};
 use crate::reload::overlay::{self, LinkSecurity};
+use crate::reload::redir;
+use crate::reload::storage::Kind;
 use crate::rtp::relay;
 use crate::secure;
 use crate::sip::agent;
@@ -69,6 +71,12 @@ pub struct Config {
     pub record_lifetime: Duration,
     /// A record that could not be stored is tried again after this long.
     pub record_retry: Duration,
+    /// How relayers stand in the tree of a channel whose name has no room for them, and how long a lookup waits there. In a
+    /// secured overlay they live for two fifths of a grant at most.
+    pub redir: redir::Config,
+    /// Whether viewers look into a channel's tree before they ask for its name: for overlays with audiences so large that
+    /// the peer with the name could not answer them. A channel of few viewers is found a little later then.
+    pub tree_first: bool,
     /// How long a relayer may be found by the word of the channel's owner, unless that is renewed (at half of it).
     pub grant_lifetime: Duration,
     /// A child that never sends RTCP is asked for a sign of life this often (P17).
@@ -106,17 +114,22 @@ impl Config {
     pub fn new(name: &str, overlay_name: &str, addresses: Addresses) -> Self {
         let mut agent = agent::Config::new(name, addresses.signalling);
         agent.domain = String::from(overlay_name);
+        let mut overlay = overlay::Config::new(overlay_name, addresses.overlay);
+        overlay.kinds.push(Kind::REDIR);
         Config {
             name: String::from(name),
             addresses,
             security: Security::InsecurePlain,
-            overlay: overlay::Config::new(overlay_name, addresses.overlay),
+            overlay,
             agent,
             streams: secure::Limits::default(),
             media: relay::Limits::default(),
             policy: iptv::Config::default(),
             record_lifetime: Duration::from_secs(60),
             record_retry: Duration::from_secs(2),
+            // Relayers go without a word; the RFC's ten minutes are for services that stay.
+            redir: redir::Config { lifetime: Duration::from_secs(240), ..redir::Config::default() },
+            tree_first: false,
             grant_lifetime: Duration::from_secs(600),
             refresh: Duration::from_secs(30),
             farewell: Duration::from_millis(700),

@@ -52,7 +52,7 @@ impl Node {
     }
 
     /// The Resource Name of a channel, which is the user name of its owner: `<channel>@<overlay>`.
-    fn resource_name(&self, name: &ChannelName) -> alloc::string::String {
+    pub(super) fn resource_name(&self, name: &ChannelName) -> alloc::string::String {
         format!("{name}@{}", self.config.overlay.overlay_name)
     }
 

@@ -16,6 +16,7 @@
 //! | `grants` | who may be found under a channel's name |
 //! | `exclusion` | whom the configuration shuts out |
 //! | `records` | this node's own entries in the overlay, kept fresh |
+//! | `redir` | the tree of relayers of a popular channel: standing there, and looking there |
 //! | `census` | how much it holds, for the fuzz targets |
 //! | `channels`, `directory`, `queue` | what the node remembers: names, contacts, outputs |
 //!
@@ -45,6 +46,7 @@ mod orders;
 mod overlay;
 mod queue;
 mod records;
+mod redir;
 mod reports;
 mod signalling;
 mod streams;
@@ -77,6 +79,7 @@ use grants::Grants;
 use overlay::Lookups;
 use queue::Queue;
 use records::Records;
+use redir::Trees;
 use signalling::Call;
 
 /// max-message-size of a secured overlay: the records of a channel with their grants and certificates fit into it.
@@ -123,6 +126,7 @@ pub struct Node {
     directory: Directory,
     lookups: Lookups,
     records: Records,
+    trees: Trees,
     grants: Grants,
     /// When children without RTCP are asked for a sign of life again.
     next_refresh: Option<Instant>,
@@ -183,7 +187,11 @@ impl Node {
                 config.overlay.limits.message_size = config.overlay.limits.message_size.max(SECURED_MESSAGE);
                 let channel = config.overlay.kinds.iter_mut().find(|kind| kind.id == Kind::CHANNEL.id);
                 channel.into_iter().for_each(|kind| *kind = Kind::OWNED_CHANNEL);
+                let redir = config.overlay.kinds.iter_mut().find(|kind| kind.id == Kind::REDIR.id);
+                redir.into_iter().for_each(|kind| *kind = Kind::OWNED_REDIR);
             }
+            // The grant in a record outlives the record: it is renewed at half of its life.
+            config.redir.lifetime = config.redir.lifetime.min(config.grant_lifetime / 5 * 2);
         }
         if ChannelName::new(&config.name).is_none() {
             return Err(ConfigError::BadName);
@@ -215,6 +223,7 @@ impl Node {
             directory: Directory::new(config.limits.peers),
             lookups: Lookups::new(config.limits.queries),
             records: Records::new(config.record_lifetime, config.record_retry),
+            trees: Trees::new(config.redir),
             grants: Grants::new(config.grant_lifetime),
             next_refresh: None,
             queue: Queue::new(config.limits.outputs),
@@ -304,10 +313,8 @@ impl Node {
             _ => None,
         };
         let planes = earliest(planes, self.streams_deadline());
-        let own = earliest(
-            earliest(earliest(self.records.deadline(), self.grants.deadline()), self.next_refresh),
-            leave,
-        );
+        let stored = earliest(self.records.deadline(), self.trees.deadline());
+        let own = earliest(earliest(earliest(stored, self.grants.deadline()), self.next_refresh), leave);
         earliest(earliest(planes, self.policy.deadline()), own)
     }
 
@@ -413,6 +420,9 @@ impl Node {
         }
         if due(self.records.deadline()) {
             self.refresh_records();
+        }
+        if due(self.trees.deadline()) {
+            self.refresh_trees();
         }
         if due(self.grants.deadline()) {
             self.renew_grants();

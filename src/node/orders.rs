@@ -3,7 +3,6 @@
 use super::Node;
 use super::PeerKey;
 use super::api::{EndReason, Event};
-use super::overlay::Purpose;
 use super::records::Record;
 use super::reports::Closing;
 use super::signalling::{Call, Usage};
@@ -22,13 +21,10 @@ use alloc::vec::Vec;
 impl Node {
     pub(super) fn obey(&mut self, order: Order<PeerKey>) {
         match order {
-            Order::Fetch { channel } => {
-                if let Some(open) = self.channels.get(channel) {
-                    self.fetch(open.name.clone(), Purpose::Lookup(channel));
-                }
-            }
-            Order::Register { channel, role, depth, free } => {
-                self.register(channel, Record { role, depth, free });
+            Order::Fetch { channel } => self.look_up(channel),
+            Order::Register { channel, role, depth, free, listed } => {
+                let record = Record { role, depth, free };
+                if listed { self.register(channel, record) } else { self.register_in_tree(channel, record) }
             }
             Order::Unregister { channel } => self.unregister(channel),
             Order::Invite { channel, call, peer, kind, slots } => {

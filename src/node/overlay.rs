@@ -11,6 +11,7 @@ use crate::ids::{ChannelId, ChannelName, KeyFingerprint, ResourceId};
 use crate::iptv::{self, Provider, Role};
 use crate::reload::codec::{ProviderRecord, ProviderRole, Structure as _};
 use crate::reload::overlay::{Address, Fact, Slot, Ticket, Value};
+use crate::reload::redir::TreeNode;
 use crate::reload::storage::Kind;
 use crate::sip::msg::SipUri;
 use crate::stats::Plane;
@@ -36,6 +37,12 @@ pub(super) enum Purpose {
     Record(ChannelId),
     /// This node's record under a keyword.
     Keyword,
+    /// A viewer's way through the channel's tree.
+    Walk(ChannelId),
+    /// A tree node on the way of this node's registration.
+    Place(ChannelId, TreeNode),
+    /// This node's record in a tree node.
+    Entry(ChannelId, TreeNode),
     /// A record is taken back.
     Removal,
 }
@@ -53,11 +60,16 @@ impl Lookups {
         Lookups { pending: BTreeMap::new(), next: 0, max_queries }
     }
 
-    fn ticket(&mut self, purpose: Purpose) -> Ticket {
+    pub(super) fn ticket(&mut self, purpose: Purpose) -> Ticket {
         let ticket = Ticket(self.next);
         self.next += 1;
         self.pending.insert(ticket, purpose);
         ticket
+    }
+
+    /// The order was not given after all, or its answer is not waited for any more.
+    pub(super) fn forget(&mut self, ticket: Ticket) {
+        self.pending.remove(&ticket);
     }
 
     #[cfg(feature = "arbitrary")]
@@ -144,7 +156,7 @@ impl Node {
     }
 
     /// `None` when the channel is closed, or the grant that the record needs is missing.
-    fn encode_record(
+    pub(super) fn encode_record(
         &self,
         channel: ChannelId,
         (name, resource): (&ChannelName, &ResourceId),
@@ -193,6 +205,9 @@ impl Node {
                 self.queue.event(Event::Incompatible { sequence, document, why }, &mut self.stats);
                 self.with_policy(|policy, now, ctx| policy.leave(now, ctx));
             }
+            Effect::Fact(Fact::UserNameTaken { by }) => {
+                self.queue.event(Event::UserNameTaken { by }, &mut self.stats);
+            }
             Effect::Fact(Fact::Left) => self.left(),
             Effect::Fact(Fact::Stored { ticket, result }) => self.on_stored(ticket, result.is_ok()),
             Effect::Fact(Fact::Fetched { ticket, result, .. }) => self.on_fetched(ticket, result.ok()),
@@ -211,14 +226,8 @@ impl Node {
     fn on_stored(&mut self, ticket: Ticket, ok: bool) {
         match self.lookups.pending.remove(&ticket) {
             Some(Purpose::Record(channel)) => self.on_record_stored(channel, ok),
-            Some(
-                Purpose::Lookup(_)
-                | Purpose::OwnersLookup(_)
-                | Purpose::Query(_)
-                | Purpose::Keyword
-                | Purpose::Removal,
-            )
-            | None => {}
+            Some(Purpose::Entry(channel, place)) => self.on_place_stored(channel, place, ok),
+            _ => {}
         }
     }
 
@@ -235,7 +244,7 @@ impl Node {
                     (Some(found), None) => self.on_providers(channel, found),
                     (Some(found), Some(_)) if !found.is_empty() => self.on_providers(channel, found),
                     (_, Some(place)) => self.fetch_from(place, Purpose::OwnersLookup(channel)),
-                    (None, None) => self.tell(iptv::Fact::FetchFailed { channel }),
+                    (None, None) => self.on_no_answer(channel),
                 }
             }
             Some(Purpose::OwnersLookup(channel)) => {
@@ -246,8 +255,12 @@ impl Node {
                         let found = self.providers_among(channel, &place, &values);
                         self.on_providers(channel, found);
                     }
-                    None => self.tell(iptv::Fact::FetchFailed { channel }),
+                    None => self.on_no_answer(channel),
                 }
+            }
+            Some(Purpose::Walk(channel)) => self.on_walk_fetched(channel, &values.unwrap_or_default()),
+            Some(Purpose::Place(channel, place)) => {
+                self.on_place_fetched(channel, place, &values.unwrap_or_default());
             }
             Some(Purpose::Query(name)) => {
                 let (values, resource) = (values.unwrap_or_default(), self.resource(&name));
@@ -258,7 +271,16 @@ impl Node {
                 providers.sort_by_key(|p| (p.depth, core::cmp::Reverse(p.free_slots), p.node_id));
                 self.queue.event(Event::Providers { name, providers }, &mut self.stats);
             }
-            Some(Purpose::Record(_) | Purpose::Keyword | Purpose::Removal) | None => {}
+            _ => {}
+        }
+    }
+
+    /// Nobody has answered for the channel's name.
+    fn on_no_answer(&mut self, channel: ChannelId) {
+        if self.may_walk(channel) {
+            self.walk(channel, Some(Vec::new()));
+        } else {
+            self.tell(iptv::Fact::FetchFailed { channel });
         }
     }
 
@@ -279,6 +301,14 @@ impl Node {
             open.keywords = alloc::vec![core::mem::replace(&mut open.name, name.clone())];
             return self.fetch(name, Purpose::Lookup(channel));
         }
+        let relayers = found.iter().filter(|f| !f.info.is_source).count();
+        let full = found.iter().all(|f| f.info.free_slots == 0);
+        let listed = usize::from(self.config.policy.registered_relayers);
+        // Records come and go: a list that is half full shows that there was no room for everybody a while ago.
+        let crowded = relayers >= listed.div_ceil(2);
+        if let Some(open) = self.channels.get_mut(channel) {
+            open.crowded = crowded;
+        }
         let providers = found
             .into_iter()
             .map(|Found { info, contact, .. }| Provider {
@@ -287,12 +317,15 @@ impl Node {
                 free: Some(info.free_slots),
             })
             .collect::<Vec<Provider<PeerKey>>>();
+        if crowded && full && self.may_walk(channel) {
+            return self.walk(channel, Some(providers));
+        }
         self.tell(iptv::Fact::Fetched { channel, providers });
     }
 
     /// A value at a place; `None` unless it exists, parses, was signed by the node it speaks of, can be reached, and stands
     /// there by the word of an owner where that is needed.
-    fn read(&self, resource: &ResourceId, value: &Value) -> Option<Found> {
+    pub(super) fn read(&self, resource: &ResourceId, value: &Value) -> Option<Found> {
         let (mut found, record) = read(value)?;
         if self.needs_grants() {
             let node = value.signer.node_id;
@@ -325,7 +358,7 @@ impl Node {
 }
 
 /// Leaves of each owner's records those of the newest epoch.
-fn drop_earlier_epochs(found: &mut Vec<Found>) {
+pub(super) fn drop_earlier_epochs(found: &mut Vec<Found>) {
     let mut newest: BTreeMap<Option<KeyFingerprint>, u32> = BTreeMap::new();
     for f in &*found {
         let epoch = newest.entry(f.info.owner).or_default();
@@ -345,12 +378,13 @@ fn own_name(open: &Channel, found: &[Found]) -> Option<ChannelName> {
 }
 
 /// A record as it was found.
-struct Found {
-    info: ProviderInfo,
-    contact: Contact,
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) info: ProviderInfo,
+    pub(super) contact: Contact,
     channel: Option<ChannelName>,
     /// The epoch of the owner's grant.
-    epoch: u32,
+    pub(super) epoch: u32,
 }
 
 /// What a value says by itself.

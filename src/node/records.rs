@@ -68,6 +68,7 @@ impl Node {
 
     /// Removes this node's record from wherever it is stored.
     pub(super) fn unregister(&mut self, channel: ChannelId) {
+        self.leave_tree(channel);
         if self.records.entries.remove(&channel).is_some() {
             let lifetime = self.records.lifetime;
             for name in self.names_to_store(channel) {

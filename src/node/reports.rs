@@ -48,6 +48,9 @@ impl Node {
             Report::SelectedRelayer { register: true } if self.needs_grants() => {
                 IptvInfo::SelectedRelayer { register: true, grant: Some(self.give_grant(call)?) }
             }
+            Report::SelectedRelayer { register: false } if self.needs_grants() => {
+                IptvInfo::SelectedRelayer { register: false, grant: self.give_grant(call) }
+            }
             Report::SelectedRelayer { register } => {
                 IptvInfo::SelectedRelayer { register: *register, grant: None }
             }
@@ -88,10 +91,13 @@ impl Node {
             return None;
         }
         Some(match info {
-            // Whoever is sent by nobody may not send others to this node.
-            IptvInfo::SelectedRelayer { register: true, grant } if self.needs_grants() => {
-                self.take_grant(call, &grant?).ok()?;
-                Report::SelectedRelayer { register: true }
+            IptvInfo::SelectedRelayer { register, grant } if self.needs_grants() => {
+                let granted = grant.is_some_and(|grant| self.take_grant(call, &grant).is_ok());
+                // Whoever is sent by nobody may not send others to this node.
+                if register && !granted {
+                    return None;
+                }
+                Report::SelectedRelayer { register }
             }
             IptvInfo::SelectedRelayer { register, .. } => Report::SelectedRelayer { register },
             IptvInfo::Grant(grant) if self.needs_grants() => {

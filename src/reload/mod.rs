@@ -11,6 +11,7 @@
 //! | [`route`] | where a message goes from here (§6.1) |
 //! | [`via`] | how the answer to what passed finds its way back (§6.1.2, §6.1.3) |
 //! | [`storage`] | what a peer stores for the overlay (§7) |
+//! | [`redir`] | the providers of a service in a tree, and how one is found (RFC 7374) |
 //! | [`topology`] | the Topology Plug-in as the overlay sees it (§6.4.1) |
 //! | [`grant`] | who may speak for a channel: its owner, and whom he names |
 //! | [`overlay`] | the plane's machine |
@@ -26,6 +27,7 @@
 //! | AT-12 | STUN servers among peers (§6.5.1.4) | the same |
 //! | AT-13 | the life of an ICE session (§6.5.1.10) | the same |
 //! | SR-10 | several next hops at once (§6.2.1) | optional; the Topology Plug-in names one next hop |
+//! | CE-12 | links with a shared secret (§13.4) | rustls has neither SRP nor outside PSKs; a document with one is refused |
 //! | LT-1 | DTLS with ICE (§6.6.4) | the same |
 
 pub mod codec;
@@ -35,6 +37,7 @@ pub mod fragment;
 pub mod grant;
 pub mod link;
 pub mod overlay;
+pub mod redir;
 pub mod request;
 pub mod route;
 pub mod storage;

@@ -60,7 +60,7 @@ pub struct IptvBody {
 pub enum IptvInfo {
     /// You are offered to become a relayer.
     SelectedRelayer {
-        /// Whether the relayer shall store itself in the overlay.
+        /// Whether the relayer shall store itself under the channel's name.
         register: bool,
         /// The channel owner's leave to do so, opaque here.
         grant: Option<Bytes>,

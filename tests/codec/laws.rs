@@ -77,6 +77,7 @@ every_structure_survives! {
     provider_records_survive: ProviderRecord,
     turn_servers_survive: TurnServer,
     sip_registrations_survive: SipRegistration,
+    service_providers_survive: RedirServiceProvider,
     resource_name_extensions_survive: ResourceNameExtension,
     grants_survive: Grant,
 }
@@ -197,6 +198,7 @@ quickcheck! {
         let _ = ProviderRecord::decode(&bytes);
         let _ = TurnServer::decode(&bytes);
         let _ = SipRegistration::decode(&bytes);
+        let _ = RedirServiceProvider::decode(&bytes);
         let _ = AccessControlListItem::decode(&bytes, code.is_multiple_of(2));
         let _ = ChordLeaveData::decode(&bytes);
         let _ = Body::decode(MessageCode(u16::from(code) % 0x29), &bytes);

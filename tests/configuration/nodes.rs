@@ -52,6 +52,14 @@ fn a_document_says_how_links_are_secured() {
 }
 
 #[test]
+fn ce11_links_are_secured_by_certificates_and_a_document_that_wants_a_shared_secret_is_refused() {
+    let secured = Configuration { overlay_link_protocols: vec!["TLS".to_owned()], ..version(1) };
+    assert_eq!(config(&signed(&secured, 1)).map(|c| c.security), Ok(Security::Tls));
+    let secret = Configuration { shared_secret: Some("sesame".to_owned()), ..secured };
+    assert_eq!(config(&signed(&secret, 1)).unwrap_err(), (DocumentErrorKind::Unsupported, "shared-secret"));
+}
+
+#[test]
 fn cf4_kinds_that_do_not_count_are_left_out() {
     let stranger = Configuration { kind_signers: vec![NodeId([9; 16])], ..version(1) };
     let document = signed(&stranger, 1);

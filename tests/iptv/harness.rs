@@ -515,7 +515,9 @@ impl World {
                 self.peers[id as usize].fetches += 1;
                 self.after(LOOKUP, Job::Fetched(id, channel));
             }
-            Order::Register { channel, role, depth, free } => {
+            // Where those stand that are not listed is beyond this world.
+            Order::Register { listed: false, .. } => {}
+            Order::Register { channel, role, depth, free, listed: true } => {
                 if role == Role::Relayer {
                     self.registrations.insert(id);
                 }

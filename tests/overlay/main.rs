@@ -1,5 +1,6 @@
 //! The overlay from outside: many of them on a small network, and one of them byte by byte.
 
+mod bootstrap;
 mod clients;
 mod fragments;
 mod hostile;
@@ -9,8 +10,10 @@ mod leaving;
 mod links;
 mod network;
 mod options;
+mod redir;
 mod routing;
 mod signing;
 mod stabilising;
+mod tables;
 mod underlay;
 mod wire;

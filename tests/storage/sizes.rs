@@ -2,10 +2,13 @@
 
 use super::net::*;
 use bytes::Bytes;
-use p2piptv::ids::NodeId;
+use p2piptv::ids::{NodeId, ResourceId};
 use p2piptv::reload::codec::body::Selection;
-use p2piptv::reload::codec::{Body, ErrorCode, KindId};
-use p2piptv::reload::overlay::{Config, Failure, Query};
+use p2piptv::reload::codec::{
+    Body, ErrorCode, KindId, RedirServiceProvider, RedirServiceProviderExtType, Structure as _,
+};
+use p2piptv::reload::overlay::{Config, Failure, Query, Write};
+use p2piptv::reload::redir::TreeNode;
 use p2piptv::reload::storage::Kind;
 use p2piptv::sim::{Authority, Certificate};
 
@@ -16,17 +19,27 @@ fn real(user: &str) -> Certificate {
 
 /// A node that signs as many people, one after the other: each with a certificate and a key of their own.
 fn crowd(message_size: usize) -> Net {
+    crowd_at(&home("100"), message_size)
+}
+
+fn crowd_at(place: &ResourceId, message_size: usize) -> Net {
     let configure = move |config: &mut Config| {
         config.limits.message_size = message_size;
         // As large as where records hold grants; the policy is for everybody here.
         let channel = config.kinds.iter_mut().find(|k| k.id == KindId::CHANNEL);
         channel.unwrap().max_size = Kind::OWNED_CHANNEL.max_size;
+        let redir = config.kinds.iter_mut().find(|k| k.id == KindId::REDIR);
+        *redir.unwrap() = Kind::OWNED_REDIR;
     };
-    Net::configured(&home("100"), vec![real("responsible@example.org"), real("crowd@example.org")], configure)
+    Net::configured(place, vec![real("responsible@example.org"), real("crowd@example.org")], configure)
 }
 
 /// Stores records of the largest size under `n` Node-IDs, as long as they are taken; how many were.
 fn fill(net: &mut Net, n: u128, size: usize) -> usize {
+    fill_with(net, &home("100"), n, |node| put(KindId::CHANNEL, own_key(node), vec![b'x'; size]))
+}
+
+fn fill_with(net: &mut Net, at: &ResourceId, n: u128, write: impl Fn(NodeId) -> Write) -> usize {
     let authority = Authority::new(1);
     let own = net.nodes[1].crypto.clone();
     let mut taken = 0;
@@ -37,14 +50,30 @@ fn fill(net: &mut Net, n: u128, size: usize) -> usize {
         let user = format!("relayer{k:03}@example.org");
         let der = Certificate { key: 1000 + k as u64, node_ids, ..real(&user) };
         net.nodes[1].crypto = authority.issue(&der);
-        let write = put(KindId::CHANNEL, own_key(node), vec![b'x'; size]);
-        match net.store(1, &home("100"), vec![write]) {
+        match net.store(1, at, vec![write(node)]) {
             Ok(_) => taken += 1,
             Err(failure) => assert_eq!(failure, Failure::Refused(ErrorCode::DATA_TOO_LARGE)),
         }
     }
     net.nodes[1].crypto = own;
     taken
+}
+
+/// The same with entries of a ReDiR tree node, in which everybody lies.
+fn fill_root(net: &mut Net, n: u128, record: usize) -> usize {
+    let root = TreeNode { level: 0, node: 0 };
+    let entry = RedirServiceProvider {
+        ext_type: RedirServiceProviderExtType::PROVIDER_RECORD,
+        destination_list: vec![],
+        namespace: Bytes::from_static(b"100@example.org"),
+        level: 0,
+        node: 0,
+        extension: vec![b'x'; record].into(),
+    };
+    let entry = entry.encode().unwrap();
+    fill_with(net, &root.resource(b"100@example.org"), n, |node| {
+        put(KindId::REDIR, own_key(node), entry.to_vec())
+    })
 }
 
 /// The size of the last FetchAns.
@@ -102,4 +131,16 @@ fn fh12_answers_of_several_kinds_that_do_not_fit_are_refused_and_one_by_one_they
     assert_eq!(both.unwrap_err(), Failure::Refused(ErrorCode::RESPONSE_TOO_LARGE));
     let some = Query::new(KindId::CHANNEL, Selection::Dictionary(keys[..2].to_vec()));
     assert_eq!(configure(vec![some, all(BOARD)], &mut net).unwrap().values.len(), 3);
+}
+
+#[test]
+fn q5_a_tree_node_takes_as_many_secured_providers_as_can_be_fetched_in_one_answer() {
+    for (message_size, expected) in [(5000, 2), (16 * 1024, 10), (32 * 1024, 22)] {
+        let root = TreeNode { level: 0, node: 0 }.resource(b"100@example.org");
+        let mut net = crowd_at(&root, message_size);
+        assert_eq!(fill_root(&mut net, 70, RECORD), expected, "in {message_size}");
+        let got = net.fetch(1, &root, vec![all(KindId::REDIR)]).unwrap();
+        assert_eq!((got.values.len(), got.discarded), (expected, 0), "{message_size}");
+        assert!(answer_size(&net) <= message_size);
+    }
 }

@@ -27,6 +27,8 @@ pub struct Setup {
     pub transport: Transport,
     /// Whether links and SIP are secured, with real certificates and TLS.
     pub secured: bool,
+    /// Relayers that stand under the channel's name.
+    pub registered_relayers: u8,
 }
 
 impl Default for Setup {
@@ -39,6 +41,7 @@ impl Default for Setup {
             conditions,
             transport: Transport::Udp,
             secured: false,
+            registered_relayers: 8,
         }
     }
 }
@@ -77,6 +80,7 @@ pub fn name(text: &str) -> ChannelName {
 pub struct Odd {
     pub id: Option<NodeId>,
     pub signalling: Option<SocketAddr>,
+    pub tree_first: bool,
 }
 
 fn null_packet() -> [u8; 188] {
@@ -108,6 +112,8 @@ fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeInd
         let mut config = Config::new(label, OVERLAY, addresses);
         config.agent.transport = setup.transport;
         config.policy = iptv::Config::new(setup.profile, setup.capacity);
+        config.tree_first = odd.tree_first;
+        config.policy.registered_relayers = setup.registered_relayers;
         if setup.secured {
             config.security = Security::Tls;
             let identity = Identity::self_signed(OVERLAY, label, Digest::Sha256).unwrap();

@@ -272,6 +272,14 @@ generate! {
             data: any(u)?,
         },
     });
+    RedirServiceProvider: |u| Ok(RedirServiceProvider {
+        ext_type: RedirServiceProviderExtType(any(u)?),
+        destination_list: [alloc::vec![Destination::Node(any(u)?)], forwarders(u)?].concat(),
+        namespace: any(u)?,
+        level: any(u)?,
+        node: any(u)?,
+        extension: any(u)?,
+    });
     StoredData: |u| any(u).and_then(|model| stored_data(model, u));
     StoredMetaData: |u| any(u).and_then(|model| stored_metadata(model, u));
 }

@@ -20,6 +20,7 @@
 //! | [`provider`] | the record that a provider of a channel stores |
 //! | [`acl`] | delegations of write access to shared resources (RFC 8076) |
 //! | [`usages`] | values of TURN-SERVICE (§9) and SIP-REGISTRATION (RFC 7904) |
+//! | [`redir`] | a provider of a service in its ReDiR tree (RFC 7374) |
 //! | [`address`] | IP addresses with ports (§6.3.1.1) |
 //! | [`numbers`] | code points |
 //! | `generate` | generators of all of this, with the feature `arbitrary` |
@@ -48,6 +49,7 @@ pub mod message;
 pub mod numbers;
 pub mod option;
 pub mod provider;
+pub mod redir;
 pub mod security;
 pub mod stored;
 pub mod usages;
@@ -65,11 +67,12 @@ pub use header::{ForwardingHeader, Fragment};
 pub use message::{Message, MessageContents, MessageExtension, Payload};
 pub use numbers::{
     ApplicationId, CertificateType, ErrorCode, ExtensionType, HashAlgorithm, KindId, MessageCode, OptionType,
-    OverlayLinkType, ProbeInformationType, ResourceNameType, SignatureAlgorithm, SignerIdentityType,
-    SipRegistrationType,
+    OverlayLinkType, ProbeInformationType, RedirServiceProviderExtType, ResourceNameType, SignatureAlgorithm,
+    SignerIdentityType, SipRegistrationType,
 };
 pub use option::ForwardingOption;
 pub use provider::{ProviderRecord, ProviderRole};
+pub use redir::RedirServiceProvider;
 pub use security::{
     GenericCertificate, SecurityBlock, Signature, data_signature_input, message_signature_input,
 };

@@ -139,6 +139,12 @@ numbers! {
         ROUTE = 2 "sip_registration_route",
     }
 
+    /// RedirServiceProviderExtType (RFC 7374 §4.1). There is no registry for it.
+    RedirServiceProviderExtType(u8) "type" {
+        NONE = 0 "none",
+        PROVIDER_RECORD = 0xf0 "provider_record",
+    }
+
     /// MessageExtensionType (RFC 6940 §14.14).
     ExtensionType(u16) "type" {
         EXP = 0x01 "exp",

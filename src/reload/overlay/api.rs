@@ -115,6 +115,13 @@ pub enum Fact {
         /// Its address; `None` when there was none at several random places.
         result: Result<Option<SocketAddr>, Failure>,
     },
+    /// The user name in this node's certificate, which it has signed itself, is another node's: that one's certificate was
+    /// there first (RFC 6940 §11.3.1). Another name should be chosen. This node's certificate is not stored under the name
+    /// as long as that is so; it is looked at again after half of [`Usages::lifetime`](super::Usages::lifetime).
+    UserNameTaken {
+        /// The node that has the name.
+        by: NodeId,
+    },
     /// The answer to an `app_attach`: the node that answered, and where its application can be reached.
     AppAttached {
         /// The order's ticket.

@@ -420,6 +420,10 @@ impl Config {
             LinkSecurity::InsecurePlain => Configuration::EXP_PROTOCOL,
             LinkSecurity::Tls | LinkSecurity::Dtls => Configuration::TLS,
         };
+        if c.shared_secret.is_some() {
+            // Links would have to be keyed with it (CE-12).
+            return Err(unsupported("shared-secret"));
+        }
         if !c.permits_link(protocol) {
             return Err(unsupported("overlay-link-protocol"));
         }

@@ -235,6 +235,8 @@ pub struct Overlay<T> {
     bootstraps: Vec<SocketAddr>,
     /// The bootstrap node through which a partition is being looked for.
     checking: Option<SocketAddr>,
+    /// Every peer was lost, and this one has been found: it is asked as by a Joining Node (CU10-5).
+    rejoining: Option<NodeId>,
     fingers_begun: bool,
     /// Neighbours that could not be had.
     missed: Vec<NodeId>,
@@ -292,6 +294,7 @@ impl<T: Topology> Overlay<T> {
             loopback: VecDeque::new(),
             bootstraps: Vec::new(),
             checking: None,
+            rejoining: None,
             fingers_begun: false,
             missed: Vec::new(),
             member_since: Instant::ZERO,
@@ -498,6 +501,7 @@ impl<T: Topology> Overlay<T> {
         self.loopback.clear();
         self.bootstraps.clear();
         self.checking = None;
+        self.rejoining = None;
         self.fingers_begun = false;
         self.missed.clear();
         self.told = (Vec::new(), Vec::new());
@@ -541,6 +545,12 @@ impl<T: Topology> Overlay<T> {
     /// Nodes at the other ends of the links, with their addresses, in the order of their Node-IDs.
     pub fn connected(&self) -> impl Iterator<Item = (NodeId, SocketAddr)> + '_ {
         self.connections.nodes()
+    }
+
+    /// Where the overlay can be found again, at most ten addresses: those that `join` was given, and some at which this node
+    /// has reached peers. A host may keep them for its next start (RFC 6940 §11.4).
+    pub fn bootstraps(&self) -> &[SocketAddr] {
+        &self.bootstraps
     }
 
     /// How this overlay was configured.

@@ -4,12 +4,12 @@
 //! and, when the writer itself stores, about the signer of the StoreReq too (AC-1); a reader asks it again about every
 //! value that it fetches. Signatures and certificates have been checked before.
 
-use super::redir;
 use super::share::{AccessList, Names};
 use super::value::Slot;
 use crate::env::Party;
 use crate::ids::{NodeId, ResourceId};
-use crate::reload::codec::KindId;
+use crate::reload::codec::{KindId, RedirServiceProvider, Structure as _};
+use crate::reload::redir::Tree;
 use bytes::Bytes;
 
 /// What a policy judges.
@@ -78,7 +78,7 @@ impl Access {
             "USER-NODE-MATCH" => Access::UserNodeMatch,
             "NODE-MULTIPLE" => Access::NodeMultiple { max: max_node_multiple.filter(|&max| max > 0)? },
             "NODE-ID-KEY" => Access::NodeIdKey,
-            "NODE-ID-MATCH" => Access::NodeIdMatch { branching_factor: redir::BRANCHING_FACTOR },
+            "NODE-ID-MATCH" => Access::NodeIdMatch { branching_factor: Tree::BRANCHING_FACTOR },
             "CHANNEL-GRANT" => Access::ChannelGrant,
             "USER-CHAIN-ACL" => Access::UserChainAcl { names: None },
             _ => return None,
@@ -123,7 +123,11 @@ impl Access {
                 is_key(slot, signer.node_id) && stands
             }
             Access::NodeIdMatch { branching_factor } => {
-                let belongs = |value| redir::belongs(value, resource, signer.node_id, *branching_factor);
+                let tree = Tree::new(*branching_factor);
+                let belongs = |value| {
+                    RedirServiceProvider::decode(value)
+                        .is_ok_and(|provider| tree.admits(&provider, resource, signer.node_id))
+                };
                 is_key(slot, signer.node_id) && claim.value.is_none_or(belongs)
             }
             Access::UserChainAcl { names } => list.allows(claim, names.as_ref()),

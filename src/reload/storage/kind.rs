@@ -1,9 +1,9 @@
 //! Kinds: which data there are, who may write them, how much of them (RFC 6940 §7.3, §7.4.5).
 
 use super::access::Access;
-use super::redir;
 use crate::reload::codec::body::Selection;
 use crate::reload::codec::{DataModel, KindId};
+use crate::reload::redir::Tree;
 use alloc::vec::Vec;
 
 /// The definition of a Kind.
@@ -110,15 +110,20 @@ impl Kind {
     };
 
     /// Providers of services (RFC 7374 §6): at the hash of namespace ∥ level ∥ node of a ReDiR tree, one
-    /// RedirServiceProvider for each provider that lies there, under its Node-ID.
+    /// [`RedirServiceProvider`](crate::reload::codec::RedirServiceProvider) for each provider that lies there, under its
+    /// Node-ID. The extension of one may hold a [`ProviderRecord`](crate::reload::codec::ProviderRecord).
     pub const REDIR: Kind = Kind {
         id: KindId::REDIR,
         model: DataModel::Dictionary,
-        access: Access::NodeIdMatch { branching_factor: redir::BRANCHING_FACTOR },
+        access: Access::NodeIdMatch { branching_factor: Tree::BRANCHING_FACTOR },
         max_count: 64,
-        max_size: 256,
+        max_size: 768,
         findable: true,
     };
+
+    /// The same where the record in the extension needs a grant. How many fit into a tree node says max-message-size: some
+    /// ten into an answer of 16 KiB.
+    pub const OWNED_REDIR: Kind = Kind { max_size: 2048, ..Kind::REDIR };
 
     /// The providers of a channel: at the hash of the channel's name, one
     /// [`ProviderRecord`](crate::reload::codec::ProviderRecord) for each, in UTF-8 where it is text, under its Node-ID.

@@ -6,7 +6,6 @@
 //! | `access` | [`Access`]: who may write what, every policy |
 //! | `share` | [`AccessList`]: delegated write access (RFC 8076) |
 //! | `pattern` | [`Pattern`]: variable resource names (RFC 8076 §5) |
-//! | `redir` | what NODE-ID-MATCH must know of a ReDiR tree (RFC 7374) |
 //! | `value` | [`StoredValue`] and its [`Slot`] |
 //! | `store` | [`Storage`]: atomic stores, fetches, expiry |
 //! | `writers` | whose values these are: certificates kept as long as the data, and shares of the store |
@@ -17,7 +16,6 @@
 mod access;
 mod kind;
 mod pattern;
-pub mod redir;
 mod share;
 mod store;
 mod value;
