@@ -84,7 +84,7 @@ pub struct Config {
     pub grant_lifetime: Duration,
     /// A child that never sends RTCP is asked for a sign of life this often (P17).
     pub refresh: Duration,
-    /// `leave` waits at most this long for BYEs and removals before it leaves the overlay all the same.
+    /// Once no child waits for another parent (`policy.farewell`), `leave` waits at most this long for BYEs and removals before it leaves the overlay all the same.
     pub farewell: Duration,
     /// What may grow.
     pub limits: Limits,
@@ -135,7 +135,7 @@ impl Config {
             tree_first: false,
             grant_lifetime: Duration::from_secs(600),
             refresh: Duration::from_secs(30),
-            farewell: Duration::from_millis(2_700),
+            farewell: Duration::from_millis(700),
             limits: Limits::default(),
         }
     }
