@@ -198,6 +198,32 @@ mod tests {
     }
 
     #[test]
+    fn ac6_every_policy_is_known_by_the_name_that_it_has_and_no_other_is() {
+        let all = [
+            Access::UserMatch,
+            Access::NodeMatch,
+            Access::UserNodeMatch,
+            Access::NodeMultiple { max: 3 },
+            Access::NodeIdKey,
+            Access::NodeIdMatch { branching_factor: Tree::BRANCHING_FACTOR },
+            Access::ChannelGrant,
+            Access::UserChainAcl { names: None },
+        ];
+        for access in all {
+            assert_eq!(Access::named(access.name(), Some(3)), Some(access));
+        }
+        assert_eq!(Access::named("user-match", Some(3)), None);
+        assert_eq!([None, Some(0)].map(|max| Access::named("NODE-MULTIPLE", max)), [None, None]);
+    }
+
+    #[test]
+    fn ac7_with_a_grant_too_everybody_writes_under_his_own_key_alone() {
+        let home = ResourceId::of_name(b"channel");
+        let judge = |slot| judge(&Access::ChannelGrant, &home, slot, &party(None, A));
+        assert!(judge(key(A)) && !judge(key(B)) && !judge(Slot::Single));
+    }
+
+    #[test]
     fn ac3_node_match_is_for_the_node_that_the_signer_identity_indicates() {
         let home = ResourceId::of_name(&A.0);
         assert!(judge(&Access::NodeMatch, &home, Slot::Single, &party(None, A)));

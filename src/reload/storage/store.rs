@@ -845,6 +845,14 @@ mod tests {
     }
 
     #[test]
+    fn k8_a_value_costs_its_key_its_bytes_and_its_signature_and_something_fixed() {
+        let (single, keyed) = (Slot::Single, Slot::Key(Bytes::from_static(b"0123456")));
+        // Ten bytes, which the test's signature repeats, and a Node-ID for the signer.
+        let value = value(A, 1, b"0123456789");
+        assert_eq!((size(&single, &value), size(&keyed, &value)), (64 + 10 + 10 + 16, 64 + 7 + 10 + 10 + 16));
+    }
+
+    #[test]
     fn st7_st2_newer_values_count_up_and_older_or_equal_times_are_refused() {
         let mut s = storage();
         let single = |time, bytes| kind(SINGLE, 0, vec![arrival(Slot::Single, 600, value(A, time, bytes))]);
