@@ -96,7 +96,7 @@ pub struct Config {
     /// Who declined or failed as a relayer is not asked again for this long.
     pub candidate_backoff: Duration,
     /// Relayers that are told to put themselves under the channel's name, per channel. The others stand elsewhere.
-    pub registered_relayers: u8,
+    pub registered_relayers: u16,
     /// Least time between two Child updates, and between two updates of children's tree positions.
     pub update_interval: Duration,
     /// Least time between two stores of this node's record because its free slots reached or left zero.
