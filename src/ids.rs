@@ -176,6 +176,11 @@ impl CallId {
     pub const fn is_placed(self) -> bool {
         self.0 >> 32 == 0
     }
+
+    /// Its number among those that this node placed, or received.
+    pub const fn number(self) -> u32 {
+        self.0 as u32
+    }
 }
 
 /// A TCP stream. The host numbers those that it accepted, the node those that it asked for: each plane that has streams

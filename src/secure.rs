@@ -5,15 +5,20 @@
 //! host ◀─ bytes ── Channel (TLS) ◀── plaintext ────────────────────────────── plane
 //! ```
 //!
+//! Datagrams have their [`association`]s.
+//!
 //! A plane hears of a stream when its handshake is done, so whatever it reads comes from somebody who has proved who he
 //! is.
 //!
 //! # Strangers
 //!
 //! A handshake costs the side that was dialled a signature for some bytes that anybody can send. So each accepted stream
-//! takes a place until its handshake is done; one that fails keeps its place for the time that a handshake may take, so
-//! that a host gets no more handshakes for nothing than [`Limits::handshakes_per_host`] in each [`Limits::stranger`]. When
-//! all places are taken the host with most of them gives its oldest up: nobody keeps everybody else out.
+//! takes a place until its handshake is done; one that came to nothing keeps its place for the time that a handshake may
+//! take. So a host gets no more handshakes for nothing than [`Limits::handshakes_per_host`] in each [`Limits::stranger`],
+//! and no more at all than [`Limits::begun_per_host`]. When all places are taken the host with most of them gives its
+//! oldest up: nobody keeps everybody else out.
+
+pub mod association;
 
 use crate::bounded::{BoundedMap, Full, Place, gives_way};
 use crate::effect::{Effect, Effects};
@@ -36,8 +41,11 @@ pub struct Limits {
     /// Accepted streams whose handshakes are under way. Full: for a further one the oldest of the host that has most gives
     /// way.
     pub handshakes: usize,
-    /// The same of one host ([`HostPrefix`]), those that failed lately included. Full: a further one is closed.
+    /// The same of one host ([`HostPrefix`]), those that came to nothing within [`Limits::stranger`] included. Full: a
+    /// further one is closed.
     pub handshakes_per_host: usize,
+    /// Handshakes that one host has begun within [`Limits::stranger`], whatever became of them. Full: a further one is closed.
+    pub begun_per_host: usize,
     /// The handshake of a stream that was accepted is given up after this long.
     pub stranger: Duration,
     /// The handshake of a stream that this node asked for is given up after this long.
@@ -50,6 +58,7 @@ impl Default for Limits {
             streams: 1024,
             handshakes: 64,
             handshakes_per_host: 32,
+            begun_per_host: 256,
             stranger: Duration::from_secs(3),
             handshake: Duration::from_secs(5),
         }
@@ -115,17 +124,24 @@ pub struct Sessions {
     limits: Limits,
 }
 
-/// Who has begun handshakes here lately: a place for each that is under way, and for each that came to nothing.
+/// Who has begun handshakes here lately.
 #[derive(Debug, Default)]
 pub struct Strangers {
     /// Under way, with the end of their time.
     under_way: BTreeMap<StreamId, (SocketAddr, Instant)>,
-    /// Failed, until their time is over.
-    failed: VecDeque<(HostPrefix, Instant)>,
+    /// Over, with what became of them, until their time would have been up.
+    over: VecDeque<Over>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Over {
+    host: HostPrefix,
+    until: Instant,
+    succeeded: bool,
 }
 
 impl Strangers {
-    /// Somebody knocks: whether he may, and who gives way for him.
+    /// Somebody knocks: whether he may, and who has to be dismissed for him.
     pub fn admit(
         &mut self,
         now: Instant,
@@ -135,10 +151,15 @@ impl Strangers {
     ) -> Result<Option<StreamId>, Full> {
         let host_of = |peer: &SocketAddr| HostPrefix::of(peer.ip());
         let host = host_of(&peer);
-        self.failed.retain(|&(_, until)| until > now);
-        let failed = self.failed.iter().filter(|(other, _)| *other == host).count();
+        self.over.retain(|over| over.until > now);
         let under_way = self.under_way.values().filter(|(other, _)| host_of(other) == host).count();
-        if limits.handshakes == 0 || failed + under_way >= limits.handshakes_per_host {
+        let over = self.over.iter().filter(|over| over.host == host);
+        let (all, failed) =
+            over.fold((0, 0), |(all, failed), o| (all + 1, failed + usize::from(!o.succeeded)));
+        if limits.handshakes == 0
+            || under_way + failed >= limits.handshakes_per_host
+            || under_way + all >= limits.begun_per_host
+        {
             return Err(Full);
         }
         let place = |(&key, (peer, used)): (&StreamId, &(SocketAddr, Instant))| Place {
@@ -151,9 +172,6 @@ impl Strangers {
             true => gives_way(self.under_way.iter().map(place), host).map(|place| place.key),
             false => None,
         };
-        if let Some(gone) = gone {
-            self.under_way.remove(&gone);
-        }
         self.under_way.insert(stream, (peer, now + limits.stranger));
         Ok(gone)
     }
@@ -161,12 +179,10 @@ impl Strangers {
     /// He is done, in order or not. Where he came from, if he was one of them.
     pub fn dismiss(&mut self, stream: StreamId, succeeded: bool, limits: &Limits) -> Option<SocketAddr> {
         let (peer, until) = self.under_way.remove(&stream)?;
-        if !succeeded {
-            if self.failed.len() >= FAILED * limits.handshakes {
-                self.failed.pop_front();
-            }
-            self.failed.push_back((HostPrefix::of(peer.ip()), until));
+        if self.over.len() >= REMEMBERED * limits.handshakes {
+            self.over.pop_front();
         }
+        self.over.push_back(Over { host: HostPrefix::of(peer.ip()), until, succeeded });
         Some(peer)
     }
 
@@ -191,8 +207,8 @@ impl Strangers {
     }
 }
 
-/// How many failed handshakes are remembered for each that may be under way. More: the first is forgotten.
-const FAILED: usize = 16;
+/// How many handshakes that are over are remembered for each that may be under way. More: the first is forgotten.
+const REMEMBERED: usize = 16;
 
 impl core::fmt::Debug for Sessions {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -517,7 +533,26 @@ mod tests {
             open_from(&mut s, 0, n, n as u8).0.unwrap();
             s.on_closed(StreamId::accepted(n), &mut Effects::new());
         }
-        assert_eq!(s.strangers.failed.len(), FAILED);
+        assert_eq!(s.strangers.over.len(), REMEMBERED);
+    }
+
+    #[test]
+    fn a_host_begins_no_more_handshakes_in_a_while_than_it_may_even_if_all_are_in_order() {
+        let mut s = sessions(Limits { begun_per_host: 3, ..Limits::default() });
+        for n in 0..3 {
+            open_from(&mut s, 0, n, 7).0.unwrap();
+            s.on_bytes(Instant::ZERO, StreamId::accepted(n), &hello(), &mut Effects::new()).unwrap();
+        }
+        assert_eq!(open_from(&mut s, 2999, 3, 7).0, Err(DropReason::LinkLimit));
+        assert_eq!(open_from(&mut s, 2999, 4, 8).0, Ok(()));
+        assert_eq!(open_from(&mut s, 3000, 5, 7).0, Ok(()));
+    }
+
+    #[test]
+    fn hosts_that_push_each_other_out_begin_no_more_handshakes_for_it() {
+        let mut s = sessions(Limits { handshakes: 4, handshakes_per_host: 4, ..Limits::default() });
+        let begun = (0..1000).filter(|&n| open_from(&mut s, 0, n, n as u8 % 3).0.is_ok()).count();
+        assert_eq!(begun, 12);
     }
 
     #[test]

@@ -5,9 +5,9 @@
 mod world;
 
 use bytes::Bytes;
-use p2piptv::env::{InsecureIdentity, Seeded};
-use p2piptv::ids::NodeId;
-use p2piptv::node::{Addresses, Config, Datagram, Event, Node, Output, Receipt};
+use p2piptv::env::{InsecureChannels, InsecureIdentity, Seeded};
+use p2piptv::ids::{NodeId, StreamId};
+use p2piptv::node::{Addresses, Config, Datagram, Event, Node, Output, Receipt, Security, StreamInput};
 use p2piptv::sim::{NodeIndex, Record, What};
 use p2piptv::stats::{DropReason, Plane};
 use p2piptv::time::{Duration, Instant};
@@ -188,7 +188,8 @@ fn k8_a_flood_of_invites_is_refused_while_everybody_is_served_and_the_repair_kno
     world.run(10);
     for &viewer in &world.viewers {
         assert!(world.is_playing(viewer), "{}", world.trace());
-        let back = world.first(killed_at, viewer.node, |e| matches!(e, Event::Reparented { .. }));
+        let is_back = |e: &Event| matches!(e, Event::Covered { .. } | Event::Reparented { .. });
+        let back = world.first(killed_at, viewer.node, is_back);
         assert!(back.is_none_or(|at| at.since(killed_at) < Duration::from_millis(700)), "{}", world.trace());
     }
     world.run(35);
@@ -449,4 +450,112 @@ fn k8_a_host_that_drains_nothing_for_a_while_gets_a_bounded_queue_and_a_node_tha
     assert_eq!(waiting, 100);
     assert_eq!(node.handle_datagram(Instant::ZERO, options(2000)), Receipt::Accepted);
     assert!(matches!(node.poll_output(), Some(Output::Transmit { plane: Plane::Signalling, .. })));
+}
+
+/// A secured node by itself, whose streams the test plays.
+struct Secured {
+    node: Node,
+    streams: u32,
+}
+
+impl Secured {
+    const ID: NodeId = NodeId([9; 16]);
+
+    fn new(insecure_sip: bool) -> Self {
+        let at = |port| SocketAddr::from(([10, 9, 8, 7], port));
+        let addresses = Addresses { overlay: at(1), signalling: at(2), media: at(3) };
+        let mut config =
+            Config { security: Security::Tls, ..Config::new("secured", "tv.example", addresses) };
+        config.agent.insecure_peers = insecure_sip;
+        let (crypto, channels) = (InsecureIdentity::new(Self::ID), InsecureChannels::new(Self::ID));
+        let node = Node::secured(config, Box::new(Seeded::new(1)), Box::new(crypto), Box::new(channels));
+        Secured { node: node.unwrap(), streams: 0 }
+    }
+
+    /// What the node writes and closes.
+    fn drain(&mut self) -> (String, Vec<StreamId>) {
+        let (mut text, mut closed) = (String::new(), Vec::new());
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Write { bytes, .. } => text += &String::from_utf8_lossy(&bytes),
+                Output::Close { stream } => closed.push(stream),
+                _ => {}
+            }
+        }
+        (text, closed)
+    }
+
+    /// A stream from this host, and the first bytes on it.
+    fn knock(&mut self, now: Instant, plane: Plane, host: [u8; 4], first: &[u8]) -> StreamId {
+        let (stream, peer) = (StreamId::accepted(self.streams), SocketAddr::from((host, 40_000)));
+        self.streams += 1;
+        self.node.handle_stream(now, stream, StreamInput::Opened { peer, plane });
+        if !first.is_empty() {
+            self.node.handle_stream(now, stream, StreamInput::Bytes(Bytes::copy_from_slice(first)));
+        }
+        stream
+    }
+
+    /// The handshake of a node, and what it says then.
+    fn hello(id: u8, text: &str) -> Vec<u8> {
+        [&[22][..], &[id; 16], text.as_bytes()].concat()
+    }
+}
+
+fn options(from: [u8; 4]) -> String {
+    let host = std::net::Ipv4Addr::from(from);
+    format!(
+        "OPTIONS sips:secured@10.9.8.7:2 SIP/2.0\r\nVia: SIP/2.0/TLS {host}:5060;branch=z9hG4bKa\r\n\
+         Max-Forwards: 70\r\nFrom: <sips:a@b>;tag=1\r\nTo: <sips:secured@tv.example>\r\n\
+         Call-ID: a@{host}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    )
+}
+
+#[test]
+fn k8_idle_secured_streams_of_strangers_keep_no_newcomer_out() {
+    let mut secured = Secured::new(false);
+    let ms = Instant::from_millis;
+    // One host, then many: each takes all that it gets, and says nothing on it.
+    for n in 0..600_u64 {
+        let host = if n < 300 { [192, 0, 2, 1] } else { [198, 51, 100, n as u8] };
+        secured.knock(ms(100 * n), Plane::Signalling, host, &Secured::hello(1, ""));
+        secured.drain();
+    }
+    let newcomer = [203, 0, 113, 1];
+    let hello = Secured::hello(2, &options(newcomer));
+    secured.knock(ms(60_000), Plane::Signalling, newcomer, &hello);
+    let (answer, _) = secured.drain();
+    assert!(answer.contains("SIP/2.0 200"), "{answer:?}");
+}
+
+#[test]
+fn k8_handshakes_that_are_never_done_keep_no_newcomer_out_on_either_door() {
+    for (insecure_sip, first) in [(false, &[22][..]), (true, &[])] {
+        let mut secured = Secured::new(insecure_sip);
+        for n in 0..3000_u32 {
+            let [_, a, b, _] = (n / 8).to_be_bytes();
+            secured.knock(Instant::ZERO, Plane::Signalling, [100, a, b, n as u8], first);
+            secured.drain();
+        }
+        let newcomer = [203, 0, 113, 1];
+        let hello = Secured::hello(2, &options(newcomer));
+        secured.knock(Instant::ZERO, Plane::Signalling, newcomer, &hello);
+        let (answer, _) = secured.drain();
+        assert!(answer.contains("SIP/2.0 200"), "{answer:?}");
+    }
+}
+
+#[test]
+fn k8_one_host_costs_a_secured_node_a_bounded_number_of_handshakes() {
+    let mut secured = Secured::new(false);
+    let mut answered = 0;
+    for _ in 0..1000 {
+        // Each address of an IPv6 network would be the same host as well.
+        let stream = secured.knock(Instant::ZERO, Plane::Overlay, [192, 0, 2, 1], &[]);
+        // The node has begun its part of a handshake, which is never heard of again.
+        answered += usize::from(!secured.drain().0.is_empty());
+        secured.node.handle_stream(Instant::ZERO, stream, StreamInput::Closed);
+        secured.drain();
+    }
+    assert_eq!(answered, secured.node.config().streams.handshakes_per_host);
 }

@@ -392,6 +392,32 @@ fn forgeries_in_the_name_of_parent_and_child_change_nothing_between_secured_node
     assert!(!pair.told(source, |e| matches!(e, Event::ChildLeft { .. })));
 }
 
+/// For a second somebody asks for the last packets again and again in the viewer's name: how many more were sent than the
+/// source has pushed, and how many of the requests were found to be forged.
+fn flooded_with_nacks(security: Security) -> (usize, u64) {
+    let mut pair = Pair::new(security);
+    let (sent, pushed) = (pair.media.borrow().len(), pair.pushed.len());
+    for _ in 0..100 {
+        let newest = pair.media.borrow().last().map(|packet| u16::from_be_bytes([packet[2], packet[3]]));
+        let lost = (0..64).map(|n| newest.unwrap().wrapping_sub(n + 1));
+        let nack = Composer::receiver_report(7, &[]).cname("eve").nack(SSRC, lost).finish();
+        for _ in 0..10 {
+            pair.forge(pair.viewer, pair.source, nack.clone());
+        }
+        pair.run(PACE);
+    }
+    let more = pair.media.borrow().len() - sent - (pair.pushed.len() - pushed);
+    (more, pair.dropped(pair.source, DropReason::BadAuthentication))
+}
+
+#[test]
+fn k8_a_flood_of_nacks_has_nothing_sent_between_secured_nodes_and_a_bounded_number_where_nothing_is() {
+    assert_eq!(flooded_with_nacks(Security::Tls), (0, 1000));
+    let (more, _) = flooded_with_nacks(Security::InsecurePlain);
+    let bound = relay::NACK_BURST + 100 / relay::NACK_EARNED_IN + 1;
+    assert!((1..=bound as usize).contains(&more), "{more} of at most {bound}");
+}
+
 #[test]
 fn a_forged_goodbye_hands_a_channel_over_to_a_stranger_only_where_nothing_is_secured() {
     assert!(Pair::new(Security::InsecurePlain).taken_over() > 90);

@@ -8,6 +8,7 @@ pub fn line(event: &Event) -> Option<String> {
     Some(match event {
         Event::Joined => "joined the overlay".into(),
         Event::JoinFailed => "found nobody to join the overlay through".into(),
+        Event::UserNameTaken { by } => format!("has the user name of another node, {by}"),
         Event::Published { .. } => "published the channel".into(),
         Event::PublishFailed { .. } => "could not publish the channel yet; trying again".into(),
         Event::NotFound { .. } => "found nobody who offers the channel".into(),

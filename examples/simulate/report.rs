@@ -115,9 +115,14 @@ impl Json {
         self.raw(key, &format!("[{}]", values.join(", ")));
     }
 
+    /// The object as text.
+    pub fn object(&self) -> String {
+        format!("{{\n{}\n}}", self.0)
+    }
+
     pub fn write(&self, path: Option<&Path>) -> Result<(), Box<dyn Error>> {
         let Some(path) = path else { return Ok(()) };
-        fs::write(path, format!("{{\n{}\n}}\n", self.0)).map_err(|e| format!("{}: {e}", path.display()))?;
+        fs::write(path, self.object() + "\n").map_err(|e| format!("{}: {e}", path.display()))?;
         println!("written: {}", path.display());
         Ok(())
     }

@@ -19,7 +19,8 @@ use alloc::vec::Vec;
 pub const NEIGHBORS: usize = 3;
 /// Successors that hold a replica (CH-6).
 pub const REPLICAS: usize = 2;
-/// Entries of the Finger Table (CU10-12).
+/// Entries that the Finger Table has at least. It has as many as are needed for the last successor to be in one of them,
+/// and 128 at most (CU10-12).
 pub const FINGERS: u32 = 16;
 
 /// The tables of one node.
@@ -85,10 +86,17 @@ impl Chord {
         (first <= last).then_some((first, last))
     }
 
+    /// Entries of the Finger Table now (RFC 6940 §10.7.4.3): in a large ring the successors are so near that more entries
+    /// lie between them and the rest.
+    fn entries(&self) -> u32 {
+        let last = self.peers.iter().take(NEIGHBORS).next_back();
+        last.map_or(FINGERS, |d| FINGERS.max(d.leading_zeros() + 1))
+    }
+
     /// For each finger entry without a peer: the distances where one might be, farthest entry first.
     fn invalid_fingers(&self) -> impl Iterator<Item = (Place, Place)> + '_ {
         let unknown = self.unknown();
-        (1..=FINGERS).map(finger_distances).filter_map(move |(first, last)| {
+        (1..=self.entries()).map(finger_distances).filter_map(move |(first, last)| {
             let (unknown_first, unknown_last) = unknown?;
             let (first, last) = (first.max(unknown_first), last.min(unknown_last));
             (first <= last && self.peers.range(first..=last).next().is_none()).then_some((first, last))
@@ -165,7 +173,7 @@ impl Topology for Chord {
         let (successors, predecessors) = self.neighbors();
         successors.contains(&d)
             || predecessors.contains(&d)
-            || (1..=FINGERS).any(|i| self.finger(i) == Some(d))
+            || (1..=self.entries()).any(|i| self.finger(i) == Some(d))
     }
 
     fn is_responsible(&self, place: Place) -> bool {
@@ -197,7 +205,7 @@ impl Topology for Chord {
     }
 
     fn fingers(&self) -> Vec<NodeId> {
-        (1..=FINGERS).filter_map(|i| self.finger(i)).map(|d| self.at(d)).collect()
+        (1..=self.entries()).filter_map(|i| self.finger(i)).map(|d| self.at(d)).collect()
     }
 
     fn replicas(&self) -> Vec<NodeId> {
@@ -462,14 +470,40 @@ mod tests {
     #[test]
     fn cu10_11_no_finger_is_looked_for_where_the_neighbours_leave_no_room() {
         assert!(member(0, &[1 << 100, 1 << 120]).finger_places().is_empty(), "the whole ring is known");
-        let chord = member(0, &[1, 2, 3, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
-        assert_eq!(chord.finger_places().len(), FINGERS as usize);
-        assert_eq!(chord.finger_places()[0], 1 << 127);
+        let chord = member(0, &[1, 2, 1 << 112, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
+        let places = chord.finger_places();
+        assert_eq!((places.len(), places[0]), (16, 1 << 127));
+        assert_eq!(places[15], (1 << 112) + 1, "behind the last successor");
+    }
+
+    #[test]
+    fn cu10_12_sixteen_fingers_and_more_when_the_successors_are_so_near_that_more_lie_behind_them() {
+        let predecessors = [u128::MAX - 1, u128::MAX - 2, u128::MAX - 3];
+        let every_power: Vec<u128> = (0..128).map(|i| 1 << i).chain(predecessors).collect();
+        let chord = member(0, &every_power);
+        let fingers = chord.fingers();
+        assert_eq!((fingers.len(), fingers[0], fingers[125]), (126, node(1 << 127), node(1 << 2)));
+        assert!(chord.needs(node(1 << 2)) && chord.needs(node(1 << 60)), "and keeps the links to them");
+        for (last, entries) in [(1_u128 << 112, 16), (1 << 111, 17), (1 << 64, 64), (3, 127)] {
+            let peers: Vec<u128> = [1, 2, last].into_iter().chain(predecessors).collect();
+            let chord = member(0, &peers);
+            // Everything behind the last successor is invalid, and so to be searched for.
+            assert_eq!(chord.finger_places().len(), entries - usize::from(last == 3), "{last:#x}");
+            assert_eq!(chord.finger_places()[0], 1 << 127);
+        }
+    }
+
+    #[test]
+    fn cu10_12_the_finger_table_can_hold_128_entries() {
+        assert_eq!(member(0, &[1]).fingers(), nodes(&[1]), "the last entry is the place right behind");
+        let entries: Vec<(Place, Place)> = (1..=128).rev().map(finger_distances).collect();
+        assert_eq!((entries[0], entries[127].1), ((1, 1), u128::MAX));
+        assert!(entries.windows(2).all(|w| w[0].1 + 1 == w[1].0), "every distance belongs to one entry");
     }
 
     #[test]
     fn cu10_11_searches_prefer_the_far_entries_and_stay_in_range() {
-        let chord = member(0, &[1, 2, 3, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
+        let chord = member(0, &[1, 2, 1 << 112, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
         let mut entropy = Seeded::new(3);
         let mut hits = vec![0; 129];
         for _ in 0..1000 {
@@ -479,6 +513,101 @@ mod tests {
         }
         assert!((400..600).contains(&hits[1]) && (150..350).contains(&hits[2]), "{hits:?}");
         assert!(hits[17..].iter().all(|&n| n == 0), "only {FINGERS} entries");
+    }
+
+    #[test]
+    fn ch5_links_to_neighbours_and_fingers_are_needed_and_others_are_not() {
+        let chord =
+            member(0, &[1, 2, 3, 1 << 100, (1 << 100) + 1, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
+        assert!([1, 2, 3, 1 << 100, u128::MAX - 3].iter().all(|&n| chord.needs(node(n))));
+        assert!(!chord.needs(node((1 << 100) + 1)), "its finger entry has a nearer one");
+        assert!(!chord.needs(node(7)));
+        assert_eq!(chord.len(), 8);
+    }
+
+    #[test]
+    fn ch4_the_way_leads_through_neighbours_and_fingers_alike() {
+        let chord = member(0, &[1, 2, 3, 1 << 100, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
+        assert_eq!(chord.next_hop((1 << 100) + 5), Some(node(1 << 100)), "a finger");
+        assert_eq!(chord.next_hop(3), Some(node(2)), "a successor");
+        assert_eq!(chord.next_hop(u128::MAX - 1), Some(node(u128::MAX - 2)), "a predecessor");
+    }
+
+    #[test]
+    fn sr9_a_member_is_itself_a_neighbour_of_the_place_and_a_joining_node_is_none() {
+        let mut chord = Chord::new(node(100));
+        chord.insert(node(110));
+        assert!(chord.is_close_enough(node(110), 95), "whoever is no member is responsible for nothing");
+        chord.enter();
+        assert!(!chord.is_close_enough(node(110), 95) && chord.is_close_enough(node(100), 95));
+    }
+
+    #[test]
+    fn ch2_who_is_in_the_routing_table_is_not_presumed() {
+        let mut chord = member(100, &[50, 200]);
+        assert_eq!((chord.presume(Some(node(50))), chord.presumed()), (Change::default(), None));
+        assert_eq!((chord.presume(Some(node(200))), chord.presumed()), (Change::default(), None));
+    }
+
+    #[test]
+    fn jl5_to_a_joining_node_passes_what_lies_up_to_it_and_nothing_else() {
+        let chord = member(100, &[50, 200]);
+        assert!(chord.passes_to(node(70), 51) && chord.passes_to(node(70), 70));
+        assert!(!chord.passes_to(node(70), 50) && !chord.passes_to(node(70), 71));
+        assert!(!chord.passes_to(node(70), 100));
+    }
+
+    #[test]
+    fn cu10_6_in_place_of_a_lost_finger_somebody_of_its_entry_is_looked_for() {
+        let neighbors = [1, 2, 3, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3];
+        let chord = member(0, &neighbors);
+        let mut entropy = Seeded::new(7);
+        for entry in [1_u32, 2, 16, 100] {
+            let (first, last) = finger_distances(entry);
+            let places: BTreeSet<Place> =
+                (0..20).filter_map(|_| chord.finger_replacement(node(first + 1), &mut entropy)).collect();
+            assert!(places.len() > 10, "a random one");
+            assert!(places.iter().all(|p| (first..=last).contains(p)), "entry {entry}");
+        }
+        let other = member(0, &[&neighbors[..], &[(1 << 127) + 9]].concat());
+        assert_eq!(other.finger_replacement(node((1 << 127) + 1), &mut entropy), None, "there is another");
+    }
+
+    #[test]
+    fn cu10_15_a_leaver_names_the_side_that_faces_away_from_whom_it_tells() {
+        let chord = member(100, &[110, 120, 130, 70, 80, 90]);
+        assert_eq!(chord.leave(node(90)), ChordLeaveData::FromSuccessor(nodes(&[110, 120, 130])));
+        assert_eq!(chord.leave(node(70)), ChordLeaveData::FromSuccessor(nodes(&[110, 120, 130])));
+        assert_eq!(chord.leave(node(110)), ChordLeaveData::FromPredecessor(nodes(&[90, 80, 70])));
+        assert_eq!(chord.leave(node(5000)), ChordLeaveData::FromPredecessor(nodes(&[90, 80, 70])));
+        // In a small ring everybody is on both sides; the nearest predecessor hears of successors.
+        let small = member(100, &[110, 90]);
+        assert_eq!(small.leave(node(90)), ChordLeaveData::FromSuccessor(nodes(&[110, 90])));
+        assert_eq!(small.leave(node(110)), ChordLeaveData::FromPredecessor(nodes(&[90, 110])));
+    }
+
+    fn neighbors_update(predecessors: &[u128], successors: &[u128]) -> ChordUpdate {
+        let tables =
+            ChordTables::Neighbors { predecessors: nodes(predecessors), successors: nodes(successors) };
+        ChordUpdate { uptime: 1, tables }
+    }
+
+    #[test]
+    fn cu10_7_an_update_is_heard_for_who_is_missing_in_it_and_who_is_next_to_this_node() {
+        let chord = member(100, &[110, 120, 130, 70, 80, 90]);
+        // 110 knows everybody between 80 and 140, and says nothing of 90 and 120.
+        let heard = chord.hear(node(110), &neighbors_update(&[100, 80], &[130, 140]));
+        assert_eq!(heard.omitted, nodes(&[90, 120]));
+        assert!(heard.names_me_predecessor);
+        assert_eq!(heard.before_me, Some(node(80)));
+        assert_eq!(heard.behind_me, Some(node(110)), "the sender counts, this node does not");
+        // The ends of what it knows are named, and nothing beyond them is missing.
+        let heard = chord.hear(node(110), &neighbors_update(&[90], &[120]));
+        assert!(heard.omitted.is_empty() && !heard.names_me_predecessor && heard.before_me.is_none());
+        let heard = chord.hear(node(110), &neighbors_update(&[100, 110], &[]));
+        assert_eq!(heard.before_me, None, "in a ring of two the sender is on both sides");
+        let heard = chord.hear(node(90), &neighbors_update(&[80], &[100, u128::MAX]));
+        assert_eq!(heard.behind_me, Some(node(80)), "never everybody, and never this node");
     }
 
     #[test]

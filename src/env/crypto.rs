@@ -77,6 +77,11 @@ pub trait Crypto: Send {
     fn user(&self) -> Option<&str> {
         None
     }
+    /// Whether this node made its certificate itself, so that nobody has seen to it that no other has its user name
+    /// (RFC 6940 §11.3.1).
+    fn is_self_signed(&self) -> bool {
+        false
+    }
     /// Certificates to send along (DER), without the roots that everybody has.
     fn certificates(&self) -> &[Bytes];
     /// The SignerIdentity under which [`Crypto::sign`] signs; it is itself part of what is signed.

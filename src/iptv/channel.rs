@@ -1,10 +1,14 @@
 //! One channel at one node: its children, and either the publisher's office or the viewer's parent.
 
 use super::backups::{Standpoint, place};
+use super::counters::count;
+use super::cover;
 use super::duty::Duty;
 use super::election::Election;
 use super::fact::{ByeReason, Hold, Refusal};
+use super::leases::{Lease, Leases};
 use super::order::{Denial, EndReason, Event, Order, Role};
+use super::promotion::Promotion;
 use super::record::Record;
 use super::report::{Provider, Report};
 use super::seats::{Place, Seat, Seats};
@@ -37,6 +41,7 @@ struct Watching<P> {
 pub(super) struct Channel<P> {
     id: ChannelId,
     seats: Seats<P>,
+    leases: Leases<P>,
     station: Station<P>,
     /// The children that positions were last derived from.
     placed: u32,
@@ -44,6 +49,9 @@ pub(super) struct Channel<P> {
     placed_at: Instant,
     hold_at: Option<Instant>,
     sweep_at: Option<Instant>,
+    /// This node leaves as soon as its children have other parents, and then at the latest.
+    farewell: Option<Instant>,
+    promotion: Option<Box<Promotion>>,
     over: Option<EndReason>,
 }
 
@@ -69,12 +77,15 @@ impl<P: Copy + Ord> Channel<P> {
         Channel {
             id,
             seats: Seats::new(),
+            leases: Leases::new(),
             station,
             placed: 0,
             place_at: None,
             placed_at: now,
             hold_at: None,
             sweep_at: None,
+            farewell: None,
+            promotion: None,
             over: None,
         }
     }
@@ -99,12 +110,14 @@ impl<P: Copy + Ord> Channel<P> {
                 earliest(w.viewer.deadline(config), w.duty.as_ref().and_then(|d| d.deadline()))
             }
         };
-        let children = earliest(self.hold_at, self.sweep_at);
+        let promotion = self.promotion.as_ref().map(|p| p.due);
+        let children = earliest(earliest(self.hold_at, self.sweep_at), earliest(self.farewell, promotion));
         earliest(station, earliest(children, self.place_at))
     }
 
     pub(super) fn owns(&self, call: CallId) -> bool {
         self.seats.by_call(call).is_some()
+            || self.leases.by_call(call).is_some()
             || match &self.station {
                 Station::Publisher { election, .. } => election.owns(call),
                 Station::Viewer(w) => {
@@ -118,6 +131,7 @@ impl<P: Copy + Ord> Channel<P> {
     /// Whether a peer may be called, or named to others, sooner or later.
     pub(super) fn counts_on(&self, peer: P) -> bool {
         self.seats.by_peer(peer).is_some()
+            || self.leases.by_peer(peer).is_some()
             || match &self.station {
                 Station::Publisher { election, .. } => election.table.contains(peer),
                 Station::Viewer(w) => w.viewer.counts_on(peer),
@@ -155,6 +169,8 @@ impl<P: Copy + Ord> Channel<P> {
                 rescue: false,
                 playing: true,
                 relayer: false,
+                cover: None,
+                standbys: 0,
                 children,
             },
             Station::Viewer(w) => {
@@ -167,19 +183,52 @@ impl<P: Copy + Ord> Channel<P> {
                     rescue: parent.is_some_and(|p| p.rescue),
                     playing: parent.is_some_and(|p| p.is_playing()),
                     relayer: w.duty.is_some(),
+                    cover: w.viewer.covering().filter(|l| l.playing).map(|l| l.peer),
+                    standbys: w.viewer.standbys.answered(),
                     children,
                 }
             }
         }
     }
 
+    /// Standbys that others promised.
+    pub(super) fn standbys(&self) -> u16 {
+        match &self.station {
+            Station::Publisher { .. } => 0,
+            Station::Viewer(w) => u16::try_from(w.viewer.standbys.answered()).unwrap_or(u16::MAX),
+        }
+    }
+
     // ---- the end
+
+    /// Begins to leave while somebody lives from this node. False when nobody has to be waited for.
+    pub(super) fn say_farewell(&mut self, turn: &mut Turn<'_, P>) -> bool {
+        let Station::Viewer(w) = &mut self.station else { return false };
+        let waits = self.farewell.is_none() && self.seats.iter().any(|s| s.slots.is_some());
+        if turn.config.is_paper() || !waits || !w.viewer.is_fed(turn) {
+            return false;
+        }
+        self.farewell = Some(turn.now + turn.config.farewell);
+        if let Some(duty) = w.duty.take() {
+            duty.resign(true, turn);
+        }
+        if let Some((call, _)) = w.control.take() {
+            turn.bye(call, ByeReason::Normal);
+        }
+        w.viewer.stand_still(turn);
+        for seat in self.seats.iter() {
+            turn.inform(seat.call, Report::Leaving);
+        }
+        self.end_leases(|_| true, turn);
+        true
+    }
 
     /// Leaves the channel: children are told `to_children`, everybody else just goodbye.
     pub(super) fn close(&mut self, to_children: ByeReason, why: EndReason, turn: &mut Turn<'_, P>) {
         while let Some(seat) = self.seats.unseat_last(turn.uplink) {
             turn.bye(seat.call, to_children);
         }
+        self.end_leases(|_| true, turn);
         match &mut self.station {
             Station::Publisher { election, .. } => {
                 election.stop(to_children, turn);
@@ -188,7 +237,7 @@ impl<P: Copy + Ord> Channel<P> {
             Station::Viewer(w) => {
                 w.viewer.stop(turn);
                 if let Some(duty) = w.duty.take() {
-                    duty.resign(turn);
+                    duty.resign(false, turn);
                 }
                 if let Some((call, _)) = w.control.take() {
                     turn.bye(call, ByeReason::Normal);
@@ -219,14 +268,15 @@ impl<P: Copy + Ord> Channel<P> {
         if let Some(denial) = self.denial(peer, urgent, turn) {
             return turn.order(Order::Refuse { call, denial });
         }
-        if urgent {
+        if !turn.config.is_paper() {
             self.suspect_parent_of(peer, turn);
         }
         let serves = self.serves(turn);
         let old = self.seats.by_peer(peer).map(|s| (s.call, s.rescue));
         let ordinary = serves && (turn.uplink.free() > 0 || old.is_some_and(|o| !o.1));
         let rescue = urgent && (turn.uplink.can_rescue() || old.is_some_and(|o| o.1));
-        if !ordinary && !rescue {
+        let leech = (!ordinary && !rescue && serves && !urgent).then(|| self.leech(slots, turn)).flatten();
+        if !ordinary && !rescue && leech.is_none() {
             return self.send_on(call, peer, urgent, turn);
         }
         if let Some((old, _)) = old {
@@ -236,6 +286,8 @@ impl<P: Copy + Ord> Channel<P> {
         }
         let rescue = !(serves && turn.uplink.free() > 0);
         self.seats.seat((call, peer), slots, rescue, turn.now, turn.uplink);
+        self.promotion =
+            leech.map(|leech| Box::new(Promotion::new(leech, call, turn))).or(self.promotion.take());
         let (depth, free) = (self.depth(), turn.uplink.free());
         turn.order(Order::Accept { call, depth, rescue, free });
         if let Station::Publisher { election, .. } = &mut self.station {
@@ -243,6 +295,38 @@ impl<P: Copy + Ord> Channel<P> {
         }
         turn.event(Event::ChildJoined { channel: self.id, child: peer });
         self.tell_places(Some(call), turn);
+    }
+
+    /// The youngest child that cannot relay, if its slot is worth more to a caller who can: that one waits in the rescue
+    /// slot meanwhile.
+    fn leech(&self, slots: Option<u16>, turn: &Turn<'_, P>) -> Option<CallId> {
+        let may = slots.is_some_and(|n| n > 0) && self.promotion.is_none() && turn.uplink.can_rescue();
+        let leeches = self.seats.iter().filter(|s| s.slots == Some(0) && !s.rescue);
+        leeches.last().filter(|_| may && !turn.config.is_paper()).map(|s| s.call)
+    }
+
+    /// Asks the child to yield, again and again while there is need and hope.
+    fn promote_when_due(&mut self, turn: &mut Turn<'_, P>) {
+        let Some(promotion) = self.promotion.as_mut().filter(|p| p.due <= turn.now) else { return };
+        let leech = self.seats.by_call(promotion.leech).filter(|s| !s.rescue).map(|s| (s.call, s.peer));
+        let waits = self.seats.by_call(promotion.newcomer).is_some_and(|s| s.rescue);
+        let (Some((call, peer)), true, true) = (leech, waits, promotion.go_on(turn)) else {
+            self.promotion = None;
+            return;
+        };
+        let to = match &mut self.station {
+            Station::Publisher { election, .. } => {
+                let to = election.elsewhere(peer, turn);
+                if to.is_empty() {
+                    // Till a relayer is ready.
+                    return;
+                }
+                to
+            }
+            // The source knows who has a slot.
+            Station::Viewer(_) => Vec::new(),
+        };
+        turn.inform(call, Report::Yield { to });
     }
 
     /// Why a caller is refused whatever the room.
@@ -253,6 +337,9 @@ impl<P: Copy + Ord> Channel<P> {
         let Station::Viewer(w) = &self.station else { return None };
         if w.viewer.is_above(peer) {
             return Some(Denial::Loop);
+        }
+        if self.farewell.is_some() {
+            return Some(Denial::Busy { retry_after: turn.config.busy_retry_after });
         }
         if w.duty.is_none() && (turn.config.is_paper() || !urgent) {
             return Some(Denial::NotFound);
@@ -280,6 +367,105 @@ impl<P: Copy + Ord> Channel<P> {
             turn.order(Order::Redirect { call, providers });
         }
     }
+
+    // ---- standbys of others
+
+    /// Somebody wants this node as a backup parent (Q12).
+    pub(super) fn on_standby_invited(
+        &mut self,
+        (call, peer): (CallId, P),
+        slots: Option<u16>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        let refusal = self.lease_denial(peer, turn);
+        if let Some(denial) = refusal {
+            count(&mut turn.counters.leases_refused);
+            return turn.order(Order::Refuse { call, denial });
+        }
+        if let Some(old) = self.leases.by_peer(peer).map(|l| l.call) {
+            turn.bye(old, ByeReason::Normal);
+            self.leases.take(old, turn.uplink);
+        }
+        self.leases.grant(Lease { call, peer, slots, since: turn.now }, turn.uplink);
+        let (depth, free) = (self.depth(), turn.uplink.free());
+        turn.order(Order::Accept { call, depth, rescue: false, free });
+    }
+
+    fn lease_denial(&self, peer: P, turn: &Turn<'_, P>) -> Option<Denial> {
+        let busy = Some(Denial::Busy { retry_after: turn.config.lease_retry });
+        if turn.config.is_paper() {
+            return Some(Denial::NotFound);
+        }
+        if let Some(denial) = self.denial(peer, true, turn) {
+            return Some(denial);
+        }
+        let renewed = self.leases.by_peer(peer).is_some();
+        let room = renewed || turn.uplink.can_promise(turn.config.limits.leases);
+        // Who is served here already needs no promise.
+        if room && self.seats.by_peer(peer).is_none() { None } else { busy }
+    }
+
+    /// The child of a standby asks for media: first come, first served.
+    pub(super) fn on_resumed(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        if self.seats.by_call(call).is_some() {
+            // It has not seen any yet.
+            return turn.order(Order::Serve { call });
+        }
+        let Some(&Lease { peer, slots, .. }) = self.leases.by_call(call) else { return };
+        self.suspect_parent_of(peer, turn);
+        let ordinary = self.serves(turn) && turn.uplink.free() > 0;
+        let barred = self.denial(peer, true, turn).is_some() || self.seats.by_peer(peer).is_some();
+        if barred || !ordinary && !turn.uplink.can_rescue() {
+            count(&mut turn.counters.denied);
+            return turn.order(Order::Deny { call });
+        }
+        self.leases.take(call, turn.uplink);
+        self.seats.seat((call, peer), slots, !ordinary, turn.now, turn.uplink);
+        if let Some(seat) = self.seats.by_call_mut(call) {
+            seat.leased = true;
+        }
+        count(&mut turn.counters.served);
+        turn.order(Order::Serve { call });
+        if let Station::Publisher { election, .. } = &mut self.station {
+            election.table.cover(peer, call, slots, turn.now);
+        }
+        turn.event(Event::ChildJoined { channel: self.id, child: peer });
+        self.tell_places(Some(call), turn);
+    }
+
+    /// The child of a standby has enough.
+    pub(super) fn on_released(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        if self.seats.by_call(call).is_none_or(|s| !s.leased) {
+            return;
+        }
+        let Some(seat) = self.unseat(call, turn) else { return };
+        if turn.uplink.can_promise(turn.config.limits.leases) {
+            turn.order(Order::Rest { call });
+            self.leases.give_back(&seat, turn.now, turn.uplink);
+        } else {
+            // Its place among the standbys was given away meanwhile.
+            turn.bye(call, ByeReason::Normal);
+        }
+    }
+
+    /// Ends leases.
+    fn end_leases(&mut self, over: impl Fn(&Lease<P>) -> bool, turn: &mut Turn<'_, P>) {
+        let over: Vec<CallId> = self.leases.iter().filter(|l| over(l)).map(|l| l.call).collect();
+        for call in over {
+            turn.bye(call, ByeReason::Normal);
+            self.leases.take(call, turn.uplink);
+        }
+    }
+
+    /// Nobody backs up whoever stands between it and the source.
+    fn end_leases_above(&mut self, turn: &mut Turn<'_, P>) {
+        let Station::Viewer(w) = &self.station else { return };
+        let above: Vec<CallId> =
+            self.leases.iter().filter(|l| w.viewer.is_above(l.peer)).map(|l| l.call).collect();
+        self.end_leases(|l| above.contains(&l.call), turn);
+    }
+
+    // ---- control dialogs
 
     pub(super) fn on_control_invited(&mut self, call: CallId, peer: P, turn: &mut Turn<'_, P>) {
         let admitted = match &mut self.station {
@@ -320,13 +506,14 @@ impl<P: Copy + Ord> Channel<P> {
     }
 
     /// Takes a child out whose dialog is over.
-    fn unseat(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
-        let Some(seat) = self.seats.unseat(call, turn.uplink) else { return };
+    fn unseat(&mut self, call: CallId, turn: &mut Turn<'_, P>) -> Option<Seat<P>> {
+        let seat = self.seats.unseat(call, turn.uplink)?;
         if let Station::Publisher { election, .. } = &mut self.station {
             election.table.unseat(seat.peer, call, turn.now);
             election.on_unseated(seat.peer, turn);
         }
         turn.event(Event::ChildLeft { channel: self.id, child: seat.peer });
+        Some(seat)
     }
 
     // ---- facts
@@ -381,8 +568,18 @@ impl<P: Copy + Ord> Channel<P> {
             }
             return;
         }
+        if self.leases.take(call, turn.uplink).is_some() {
+            return;
+        }
         match &mut self.station {
-            Station::Publisher { election, .. } => election.on_ended(call, reason, turn),
+            Station::Publisher { election, .. } => {
+                let peer = election.control_peer(call);
+                election.on_ended(call, reason, turn);
+                // A relayer that sits here now speaks in that dialog from here on.
+                if let Some(seat) = peer.and_then(|p| self.seats.by_peer(p)) {
+                    election.table.set_call(seat.peer, Some(seat.call));
+                }
+            }
             Station::Viewer(w) if w.viewer.is_parent(call) && reason == ByeReason::EndOfChannel => {
                 w.viewer.forget_parent();
                 self.close(ByeReason::EndOfChannel, EndReason::EndOfChannel, turn);
@@ -413,6 +610,11 @@ impl<P: Copy + Ord> Channel<P> {
             Station::Viewer(w) => match report {
                 Report::TreePosition { path, rescue, backups, .. } => {
                     w.viewer.on_place(call, path, rescue, backups, &self.seats, turn);
+                }
+                Report::Yield { to } => w.viewer.on_yield(call, to, &self.seats, turn),
+                Report::Leaving => w.viewer.on_leaving(call, &self.seats, turn),
+                Report::SelectedRelayer { .. } if self.farewell.is_some() => {
+                    turn.inform(call, Report::RelayerDeclined);
                 }
                 Report::SelectedRelayer { register } => {
                     w.on_selected(self.id, (call, register), &self.seats, turn);
@@ -445,13 +647,19 @@ impl<P: Copy + Ord> Channel<P> {
 
     pub(super) fn on_first_packet(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
         if let Station::Viewer(w) = &mut self.station {
-            w.viewer.on_first_packet(call, turn);
+            w.viewer.on_first_packet(call, &self.seats, turn);
         }
     }
 
     pub(super) fn on_held(&mut self, call: CallId, hold: Hold, turn: &mut Turn<'_, P>) {
         if let Station::Viewer(w) = &mut self.station {
-            w.viewer.on_held(call, hold, turn);
+            w.viewer.on_held(call, hold, &self.seats, turn);
+        }
+    }
+
+    pub(super) fn on_denied(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        if let Station::Viewer(w) = &mut self.station {
+            w.viewer.on_denied(call, &self.seats, turn);
         }
     }
 
@@ -478,6 +686,7 @@ impl<P: Copy + Ord> Channel<P> {
             }
             Station::Viewer(w) => w.viewer.handle_timeout(&self.seats, turn),
         }
+        self.promote_when_due(turn);
         if self.hold_at.is_some_and(|t| t <= turn.now) {
             self.hold_children(turn);
         }
@@ -489,7 +698,7 @@ impl<P: Copy + Ord> Channel<P> {
 
     /// Says HOLD, or PAUSED, while no new media comes (Q6, Q11).
     fn hold_children(&mut self, turn: &mut Turn<'_, P>) {
-        let pause = turn.config.hold_after;
+        let pause = cover::threshold(self.id, turn);
         let last = turn.progress.last_media(self.id).unwrap_or(Instant::ZERO).max(turn.awake_since);
         if turn.now.since(last) < pause {
             self.hold_at = Some(last + pause);
@@ -500,16 +709,18 @@ impl<P: Copy + Ord> Channel<P> {
             Station::Viewer(w) => w.viewer.hold(turn).unwrap_or(Hold::Starved),
         };
         turn.order(Order::Hold { channel: self.id, hold });
-        self.hold_at = Some(turn.now + pause);
+        // The first ones come in quick succession: one may be lost, and the children are about to act.
+        let young = turn.now.since(last) < turn.config.hold_after;
+        self.hold_at = Some(turn.now + if young { pause } else { turn.config.hold_after });
     }
 
-    /// An orphan has come. If the parent that it has lost, as the table knows, sits here and is silent here as well, its
-    /// slot is free sooner than silence alone would make it.
+    /// An orphan has come, or one that a backup parent has saved. If the parent that it has lost, as the table knows, sits
+    /// here and is silent here as well, its slot is free sooner than silence alone would make it.
     fn suspect_parent_of(&mut self, orphan: P, turn: &mut Turn<'_, P>) {
         let Station::Publisher { election, .. } = &self.station else { return };
-        let Some(seat) = election.table.parent(orphan).and_then(|p| self.seats.by_peer_mut(p)) else {
-            return;
-        };
+        let mut suspects = election.table.parents(orphan).into_iter().flatten();
+        let Some(suspect) = suspects.find(|&p| self.seats.by_peer(p).is_some()) else { return };
+        let Some(seat) = self.seats.by_peer_mut(suspect) else { return };
         seat.suspected = Some(turn.now);
         self.sweep_children(turn);
     }
@@ -522,6 +733,10 @@ impl<P: Copy + Ord> Channel<P> {
             turn.bye(call, ByeReason::Normal);
             self.unseat(call, turn);
         }
+        let (now, awake, patience) = (turn.now, turn.awake_since, turn.config.lease_silence);
+        let progress = turn.progress;
+        let heard = |l: &Lease<P>| progress.last_report(l.call).unwrap_or(l.since).max(l.since).max(awake);
+        self.end_leases(|l| now.since(heard(l)) >= patience, turn);
         let suspects = self.seats.iter().filter(|s| s.suspected.is_some());
         self.sweep_at = earliest(self.sweep_at, suspects.filter_map(|s| silent_at(s, turn)).min());
     }
@@ -542,12 +757,20 @@ impl<P: Copy + Ord> Channel<P> {
         if self.is_over() {
             return;
         }
+        if let Some(until) = self.farewell
+            && (until <= turn.now || self.seats.iter().all(|s| s.slots.is_none()))
+        {
+            return self.close(ByeReason::Leaving, EndReason::Stopped, turn);
+        }
         if self.seats.is_empty() {
             self.hold_at = None;
+        } else {
+            let hold = (!turn.config.is_paper()).then(|| turn.now + cover::threshold(self.id, turn));
+            self.hold_at = self.hold_at.or(hold);
+        }
+        if self.seats.is_empty() && self.leases.is_empty() {
             self.sweep_at = None;
         } else {
-            let hold = (!turn.config.is_paper()).then_some(turn.now + turn.config.hold_after);
-            self.hold_at = self.hold_at.or(hold);
             self.sweep_at = self.sweep_at.or(Some(turn.now + turn.config.child_silence / 4));
         }
         let depth = self.depth();
@@ -557,17 +780,31 @@ impl<P: Copy + Ord> Channel<P> {
                 record.settle(self.id, depth, turn);
                 if election.table.take_changed() {
                     turn.event(Event::TableChanged { channel: self.id });
+                    News::Later
+                } else {
+                    News::None
                 }
-                News::None
             }
             Station::Viewer(w) => {
                 if let Some(duty) = &mut w.duty {
                     let parent = w.viewer.parent().map(|p| (p.call, p.peer));
                     duty.settle(parent, depth, &self.seats, turn);
                 }
+                if w.duty.as_mut().is_some_and(|d| d.fails(&self.seats, turn))
+                    && let Some(duty) = w.duty.take()
+                {
+                    duty.give_up(turn);
+                    for seat in self.seats.iter() {
+                        turn.inform(seat.call, Report::Leaving);
+                    }
+                }
+                w.viewer.settle_standbys(&self.seats, turn);
                 w.viewer.take_news()
             }
         };
+        if news == News::Now {
+            self.end_leases_above(turn);
+        }
         self.settle_places(news, turn);
     }
 
@@ -607,7 +844,11 @@ impl<P: Copy + Ord> Channel<P> {
             Station::Viewer(w) => (w.viewer.path(), w.viewer.backups()),
         };
         let limit = usize::from(turn.config.limits.backups);
-        let at = Standpoint { me: turn.me, path: &path, backups, limit };
+        let nephews = |child: P| match &self.station {
+            Station::Publisher { election, .. } => election.table.nephews(child, limit),
+            Station::Viewer(_) => Vec::new(),
+        };
+        let at = Standpoint { me: turn.me, path: &path, backups, nephews: &nephews, limit };
         let told: Vec<Option<Place<P>>> = self
             .seats
             .iter()

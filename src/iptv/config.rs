@@ -4,7 +4,7 @@ use crate::time::Duration;
 use alloc::sync::Arc;
 
 /// The shortest timer.
-const LEAST: Duration = Duration::from_millis(1);
+pub(super) const LEAST: Duration = Duration::from_millis(1);
 
 /// Which behaviour a node shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,10 +27,35 @@ pub struct Config {
     /// none at all in the paper's profile.
     pub rescue_slots: u8,
 
-    /// A node without new media for this long tells its children so (HOLD), and again after each such time.
+    /// A node without new media for this long tells its children so (HOLD), and again after each such time. How long it
+    /// really waits follows the pace of the media ([`Pace`](super::Pace)); this is the most, and what holds while the
+    /// pace is unknown.
     pub hold_after: Duration,
-    /// A parent that said nothing for this long, neither media nor HOLD, is dead.
+    /// A parent that said nothing for this long, neither media nor HOLD, is dead. A node that has standbys asks one of
+    /// them for media after twice the time after which it says HOLD; this is the most.
     pub repair_after: Duration,
+    /// No silence shorter than this counts, however dense the packets are.
+    pub silence_floor: Duration,
+    /// The next standby is asked when one has neither sent nor refused for this long, or for two round trips if that is
+    /// more.
+    pub resume_hedge: Duration,
+    /// How long a silent parent is kept after another one has begun to send. If it speaks again before that nothing has
+    /// changed in the tree.
+    pub confirm_after: Duration,
+    /// After a false alarm silence has to be twice as long before a standby is asked; so long until half of that is
+    /// forgotten.
+    pub alarm_decay: Duration,
+    /// How long it takes until a child that cannot relay is asked to give its slot to one that can, and again if it found
+    /// no other.
+    pub yield_after: Duration,
+    /// How long a relayer that leaves by plan goes on sending until its children have other parents.
+    pub farewell: Duration,
+    /// Standbys are looked for within this time after the parent named backups, so that not all children ask at once.
+    pub standby_spread: Duration,
+    /// Who refused a standby is not asked for one again for this long.
+    pub lease_retry: Duration,
+    /// A standby whose child sent no reception report for this long is over.
+    pub lease_silence: Duration,
     /// A parent that says HOLD for this long is left, although it is alive.
     pub hold_limit: Duration,
     /// The next provider is asked when one has not answered for this long, or for three round trips if that is more.
@@ -71,7 +96,7 @@ pub struct Config {
     /// Who declined or failed as a relayer is not asked again for this long.
     pub candidate_backoff: Duration,
     /// Relayers that are told to put themselves under the channel's name, per channel. The others stand elsewhere.
-    pub registered_relayers: u8,
+    pub registered_relayers: u16,
     /// Least time between two Child updates, and between two updates of children's tree positions.
     pub update_interval: Duration,
     /// Least time between two stores of this node's record because its free slots reached or left zero.
@@ -107,6 +132,10 @@ pub struct Limits {
     pub hedges: u8,
     /// Backup parents that a child is told, and that a node remembers.
     pub backups: u8,
+    /// Backup parents that are kept ready: answered calls in which no media flows.
+    pub standbys: u8,
+    /// Standbys that a node promises to others at once, all of them on its rescue slots; a further one is refused.
+    pub leases: u16,
     /// Hops from the source. A node this deep accepts no children; a longer path counts as a cycle.
     pub depth: u8,
     /// Rows of the table that are adrift when a peer that is not in the table offers a control dialog; it is refused then.
@@ -127,6 +156,8 @@ impl Default for Limits {
             asked: 24,
             hedges: 3,
             backups: 4,
+            standbys: 3,
+            leases: 16,
             depth: 64,
             strangers: 256,
             controls: 32_768,
@@ -144,6 +175,15 @@ impl Config {
             rescue_slots: 1,
             hold_after: ms(200),
             repair_after: ms(400),
+            silence_floor: ms(40),
+            resume_hedge: ms(50),
+            confirm_after: ms(1_000),
+            alarm_decay: ms(60_000),
+            yield_after: ms(100),
+            farewell: ms(2_000),
+            standby_spread: ms(1_000),
+            lease_retry: ms(10_000),
+            lease_silence: ms(17_500),
             hold_limit: ms(2_000),
             hedge_after: ms(200),
             answer_limit: ms(4_000),
@@ -193,6 +233,15 @@ impl Config {
             &mut config.hold_after,
             &mut config.repair_after,
             &mut config.hold_limit,
+            &mut config.silence_floor,
+            &mut config.resume_hedge,
+            &mut config.confirm_after,
+            &mut config.alarm_decay,
+            &mut config.yield_after,
+            &mut config.farewell,
+            &mut config.standby_spread,
+            &mut config.lease_retry,
+            &mut config.lease_silence,
             &mut config.hedge_after,
             &mut config.answer_limit,
             &mut config.fetch_limit,

@@ -7,7 +7,11 @@
 //! | `channel` | one channel: admission, children, and either an `election` or a `viewer` |
 //! | `seats` | the slots of the uplink and who sits in them |
 //! | `viewer`, `search` | the parent: tuning, listening, repair; whom to ask for media, and when |
-//! | `backups` | what a parent tells its children about their places |
+//! | `standby`, `cover` | backup parents that are ready; the bridge over a parent's silence |
+//! | `backups`, `leases` | what a parent tells its children about their places; standbys promised to others |
+//! | `delivery` | whether a relayer delivers; one that does not is none |
+//! | `promotion` | who can relay takes the slot of who cannot |
+//! | `counters` | what the host prints |
 //! | `election`, `table` | who relays; the peer table |
 //! | `duty`, `record` | what a relayer owes its elector; when a record is stored anew |
 //! | `turn` | what the handling of one input may touch |
@@ -18,20 +22,27 @@
 mod backups;
 mod channel;
 mod config;
+mod counters;
+mod cover;
+mod delivery;
 mod duty;
 mod election;
 mod fact;
+mod leases;
 mod order;
+mod promotion;
 mod record;
 mod report;
 mod search;
 mod seats;
+mod standby;
 mod table;
 mod turn;
 mod viewer;
 
 pub use config::{Config, Limits, Profile};
-pub use fact::{ByeReason, Fact, Hold, Pace, Progress, Refusal};
+pub use counters::{Counters, RescueSlots};
+pub use fact::{ByeReason, Fact, Hold, Pace, Progress, Reception, Refusal};
 pub use order::{Denial, EndReason, Event, InviteKind, Order, Role};
 pub use report::{Child, Provider, Report};
 
@@ -103,6 +114,10 @@ pub struct ChannelStatus<P> {
     pub playing: bool,
     /// Whether this node is an elected relayer of the channel.
     pub relayer: bool,
+    /// Who sends the media while the parent is silent.
+    pub cover: Option<P>,
+    /// Backup parents that are ready.
+    pub standbys: usize,
     /// Children in ordinary slots and in rescue slots.
     pub children: (usize, usize),
 }
@@ -112,11 +127,14 @@ pub struct Iptv<P> {
     config: Arc<Config>,
     me: P,
     uplink: Uplink,
+    counters: Counters,
     /// In the order of their numbers; there are few.
     channels: Vec<Channel<P>>,
     placed_calls: u32,
     now: Instant,
     awake_since: Instant,
+    /// Timers wait until then: they were late, and what has come meanwhile is still to be read.
+    read_first: Option<Instant>,
     deadline: Option<Instant>,
     /// Free slots when the channels settled last.
     free_told: u16,
@@ -124,6 +142,9 @@ pub struct Iptv<P> {
 
 /// A timer that fires this much too late shows that this node itself was asleep, so that it cannot know who was silent.
 const OVERSLEPT: Duration = Duration::from_millis(150);
+/// A timer that is late by less than that, but by more than this, waits once more for as long: thresholds of silence are
+/// short, and packets may lie unread in the sockets of a busy host.
+const DROWSY: Duration = Duration::from_millis(20);
 
 impl<P: Copy + Ord + Debug> Iptv<P> {
     /// A node without channels. Many nodes may share one configuration.
@@ -133,12 +154,14 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         let free = uplink.free();
         Iptv {
             uplink,
+            counters: Counters::default(),
             config,
             me,
             channels: Vec::new(),
             placed_calls: 0,
             now: Instant::ZERO,
             awake_since: Instant::ZERO,
+            read_first: None,
             deadline: None,
             free_told: free,
         }
@@ -188,8 +211,9 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         Ok(())
     }
 
-    /// Stops watching: leaves the parent, tells the children that they have to look for another one. A publisher that
-    /// stops ends the channel.
+    /// Stops watching: tells the children that they have to look for another parent, serves them until they have one or
+    /// [`Config::farewell`] has passed, and leaves. Once more, and it leaves at once. A publisher that stops ends the
+    /// channel.
     pub fn stop(
         &mut self,
         now: Instant,
@@ -221,7 +245,8 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
     /// Ends or stops every channel.
     pub fn leave(&mut self, now: Instant, ctx: &mut Context<'_, P>) {
         self.handle_timeout(now, ctx);
-        while let Some(id) = self.channels.first().map(Channel::id) {
+        let all: Vec<ChannelId> = self.channels().collect();
+        for id in all {
             self.close(id, ctx);
         }
     }
@@ -238,7 +263,9 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         if let Some(channel) = channels.iter_mut().find(|c| c.id() == id) {
             let to_children =
                 if channel.is_publisher() { ByeReason::EndOfChannel } else { ByeReason::Leaving };
-            channel.close(to_children, EndReason::Stopped, &mut turn);
+            if !channel.say_farewell(&mut turn) {
+                channel.close(to_children, EndReason::Stopped, &mut turn);
+            }
         }
         self.settle(None, ctx);
     }
@@ -291,8 +318,14 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
     pub fn handle_timeout(&mut self, now: Instant, ctx: &mut Context<'_, P>) {
         self.now = self.now.max(now);
         let Some(due) = self.deadline.filter(|&d| d <= self.now) else { return };
-        if self.now.since(due) > OVERSLEPT {
+        let late = self.now.since(due);
+        let may_wait = self.read_first.take().is_none() && !self.config.is_paper();
+        if late > OVERSLEPT {
             self.awake_since = self.now;
+        } else if late > DROWSY && may_wait {
+            self.read_first = Some(self.now + DROWSY);
+            self.deadline = self.read_first;
+            return;
         }
         let now = self.now;
         let config = Arc::clone(&self.config);
@@ -337,6 +370,18 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         self.uplink.free()
     }
 
+    /// What this node has done for others and for itself.
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// This node's rescue slots: how many there are, are free, and are promised, and what others have promised.
+    pub fn rescue_slots(&self) -> RescueSlots {
+        let (slots, free) = self.uplink.rescue();
+        let held = self.channels.iter().map(Channel::standbys).sum();
+        RescueSlots { slots: slots.into(), free: free.into(), promised: self.uplink.promised, held }
+    }
+
     // ---- inside
 
     fn find(&self, id: ChannelId) -> Option<&Channel<P>> {
@@ -352,6 +397,7 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             config: &self.config,
             me: self.me,
             uplink: &mut self.uplink,
+            counters: &mut self.counters,
             placed_calls: &mut self.placed_calls,
             entropy: ctx.entropy,
             progress: ctx.progress,
@@ -382,7 +428,8 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         channels.retain(|c| !c.is_over());
         self.free_told = free;
         let deadlines = self.channels.iter().filter_map(|c| c.deadline(&config));
-        self.deadline = deadlines.min();
+        // What is read first brings no timer forward.
+        self.deadline = deadlines.min().map(|d| self.read_first.map_or(d, |r| d.max(r)));
     }
 }
 
@@ -395,13 +442,12 @@ fn hand_over<P: Copy + Ord>(channel: &mut Channel<P>, fact: Fact<P>, turn: &mut 
             channel.on_invited((call, peer), urgent, slots, turn);
         }
         Fact::ControlInvited { call, peer, .. } => channel.on_control_invited(call, peer, turn),
-        // No leases are given yet.
-        Fact::StandbyInvited { call, .. } => {
-            let retry_after = turn.config.retry_limit;
-            turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
+        Fact::StandbyInvited { call, peer, slots, .. } => {
+            channel.on_standby_invited((call, peer), slots, turn);
         }
-        Fact::Resumed { call } => turn.order(Order::Deny { call }),
-        Fact::Released { .. } | Fact::Denied { .. } => {}
+        Fact::Resumed { call } => channel.on_resumed(call, turn),
+        Fact::Released { call } => channel.on_released(call, turn),
+        Fact::Denied { call } => channel.on_denied(call, turn),
         Fact::Answered { call, depth, rescue } => channel.on_answered(call, depth, rescue, turn),
         Fact::Refused { call, refusal } => channel.on_refused(call, refusal, turn),
         Fact::Cancelled { call } => channel.on_ended(call, ByeReason::Normal, turn),
@@ -422,6 +468,6 @@ mod tests {
     fn a_viewer_without_an_office_is_small() {
         // A million of them live in one simulation.
         let size = size_of::<Iptv<u32>>() + channel::size_of_a_viewer::<u32>();
-        assert!(size <= 512, "{size} bytes");
+        assert!(size <= 640, "{size} bytes");
     }
 }

@@ -25,6 +25,10 @@ pub(super) enum Purpose {
     Join,
     /// The parent is lost.
     Repair,
+    /// The parent says that it leaves; in the background, and urgent.
+    Farewell,
+    /// Somebody needs this node's slot; from one ordinary slot to another, in the background.
+    Yield,
     /// From a rescue slot into an ordinary one, in the background.
     Move,
     /// From an ordinary slot to a provider that has at most so many hops to the source, in the background.
@@ -37,7 +41,12 @@ pub(super) enum Purpose {
 impl Purpose {
     /// Whether the present parent goes on until the next one plays.
     pub(super) const fn is_planned(self) -> bool {
-        matches!(self, Purpose::Move | Purpose::Climb { .. })
+        matches!(self, Purpose::Farewell | Purpose::Yield | Purpose::Move | Purpose::Climb { .. })
+    }
+
+    /// Whether rescue slots will do as well.
+    const fn is_urgent(self) -> bool {
+        matches!(self, Purpose::Repair | Purpose::Farewell)
     }
 
     /// Whether this provider would do.
@@ -45,8 +54,8 @@ impl Purpose {
         match self {
             Purpose::Climb { within } => provider.depth.is_some_and(|d| d <= within),
             // Who is served already has no need to ask those that are full.
-            Purpose::Move => provider.free != Some(0),
-            Purpose::Join | Purpose::Repair => true,
+            Purpose::Move | Purpose::Yield => provider.free != Some(0),
+            Purpose::Join | Purpose::Repair | Purpose::Farewell => true,
         }
     }
 }
@@ -182,7 +191,9 @@ impl<P: Copy + Ord> Search<P> {
             }
             match self.phase {
                 // Who only wants to climb asks the source alone: a lookup would tell no more.
-                Phase::Known if matches!(self.purpose, Purpose::Climb { .. }) => self.phase = Phase::Fetched,
+                Phase::Known if matches!(self.purpose, Purpose::Climb { .. } | Purpose::Yield) => {
+                    self.phase = Phase::Fetched;
+                }
                 Phase::Known => {
                     turn.order(Order::Fetch { channel: scope.channel });
                     self.phase = Phase::Fetching { until: now + turn.config.fetch_limit };
@@ -233,7 +244,7 @@ impl<P: Copy + Ord> Search<P> {
             self.queue.clear();
             return;
         }
-        let urgent = self.purpose == Purpose::Repair && !turn.config.is_paper();
+        let urgent = self.purpose.is_urgent() && !turn.config.is_paper();
         let kind = if urgent { InviteKind::Urgent } else { InviteKind::Media };
         let call = turn.invite(scope.channel, candidate.peer, kind, scope.slots);
         self.asked.push(candidate.peer);
@@ -308,11 +319,11 @@ impl<P: Copy + Ord> Search<P> {
             Refusal::Busy { retry_after } => {
                 self.wanted_wait = self.wanted_wait.max(retry_after.unwrap_or_default());
                 let knows_all = scope.source == Some(asked.peer) && !config.is_paper();
-                if knows_all && self.purpose != Purpose::Repair {
+                if knows_all && !self.purpose.is_urgent() {
                     // It elects already. An orphan goes on all the same: rescue slots are in no table.
                     self.queue.clear();
                 }
-                if knows_all && self.purpose.is_planned() {
+                if knows_all && self.purpose.is_planned() && !self.purpose.is_urgent() {
                     // Nor would the overlay know of a slot that the source does not.
                     self.phase = Phase::Fetched;
                 }

@@ -12,11 +12,30 @@ pub(super) struct Uplink {
     rescue_slots: u8,
     ordinary: u16,
     rescued: u8,
+    /// Standbys that wait for a rescue slot.
+    pub(super) promised: u16,
 }
 
 impl Uplink {
     pub(super) const fn new(capacity: u16, rescue_slots: u8) -> Self {
-        Uplink { capacity, rescue_slots, ordinary: 0, rescued: 0 }
+        Uplink { capacity, rescue_slots, ordinary: 0, rescued: 0, promised: 0 }
+    }
+
+    pub(super) const fn capacity(&self) -> u16 {
+        self.capacity
+    }
+
+    /// Rescue slots, and how many of them are free.
+    pub(super) const fn rescue(&self) -> (u8, u8) {
+        if self.capacity == 0 {
+            return (0, 0);
+        }
+        (self.rescue_slots, self.rescue_slots.saturating_sub(self.rescued))
+    }
+
+    /// Whether one more standby may be promised a rescue slot, when at most `limit` may be.
+    pub(super) const fn can_promise(&self, limit: u16) -> bool {
+        self.capacity > 0 && self.rescue_slots > 0 && self.promised < limit
     }
 
     /// Children beyond the new capacity stay until they go by themselves.
@@ -63,6 +82,8 @@ pub(super) struct Seat<P> {
     /// What it could serve itself; `None` from a plain SIP agent, of which no reception reports are expected either.
     pub(super) slots: Option<u16>,
     pub(super) rescue: bool,
+    /// Its call is a standby, and is one again when the child has enough.
+    pub(super) leased: bool,
     pub(super) since: Instant,
     /// When one of its own children came here as an orphan.
     pub(super) suspected: Option<Instant>,
@@ -146,7 +167,17 @@ impl<P: Copy + Ord> Seats<P> {
         uplink.take(rescue);
         let taken = |n: u16| self.seats.iter().any(|s| s.number == n);
         let number = (0..u16::MAX).find(|&n| !taken(n)).unwrap_or(u16::MAX);
-        self.seats.push(Seat { call, peer, slots, rescue, since: now, suspected: None, number, told: None });
+        self.seats.push(Seat {
+            call,
+            peer,
+            slots,
+            rescue,
+            leased: false,
+            since: now,
+            suspected: None,
+            number,
+            told: None,
+        });
         self.version = self.version.wrapping_add(1);
     }
 

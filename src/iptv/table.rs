@@ -144,6 +144,16 @@ impl<P: Copy + Ord> Table<P> {
         });
     }
 
+    /// A peer is fed by me while its parent is silent. Should that one come back, it is the parent again.
+    pub(super) fn cover(&mut self, peer: P, call: CallId, slots: Option<u16>, now: Instant) {
+        let (parent, dialog) = (self.parent(peer), self.call(peer));
+        self.seat(peer, call, slots, now);
+        self.update(peer, |r| {
+            r.call = dialog.or(r.call);
+            r.claimed = parent;
+        });
+    }
+
     /// A peer is my child no longer. It stays, adrift, while there is reason to expect it elsewhere.
     pub(super) fn unseat(&mut self, peer: P, call: CallId, now: Instant) {
         let Some(row) = self.rows.get_mut(&peer) else { return };
@@ -416,6 +426,11 @@ impl<P: Copy + Ord> Table<P> {
         self.rows.get(&peer)?.parent
     }
 
+    /// Under whom a peer hangs, and who else had or would have it.
+    pub(super) fn parents(&self, peer: P) -> [Option<P>; 2] {
+        self.rows.get(&peer).map_or([None; 2], |r| [r.parent, r.claimed])
+    }
+
     /// The dialog in which a peer can be reached.
     pub(super) fn call(&self, peer: P) -> Option<CallId> {
         self.rows.get(&peer)?.call
@@ -558,6 +573,16 @@ impl<P: Copy + Ord> Table<P> {
             row.pledged = (pledged.saturating_add(1), now);
         }
         ranked
+    }
+
+    /// Peers two layers below me whose parent is not this child, the longest known first.
+    pub(super) fn nephews(&self, child: P, most: usize) -> Vec<Provider<P>> {
+        let second = [&self.relayers, &self.electable]
+            .into_iter()
+            .flat_map(|set| set.iter().skip_while(|r| r.0 < 2).take(CONSIDERED));
+        let foreign = second.filter(|&&(depth, _, p)| depth == 2 && self.parent(p) != Some(child));
+        let provider = |&(depth, _, peer): &(u8, u32, P)| Provider { peer, depth: Some(depth), free: None };
+        foreign.map(provider).take(most).collect()
     }
 
     /// Whom an orphan may ask for a rescue slot when no ordinary one is open (Q13): relayers, and viewers that could relay,

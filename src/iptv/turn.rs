@@ -1,6 +1,7 @@
 //! One input's turn: everything that its handling may touch besides the channel itself.
 
 use super::config::Config;
+use super::counters::Counters;
 use super::fact::{ByeReason, Progress};
 use super::order::{Event, InviteKind, Order};
 use super::report::Report;
@@ -17,6 +18,7 @@ pub(super) struct Turn<'a, P> {
     pub(super) config: &'a Config,
     pub(super) me: P,
     pub(super) uplink: &'a mut Uplink,
+    pub(super) counters: &'a mut Counters,
     pub(super) placed_calls: &'a mut u32,
     pub(super) entropy: &'a mut dyn Entropy,
     pub(super) progress: &'a dyn Progress,

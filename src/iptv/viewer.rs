@@ -4,16 +4,19 @@
 //! ```text
 //!   Join ──answered──► parent ──silence, HOLD for too long, BYE──► Repair ──answered──► parent
 //!                        │ in a rescue slot: Move ──answered──► next ──first packet──► parent
-//!                        └ two layers deeper than before: Climb ──answered──► next ──first packet──► parent
+//!                        └ two layers deeper than before, or deep: Climb ──answered──► next ──first packet──► parent
 //! ```
-//! A parent that fell silent is kept until another one answers: if it was only slow, nothing happens.
+//! A parent that fell silent is kept until another one has sent for a while (`cover`): if it was only slow, nothing has
+//! happened. In the paper's profile it is kept until another one answers.
 
 use super::config::Config;
+use super::cover::{Cause, Cover};
 use super::fact::{ByeReason, Hold, Refusal};
 use super::order::Event;
 use super::report::Provider;
 use super::search::{Purpose, Scope, Search};
 use super::seats::Seats;
+use super::standby::{Standby, Standbys, State};
 use super::turn::Turn;
 use crate::ids::{CallId, ChannelId};
 use crate::time::{Duration, Instant, earliest};
@@ -24,6 +27,8 @@ use alloc::vec::Vec;
 const WORTH: u8 = 2;
 /// Attempts to climb after a repair. Then the new depth is accepted.
 const CLIMBS: u8 = 4;
+/// Who can relay and sits deeper than this asks those above it now and then whether somebody who cannot has a better place.
+const DEEP: u8 = 3;
 
 /// Round trips above this are not believed when waits are derived from them.
 const LONGEST_RTT: Duration = Duration::from_secs(1);
@@ -36,25 +41,48 @@ pub(super) struct Link<P> {
     /// The parent's hops from the source.
     depth: u8,
     pub(super) rescue: bool,
+    /// The call is a standby, and may become one again.
+    pub(super) standby: bool,
     /// From the source to this parent, once it told.
-    path: Vec<P>,
-    since: Instant,
-    playing: bool,
+    pub(super) path: Vec<P>,
+    pub(super) since: Instant,
+    pub(super) playing: bool,
     /// When it was found to be silent, or starving for too long.
-    lost: Option<Instant>,
+    pub(super) lost: Option<Instant>,
     /// What it said last about having nothing to send.
-    held: Option<(Hold, Instant)>,
+    pub(super) held: Option<(Hold, Instant)>,
     /// When it said last that the source pauses.
     paused: Instant,
 }
 
-impl<P> Link<P> {
+impl<P: Copy> Link<P> {
+    fn new((call, peer): (CallId, P), depth: u8, rescue: bool, now: Instant) -> Self {
+        Link {
+            call,
+            peer,
+            depth,
+            rescue,
+            standby: false,
+            path: Vec::new(),
+            since: now,
+            playing: false,
+            lost: None,
+            held: None,
+            paused: Instant::ZERO,
+        }
+    }
+
+    /// A standby whose media begins to flow.
+    pub(super) fn of_standby(standby: Standby<P>, now: Instant) -> Self {
+        Link { standby: true, ..Link::new((standby.call, standby.peer), standby.depth, true, now) }
+    }
+
     /// Whether media comes from it, as far as known.
     pub(super) const fn is_playing(&self) -> bool {
         self.playing && self.lost.is_none()
     }
 
-    fn depth(&self) -> u8 {
+    pub(super) fn depth(&self) -> u8 {
         match u8::try_from(self.path.len()) {
             Ok(0) => self.depth.saturating_add(1),
             n => n.unwrap_or(u8::MAX),
@@ -73,22 +101,30 @@ pub(super) enum News {
 /// The viewer's side of a channel.
 #[derive(Debug)]
 pub(super) struct Viewer<P> {
-    channel: ChannelId,
+    pub(super) channel: ChannelId,
     source: Option<P>,
-    parent: Option<Link<P>>,
+    pub(super) parent: Option<Link<P>>,
     /// The parent to be, while both are connected.
-    next: Option<Box<Link<P>>>,
-    search: Option<Box<Search<P>>>,
+    pub(super) next: Option<Box<Link<P>>>,
+    /// The bridge over the parent's silence.
+    pub(super) cover: Option<Box<Cover<P>>>,
+    pub(super) standbys: Standbys<P>,
+    pub(super) search: Option<Box<Search<P>>>,
     /// What the last parent that told anything named as backups.
-    backups: Vec<Provider<P>>,
-    rtt: Duration,
+    pub(super) backups: Vec<Provider<P>>,
+    pub(super) rtt: Duration,
     played: bool,
-    listen_at: Option<Instant>,
+    pub(super) listen_at: Option<Instant>,
     /// The depth that this node had, and may climb back to; moves with the path above its parent.
     home: u8,
-    climbs: u8,
-    climb_at: Option<Instant>,
-    news: News,
+    pub(super) climbs: u8,
+    pub(super) climb_at: Option<Instant>,
+    pub(super) news: News,
+    /// False alarms of late, and when the last one was.
+    pub(super) alarms: u8,
+    /// The next parent need not be better than this one: somebody needs the slot.
+    yields: bool,
+    pub(super) alarmed: Instant,
 }
 
 impl<P: Copy + Ord> Viewer<P> {
@@ -98,6 +134,8 @@ impl<P: Copy + Ord> Viewer<P> {
             source: None,
             parent: None,
             next: None,
+            cover: None,
+            standbys: Standbys::new(),
             search: None,
             backups: Vec::new(),
             rtt: Duration::ZERO,
@@ -107,6 +145,9 @@ impl<P: Copy + Ord> Viewer<P> {
             climbs: 0,
             climb_at: None,
             news: News::None,
+            alarms: 0,
+            yields: false,
+            alarmed: Instant::ZERO,
         }
     }
 
@@ -140,10 +181,16 @@ impl<P: Copy + Ord> Viewer<P> {
         }
     }
 
+    /// Who covers, or is about to.
+    pub(super) fn covering(&self) -> Option<&Link<P>> {
+        self.cover.as_ref().and_then(|c| c.link.as_ref())
+    }
+
     /// Whether a peer stands between this node and the source.
     pub(super) fn is_above(&self, peer: P) -> bool {
         let above = |l: &Link<P>| l.peer == peer || l.path.contains(&peer);
-        self.parent.as_ref().is_some_and(above) || self.next.as_deref().is_some_and(above)
+        let links = self.parent.iter().chain(self.next.as_deref()).chain(self.covering());
+        links.into_iter().any(above)
     }
 
     /// Whether a peer is, was or may become a parent of this node.
@@ -151,7 +198,8 @@ impl<P: Copy + Ord> Viewer<P> {
         let named = |providers: &[Provider<P>]| providers.iter().any(|p| p.peer == peer);
         let linked = self.parent.iter().chain(self.next.as_deref()).any(|l| l.peer == peer);
         let searched = self.search.as_ref().is_some_and(|s| s.counts_on(peer));
-        linked || searched || self.source == Some(peer) || named(&self.backups)
+        let backs_up = self.standbys.contains(peer) || self.covering().is_some_and(|l| l.peer == peer);
+        linked || searched || backs_up || self.source == Some(peer) || named(&self.backups)
     }
 
     /// What the parent says about having nothing to send, unless media came since.
@@ -163,6 +211,10 @@ impl<P: Copy + Ord> Viewer<P> {
 
     /// Whether this node has the channel to give: its own parent is there and not starving.
     pub(super) fn is_fed(&self, turn: &Turn<'_, P>) -> bool {
+        if let Some(cover) = &self.cover {
+            // Whoever looks for somebody else himself has nothing to promise: siblings would feed each other.
+            return cover.plays();
+        }
         let hold = self.hold(turn);
         self.parent.as_ref().is_some_and(|p| p.lost.is_none() && (p.playing || hold == Some(Hold::Paused)))
             && hold != Some(Hold::Starved)
@@ -174,7 +226,7 @@ impl<P: Copy + Ord> Viewer<P> {
     }
 
     pub(super) fn owns(&self, call: CallId) -> bool {
-        self.is_link(call) || self.search.as_ref().is_some_and(|s| s.owns(call))
+        self.is_link(call) || self.backs_up(call) || self.search.as_ref().is_some_and(|s| s.owns(call))
     }
 
     fn is_link(&self, call: CallId) -> bool {
@@ -187,7 +239,7 @@ impl<P: Copy + Ord> Viewer<P> {
     }
 
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
-        let parent = earliest(self.listen_at, self.climb_at);
+        let parent = earliest(earliest(self.listen_at, self.climb_at), self.standbys.deadline());
         earliest(parent, self.search.as_ref().and_then(|s| s.deadline(config)))
     }
 
@@ -201,10 +253,24 @@ impl<P: Copy + Ord> Viewer<P> {
         if let Some(mut search) = self.search.take() {
             search.cancel(turn);
         }
-        for link in self.next.take().map(|l| *l).into_iter().chain(self.parent.take()) {
+        let cover = self.cover.take().and_then(|c| c.link).filter(|l| !l.standby);
+        let next = self.next.take().map(|l| *l);
+        for link in next.into_iter().chain(cover).chain(self.parent.take()) {
             turn.bye(link.call, ByeReason::Leaving);
         }
+        self.standbys.stop(turn);
         self.listen_at = None;
+        self.climb_at = None;
+    }
+
+    /// Looks for nothing better any more: this node is about to leave.
+    pub(super) fn stand_still(&mut self, turn: &mut Turn<'_, P>) {
+        if let Some(mut search) = self.search.take_if(|s| s.purpose.is_planned()) {
+            search.cancel(turn);
+        }
+        if let Some(next) = self.next.take() {
+            turn.bye(next.call, ByeReason::Normal);
+        }
         self.climb_at = None;
     }
 
@@ -227,7 +293,7 @@ impl<P: Copy + Ord> Viewer<P> {
 
     // ---- the search
 
-    fn search(&mut self, search: Search<P>, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+    pub(super) fn search(&mut self, search: Search<P>, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         if let Some(mut old) = self.search.replace(Box::new(search)) {
             old.cancel(turn);
         }
@@ -235,13 +301,13 @@ impl<P: Copy + Ord> Viewer<P> {
     }
 
     /// What a round of a search begins with, before the overlay is asked.
-    fn known(&self, purpose: Purpose, turn: &Turn<'_, P>) -> Vec<P> {
+    pub(super) fn known(&self, purpose: Purpose, turn: &Turn<'_, P>) -> Vec<P> {
         let backups = match purpose {
             _ if turn.config.is_paper() => return Vec::new(),
             Purpose::Join => return Vec::new(),
-            Purpose::Repair => self.backups.as_slice(),
+            Purpose::Repair | Purpose::Farewell => self.backups.as_slice(),
             // The source knows best who has a slot.
-            Purpose::Move | Purpose::Climb { .. } => &[],
+            Purpose::Move | Purpose::Yield | Purpose::Climb { .. } => &[],
         };
         backups.iter().map(|b| b.peer).chain(self.source).collect()
     }
@@ -277,16 +343,21 @@ impl<P: Copy + Ord> Viewer<P> {
         let Some(purpose) = self.search.as_ref().filter(|s| s.is_waiting()).map(|s| s.purpose) else {
             return;
         };
-        if let Purpose::Climb { .. } = purpose {
+        if let Purpose::Climb { .. } | Purpose::Yield = purpose {
             self.search = None;
             self.plan_climb(turn);
         }
+        // Whoever is silent for a short while only may still come back.
+        let patience = if turn.config.is_paper() { Duration::ZERO } else { turn.config.confirm_after };
+        let gone = |p: &mut Link<P>| p.lost.is_some_and(|t| turn.now.since(t) >= patience);
         if !purpose.is_planned()
-            && let Some(lost) = self.parent.take_if(|p| p.lost.is_some())
+            && let Some(lost) = self.parent.take_if(gone)
         {
             // Nobody else has room; the next round may ask this one as well, as anybody would.
             turn.bye(lost.call, ByeReason::Normal);
-            self.listen_at = None;
+            if self.cover.is_none() {
+                self.listen_at = None;
+            }
         }
     }
 
@@ -312,6 +383,9 @@ impl<P: Copy + Ord> Viewer<P> {
         seats: &Seats<P>,
         turn: &mut Turn<'_, P>,
     ) {
+        if self.standbys.get(call).is_some() {
+            return self.standbys.on_refused(call, turn);
+        }
         self.scoped(seats, turn, |search, scope, turn| {
             search.on_refused(call, refusal, scope, turn.config);
         });
@@ -325,30 +399,28 @@ impl<P: Copy + Ord> Viewer<P> {
         rescue: bool,
         turn: &mut Turn<'_, P>,
     ) {
+        if self.standbys.get(call).is_some() {
+            return self.standbys.on_answered(call, depth, turn);
+        }
         let Some(search) = &mut self.search else { return };
         let purpose = search.purpose;
         let Some(peer) = search.on_answered(call, turn) else { return };
         self.search = None;
-        let link = Link {
-            call,
-            peer,
-            depth: depth.unwrap_or(0),
-            rescue,
-            path: Vec::new(),
-            since: turn.now,
-            playing: false,
-            lost: None,
-            held: None,
-            paused: Instant::ZERO,
+        let link = Link::new((call, peer), depth.unwrap_or(0), rescue, turn.now);
+        let unfit = match purpose {
+            Purpose::Climb { within } => link.depth > within,
+            Purpose::Yield => link.rescue,
+            _ => false,
         };
-        if let Purpose::Climb { within } = purpose
-            && link.depth > within
-        {
+        if unfit {
             turn.bye(call, ByeReason::Normal);
             return self.plan_climb(turn);
         }
+        self.yields = purpose == Purpose::Yield;
         if purpose.is_planned() {
             self.next = Some(Box::new(link));
+        } else if self.cover.is_some() {
+            return self.cover_with(link, turn);
         } else {
             self.climbs = 0;
             if let Some(lost) = self.parent.replace(link) {
@@ -362,16 +434,26 @@ impl<P: Copy + Ord> Viewer<P> {
     // ---- the parent
 
     /// How long a new parent may take until it is heard.
-    fn patience(&self, turn: &Turn<'_, P>) -> Duration {
+    pub(super) fn patience(&self, turn: &Turn<'_, P>) -> Duration {
         turn.config.repair_after.max(self.rtt.saturating_mul(3))
     }
 
-    pub(super) fn on_first_packet(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+    pub(super) fn on_first_packet(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let channel = self.channel;
-        if let Some(next) = self.next.take_if(|n| n.call == call)
-            && let Some(old) = self.parent.replace(*next)
-        {
-            turn.bye(old.call, ByeReason::Normal);
+        if self.on_cover_packet(call, seats, turn) {
+            return;
+        }
+        if let Some(next) = self.next.take_if(|n| n.call == call) {
+            // Whatever was to bridge the way from the old parent is not needed.
+            if let Some(cover) = self.cover.take() {
+                self.standbys.release_all_but(None, turn);
+                if let Some(link) = cover.link.filter(|l| !l.standby) {
+                    turn.bye(link.call, ByeReason::Normal);
+                }
+            }
+            if let Some(old) = self.parent.replace(*next) {
+                self.part(old, turn);
+            }
         }
         let Some(link) = self.parent.as_mut().filter(|l| l.call == call && !l.playing) else { return };
         link.playing = true;
@@ -383,15 +465,39 @@ impl<P: Copy + Ord> Viewer<P> {
             turn.event(Event::Playing { channel, parent, depth });
         }
         self.news = News::Now;
+        self.standbys.plan(turn);
         self.settle_slot(turn);
     }
 
+    /// Says goodbye to a parent in whose place another one is. One that was a standby is one again.
+    fn part(&mut self, old: Link<P>, turn: &mut Turn<'_, P>) {
+        if old.standby && old.lost.is_none() {
+            let Link { call, peer, depth, .. } = old;
+            self.standbys.keep(Standby { call, peer, depth, state: State::Ready }, turn);
+        } else {
+            turn.bye(old.call, ByeReason::Normal);
+        }
+    }
+
+    /// Keeps the standbys in order.
+    pub(super) fn settle_standbys(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        let (parent, next) = (self.parent.as_ref().map(|p| p.peer), self.next.as_ref().map(|n| n.peer));
+        let useless = |p: P| parent == Some(p) || next == Some(p) || seats.by_peer(p).is_some();
+        if self.standbys.deadline().is_none_or(|t| t > turn.now) && !self.standbys.any(useless) {
+            return;
+        }
+        let playing = self.parent.as_ref().is_some_and(Link::is_playing);
+        let wanted = if playing { self.backups.as_slice() } else { &[] };
+        let slots = turn.uplink.free().saturating_add(seats.ordinary());
+        self.standbys.settle((self.channel, slots), wanted, useless, turn);
+    }
+
     /// Looks for an ordinary slot while in a rescue slot, and no longer.
-    fn settle_slot(&mut self, turn: &mut Turn<'_, P>) {
+    pub(super) fn settle_slot(&mut self, turn: &mut Turn<'_, P>) {
         let Some(parent) = self.parent.as_ref().filter(|p| p.is_playing()) else { return };
         let depth = parent.depth();
         if parent.rescue {
-            if self.search.is_none() && self.next.is_none() {
+            if self.search.is_none() && self.next.is_none() && self.cover.is_none() {
                 let until = turn.now + turn.at_least(turn.config.move_after);
                 self.search = Some(Box::new(Search::later(Purpose::Move, until)));
             }
@@ -400,12 +506,33 @@ impl<P: Copy + Ord> Viewer<P> {
         if let Some(mut search) = self.search.take_if(|s| s.purpose == Purpose::Move) {
             search.cancel(turn);
         }
-        if let Some(next) = self.next.take_if(|n| n.depth().saturating_add(WORTH) > depth) {
+        let leaves = self.cover.is_some() || self.yields && self.next.is_some();
+        if let Some(next) = self.next.take_if(|n| !leaves && n.depth().saturating_add(WORTH) > depth) {
             turn.bye(next.call, ByeReason::Normal);
         }
-        if self.climb_at.is_none() && self.search.is_none() && self.next.is_none() {
+        if self.climb_at.is_none() && self.search.is_none() && self.next.is_none() && !leaves {
             self.plan_climb(turn);
         }
+    }
+
+    /// The parent needs the slot for somebody who can relay.
+    pub(super) fn on_yield(
+        &mut self,
+        call: CallId,
+        to: Vec<Provider<P>>,
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        let settled = self.parent.as_ref().is_some_and(|p| p.call == call && p.is_playing() && !p.rescue);
+        let busy = self.search.is_some() || self.next.is_some() || self.cover.is_some();
+        if !settled || busy || turn.config.is_paper() {
+            return;
+        }
+        self.climb_at = None;
+        let most = usize::from(turn.config.limits.redirect_contacts);
+        let source = self.source.filter(|&s| self.parent.as_ref().is_none_or(|p| p.peer != s));
+        let known: Vec<P> = to.into_iter().take(most).map(|p| p.peer).chain(source).collect();
+        self.search(Search::new(Purpose::Yield, &known), seats, turn);
     }
 
     // ---- the way back up
@@ -420,10 +547,15 @@ impl<P: Copy + Ord> Viewer<P> {
         self.home = self.home.min(depth);
         if self.climbs >= CLIMBS {
             self.home = depth;
-        } else if depth.saturating_sub(self.home) >= WORTH {
-            let pause = turn.config.climb_after.saturating_mul(1 << self.climbs);
+        }
+        if self.has_sunk(depth) || depth > DEEP && turn.uplink.capacity() > 0 {
+            let pause = turn.config.climb_after.saturating_mul(1 << self.climbs.min(CLIMBS));
             self.climb_at = Some(turn.now + turn.at_least(pause));
         }
+    }
+
+    const fn has_sunk(&self, depth: u8) -> bool {
+        depth.saturating_sub(self.home) >= WORTH
     }
 
     fn climb(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
@@ -433,12 +565,20 @@ impl<P: Copy + Ord> Viewer<P> {
         // Where the children of such a provider sit it is worth to move to.
         let within = ordinary.and_then(|p| p.depth().checked_sub(WORTH + 1));
         if let Some(within) = within.filter(|_| self.search.is_none() && self.next.is_none()) {
-            let known = self.known(Purpose::Climb { within }, turn);
+            let depth = within.saturating_add(WORTH + 1);
+            let known = match &self.parent {
+                Some(p) if !self.has_sunk(depth) && !p.path.is_empty() => {
+                    // Somebody above, so that the source is not asked by everybody.
+                    let nth = turn.entropy.below(u64::from(within) + 1);
+                    p.path.get(usize::try_from(nth).unwrap_or(0)).copied().into_iter().collect()
+                }
+                _ => self.known(Purpose::Climb { within }, turn),
+            };
             self.search(Search::new(Purpose::Climb { within }, &known), seats, turn);
         }
     }
 
-    pub(super) fn on_held(&mut self, call: CallId, hold: Hold, turn: &Turn<'_, P>) {
+    pub(super) fn on_held(&mut self, call: CallId, hold: Hold, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let now = turn.now;
         let links = self.parent.iter_mut().chain(self.next.as_deref_mut());
         for link in links.filter(|l| l.call == call) {
@@ -446,6 +586,11 @@ impl<P: Copy + Ord> Viewer<P> {
             if hold == Hold::Paused {
                 link.paused = now;
             }
+        }
+        if self.is_parent(call) {
+            self.on_parent_held(turn);
+        } else {
+            self.on_cover_held(call, hold, seats, turn);
         }
     }
 
@@ -464,7 +609,8 @@ impl<P: Copy + Ord> Viewer<P> {
         seats: &Seats<P>,
         turn: &mut Turn<'_, P>,
     ) {
-        if !self.is_link(call) {
+        let known = self.is_link(call) || self.covering().is_some_and(|l| l.call == call);
+        if !known && self.standbys.get(call).is_none() {
             return;
         }
         if path.contains(&turn.me) || path.len() > usize::from(turn.config.limits.depth) {
@@ -477,8 +623,18 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         backups.retain(|b| b.peer != turn.me);
         backups.truncate(usize::from(turn.config.limits.backups));
+        if !known {
+            return self.on_early_place(call, (path, rescue), backups, turn);
+        }
         let is_parent = self.is_parent(call);
-        for link in self.parent.iter_mut().chain(self.next.as_deref_mut()).filter(|l| l.call == call) {
+        let covering = self.cover.as_mut().and_then(|c| {
+            let covers = c.link.as_mut().filter(|l| l.call == call)?;
+            c.backups.clone_from(&backups);
+            Some(covers)
+        });
+        let is_covering = covering.is_some();
+        let links = self.parent.iter_mut().chain(self.next.as_deref_mut()).chain(covering);
+        for link in links.filter(|l| l.call == call) {
             if !path.is_empty() && link.path != path {
                 let before = link.depth();
                 link.path = path.clone();
@@ -490,9 +646,10 @@ impl<P: Copy + Ord> Viewer<P> {
             }
             link.rescue = rescue;
         }
-        if self.backups != backups {
+        if self.backups != backups && !is_covering {
             self.backups = backups;
             self.news = self.news.max(News::Later);
+            self.standbys.plan(turn);
         }
         self.settle_slot(turn);
     }
@@ -502,7 +659,13 @@ impl<P: Copy + Ord> Viewer<P> {
         if self.next.take_if(|n| n.call == call).is_some() {
             return self.settle_slot(turn);
         }
+        if self.standbys.on_ended(call, turn) || self.covering().is_some_and(|l| l.call == call) {
+            return self.uncovered_by(call, seats, turn);
+        }
         let Some(link) = self.parent.take_if(|p| p.call == call) else { return };
+        if self.cover.is_some() {
+            return self.gone_while_covered(link, seats, turn);
+        }
         // One that was lost before is being replaced already.
         if link.lost.is_none() {
             self.orphan(link, seats, turn);
@@ -519,40 +682,58 @@ impl<P: Copy + Ord> Viewer<P> {
             self.listen_at = Some(turn.now + self.patience(turn));
             return;
         }
+        self.listen_at = None;
+        self.climb_at = None;
+        if link.playing && self.standbys.any_ready(turn.config) {
+            if let Some(mut search) = self.search.take() {
+                search.cancel(turn);
+            }
+            return self.cover(Cause::Silence, true, seats, turn);
+        }
         let purpose = if self.played { Purpose::Repair } else { Purpose::Join };
         let known = self.known(purpose, turn);
         let search = Search::new(purpose, &known);
         // One that never sent anything is not worth asking again at once.
         let search = if link.playing { search.after(link.peer) } else { search.avoiding(link.peer) };
-        self.listen_at = None;
-        self.climb_at = None;
         self.search(search, seats, turn);
     }
 
     /// Judges the parents by what was heard from them.
     fn listen(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let (now, config, patience) = (turn.now, turn.config, self.patience(turn));
+        let cover_after = self.cover_after(turn);
         if let Some(next) = self.next.take_if(|n| now.since(n.since.max(turn.awake_since)) >= patience) {
             turn.bye(next.call, ByeReason::Normal);
             self.settle_slot(turn);
         }
         let next_due = self.next.as_ref().map(|n| n.since.max(turn.awake_since) + patience);
         let hold = self.hold(turn);
-        let Some(link) = &mut self.parent else {
+        if self.parent.is_none() && self.cover.is_none() {
             self.listen_at = next_due;
             return;
-        };
+        }
+        if self.cover.is_some() {
+            let due = self.tend_cover(seats, turn);
+            self.listen_at = earliest(next_due, due);
+            return;
+        }
+        let Some(link) = &mut self.parent else { return };
         let heard = turn.progress.last_from(link.call);
         let media = turn.progress.last_media(self.channel);
         let since = link.since.max(turn.awake_since);
         if let Some(lost) = link.lost {
             self.listen_at = Some(now + config.hold_after);
             if heard.min(media).is_some_and(|t| t > lost) {
-                self.recover(turn);
+                self.recover(true, turn);
             }
             return;
         }
-        let silence = if link.playing { config.repair_after } else { patience };
+        let silence = match (link.playing, hold) {
+            (false, _) => patience,
+            (true, None) if self.standbys.any_ready(config) => cover_after,
+            // Who said HOLD will say so again.
+            (true, _) => config.repair_after,
+        };
         let mut due = heard.map_or(since, |t| t.max(since)) + silence;
         if hold != Some(Hold::Paused) && !config.is_paper() {
             let media = media.unwrap_or(Instant::ZERO);
@@ -574,6 +755,13 @@ impl<P: Copy + Ord> Viewer<P> {
             turn.bye(link.call, ByeReason::Normal);
             return self.orphan(link, seats, turn);
         }
+        if !turn.config.is_paper() {
+            let cause = match self.hold(turn) {
+                Some(_) => Cause::Starved,
+                None => Cause::Silence,
+            };
+            return self.cover(cause, false, seats, turn);
+        }
         let Some(link) = &mut self.parent else { return };
         let lost = link.peer;
         link.lost = Some(turn.now);
@@ -584,8 +772,8 @@ impl<P: Copy + Ord> Viewer<P> {
         self.search(Search::new(Purpose::Repair, &known).after(lost), seats, turn);
     }
 
-    /// The parent that was given up is back before another one was found.
-    fn recover(&mut self, turn: &mut Turn<'_, P>) {
+    /// The parent that was given up is back before another one was found; `told` whether its loss was.
+    pub(super) fn recover(&mut self, told: bool, turn: &mut Turn<'_, P>) {
         if let Some(mut search) = self.search.take() {
             search.cancel(turn);
         }
@@ -593,7 +781,9 @@ impl<P: Copy + Ord> Viewer<P> {
         if let Some(link) = &mut self.parent {
             link.lost = None;
             let (parent, depth, rescue) = (link.peer, link.depth(), link.rescue);
-            turn.event(Event::Reparented { channel, parent, depth, rescue });
+            if told {
+                turn.event(Event::Reparented { channel, parent, depth, rescue });
+            }
         }
         self.settle_slot(turn);
     }

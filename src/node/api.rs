@@ -3,6 +3,7 @@
 use crate::env::Crypto;
 use crate::ids::{ChannelId, ChannelName, KeyFingerprint, NodeId, StreamId};
 use crate::reload::configuration::DocumentError;
+use crate::reload::overlay::SignatureTicket;
 use crate::stats::{DropReason, Plane};
 use crate::time::Duration;
 use alloc::boxed::Box;
@@ -112,6 +113,15 @@ pub enum Output {
         /// Which one.
         stream: StreamId,
     },
+    /// Sign these octets under the node's identity, in another thread, and bring the signature by
+    /// [`Node::handle_signature`](crate::node::Node::handle_signature). Only with
+    /// [`deferred_signing`](crate::reload::overlay::Config::deferred_signing).
+    Sign {
+        /// The number to bring it under.
+        ticket: SignatureTicket,
+        /// What it has to cover, in one piece.
+        octets: Bytes,
+    },
     /// Something a user may want to know.
     Event(Event),
 }
@@ -133,6 +143,12 @@ pub enum Event {
     Joined,
     /// No bootstrap node answered.
     JoinFailed,
+    /// The user name of this node, which has made its certificate itself, is another node's in this overlay (RFC 6940
+    /// §11.3.1): another one should be chosen.
+    UserNameTaken {
+        /// The node that has the name.
+        by: NodeId,
+    },
     /// The channel's record is stored; viewers can find it.
     Published {
         /// The channel.

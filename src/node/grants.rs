@@ -48,7 +48,7 @@ impl Grants {
 impl Node {
     /// Whether records need a grant here.
     pub(super) fn needs_grants(&self) -> bool {
-        self.config.security == Security::Tls
+        self.config.security != Security::InsecurePlain
     }
 
     /// The Resource Name of a channel, which is the user name of its owner: `<channel>@<overlay>`.
@@ -204,3 +204,113 @@ pub(super) struct Word {
 /// Nobody who may has allowed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotGranted;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{Crypto, InsecureChannels, Seeded};
+    use crate::node::directory::PeerKey;
+    use crate::node::signalling::{Call, Usage};
+    use crate::node::{Addresses, Config};
+    use crate::sim::{Authority, Certificate, Certified};
+    use crate::time::UnixMillis;
+    use alloc::boxed::Box;
+    use alloc::string::String;
+    use alloc::vec;
+    use core::net::SocketAddr;
+
+    const ME: NodeId = NodeId([1; 16]);
+    const CALL: CallId = CallId::placed(1);
+    const RIGHT: u64 = 100;
+    const NOW: u64 = 1_700_000_000_000;
+
+    fn owner(key: u64) -> Certified {
+        let node_ids = vec![NodeId::from_u128(key.into())];
+        let certificate = Certificate {
+            key,
+            user: Some(String::from("100@tv.example")),
+            node_ids,
+            ..Certificate::of_node(NodeId::from_u128(key.into()))
+        };
+        Authority::new(1).issue(&certificate)
+    }
+
+    fn key_of(owner: &Certified) -> KeyFingerprint {
+        let signed = owner.sign(&[]);
+        let party = owner.verify(UnixMillis(NOW), &owner.signer(), owner.certificates(), &[], &signed);
+        party.unwrap().key
+    }
+
+    /// A viewer that keeps to one owner, in a call with somebody.
+    fn viewer() -> (Node, ChannelId) {
+        let at = |port| SocketAddr::from(([192, 0, 2, 1], port));
+        let addresses = Addresses { overlay: at(1), signalling: at(2), media: at(3) };
+        let config = Config { security: Security::Tls, ..Config::new("viewer", "tv.example", addresses) };
+        let crypto = Authority::new(1).issue(&Certificate::of_node(ME));
+        let channels = Box::new(InsecureChannels::new(ME));
+        let mut node = Node::secured(config, Box::new(Seeded::new(1)), Box::new(crypto), channels).unwrap();
+        node.handle_wall_clock(Instant::ZERO, UnixMillis(NOW));
+        let name = ChannelName::new("100").unwrap();
+        let open =
+            Channel { trusted: Some(key_of(&owner(RIGHT))), ..Channel::new(name, Vec::new(), Instant::ZERO) };
+        let channel = node.channels.open(open).unwrap();
+        let peer = PeerKey::of_node(NodeId([2; 16]));
+        let usage = Usage::Control;
+        node.calls.insert(
+            CALL,
+            Call { channel, peer, usage, offer: None, key: None, serving: false, resume: None },
+        );
+        (node, channel)
+    }
+
+    /// What `key`'s owner says, in an epoch, from `from` on for ten minutes.
+    fn grant(node: &Node, key: u64, to: NodeId, epoch: u32, from: u64) -> Bytes {
+        let resource = node.resource(&ChannelName::new("100").unwrap());
+        let claim = Claim { resource: &resource, node: to, role: ProviderRole::RELAYER };
+        let lifetime = Duration::from_secs(600);
+        let grant = grant::issue(&owner(key), &claim, epoch, UnixMillis(from), lifetime);
+        grant.unwrap().encode().unwrap()
+    }
+
+    fn held(node: &Node, channel: ChannelId) -> Option<(u32, UnixMillis)> {
+        let grant = node.channels.get(channel)?.grant.as_ref()?;
+        Some((grant.epoch, grant.not_after))
+    }
+
+    #[test]
+    fn q4_whoever_is_on_the_line_elects_nobody_with_a_grant_that_is_not_the_owners_for_this_node_and_now() {
+        let (mut node, channel) = viewer();
+        let forged = [
+            grant(&node, RIGHT + 1, ME, 7, NOW),
+            grant(&node, RIGHT, NodeId([3; 16]), 7, NOW),
+            grant(&node, RIGHT, ME, 7, NOW - 600_000),
+            grant(&node, RIGHT, ME, 7, NOW + 600_000),
+            Bytes::from_static(b"a grant"),
+        ];
+        for forged in forged {
+            assert_eq!(node.take_grant(CALL, &forged), Err(NotGranted));
+            assert_eq!(held(&node, channel), None);
+        }
+        let good = grant(&node, RIGHT, ME, 7, NOW);
+        assert_eq!(node.take_grant(CallId::placed(2), &good), Err(NotGranted), "no such call");
+        assert_eq!(node.take_grant(CALL, &good), Ok(()));
+        assert!(held(&node, channel).is_some());
+    }
+
+    #[test]
+    fn q4_a_grant_said_again_takes_no_newer_ones_place() {
+        let (mut node, channel) = viewer();
+        let of = |node: &Node, epoch, from| grant(node, RIGHT, ME, epoch, from);
+        let (first, renewed) = (of(&node, 7, NOW - 1000), of(&node, 7, NOW));
+        node.take_grant(CALL, &renewed).unwrap();
+        let at_hand = held(&node, channel);
+        // The same epoch, but sooner over: kept back, not refused.
+        assert_eq!(node.take_grant(CALL, &first), Ok(()));
+        assert_eq!(held(&node, channel), at_hand);
+        // The next broadcast's, though it ends sooner; then those of the last one are worth nothing.
+        assert_eq!(node.take_grant(CALL, &of(&node, 8, NOW - 2000)), Ok(()));
+        assert_eq!(held(&node, channel).map(|(epoch, _)| epoch), Some(8));
+        assert_eq!(node.take_grant(CALL, &renewed), Err(NotGranted));
+        assert_eq!(held(&node, channel).map(|(epoch, _)| epoch), Some(8));
+    }
+}

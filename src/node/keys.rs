@@ -7,14 +7,14 @@ use super::{Node, Security};
 use crate::rtp::relay::Remote;
 use crate::rtp::srtcp::{Keys, MasterKey};
 use crate::sip::agent::Transport;
-use crate::sip::sdp::{Media, OFFERED_TAG, Profile, SessionDescription};
+use crate::sip::sdp::{Direction, Media, OFFERED_TAG, Profile, SessionDescription};
 use core::net::SocketAddr;
 
 impl Node {
     /// The key for a call that is placed over this transport. Datagrams are in clear, and a key that everybody can read is
     /// none.
     pub(super) fn new_key(&mut self, transport: Option<Transport>) -> Option<MasterKey> {
-        let secured = self.config.security == Security::Tls && transport != Some(Transport::Udp);
+        let secured = self.config.security != Security::InsecurePlain && transport != Some(Transport::Udp);
         secured.then(|| MasterKey::generate(&mut *self.entropy))
     }
 
@@ -25,7 +25,7 @@ impl Node {
         offer: &'a SessionDescription,
         authenticated: bool,
     ) -> Option<(&'a Media, Option<MasterKey>)> {
-        let secured = self.config.security == Security::Tls;
+        let secured = self.config.security != Security::InsecurePlain;
         if secured
             && authenticated
             && let Some(media) = offer.mp2t(Profile::Savp)
@@ -38,14 +38,18 @@ impl Node {
     }
 }
 
-/// The parent that an answer from `via` describes, and its source: with a key where we offered ours.
+/// The parent that an answer from `via` describes, and its source: with a key where we offered ours. In a standby nothing
+/// flows.
 pub(super) fn answered_stream(
     answer: &SessionDescription,
     ours: Option<MasterKey>,
     via: SocketAddr,
+    standby: bool,
 ) -> Option<(Remote, Option<u32>)> {
     let profile = if ours.is_some() { Profile::Savp } else { Profile::Avp };
-    let media = answer.mp2t(profile).filter(|media| media.direction.sends())?;
+    let media = answer.mp2t(profile).filter(|media| {
+        if standby { media.direction == Direction::Inactive } else { media.direction.sends() }
+    })?;
     let addr = answer.address_of(media).filter(|&addr| is_same_host(addr, via))?;
     let keys = match ours {
         Some(ours) => {
@@ -65,7 +69,7 @@ pub(super) fn is_same_host(media: SocketAddr, signalling: SocketAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::sdp::{Direction, Local};
+    use crate::sip::sdp::Local;
 
     const OURS: [u8; 30] = [1; 30];
     const THEIRS: [u8; 30] = [2; 30];
@@ -90,17 +94,17 @@ mod tests {
         let secured = answer(Some(&OURS), Some(&THEIRS)).unwrap();
         let keys = Some(Keys { ours: MasterKey::new(OURS), theirs: MasterKey::new(THEIRS) });
         let remote = Remote { addr: at("192.0.2.1:5004"), keys };
-        assert_eq!(answered_stream(&secured, ours(), via), Some((remote, Some(7))));
+        assert_eq!(answered_stream(&secured, ours(), via, false), Some((remote, Some(7))));
         // Neither a plain answer, nor one to an attribute that was not offered.
         let plain = answer(None, None).unwrap();
-        assert_eq!(answered_stream(&plain, ours(), via), None);
+        assert_eq!(answered_stream(&plain, ours(), via, false), None);
         let mut other = secured.clone();
         other.media[0].crypto.as_mut().unwrap().tag = OFFERED_TAG + 1;
-        assert_eq!(answered_stream(&other, ours(), via), None);
+        assert_eq!(answered_stream(&other, ours(), via, false), None);
         // And a plain offer is answered plainly.
         let remote = Remote::from(at("192.0.2.1:5004"));
-        assert_eq!(answered_stream(&plain, None, via), Some((remote, Some(7))));
-        assert_eq!(answered_stream(&secured, None, via), None);
+        assert_eq!(answered_stream(&plain, None, via, false), Some((remote, Some(7))));
+        assert_eq!(answered_stream(&secured, None, via, false), None);
         assert_eq!(answer(None, Some(&THEIRS)), None);
     }
 
@@ -113,7 +117,7 @@ mod tests {
             ("192.0.2.2:5004", false),
             ("[2001:db8::1]:5004", false),
         ] {
-            assert_eq!(answered_stream(&plain, None, at(via)).is_some(), same, "{via}");
+            assert_eq!(answered_stream(&plain, None, at(via), false).is_some(), same, "{via}");
         }
     }
 }

@@ -93,12 +93,10 @@ impl Node {
         let (direction, usage) = match kind {
             InviteKind::Media | InviteKind::Urgent => (Direction::RecvOnly, Usage::Media(None)),
             InviteKind::Control => (Direction::Inactive, Usage::Control),
-            InviteKind::Standby => {
-                return self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::Other });
-            }
+            InviteKind::Standby => (Direction::Inactive, Usage::Standby(None)),
         };
         // Whoever has media already wants what follows it; the first packets of all begin where a decoder can.
-        let has_media = usage != Usage::Control && self.relay.last_media(channel).is_some();
+        let has_media = usage == Usage::Media(None) && self.relay.last_media(channel).is_some();
         let resume = self.relay.highest(channel).filter(|_| has_media).map(|highest| highest as u16);
         let key = self.new_key(target.transport);
         let local = self.local(direction, None, key.as_ref());
@@ -106,7 +104,12 @@ impl Node {
         let offer = Offer {
             sdp,
             urgent: kind == InviteKind::Urgent,
-            params: ContactParams { slots: Some(slots), resume, ..ContactParams::default() },
+            params: ContactParams {
+                slots: Some(slots),
+                resume,
+                standby: kind == InviteKind::Standby,
+                ..ContactParams::default()
+            },
         };
         self.calls.insert(call, Call { channel, peer, usage, offer: None, key, resume, serving: false });
         if self.with_agent(|agent, now, ctx| agent.invite(now, call, target, offer, ctx)).is_err() {
@@ -128,10 +131,11 @@ impl Node {
                 let ssrc = self.relay.ssrc(channel).map(|ssrc| (ssrc, cname));
                 self.local(Direction::SendOnly, ssrc, ours)
             }
-            Usage::Control => self.local(Direction::Inactive, None, ours),
+            Usage::Standby(_) | Usage::Control => self.local(Direction::Inactive, None, ours),
         };
         let answer = offer.answer(&local).ok().and_then(|answer| answer.to_bytes().ok());
-        let params = ContactParams { slots: Some(free), depth: Some(depth), rescue, resume: None };
+        let standby = matches!(usage, Usage::Standby(_));
+        let params = ContactParams { slots: Some(free), depth: Some(depth), rescue, resume: None, standby };
         let accepted = answer.is_some_and(|sdp| {
             self.with_agent(|agent, now, ctx| agent.accept(now, call, sdp, params, ctx)).is_ok()
         });
@@ -141,7 +145,10 @@ impl Node {
                     let (remote, fx) = (Remote { addr, keys }, &mut self.media_effects);
                     self.relay.add_child(self.now, call, channel, remote, from, fx).is_ok()
                 }
-                Usage::Media(None) => false,
+                Usage::Standby(Some(addr)) => {
+                    self.relay.add_standby_child(call, channel, Remote { addr, keys }).is_ok()
+                }
+                Usage::Media(None) | Usage::Standby(None) => false,
                 Usage::Control => true,
             };
         if !served {

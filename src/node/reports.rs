@@ -65,6 +65,10 @@ impl Node {
                 free_slots: *free,
             }),
             Report::Alive => IptvInfo::Alive,
+            Report::Yield { to } => {
+                IptvInfo::Yield { to: to.iter().filter_map(|p| self.name_addr(p)).collect() }
+            }
+            Report::Leaving => IptvInfo::Leaving,
             Report::TreePosition { depth, path, rescue, backups } => IptvInfo::TreePosition(Position {
                 depth: *depth,
                 path: path.iter().map(|key| key.node_id()).collect(),
@@ -112,13 +116,17 @@ impl Node {
                 Report::ChildUpdate { children: self.meet_children(report.children), free: report.free_slots }
             }
             IptvInfo::Alive => Report::Alive,
+            IptvInfo::Yield { to } => {
+                Report::Yield { to: to.iter().filter_map(|p| self.meet_provider(p)).collect() }
+            }
+            IptvInfo::Leaving => Report::Leaving,
             IptvInfo::TreePosition(position) => Report::TreePosition {
                 depth: position.depth,
                 path: position.path.into_iter().map(PeerKey::of_node).collect(),
                 rescue: position.slot == Slot::Rescue,
                 backups: position.backups.iter().filter_map(|backup| self.meet_provider(backup)).collect(),
             },
-            IptvInfo::EndOfChannel | IptvInfo::Leaving | IptvInfo::Grant(_) | IptvInfo::Other(_) => {
+            IptvInfo::EndOfChannel | IptvInfo::Grant(_) | IptvInfo::Other(_) => {
                 return None;
             }
         })

@@ -24,6 +24,8 @@ use core::net::SocketAddr;
 pub(super) enum Usage {
     /// Media flows to or from the other end, whose media address this is (`None` until it has told).
     Media(Option<SocketAddr>),
+    /// Nothing flows until the caller asks for it; then it flows to the caller's media address (`None` until it has told).
+    Standby(Option<SocketAddr>),
     /// Reports only (a control dialog).
     Control,
 }
@@ -130,9 +132,10 @@ impl Node {
             return self.reject(call, Status::NOT_ACCEPTABLE_HERE);
         };
         let usage = match (media.direction, session.address_of(media)) {
-            (Direction::Inactive, _) => Usage::Control,
+            (Direction::Inactive, _) if !contact.params.standby => Usage::Control,
             // Nobody has us send media to somebody else.
             (_, Some(addr)) if !keys::is_same_host(addr, via) => return self.reject(call, Status::FORBIDDEN),
+            (Direction::Inactive, Some(addr)) => Usage::Standby(Some(addr)),
             (direction, Some(addr)) if direction.receives() => Usage::Media(Some(addr)),
             _ => return self.reject(call, Status::NOT_ACCEPTABLE_HERE),
         };
@@ -148,6 +151,7 @@ impl Node {
             .insert(call, Call { channel, peer, usage, offer: Some(session), key, resume, serving: false });
         self.tell(match usage {
             Usage::Media(_) => iptv::Fact::Invited { channel, call, peer, urgent, slots },
+            Usage::Standby(_) => iptv::Fact::StandbyInvited { channel, call, peer, slots },
             Usage::Control => iptv::Fact::ControlInvited { channel, call, peer },
         });
     }
@@ -169,16 +173,24 @@ impl Node {
         if self.directory.get(peer).is_some_and(|known| known.name.is_empty()) && !contact.name.is_empty() {
             self.meet(contact);
         }
-        if let Usage::Media(_) = usage {
-            let sender = session.as_ref().and_then(|session| keys::answered_stream(session, key, via));
-            let added = sender.is_some_and(|(remote, ssrc)| {
-                self.relay.add_parent(self.now, call, channel, remote, ssrc, &mut self.media_effects).is_ok()
-            });
-            if !added {
-                let _ = self.with_agent(|agent, now, ctx| agent.bye(now, call, None, ctx));
-                self.calls.remove(&call);
-                return self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::Other });
+        let standby = matches!(usage, Usage::Standby(_));
+        let sender = session.as_ref().and_then(|session| keys::answered_stream(session, key, via, standby));
+        let (now, fx) = (self.now, &mut self.media_effects);
+        let added = match (usage, sender) {
+            (Usage::Control, _) => true,
+            (Usage::Media(_), Some((remote, ssrc))) => {
+                self.relay.add_parent(now, call, channel, remote, ssrc, fx).is_ok()
             }
+            // Who knows no standbys has answered to something else.
+            (Usage::Standby(_), Some((remote, _))) if params.standby => {
+                self.relay.add_standby_parent(now, call, channel, remote, fx).is_ok()
+            }
+            (Usage::Media(_) | Usage::Standby(_), _) => false,
+        };
+        if !added {
+            let _ = self.with_agent(|agent, now, ctx| agent.bye(now, call, None, ctx));
+            self.calls.remove(&call);
+            return self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::Other });
         }
         self.tell(iptv::Fact::Answered { call, depth: params.depth, rescue: params.rescue });
     }

@@ -187,11 +187,11 @@ mod tests {
 
     #[test]
     fn ce3_a_number_of_node_ids_is_given_when_it_is_more_than_one() {
-        let form = EnrollmentRequest { account: None, node_ids: 3, ..request() }.to_form(&mut Seeded::new(1));
+        let form = EnrollmentRequest { account: None, node_ids: 2, ..request() }.to_form(&mut Seeded::new(1));
         let boundary = form.content_type.split_once("; boundary=").unwrap().1;
         let begin = fill(
             "--BOUNDARY\nContent-Disposition: form-data; name=\"nodeids\"\n\
-             Content-Type: text/plain; charset=utf-8\n\n3\n--BOUNDARY\n",
+             Content-Type: text/plain; charset=utf-8\n\n2\n--BOUNDARY\n",
             boundary,
         );
         assert!(form.body.starts_with(&begin), "no account, no account name");

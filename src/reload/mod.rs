@@ -27,6 +27,7 @@
 //! | AT-12 | STUN servers among peers (§6.5.1.4) | the same |
 //! | AT-13 | the life of an ICE session (§6.5.1.10) | the same |
 //! | SR-10 | several next hops at once (§6.2.1) | optional; the Topology Plug-in names one next hop |
+//! | CE-12 | links with a shared secret (§13.4) | rustls has neither SRP nor outside PSKs; a document with one is refused |
 //! | LT-1 | DTLS with ICE (§6.6.4) | the same |
 
 pub mod codec;

@@ -252,6 +252,44 @@ mod tests {
     }
 
     #[test]
+    fn cf5_sr3_a_new_interval_counts_from_the_next_transmission_on() {
+        let mut r = Requests::new(Duration::from_secs(3), 2);
+        r.start(ms(0), 7, ()).unwrap();
+        r.set_interval(Duration::from_secs(1));
+        assert_eq!(r.deadline(), Some(ms(3000)));
+        r.pop_due(ms(3000)).unwrap();
+        assert_eq!((r.deadline(), r.is_full()), (Some(ms(4000)), false));
+        r.start(ms(3000), 8, ()).unwrap();
+        assert!(r.is_full() && r.start(ms(3000), 9, ()).is_err());
+    }
+
+    #[test]
+    fn sr6_a_new_lifetime_is_that_of_the_answers_that_follow() {
+        let me = NodeId([1; 16]);
+        let mut a = Answers::new(LIFETIME, 8, 100);
+        assert!(a.is_empty());
+        a.insert(ms(0), me, 1, Bytes::from_static(b"x"));
+        a.set_lifetime(Duration::from_secs(1));
+        a.insert(ms(0), me, 2, Bytes::from_static(b"y"));
+        assert!(!a.is_empty());
+        assert!(a.get(ms(14_999), me, 1).is_some(), "the oldest is the first to be looked at");
+        assert_eq!((a.get(ms(15_000), me, 1), a.get(ms(15_000), me, 2), a.len()), (None, None, 0));
+    }
+
+    #[test]
+    fn k8_what_just_fits_is_remembered() {
+        let me = NodeId([1; 16]);
+        let mut a = Answers::new(LIFETIME, 8, 10);
+        a.insert(ms(0), me, 1, Bytes::from_static(b"0123456789"));
+        assert!(a.get(ms(1), me, 1).is_some());
+        a.insert(ms(1), me, 2, Bytes::from_static(b"01234"));
+        a.insert(ms(1), me, 3, Bytes::from_static(b"56789"));
+        assert!(a.get(ms(2), me, 2).is_some() && a.get(ms(2), me, 3).is_some());
+        a.insert(ms(2), me, 4, Bytes::from_static(b"01234567890"));
+        assert_eq!((a.get(ms(3), me, 4), a.len()), (None, 2), "too large for all of it");
+    }
+
+    #[test]
     fn an_answered_request_is_not_sent_again() {
         let mut r = Requests::new(Duration::from_secs(3), 4);
         r.start(ms(0), 7, ()).unwrap();

@@ -102,6 +102,7 @@ impl Authority {
             several: certificate.node_ids.len() > 1,
             key: certificate.key,
             user: certificate.user.clone(),
+            self_signed: false,
             certificates: w.finish().into_iter().collect(),
         }
     }
@@ -156,10 +157,17 @@ pub struct Certified {
     several: bool,
     key: u64,
     user: Option<String>,
+    self_signed: bool,
     certificates: Vec<Bytes>,
 }
 
 impl Certified {
+    /// The same identity, with the word that it made its certificate itself.
+    pub fn self_signed(mut self) -> Self {
+        self.self_signed = true;
+        self
+    }
+
     /// The same identity, signing as another of its certificate's Node-IDs.
     pub fn acting_as(mut self, node: NodeId) -> Self {
         self.node_id = node;
@@ -185,6 +193,10 @@ impl Crypto for Certified {
 
     fn user(&self) -> Option<&str> {
         self.user.as_deref()
+    }
+
+    fn is_self_signed(&self) -> bool {
+        self.self_signed
     }
 
     fn certificates(&self) -> &[Bytes] {

@@ -95,6 +95,9 @@ impl<'a> Arbitrary<'a> for NameAddr<'static> {
         if u.arbitrary()? {
             address = address.with_resume(u.arbitrary()?);
         }
+        if u.arbitrary()? {
+            address = address.with_standby();
+        }
         Ok(if u.arbitrary()? { address.with_rescue_slot() } else { address })
     }
 }

@@ -211,6 +211,10 @@ impl Crypto for Identity {
         Some(&self.0.own.user)
     }
 
+    fn is_self_signed(&self) -> bool {
+        self.0.own.self_issued
+    }
+
     fn certificates(&self) -> &[Bytes] {
         &self.0.certificates
     }

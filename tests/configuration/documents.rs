@@ -317,6 +317,20 @@ fn what_is_written_is_what_is_read() {
 }
 
 #[test]
+fn cf8_a_document_is_xml_in_utf_8_with_a_media_type_and_a_suffix_of_its_own() {
+    assert_eq!((Document::MEDIA_TYPE, Document::EXTENSION), ("application/p2p-overlay+xml", "relo"));
+    let named =
+        Configuration { shared_secret: Some("grüße".to_owned()), ..Configuration::new("a.example") };
+    let document = named.to_document(&[]).unwrap();
+    let text = std::str::from_utf8(document.file()).unwrap();
+    assert!(text.contains("grüße"), "not escaped, and not in another encoding");
+    let declared = text.strip_prefix("<?xml").and_then(|rest| rest.split_once("?>"));
+    assert!(declared.is_none_or(|(declaration, _)| declaration.contains("UTF-8")), "{text}");
+    let latin: Vec<u8> = text.chars().map(|c| c as u8).collect();
+    assert!(Document::parse(&latin, "a.example").is_err());
+}
+
+#[test]
 fn what_could_not_be_read_is_not_written() {
     let error = |change: fn(&mut Configuration)| {
         let mut c = Configuration::new("a.example");

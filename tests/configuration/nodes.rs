@@ -41,6 +41,8 @@ fn a_document_says_how_links_are_secured() {
     };
     let security = |protocols: &[&str]| of(protocols).map(|c| (c.security, c.overlay.security));
     assert_eq!(security(&[]), Ok((Security::Tls, LinkSecurity::Tls)));
+    assert_eq!(security(&["DTLS-UDP-SR-NO-ICE"]), Ok((Security::Dtls, LinkSecurity::Dtls)));
+    assert_eq!(security(&["DTLS-UDP-SR-NO-ICE", "TLS"]), Ok((Security::Tls, LinkSecurity::Tls)));
     assert_eq!(security(&["EXP-PROTOCOL", "TLS"]), Ok((Security::Tls, LinkSecurity::Tls)));
     assert_eq!(security(&["EXP-PROTOCOL"]), Ok((Security::InsecurePlain, LinkSecurity::InsecurePlain)));
     assert_eq!(
@@ -49,6 +51,14 @@ fn a_document_says_how_links_are_secured() {
     );
     let config = of(&["EXP-PROTOCOL"]).unwrap();
     assert_eq!((config.overlay.overlay_name.as_str(), config.agent.domain.as_str()), (NAME, NAME));
+}
+
+#[test]
+fn ce11_links_are_secured_by_certificates_and_a_document_that_wants_a_shared_secret_is_refused() {
+    let secured = Configuration { overlay_link_protocols: vec!["TLS".to_owned()], ..version(1) };
+    assert_eq!(config(&signed(&secured, 1)).map(|c| c.security), Ok(Security::Tls));
+    let secret = Configuration { shared_secret: Some("sesame".to_owned()), ..secured };
+    assert_eq!(config(&signed(&secret, 1)).unwrap_err(), (DocumentErrorKind::Unsupported, "shared-secret"));
 }
 
 #[test]

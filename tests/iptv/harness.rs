@@ -3,8 +3,8 @@
 use p2piptv::env::{Entropy, Seeded};
 use p2piptv::ids::{CallId, ChannelId};
 use p2piptv::iptv::{
-    ByeReason, ChannelStatus, Config, Context, Denial, Event, Fact, Hold, InviteKind, Iptv, Order, Progress,
-    Provider, Refusal, Report, Role,
+    ByeReason, ChannelStatus, Config, Context, Denial, Event, Fact, Hold, InviteKind, Iptv, Order, Pace,
+    Progress, Provider, Refusal, Report, Role,
 };
 use p2piptv::time::{Duration, Instant};
 use std::cmp::Reverse;
@@ -13,7 +13,10 @@ use std::sync::Arc;
 
 pub(crate) const CHANNEL: ChannelId = ChannelId(100);
 pub(crate) const SOURCE: u32 = 0;
-const TICK: Duration = Duration::from_millis(40);
+/// Between two packets.
+pub(crate) const TICK: Duration = Duration::from_millis(20);
+/// Between two repetitions of RESUME, of which there are at most five.
+const RESUME_AGAIN: Duration = Duration::from_millis(50);
 /// What SIP takes to notice that nobody answers (Timer B, Timer F).
 const TIMER_B: Duration = Duration::from_secs(32);
 const RECORD_LIFETIME: Duration = Duration::from_secs(60);
@@ -28,6 +31,7 @@ struct Media {
     last_media: BTreeMap<ChannelId, Instant>,
     last_from: BTreeMap<CallId, Instant>,
     last_report: BTreeMap<CallId, Instant>,
+    pace: Option<Pace>,
 }
 
 impl Progress for Media {
@@ -39,6 +43,9 @@ impl Progress for Media {
     }
     fn last_report(&self, call: CallId) -> Option<Instant> {
         self.last_report.get(&call).copied()
+    }
+    fn pace(&self, _: ChannelId) -> Option<Pace> {
+        self.pace
     }
 }
 
@@ -52,6 +59,11 @@ struct Leg {
 struct Session {
     channel: ChannelId,
     media: bool,
+    standby: bool,
+    /// The caller wants media, and has not seen any yet.
+    wanted: bool,
+    /// The callee sends media.
+    flows: bool,
     caller: (u32, CallId),
     callee: (u32, Option<CallId>),
     /// Accepted by the callee and not ended there.
@@ -73,7 +85,7 @@ pub(crate) struct Peer {
     legs: BTreeMap<CallId, Leg>,
     received: u32,
     registered_once: BTreeSet<ChannelId>,
-    /// Orders that it gave, by kind, since the last look.
+    /// Orders that it gave, by kind, since the last look; standbys do not count.
     pub(crate) invites: usize,
     pub(crate) fetches: usize,
 }
@@ -87,6 +99,9 @@ enum Job {
     /// The far end of a leg hears this.
     Report(usize, bool, Report<u32>),
     Held(usize, Hold),
+    Resumed(usize, u8),
+    Released(usize),
+    Denied(usize),
     Ended(usize, bool, ByeReason),
     Answered(usize, u8, bool),
     Refused(usize, Refusal<u32>),
@@ -114,6 +129,10 @@ pub(crate) struct World {
     pub(crate) alives: BTreeMap<u32, usize>,
     pub(crate) registrations: BTreeSet<u32>,
     pub(crate) latency: Duration,
+    /// Silences of more than one packet: when they ended, for whom, and how long they were.
+    pub(crate) silences: Vec<(Instant, u32, Duration)>,
+    backs_up_since: BTreeMap<(u32, u32), Instant>,
+    cuts: BTreeSet<(u32, u32)>,
     deaf: BTreeSet<u32>,
 }
 
@@ -139,6 +158,9 @@ impl World {
             alives: BTreeMap::new(),
             registrations: BTreeSet::new(),
             latency: ms(10),
+            silences: Vec::new(),
+            backs_up_since: BTreeMap::new(),
+            cuts: BTreeSet::new(),
             deaf: BTreeSet::new(),
         };
         let config = w.config.clone();
@@ -146,6 +168,27 @@ impl World {
         w.command(SOURCE, |i, now, ctx| i.publish(now, CHANNEL, ctx).unwrap());
         w.after(TICK, Job::Tick);
         w
+    }
+
+    /// From now on everybody knows how dense the packets are.
+    pub(crate) fn know_the_pace(&mut self) {
+        for peer in &mut self.peers {
+            peer.media.pace = Some(Pace { gap: TICK, jitter: Duration::ZERO });
+        }
+    }
+
+    /// The silences that `ids` had since the last look.
+    pub(crate) fn take_silences(&mut self) -> Vec<(Instant, u32, Duration)> {
+        std::mem::take(&mut self.silences)
+    }
+
+    /// The media from `parent` to `child` stops, or goes on, while everything else does as before.
+    pub(crate) fn cut(&mut self, parent: u32, child: u32, cut: bool) {
+        if cut {
+            self.cuts.insert((parent, child));
+        } else {
+            self.cuts.remove(&(parent, child));
+        }
     }
 
     pub(crate) fn add(&mut self, config: Arc<Config>) -> u32 {
@@ -254,6 +297,7 @@ impl World {
             p.fetches = 0;
         }
         self.events.clear();
+        self.silences.clear();
     }
 
     // ---- the clock
@@ -290,9 +334,11 @@ impl World {
         };
         match job {
             Job::Fact(id, _) | Job::Fetched(id, _) | Job::Timer(id) => Some(*id),
-            Job::Ring(s, ..) => Some(end(*s, false)),
+            Job::Ring(s, ..) | Job::Resumed(s, _) | Job::Released(s) => Some(end(*s, false)),
             Job::Report(s, caller, _) | Job::Ended(s, caller, _) => Some(end(*s, *caller)),
-            Job::Held(s, _) | Job::Answered(s, ..) | Job::Refused(s, _) => Some(end(*s, true)),
+            Job::Held(s, _) | Job::Answered(s, ..) | Job::Refused(s, _) | Job::Denied(s) => {
+                Some(end(*s, true))
+            }
             Job::Stored(..) | Job::Removed(..) | Job::Tick => None,
         }
     }
@@ -345,6 +391,34 @@ impl World {
                     self.tell(id, Fact::Held { call, hold });
                 }
             }
+            Job::Resumed(s, repeats) => {
+                let session = &self.sessions[s];
+                if !session.wanted {
+                    return;
+                }
+                let (serving, callee) = (session.serving, session.callee);
+                if repeats > 0 {
+                    self.after(RESUME_AGAIN, Job::Resumed(s, repeats - 1));
+                }
+                if let (id, Some(call)) = callee
+                    && serving
+                {
+                    self.tell(id, Fact::Resumed { call });
+                }
+            }
+            Job::Released(s) => {
+                if let (id, Some(call)) = self.sessions[s].callee
+                    && self.sessions[s].serving
+                {
+                    self.tell(id, Fact::Released { call });
+                }
+            }
+            Job::Denied(s) => {
+                let (id, call) = self.sessions[s].caller;
+                if self.sessions[s].taking && std::mem::take(&mut self.sessions[s].wanted) {
+                    self.tell(id, Fact::Denied { call });
+                }
+            }
             Job::Ended(s, at_caller, reason) => {
                 let session = &mut self.sessions[s];
                 let up = if at_caller { &mut session.taking } else { &mut session.serving };
@@ -364,6 +438,7 @@ impl World {
     fn undelivered(&mut self, job: Job) {
         match job {
             Job::Ring(s, ..) => self.after(TIMER_B, Job::Refused(s, Refusal::NoAnswer)),
+            Job::Resumed(s, repeats) if repeats > 0 => self.after(RESUME_AGAIN, Job::Resumed(s, repeats - 1)),
             Job::Report(s, to_caller, _) => {
                 let s = &self.sessions[s];
                 let (id, call) =
@@ -450,11 +525,14 @@ impl World {
             }
             Order::Unregister { channel } => self.after(LOOKUP, Job::Removed(id, channel)),
             Order::Invite { channel, call, peer, kind, slots } => {
-                self.peers[id as usize].invites += 1;
+                self.peers[id as usize].invites += usize::from(kind != InviteKind::Standby);
                 let session = self.sessions.len();
                 self.sessions.push(Session {
                     channel,
                     media: kind != InviteKind::Control,
+                    standby: kind == InviteKind::Standby,
+                    wanted: false,
+                    flows: !matches!(kind, InviteKind::Control | InviteKind::Standby),
                     caller: (id, call),
                     callee: (peer, None),
                     serving: false,
@@ -511,16 +589,35 @@ impl World {
                 let far = if leg.caller { session.callee.0 } else { session.caller.0 };
                 self.after(self.delay(id, far), Job::Report(leg.session, !leg.caller, report));
             }
-            Order::Resume { .. }
-            | Order::Release { .. }
-            | Order::Serve { .. }
-            | Order::Rest { .. }
-            | Order::Deny { .. } => {}
+            Order::Resume { call } => {
+                let s = self.leg(id, call).session;
+                self.sessions[s].wanted = true;
+                self.sessions[s].first_packet = false;
+                self.after(self.delay(id, self.sessions[s].callee.0), Job::Resumed(s, 4));
+            }
+            Order::Release { call } => {
+                let s = self.leg(id, call).session;
+                self.sessions[s].wanted = false;
+                self.after(self.delay(id, self.sessions[s].callee.0), Job::Released(s));
+            }
+            Order::Serve { call } => {
+                let s = self.leg(id, call).session;
+                self.sessions[s].flows = true;
+            }
+            Order::Rest { call } => {
+                let s = self.leg(id, call).session;
+                self.sessions[s].flows = false;
+            }
+            Order::Deny { call } => {
+                let s = self.leg(id, call).session;
+                self.sessions[s].flows = false;
+                self.after(self.delay(id, self.sessions[s].caller.0), Job::Denied(s));
+            }
             Order::Hold { channel, hold } => {
                 let serving: Vec<usize> = (0..self.sessions.len())
                     .filter(|&s| {
                         let s = &self.sessions[s];
-                        s.callee.0 == id && s.serving && s.media && s.channel == channel
+                        s.callee.0 == id && s.serving && s.media && s.flows && s.channel == channel
                     })
                     .collect();
                 for s in serving {
@@ -556,6 +653,7 @@ impl World {
         let (channel, peer) = (session.channel, session.caller.0);
         let fact = match kind {
             InviteKind::Control => Fact::ControlInvited { channel, call, peer },
+            InviteKind::Standby => Fact::StandbyInvited { channel, call, peer, slots: Some(slots) },
             _ => {
                 let urgent = kind == InviteKind::Urgent;
                 Fact::Invited { channel, call, peer, urgent, slots: Some(slots) }
@@ -610,8 +708,11 @@ impl World {
         let mut children: BTreeMap<(u32, ChannelId), Vec<usize>> = BTreeMap::new();
         let mut reports = Vec::new();
         for (s, session) in self.sessions.iter().enumerate() {
-            if session.media && session.serving && session.taking && awake[session.caller.0 as usize] {
-                children.entry((session.callee.0, session.channel)).or_default().push(s);
+            let up = session.serving && session.taking && awake[session.caller.0 as usize];
+            if session.media && up {
+                if session.flows && !self.cuts.contains(&(session.callee.0, session.caller.0)) {
+                    children.entry((session.callee.0, session.channel)).or_default().push(s);
+                }
                 reports.push(s);
             }
         }
@@ -622,7 +723,12 @@ impl World {
                 let (id, call) = self.sessions[s].caller;
                 let media = &mut self.peers[id as usize].media;
                 media.last_from.insert(call, self.now);
-                media.last_media.insert(at.1, self.now);
+                if let Some(last) = media.last_media.insert(at.1, self.now)
+                    && self.now.since(last) > TICK
+                {
+                    self.silences.push((self.now, id, self.now.since(last)));
+                }
+                self.sessions[s].wanted = false;
                 if !std::mem::replace(&mut self.sessions[s].first_packet, true) {
                     firsts.push((id, Fact::FirstPacket { channel: at.1, call }));
                 }
@@ -631,8 +737,12 @@ impl World {
                 }
             }
         }
-        if self.now.as_millis() % 1000 < 40 {
+        if self.now.as_millis() % 1000 < TICK.as_millis() as u64 {
+            let seldom = self.now.as_millis() % 5000 < TICK.as_millis() as u64;
             for s in reports {
+                if !self.sessions[s].flows && !seldom {
+                    continue;
+                }
                 if let (id, Some(call)) = self.sessions[s].callee {
                     self.peers[id as usize].media.last_report.insert(call, self.now);
                 }
@@ -642,6 +752,9 @@ impl World {
             self.tell(id, fact);
         }
         self.check_cycles();
+        if self.now.as_millis().is_multiple_of(200) {
+            self.check_backups();
+        }
         self.measure_waits();
     }
 
@@ -659,11 +772,14 @@ impl World {
                 .iter()
                 .rev()
                 .take(64)
-                .filter(|s| s.media && s.taking && s.caller.0 == id && s.channel == channel);
-            assert!(parents.count() <= 2, "{id} has more than two parents");
+                .filter(|s| s.media && s.taking && s.caller.0 == id && s.channel == channel)
+                .filter(|s| !s.standby);
+            assert!(parents.count() <= 3, "{id} has more than two parents, and one that covers");
         }
         assert!(ordinary <= usize::from(self.config.capacity), "{id} serves {ordinary}");
         assert!(rescued <= usize::from(self.config.rescue_slots), "{id} rescues {rescued}");
+        let rescue = peer.iptv.rescue_slots();
+        assert!(rescue.promised <= self.config.limits.leases, "{id} promises {rescue:?}");
     }
 
     /// No cycle lasts longer than the hold limit and a repair.
@@ -690,6 +806,28 @@ impl World {
             } else {
                 self.cyclic_since.remove(&id);
             }
+        }
+    }
+
+    /// Nobody keeps a backup parent that hangs below it for longer than the news of that need.
+    fn check_backups(&mut self) {
+        let longest = self.config.hold_limit + ms(2500);
+        let mut seen = BTreeSet::new();
+        for s in 0..self.sessions.len() {
+            let session = &self.sessions[s];
+            let (child, provider) = (session.caller.0, session.callee.0);
+            let up = session.standby && session.taking && session.serving && session.channel == CHANNEL;
+            let live = |p: u32| self.peers[p as usize].alive && self.peers[p as usize].stalled.is_none();
+            // The parent itself may have been a standby.
+            let parent = self.parent(child) == Some(provider);
+            if up && live(child) && live(provider) && !parent && self.is_below(provider, child) {
+                seen.insert((child, provider));
+            }
+        }
+        self.backs_up_since.retain(|pair, _| seen.contains(pair));
+        for pair in seen {
+            let since = *self.backs_up_since.entry(pair).or_insert(self.now);
+            assert!(self.now.since(since) <= longest, "{pair:?} since {since:?}\n{}", self.tail(400));
         }
     }
 

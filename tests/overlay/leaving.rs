@@ -1,10 +1,13 @@
 //! How overlays end: one node goes, many go at once, all go, and nobody waits for anybody who is gone.
 
 use super::network::{Net, names, ring, ring_with_loss, seconds};
+use bytes::Bytes;
+use p2piptv::ids::NodeId;
+use p2piptv::reload::codec::{Destination, Frame, Message, MessageCode};
 use p2piptv::reload::overlay::Fact;
 use p2piptv::reload::topology::Topology;
 use p2piptv::time::{Duration, Instant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -29,6 +32,43 @@ fn leave_together(net: &mut Net, leavers: &[usize]) -> Vec<Duration> {
         net.run(ms(5));
     }
     left.values().map(|&at| at.since(begin)).collect()
+}
+
+#[test]
+fn jl7_a_leaver_tells_everybody_it_is_linked_to_and_they_close_the_ring_at_once() {
+    let mut net = ring(12, 301);
+    names(20).iter().for_each(|name| net.store(2, 1, name, b"x", 7200));
+    net.run(seconds(5));
+    let leaver = net.responsible("channel 0");
+    let gone = net.id(leaver);
+    let linked: BTreeSet<NodeId> = net.nodes[leaver].overlay.connected().map(|(n, _)| n).collect();
+    let unattached = net.nodes[0].overlay.connected().any(|(n, _)| n == gone);
+    assert!(linked.len() >= 6 && (leaver == 0 || unattached), "the bootstrap node among them");
+    net.frames.clear();
+    leave(&mut net, leaver);
+    net.run(ms(1000));
+    let told: BTreeSet<NodeId> = net.frames.iter().filter_map(leave_to).collect();
+    assert_eq!(told, linked);
+    for i in (0..12).filter(|&i| i != leaver) {
+        assert!(!net.nodes[i].overlay.topology().contains(gone), "node {i} heard of it, and asked nobody");
+    }
+    net.kill(leaver);
+    net.run(seconds(2));
+    net.assert_ring();
+    names(20)
+        .iter()
+        .for_each(|name| assert_eq!(net.holders(name).len(), 3, "{name}: Stores and Updates followed"));
+}
+
+/// To whom this frame says goodbye.
+fn leave_to(frame: &Bytes) -> Option<NodeId> {
+    let Ok(Frame::Data { message, .. }) = Frame::decode(frame) else { return None };
+    let message = Message::decode(&message).ok()?;
+    let is_leave = message.contents.message_code == MessageCode::LEAVE_REQ;
+    match message.header.destination_list.last() {
+        Some(Destination::Node(to)) if is_leave => Some(*to),
+        _ => None,
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The overlay from outside: many of them on a small network, and one of them byte by byte.
 
+mod bootstrap;
 mod clients;
+mod deferred;
 mod fragments;
 mod hostile;
 mod hub;
@@ -13,5 +15,6 @@ mod redir;
 mod routing;
 mod signing;
 mod stabilising;
+mod tables;
 mod underlay;
 mod wire;

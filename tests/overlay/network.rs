@@ -587,7 +587,7 @@ fn cu10_13_two_parts_of_a_cut_network_find_each_other_again() {
 }
 
 #[test]
-fn jl6_nobody_founds_an_overlay_by_accident() {
+fn jl6_bs3_nobody_founds_an_overlay_by_accident() {
     let mut net = Net::new(1);
     net.add(NodeId([1; 16]));
     let without = net.with(0, |o, now, ctx| o.join(now, &[], ctx));

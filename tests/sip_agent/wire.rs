@@ -265,7 +265,8 @@ impl World {
     }
 
     pub(crate) fn accept(&mut self, side: usize, call: CallId) -> Result<(), OrderError> {
-        let params = ContactParams { slots: Some(1), depth: Some(0), rescue: true, resume: None };
+        let params =
+            ContactParams { slots: Some(1), depth: Some(0), rescue: true, ..ContactParams::default() };
         self.with(side, |agent, now, ctx| agent.accept(now, call, Bytes::from_static(ANSWER), params, ctx))
     }
 

@@ -105,13 +105,13 @@ fn q4_a_grant_of_an_earlier_epoch_is_worth_nothing_once_the_owner_has_begun_a_ne
         assert_eq!(net.nodes[i].overlay.storage().len(), 1, "node {i}");
     }
     // The old grant said again, by whoever has it.
-    assert_eq!(store(&mut net, 3, RIGHT, 7), Err(Some(ErrorCode::DATA_TOO_OLD)));
+    assert_eq!(store(&mut net, 3, RIGHT, 7), Err(Some(ErrorCode::FORBIDDEN)));
     // Also when nothing of the new epoch is there any more.
     let slot = own_key(net.nodes[5].crypto.node_id());
     net.store(5, &home(NAME), vec![gone(CHANNEL, slot)]).unwrap();
     net.run(1200);
     assert!(net.nodes[0].overlay.storage().is_empty());
-    assert_eq!(store(&mut net, 3, RIGHT, 7), Err(Some(ErrorCode::DATA_TOO_OLD)));
+    assert_eq!(store(&mut net, 3, RIGHT, 7), Err(Some(ErrorCode::FORBIDDEN)));
     // Another owner counts for himself.
     assert_eq!(store(&mut net, 4, SQUATTER, 1), Ok(()));
     assert_eq!(store(&mut net, 3, RIGHT, 8), Ok(()));

@@ -166,6 +166,16 @@ impl Net {
         people: Vec<Certificate>,
         configure: impl Fn(&mut Config),
     ) -> Self {
+        Net::identified(place, people, configure, |identity| identity)
+    }
+
+    /// The same with identities that are not quite what the authority issued.
+    pub(super) fn identified(
+        place: &ResourceId,
+        people: Vec<Certificate>,
+        configure: impl Fn(&mut Config),
+        identify: impl Fn(Certified) -> Certified,
+    ) -> Self {
         let authority = Authority::new(1);
         let mut net = Net {
             nodes: Vec::new(),
@@ -183,7 +193,7 @@ impl Net {
             let node = NodeId::from_u128(at);
             let mut node_ids = certificate.node_ids;
             node_ids[0] = node;
-            let crypto = authority.issue(&Certificate { node_ids, key: i as u64, ..certificate });
+            let crypto = identify(authority.issue(&Certificate { node_ids, key: i as u64, ..certificate }));
             let mut config = Config::new("p2piptv.example", address(i));
             config.kinds = kinds();
             config.usages.lifetime = None;

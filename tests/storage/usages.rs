@@ -5,7 +5,7 @@ use p2piptv::ids::ResourceId;
 use p2piptv::reload::codec::KindId;
 use p2piptv::reload::overlay::{Config, Fact, Overlay, Slot};
 use p2piptv::reload::storage::node_multiple;
-use p2piptv::sim::{Authority, Certificate};
+use p2piptv::sim::{Authority, Certificate, Certified};
 use p2piptv::time::Duration;
 use std::net::SocketAddr;
 
@@ -38,6 +38,42 @@ fn cs8_1_kn2_a_certificate_is_found_by_node_and_by_user_and_a_renewed_one_stands
     let both = [(Slot::Index(0), der), (Slot::Index(1), new)];
     assert_eq!(fetched(&mut net, &by_user, KindId::CERTIFICATE_BY_USER), both, "the newest at the end");
     assert_eq!(fetched(&mut net, &by_node, KindId::CERTIFICATE_BY_NODE), both);
+}
+
+#[test]
+fn ce10_a_self_signed_node_whose_user_name_is_taken_is_told_and_does_not_stand_under_it() {
+    let people = ["", "alice@x", "alice@x"].map(person).to_vec();
+    let mut net = Net::identified(&home("x"), people, publishing, Certified::self_signed);
+    let holds = |net: &mut Net, at: &ResourceId, kind| {
+        let got = net.fetch(0, at, vec![all(kind)]).unwrap();
+        got.values.into_iter().map(|v| v.value.unwrap()).collect::<Vec<_>>()
+    };
+    let (first, second) =
+        (net.nodes[1].crypto.certificate().clone(), net.nodes[2].crypto.certificate().clone());
+    let taken = Fact::UserNameTaken { by: net.id(1) };
+    assert!(net.nodes[2].facts.contains(&taken) && !net.nodes[1].facts.contains(&taken));
+    let (by_user, by_node) = (home("alice@x"), ResourceId::of_name(&net.id(2).0));
+    assert_eq!(holds(&mut net, &by_user, KindId::CERTIFICATE_BY_USER), [first]);
+    assert_eq!(
+        holds(&mut net, &by_node, KindId::CERTIFICATE_BY_NODE),
+        std::slice::from_ref(&second),
+        "under its Node-ID it is"
+    );
+    // The first one goes, and its certificate expires.
+    net.with(1, |o, now, ctx| o.leave(now, ctx)).unwrap();
+    net.run(5);
+    net.nodes[1].alive = false;
+    net.run(400);
+    assert_eq!(holds(&mut net, &by_user, KindId::CERTIFICATE_BY_USER), [second], "the name is free");
+}
+
+#[test]
+fn ce10_a_name_that_an_authority_gave_to_two_nodes_belongs_to_both() {
+    let people = ["", "alice@x", "alice@x"].map(person).to_vec();
+    let mut net = Net::configured(&home("x"), people, publishing);
+    let got = net.fetch(0, &home("alice@x"), vec![all(KindId::CERTIFICATE_BY_USER)]).unwrap();
+    assert_eq!(got.values.len(), 2);
+    assert!(!net.nodes.iter().any(|n| n.facts.iter().any(|f| matches!(f, Fact::UserNameTaken { .. }))));
 }
 
 fn find_turn(net: &mut Net, i: usize) -> Option<SocketAddr> {

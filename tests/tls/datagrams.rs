@@ -130,7 +130,7 @@ fn a_handshake_ends_well_through_loss_repetition_and_disorder() {
 }
 
 #[test]
-fn a_datagram_is_one_message_and_is_heard_once() {
+fn jl3_a_datagram_is_one_message_and_is_heard_once() {
     let mut world = World::new(&node("alice"), &node("bob"), 1, 0, STILL);
     world.run();
     let messages: Vec<Bytes> = (0..20u8).map(|n| vec![n; usize::from(n) * 50 + 1].into()).collect();

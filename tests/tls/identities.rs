@@ -437,8 +437,9 @@ fn pem_of(der: &[u8]) -> String {
 }
 
 #[test]
-fn a_self_signed_identity_serves_from_the_first_to_the_last_second_of_x509() {
+fn a_self_signed_identity_serves_from_the_first_to_the_last_second_of_x509_and_says_what_it_is() {
     let alice = node("alice");
+    assert!(alice.is_self_signed());
     let end = UnixMillis(253_402_300_799_999);
     assert_eq!((alice.valid_at(UnixMillis(0)), alice.valid_at(end)), (Ok(()), Ok(())));
     assert_eq!(alice.valid_at(UnixMillis(end.0 + 1)), Err(CryptoError::Expired));

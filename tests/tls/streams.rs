@@ -14,7 +14,7 @@ fn ends(a: &Identity, b: &Identity) -> (Box<dyn Channel>, Box<dyn Channel>) {
 }
 
 #[test]
-fn at11_both_ends_learn_whose_certificate_the_other_has() {
+fn at11_ce11_both_ends_learn_whose_certificate_the_other_has() {
     let (alice, bob) = (node("alice"), node("bob"));
     for piece in [1, 7, 1000, usize::MAX] {
         let (mut a, mut b) = ends(&alice, &bob);

@@ -237,6 +237,48 @@ mod tests {
         log
     }
 
+    quickcheck::quickcheck! {
+        // RFC 8085 §3.1.1: one message in a round trip, and half as often for every loss. An octet is what happens next.
+        fn lr2_lr3_never_two_messages_are_out_and_each_silence_doubles_the_wait(script: Vec<u8>) -> bool {
+            let (mut l, mut now, mut n) = (link(), 0_u64, 0_u8);
+            // The message that is out, its last number, when it left, and how long it has to wait then.
+            let mut out: Option<(Bytes, u32, u64, u64)> = None;
+            let mut acknowledged = None;
+            for octet in script {
+                let sent = match octet % 4 {
+                    0 => {
+                        n = n.wrapping_add(1);
+                        l.send(ms(now), message(n)).unwrap_or_default()
+                    }
+                    1 => {
+                        if let Some((_, number, ..)) = out.take_if(|_| octet & 4 != 0) {
+                            l.on_ack(ms(now), number);
+                            acknowledged = Some(now);
+                        }
+                        None
+                    }
+                    2 => {
+                        now += u64::from(octet) * 4;
+                        l.handle_timeout(ms(now)).0
+                    }
+                    _ => {
+                        now = l.deadline().map_or(now, |at| at.as_millis().max(now));
+                        l.handle_timeout(ms(now)).0
+                    }
+                };
+                let Some(Transmission { sequence, message }) = sent else { continue };
+                let wait = match out.take() {
+                    None if acknowledged.is_some_and(|at| now < at + 10) => return false,
+                    None => 500,
+                    Some((same, _, at, wait)) if same == message && now >= at + wait => wait * 2,
+                    Some(_) => return false,
+                };
+                out = Some((message, sequence, now, wait));
+            }
+            true
+        }
+    }
+
     #[test]
     fn fr1_lr5_lr7_lr8_sends_five_times_with_new_numbers_then_fails_at_15500_ms() {
         let mut l = link();
@@ -253,6 +295,16 @@ mod tests {
             ]
         );
         assert_eq!(l.deadline(), None);
+    }
+
+    #[test]
+    fn lr7_a_link_that_has_failed_asks_for_nothing_whatever_waits() {
+        let mut l = link();
+        l.send(ms(0), message(1)).unwrap();
+        l.send(ms(0), message(2)).unwrap();
+        assert_eq!(run(&mut l, ms(60_000)).last(), Some(&(15_500, None, Some(LinkEvent::Failed))));
+        assert_eq!((l.waiting(), l.deadline()), (1, None));
+        assert_eq!(l.handle_timeout(ms(60_000)), (None, None));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What goes into an overlay and what comes out of it: orders with a ticket, facts that answer them.
 
+use super::signing::SignatureTicket;
 use crate::effect::Effects;
 use crate::env::{Crypto, Entropy, Party};
 use crate::ids::{NodeId, ResourceId};
@@ -115,6 +116,13 @@ pub enum Fact {
         /// Its address; `None` when there was none at several random places.
         result: Result<Option<SocketAddr>, Failure>,
     },
+    /// The user name in this node's certificate, which it has signed itself, is another node's: that one's certificate was
+    /// there first (RFC 6940 §11.3.1). Another name should be chosen. This node's certificate is not stored under the name
+    /// as long as that is so; it is looked at again after half of [`Usages::lifetime`](super::Usages::lifetime).
+    UserNameTaken {
+        /// The node that has the name.
+        by: NodeId,
+    },
     /// The answer to an `app_attach`: the node that answered, and where its application can be reached.
     AppAttached {
         /// The order's ticket.
@@ -130,6 +138,14 @@ pub enum Fact {
         peer: NodeId,
         /// Where its own can be reached, if it said so.
         address: Option<SocketAddr>,
+    },
+    /// The host shall sign these octets under this node's identity and bring the signature by
+    /// [`Overlay::on_signature`](super::Overlay::on_signature), with [`Config::deferred_signing`](super::Config::deferred_signing).
+    ToSign {
+        /// The number to bring it under.
+        ticket: SignatureTicket,
+        /// What it has to cover, in one piece.
+        octets: Bytes,
     },
     /// A message that had waited for the check of its signature was dropped.
     Dropped {
@@ -221,6 +237,9 @@ pub enum Failure {
     /// The overlay was left before the answer came.
     #[error("the overlay was left")]
     Left,
+    /// The host did not sign it, or not in time.
+    #[error("not signed")]
+    NotSigned,
 }
 
 /// The caller's mistake; nothing was changed.

@@ -26,10 +26,18 @@ use crate::time::Instant;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::cmp::Reverse;
 use core::net::{Ipv4Addr, SocketAddr};
 
-/// ICE priority of the only candidate: that of a host candidate with the highest local preference (RFC 8445 §5.1.2).
-const HOST_PRIORITY: u32 = 126 << 24 | 65_535 << 8 | 255;
+/// ICE priority of a host candidate (RFC 8445 §5.1.2). Its local preference follows RFC 6940 §6.5.1.6: TCP comes before
+/// datagrams with simple reliability, and what knows no head-of-line blocking would come before both (AT-14).
+const fn priority(overlay_link: OverlayLinkType) -> u32 {
+    let local_preference = match overlay_link {
+        OverlayLinkType::TLS_TCP_FH_NO_ICE => 0x7fff,
+        _ => 0x3fff,
+    };
+    126 << 24 | local_preference << 8 | 255
+}
 
 /// The ICE extension of a TCP candidate, and its value for one that is listened at (RFC 6544 §4.5; LT-4).
 const TCP_TYPE: &[u8] = b"tcptype";
@@ -130,7 +138,7 @@ impl<T: Topology> Overlay<T> {
                 addr_port: self.config.address.into(),
                 overlay_link,
                 foundation: Bytes::from_static(b"1"),
-                priority: HOST_PRIORITY,
+                priority: priority(overlay_link),
                 candidate_type: CandidateType::Host,
                 extensions,
             }],
@@ -207,6 +215,10 @@ impl<T: Topology> Overlay<T> {
             self.on_peer(now, peer, ctx);
         }
         if self.is_joined() {
+            if self.rejoining.take_if(|found| *found == peer).is_some() {
+                // Whoever refuses is not responsible for this node; the Updates tell who is.
+                let _ = self.send_join(now, peer, ctx);
+            }
             self.send_update(now, peer, ctx);
         }
     }
@@ -237,7 +249,7 @@ impl<T: Topology> Overlay<T> {
     }
 }
 
-/// The address in an Attach that this overlay's links can use. `None` also when candidates with ICE and without are mixed,
+/// The address in an Attach that this overlay's links can use, of several the one with the highest priority. `None` also when candidates with ICE and without are mixed,
 /// or plain ones and secured ones (AT-2), and when nobody listens there.
 fn address_in(attach: &AttachReqAns, security: LinkSecurity) -> Option<SocketAddr> {
     use OverlayLinkType as Type;
@@ -253,7 +265,8 @@ fn address_in(attach: &AttachReqAns, security: LinkSecurity) -> Option<SocketAdd
             && !(own == Type::TLS_TCP_FH_NO_ICE && c.extensions.iter().any(active))
     };
     let all = attach.candidates.iter().all(|c| family.contains(&c.overlay_link));
-    let address = attach.candidates.iter().find(|c| fits(c))?.addr_port.socket_addr()?;
+    let best = attach.candidates.iter().filter(|c| fits(c)).min_by_key(|c| Reverse(c.priority))?;
+    let address = best.addr_port.socket_addr()?;
     let ip = address.ip();
     let nowhere =
         ip.is_unspecified() || ip.is_multicast() || ip == Ipv4Addr::BROADCAST || address.port() == 0;

@@ -61,6 +61,9 @@ pub struct Config {
     pub bad_nodes: Vec<NodeId>,
     /// The Kinds that may be stored here. Whatever is not listed is answered with Error_Unknown_Kind.
     pub kinds: Vec<Kind>,
+    /// Whether the host makes this node's signatures: [`Fact::ToSign`](super::Fact::ToSign) asks for each. Otherwise they
+    /// are made at once, within the calls. The signatures of a channel's owner are always made at once.
+    pub deferred_signing: bool,
     /// The document that all of this comes from ([`Config::from_document`]). Without one nobody can change it but the host,
     /// and nobody is told of it.
     pub document: Option<Arc<Document>>,
@@ -83,6 +86,7 @@ impl Config {
             usages: Usages::default(),
             bad_nodes: Vec::new(),
             kinds: alloc::vec![Kind::CHANNEL],
+            deferred_signing: false,
             document: None,
         }
     }
@@ -119,6 +123,8 @@ pub struct Timers {
     pub dial: Duration,
     /// Before a refused or failed attempt to join begins anew.
     pub join_retry: Duration,
+    /// A signature that the host makes is waited for so long.
+    pub signature: Duration,
     /// [`Left`](super::Fact::Left) comes at the latest this long after `leave`.
     pub leave: Duration,
 }
@@ -138,6 +144,7 @@ impl Default for Timers {
             hold_down: Duration::from_secs(30),
             dial: Duration::from_millis(3500),
             join_retry: Duration::from_secs(1),
+            signature: Duration::from_secs(3),
             leave: Duration::from_secs(3),
         }
     }
@@ -200,7 +207,7 @@ pub struct Limits {
     pub unverified: usize,
     /// The same of one link. Full: the new one is dropped.
     pub unverified_of_one_link: usize,
-    /// Messages that wait for their signatures. Full: a request fails with [`Failure::TooMany`](super::Failure::TooMany).
+    /// Messages that wait for their signatures, and with [`Config::deferred_signing`] values as well. Full: a request fails with [`Failure::TooMany`](super::Failure::TooMany).
     /// Half full: requests of others are dropped.
     pub unsigned: usize,
 }

@@ -199,10 +199,11 @@ impl Connections {
             .collect()
     }
 
-    /// Peers that have said goodbye, and may be handing values over to this node until it says so as well.
-    pub(super) fn leaving(&self) -> Vec<NodeId> {
-        let leaves = |at: &LinkId| self.links.get(at).is_some_and(|c| c.left);
-        self.by_node.iter().filter(|(_, at)| leaves(at)).map(|(node, _)| *node).collect()
+    /// Everybody to whom there is a link that works, in the order of their Node-IDs: peers, clients, whoever came in
+    /// through this node, and peers that have said goodbye and may be handing values over until this node does so too.
+    pub(super) fn reachable(&self) -> Vec<NodeId> {
+        let works = |at: &LinkId| self.links.get(at).is_some_and(|c| !c.is_degraded());
+        self.by_node.iter().filter(|(_, at)| works(at)).map(|(node, _)| *node).collect()
     }
 
     /// Bound nodes with their addresses, in the order of their Node-IDs.
@@ -353,7 +354,8 @@ impl Connections {
         self.links.keys().copied()
     }
 
-    /// What waits on the links leaves at once, unacknowledged: nobody will be here to send it again.
+    /// What waits on the links leaves at once, unacknowledged: nobody will be here to send it again. It is the one time that
+    /// more than one message is out on a link (LR-3): whoever leaves too would wait for the rest in vain.
     pub(super) fn flush<F>(&mut self, effects: &mut Effects<F>) {
         for (link, connection) in self.links.iter_mut() {
             connection.link.flush().for_each(|t| transmit(*link, Some(t), effects));

@@ -14,7 +14,7 @@
 
 use super::exchange::{refuse, refuse_because};
 use super::receive::Incoming;
-use super::{Context, Fact, Overlay, Phase, Purpose, Task};
+use super::{Context, Fact, Failure, Overlay, Phase, Purpose, Task};
 use crate::ids::{NodeId, ResourceId};
 use crate::reload::codec::body::{JoinAns, JoinReq};
 use crate::reload::codec::{Body, Destination, ErrorCode};
@@ -219,11 +219,21 @@ impl<T: Topology> Overlay<T> {
         join.admitting = Some(peer);
         join.stage = Stage::Asking;
         self.tasks.clear(&Task::Join);
-        let body =
-            Body::JoinReq(JoinReq { joining_peer_id: self.me, overlay_specific_data: bytes::Bytes::new() });
-        if self.request(now, vec![peer.into()], &body, Purpose::Join, ctx).is_err() {
+        if self.send_join(now, peer, ctx).is_err() {
             self.retry_join(now, ctx);
         }
+    }
+
+    /// Asks a peer to let this node in.
+    pub(super) fn send_join(
+        &mut self,
+        now: Instant,
+        peer: NodeId,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        let body =
+            Body::JoinReq(JoinReq { joining_peer_id: self.me, overlay_specific_data: bytes::Bytes::new() });
+        self.request(now, vec![peer.into()], &body, Purpose::Join, ctx)
     }
 
     /// The Join is granted (JL-4: by whom it was asked). What this node will be responsible for follows.

@@ -161,6 +161,9 @@ impl<T: Topology> Overlay<T> {
 
     /// Every order that waits for its answer has failed: the overlay is left.
     pub(super) fn fail_orders(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        for store in self.signing.clear() {
+            self.tell_stored(now, store.ticket(), Err(Failure::Left), ctx);
+        }
         for request in self.requests.take_all() {
             if request.purpose.is_order() || matches!(request.purpose, Purpose::AppAttach { .. }) {
                 self.on_failure(now, request, Failure::Left, ctx);

@@ -20,6 +20,7 @@
 //! | `transit` | one message's way: to this node, or on to the next |
 //! | `turn` | how many signatures one call makes and checks |
 //! | `inbox`, `outbox` | messages that wait for the check of their signatures; that wait to be signed |
+//! | `signing` | signatures that the host makes |
 //! | `exchange` | requests and answers of this node's own, signed and on their way |
 //! | `methods` | one arm for each method, asked and answered |
 //! | `app` | AppAttach: where applications reach each other |
@@ -60,6 +61,7 @@ mod orders;
 mod outbox;
 mod receive;
 mod ring;
+mod signing;
 mod transit;
 mod turn;
 mod usages;
@@ -69,6 +71,7 @@ pub use super::via::ReturnPath;
 pub use api::{Address, Context, Description, Fact, Failure, OrderError, Query, Ticket, Value, Write};
 pub use app::Application;
 pub use config::{Config, ConfigError, Limits, LinkSecurity, Timers};
+pub use signing::SignatureTicket;
 pub use usages::Usages;
 
 use super::codec::{KindId, MessageCode};
@@ -96,6 +99,7 @@ use inbox::Inbox;
 use join::Join;
 use orders::StoreOrder;
 use outbox::Outbox;
+use signing::Signing;
 use turn::Turn;
 use usages::TurnSearch;
 
@@ -229,12 +233,16 @@ pub struct Overlay<T> {
     inbox: Inbox,
     /// Messages of this node's own that wait for their signatures.
     outbox: Outbox,
+    /// What the host has to sign.
+    signing: Signing,
     /// Messages from this node to itself.
     loopback: VecDeque<Bytes>,
     /// Where the overlay can be found (again).
     bootstraps: Vec<SocketAddr>,
     /// The bootstrap node through which a partition is being looked for.
     checking: Option<SocketAddr>,
+    /// Every peer was lost, and this one has been found: it is asked as by a Joining Node (CU10-5).
+    rejoining: Option<NodeId>,
     fingers_begun: bool,
     /// Neighbours that could not be had.
     missed: Vec<NodeId>,
@@ -289,9 +297,11 @@ impl<T: Topology> Overlay<T> {
             turn: Turn::new(&limits),
             inbox: Inbox::new(&limits),
             outbox: Outbox::new(&limits),
+            signing: Signing::default(),
             loopback: VecDeque::new(),
             bootstraps: Vec::new(),
             checking: None,
+            rejoining: None,
             fingers_begun: false,
             missed: Vec::new(),
             member_since: Instant::ZERO,
@@ -422,7 +432,7 @@ impl<T: Topology> Overlay<T> {
     /// The same as [`Overlay::deadline`] without what waits for its turn.
     pub fn next_timer(&self) -> Option<Instant> {
         let own = earliest(self.tasks.deadline(), self.storage.deadline());
-        let own = earliest(own, self.reassembly.deadline());
+        let own = earliest(own, earliest(self.reassembly.deadline(), self.signing.deadline()));
         earliest(own, earliest(self.connections.deadline(), self.requests.deadline()))
     }
 
@@ -461,6 +471,7 @@ impl<T: Topology> Overlay<T> {
             }
         }
         self.fire_requests(now, ctx);
+        self.expire_signatures(now, ctx);
         self.storage.expire(now);
         self.reassembly.expire(now);
         while let Some(task) = self.tasks.pop_due(now) {
@@ -495,9 +506,12 @@ impl<T: Topology> Overlay<T> {
         self.tasks = TimerSet::new();
         self.inbox.clear();
         self.outbox.clear();
+        // Whoever waits for an answer has been told.
+        drop(self.signing.clear());
         self.loopback.clear();
         self.bootstraps.clear();
         self.checking = None;
+        self.rejoining = None;
         self.fingers_begun = false;
         self.missed.clear();
         self.told = (Vec::new(), Vec::new());
@@ -541,6 +555,12 @@ impl<T: Topology> Overlay<T> {
     /// Nodes at the other ends of the links, with their addresses, in the order of their Node-IDs.
     pub fn connected(&self) -> impl Iterator<Item = (NodeId, SocketAddr)> + '_ {
         self.connections.nodes()
+    }
+
+    /// Where the overlay can be found again, at most ten addresses: those that `join` was given, and some at which this node
+    /// has reached peers. A host may keep them for its next start (RFC 6940 §11.4).
+    pub fn bootstraps(&self) -> &[SocketAddr] {
+        &self.bootstraps
     }
 
     /// How this overlay was configured.

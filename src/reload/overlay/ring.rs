@@ -123,6 +123,7 @@ impl<T: Topology> Overlay<T> {
         }
         if self.topology.is_empty() {
             // Alone, or cut off: look for the others (CU10-5).
+            self.rejoining = None;
             self.tasks.hasten(Task::Partition, now + settle);
         }
     }
@@ -480,6 +481,9 @@ impl<T: Topology> Overlay<T> {
         ctx: &mut Context<'_>,
     ) {
         if found != self.me && !self.topology.contains(found) {
+            if self.topology.is_empty() {
+                self.rejoining = Some(found);
+            }
             self.shunned.remove(&found);
             self.attach_to(now, found, through, ctx);
         }
@@ -490,9 +494,7 @@ impl<T: Topology> Overlay<T> {
         self.phase = Phase::Leaving;
         self.replicate(now, ctx);
         self.tasks.set(Task::Leave, Some(now + self.config.timers.leave));
-        let mut told = self.connections.attached();
-        told.extend(self.connections.leaving());
-        for node in told {
+        for node in self.connections.reachable() {
             let Ok(overlay_specific_data) = self.topology.leave(node).encode() else { continue };
             let body = Body::LeaveReq(LeaveReq { leaving_peer_id: self.me, overlay_specific_data });
             // Whoever does not hear it notices by itself.
@@ -513,7 +515,9 @@ impl<T: Topology> Overlay<T> {
             Purpose::Store { .. } | Purpose::Fetch { .. } | Purpose::AppAttach { .. } => !alone,
             _ => false,
         };
-        let done = self.handover.is_idle() && !self.requests.iter().any(|(_, r)| waits(&r.purpose));
+        let signing = self.signing.has_values() && !alone;
+        let asking = self.requests.iter().any(|(_, r)| waits(&r.purpose));
+        let done = self.handover.is_idle() && !signing && !asking;
         if time_is_up || done {
             self.connections.flush(ctx.effects);
             self.fail_orders(now, ctx);

@@ -1,6 +1,9 @@
 //! What a node stores about itself (RFC 6940 §8, §9): its certificate, by node and by user, and its TURN server; and how
 //! it finds somebody else's.
 //!
+//! Whoever signs its own certificate takes its user name by storing it: the first one there has it, and a later one is told
+//! ([`Fact::UserNameTaken`]) and not stored under that name (CE-10).
+//!
 //! A certificate that is there already keeps its index and gets a new time; a new one is appended, so that old and new
 //! stand side by side while a certificate is renewed. Everything is stored again after half its lifetime.
 
@@ -189,6 +192,13 @@ impl<T: Topology> Overlay<T> {
             return self.publish_itself_later(now);
         };
         let Some(certificate) = ctx.crypto.certificates().first().cloned() else { return };
+        let first = values.iter().find(|v| v.value.is_some());
+        let taken_by = first.map(|v| v.signer.node_id).filter(|&node| node != self.me);
+        if let Some(by) =
+            taken_by.filter(|_| kind == KindId::CERTIFICATE_BY_USER && ctx.crypto.is_self_signed())
+        {
+            return ctx.effects.fact(Fact::UserNameTaken { by });
+        }
         let there = values.into_iter().find(|v| v.value.as_ref() == Some(&certificate));
         let slot = there.map_or(Slot::APPEND, |v| v.slot);
         let write = Write { kind, slot, value: Some(certificate), lifetime };

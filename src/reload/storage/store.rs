@@ -240,7 +240,7 @@ impl Storage {
             let newest = |g: &Granted| self.epochs.get(&(resource.clone(), g.owner));
             if value.granted.as_ref().is_some_and(|g| newest(g).is_some_and(|newest| g.epoch < newest)) {
                 if claim.original {
-                    return Err(Refusal::DataTooOld);
+                    return Err(Refusal::Forbidden);
                 }
                 continue;
             }
@@ -915,12 +915,13 @@ mod tests {
     #[test]
     fn st5_st6_values_expire_by_the_local_clock_and_are_handed_over_with_what_is_left() {
         let mut s = storage();
-        put(&mut s, kind(KindId::CHANNEL, 0, vec![own(A, 5)])).unwrap();
-        let (_, groups) = s.hand_over(at(150), &home()).unwrap();
+        let values = vec![kind(KindId::CHANNEL, 0, vec![own(A, 5)])];
+        s.store(at(100), &home(), by_a(), values).unwrap();
+        let (_, groups) = s.hand_over(at(250), &home()).unwrap();
         assert_eq!((groups[0].generation, groups[0].values[0].lifetime), (1, 450));
-        s.expire(at(599));
-        assert_eq!(s.len(), 1);
-        s.expire(at(600));
+        s.expire(at(699));
+        assert_eq!(s.len(), 1, "it counts from when it came");
+        s.expire(at(700));
         assert!(s.is_empty() && s.bytes() == 0 && s.resources().count() == 0);
     }
 

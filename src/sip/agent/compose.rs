@@ -252,6 +252,9 @@ impl ContactParams {
         if let Some(sequence) = self.resume {
             contact = contact.with_resume(sequence);
         }
+        if self.standby {
+            contact = contact.with_standby();
+        }
         if self.rescue { contact.with_rescue_slot() } else { contact }
     }
 }
@@ -271,6 +274,7 @@ impl Peer {
                 depth: contact.depth(),
                 rescue: contact.is_rescue_slot(),
                 resume: contact.resume(),
+                standby: contact.is_standby(),
             },
         })
     }

@@ -37,6 +37,8 @@ pub struct ContactParams {
     pub rescue: bool,
     /// `;resume=`: in an INVITE, the RTP sequence number behind which the media shall begin.
     pub resume: Option<u16>,
+    /// `;standby`: in an INVITE and its 200, no media flows until the caller asks for it.
+    pub standby: bool,
 }
 
 /// An INVITE that opened a call, as its receiver sees it.

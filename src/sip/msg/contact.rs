@@ -6,6 +6,7 @@
 //! | `slots=<n>` | children that it could serve (in an INVITE), or has room for (everywhere else) |
 //! | `depth=<n>` | its hops from the source; 0 is the source |
 //! | `slot=rescue` | the child sits, or would sit, in its rescue slot |
+//! | `standby` | in an INVITE, and in its 200: a dialog in which no media flows until its caller asks for it |
 //! | `resume=<n>` | in an INVITE: the RTP sequence number behind which the caller wants the media to begin |
 
 use super::address::NameAddr;
@@ -33,6 +34,11 @@ impl NameAddr<'_> {
         self.params().get("slot").is_some_and(|slot| slot.eq_ignore_ascii_case("rescue"))
     }
 
+    /// `standby`
+    pub fn is_standby(&self) -> bool {
+        self.params().contains("standby")
+    }
+
     /// `resume`
     pub fn resume(&self) -> Option<u16> {
         self.params().get("resume")?.parse().ok()
@@ -58,6 +64,13 @@ impl NameAddr<'_> {
         self.with_legal("slot", "rescue")
     }
 
+    /// The same with `standby`.
+    pub fn with_standby(mut self) -> Self {
+        let set = self.params_mut().set("standby", None);
+        debug_assert!(set.is_ok());
+        self
+    }
+
     /// The same with `resume`.
     pub fn with_resume(self, sequence: u16) -> Self {
         self.with_legal("resume", &sequence.to_string())
@@ -81,17 +94,18 @@ mod tests {
         let uri = SipUri::of_user("3", "127.0.0.1:5064".parse().unwrap());
         let id = NodeId::from_u128(7);
         let contact = NameAddr::new(uri).with_node_id(id).with_slots(2).with_depth(1).with_rescue_slot();
-        let contact = contact.with_resume(65_535);
+        let contact = contact.with_resume(65_535).with_standby();
         let text = contact.to_string();
         assert_eq!(
             text,
-            "<sip:3@127.0.0.1:5064>;node-id=00000000000000000000000000000007;slots=2;depth=1;slot=rescue;resume=65535"
+            "<sip:3@127.0.0.1:5064>;node-id=00000000000000000000000000000007;slots=2;depth=1;slot=rescue;resume=65535;standby"
         );
         let (_, read) = NameAddr::parse(text.as_bytes(), "Contact").unwrap();
         assert_eq!(
             (read.node_id(), read.slots(), read.depth(), read.is_rescue_slot(), read.resume()),
             (Some(id), Some(2), Some(1), true, Some(65_535))
         );
+        assert!(read.is_standby());
         assert_eq!(read, contact);
     }
 
@@ -100,7 +114,7 @@ mod tests {
         let (_, c) =
             NameAddr::parse(b"<sip:a@b>;slots=-1;depth=256;node-id=12;slot=7;resume=65536", "Contact")
                 .unwrap();
-        assert_eq!(c.resume(), None);
+        assert_eq!((c.resume(), c.is_standby()), (None, false));
         assert_eq!((c.node_id(), c.slots(), c.depth(), c.is_rescue_slot()), (None, None, None, false));
     }
 }

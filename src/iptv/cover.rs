@@ -1,0 +1,407 @@
+//! The bridge over a parent's silence: another provider sends the media, and the tree stays as it is until the parent has
+//! had its chance (Q12).
+//!
+//! ```text
+//!   silence ──► asking ──first packet──► covered ──parent silent for confirm_after──► the cover is the parent
+//!                 │                         └ the parent speaks again: Release, as if nothing had been
+//!                 └ nobody left to ask ──► a search (Repair, or Farewell) beside it
+//! ```
+//! The same way leads from a parent that says that it leaves to the next one; then the first packet decides.
+
+use super::counters::count;
+use super::fact::{ByeReason, Hold};
+use super::order::Event;
+use super::report::Provider;
+use super::search::{Purpose, Search};
+use super::seats::Seats;
+use super::turn::Turn;
+use super::viewer::{Link, News, Viewer};
+use crate::ids::{CallId, ChannelId};
+use crate::time::{Duration, Instant, earliest};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// A parent that is silent by less than this more than its children's own HOLD could have told is not asked about.
+const MARGIN: Duration = Duration::from_millis(20);
+/// How often a false alarm doubles the patience at most.
+const ALARMS: u8 = 4;
+
+/// Why somebody else is asked to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Nothing at all is heard from the parent, or it is gone.
+    Silence,
+    /// The parent is alive, and starves for too long.
+    Starved,
+    /// The parent says that it leaves, and sends until then.
+    Leaving,
+}
+
+/// What is under way to bridge the silence.
+#[derive(Debug)]
+pub(super) struct Cover<P> {
+    cause: Cause,
+    since: Instant,
+    /// The standbys that were asked.
+    tried: Vec<CallId>,
+    hedge_at: Option<Instant>,
+    /// Who covers, or is about to.
+    pub(super) link: Option<Link<P>>,
+    /// When its first packet came.
+    began: Option<Instant>,
+    /// What it named as backups.
+    pub(super) backups: Vec<Provider<P>>,
+    /// Places that came before the first packet did.
+    early: Vec<Early<P>>,
+    /// Whether the loss of the parent was told.
+    told: bool,
+}
+
+/// What a standby's provider told about the place of its child.
+#[derive(Debug)]
+struct Early<P> {
+    call: CallId,
+    path: Vec<P>,
+    rescue: bool,
+    backups: Vec<Provider<P>>,
+}
+
+impl<P: Copy + Ord> Cover<P> {
+    /// Whether media flows from it.
+    pub(super) fn plays(&self) -> bool {
+        self.link.as_ref().is_some_and(|l| l.playing)
+    }
+}
+
+impl<P: Copy + Ord> Viewer<P> {
+    /// How long nothing may come before that is a silence: by the pace of the media, within the profile's limits.
+    pub(super) fn threshold(&self, turn: &Turn<'_, P>) -> Duration {
+        threshold(self.channel, turn)
+    }
+
+    /// How long a parent may be silent before a standby is asked. A starving parent says HOLD at its own threshold, so
+    /// that only the children of the dead come to this.
+    pub(super) fn cover_after(&self, turn: &Turn<'_, P>) -> Duration {
+        let threshold = self.threshold(turn);
+        let patience = threshold.saturating_mul(2).max(threshold + MARGIN);
+        let decayed = turn.now.since(self.alarmed).as_millis() / turn.config.alarm_decay.as_millis().max(1);
+        let alarms = u32::from(self.alarms).saturating_sub(u32::try_from(decayed).unwrap_or(u32::MAX));
+        patience.saturating_mul(1 << alarms.min(u32::from(ALARMS))).min(turn.config.repair_after)
+    }
+
+    /// The calls of standbys, and of a cover.
+    pub(super) fn backs_up(&self, call: CallId) -> bool {
+        let covers = self.cover.as_ref().and_then(|c| c.link.as_ref()).is_some_and(|l| l.call == call);
+        covers || self.standbys.get(call).is_some()
+    }
+
+    /// Asks for media from elsewhere. The parent, if there is one, keeps its place.
+    pub(super) fn cover(&mut self, cause: Cause, told: bool, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if let Some(link) = self.parent.as_mut().filter(|_| cause != Cause::Leaving) {
+            link.lost = Some(turn.now);
+        }
+        let cover = Cover {
+            cause,
+            since: turn.now,
+            tried: Vec::new(),
+            hedge_at: None,
+            link: None,
+            began: None,
+            backups: Vec::new(),
+            early: Vec::new(),
+            told,
+        };
+        self.cover = Some(Box::new(cover));
+        self.climb_at = None;
+        self.ask_next(seats, turn);
+        self.listen_at = self.tend_cover(seats, turn);
+    }
+
+    /// Asks the next standby, or searches when none is left.
+    fn ask_next(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        let Some(cover) = &mut self.cover else { return };
+        if let Some(call) = self.standbys.next(&cover.tried) {
+            cover.tried.push(call);
+            cover.hedge_at = Some(turn.now + turn.config.resume_hedge.max(self.rtt.saturating_mul(2)));
+            self.standbys.resume(call, turn);
+            return;
+        }
+        if self.standbys.any_asked() && cover.hedge_at.is_some_and(|t| t > turn.now) {
+            return;
+        }
+        cover.hedge_at = None;
+        let purpose = if cover.cause == Cause::Leaving { Purpose::Farewell } else { Purpose::Repair };
+        if self.search.as_ref().is_some_and(|s| s.purpose == purpose) || cover.link.is_some() {
+            return;
+        }
+        let (tried, told) = (core::mem::take(&mut cover.tried), core::mem::replace(&mut cover.told, true));
+        let lost = self.parent.as_ref().map(|p| p.peer);
+        if let Some(parent) = lost.filter(|_| !told && purpose == Purpose::Repair) {
+            turn.event(Event::Orphaned { channel: self.channel, parent });
+        }
+        let known = self.known(purpose, turn);
+        let mut search = Search::new(purpose, &known);
+        if let Some(lost) = lost {
+            search = search.after(lost);
+        }
+        for peer in tried.iter().filter_map(|&call| self.standbys.get(call)).map(|s| s.peer) {
+            search = search.avoiding(peer);
+        }
+        self.search(search, seats, turn);
+    }
+
+    /// A call that was placed because no standby was left is answered.
+    pub(super) fn cover_with(&mut self, link: Link<P>, turn: &mut Turn<'_, P>) {
+        let patience = self.patience(turn);
+        let Some(cover) = &mut self.cover else { return };
+        cover.link = Some(link);
+        self.listen_at = earliest(self.listen_at, Some(turn.now + patience));
+    }
+
+    /// The first packet of a standby or of a cover. True when it was one of these.
+    pub(super) fn on_cover_packet(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) -> bool {
+        if !self.backs_up(call) {
+            return false;
+        }
+        let standby = self.standbys.get(call).copied();
+        let Some(cover) = self.cover.as_mut().filter(|c| !c.plays()) else {
+            // Another one was faster, or the parent.
+            self.standbys.release(call, turn);
+            return true;
+        };
+        if let Some(standby) = standby {
+            let mut link = Link::of_standby(standby, turn.now);
+            if let Some(at) = cover.early.iter().position(|e| e.call == call) {
+                let Early { path, rescue, backups, .. } = cover.early.swap_remove(at);
+                (link.path, link.rescue, cover.backups) = (path, rescue, backups);
+            }
+            if let Some(slower) = cover.link.replace(link) {
+                turn.bye(slower.call, ByeReason::Normal);
+            }
+        }
+        let Some(link) = &mut cover.link else { return true };
+        link.playing = true;
+        let provider = link.peer;
+        cover.began = Some(turn.now);
+        cover.hedge_at = None;
+        let confirmed = cover.cause == Cause::Leaving || self.parent.is_none();
+        self.standbys.release_all_but(Some(call), turn);
+        if let Some(mut search) = self.search.take() {
+            search.cancel(turn);
+        }
+        count(&mut turn.counters.covers);
+        if confirmed {
+            self.confirm(turn);
+        } else {
+            turn.event(Event::Covered { channel: self.channel, provider });
+        }
+        self.listen_at = earliest(Some(turn.now + self.cover_after(turn)), self.tend_cover(seats, turn));
+        true
+    }
+
+    /// The provider of a standby that was asked tells the place, and its media is still on the way.
+    pub(super) fn on_early_place(
+        &mut self,
+        call: CallId,
+        (path, rescue): (Vec<P>, bool),
+        backups: Vec<Provider<P>>,
+        turn: &Turn<'_, P>,
+    ) {
+        let most = usize::from(turn.config.limits.standbys);
+        let Some(cover) = self.cover.as_mut().filter(|c| c.tried.contains(&call)) else { return };
+        cover.early.retain(|e| e.call != call);
+        if cover.early.len() < most {
+            cover.early.push(Early { call, path, rescue, backups });
+        }
+    }
+
+    /// The provider of a standby sends nothing, or no more.
+    pub(super) fn on_denied(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if self.is_parent(call) {
+            turn.bye(call, ByeReason::Normal);
+            return self.on_ended(call, seats, turn);
+        }
+        if self.standbys.on_denied(call) {
+            self.uncovered_by(call, seats, turn);
+        }
+    }
+
+    /// This provider does not cover, or no longer.
+    pub(super) fn uncovered_by(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        let Some(cover) = &mut self.cover else { return };
+        if cover.link.take_if(|l| l.call == call).is_some() {
+            cover.began = None;
+            cover.backups.clear();
+        } else if !cover.tried.contains(&call) {
+            return;
+        }
+        if cover.link.is_none() {
+            self.ask_next(seats, turn);
+            self.listen_at = earliest(self.listen_at, self.tend_cover(seats, turn));
+        }
+    }
+
+    /// Judges the cover by what was heard; tells when to look again.
+    pub(super) fn tend_cover(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) -> Option<Instant> {
+        let cover = self.cover.as_deref()?;
+        let (now, config) = (turn.now, turn.config);
+        if self.parent_is_back(cover, turn) {
+            self.uncover(turn);
+            return Some(now + self.cover_after(turn));
+        }
+        let look = now + config.hold_after / 2;
+        let Some(link) = &cover.link else {
+            if cover.hedge_at.is_some_and(|t| t <= now) {
+                self.ask_next(seats, turn);
+            }
+            return earliest(Some(look), self.cover.as_ref().and_then(|c| c.hedge_at));
+        };
+        let since = link.since.max(turn.awake_since);
+        let heard = turn.progress.last_from(link.call).map_or(since, |t| t.max(since));
+        let patience = if link.playing { config.repair_after } else { self.patience(turn) };
+        if now >= heard + patience {
+            let call = link.call;
+            self.drop_cover(call, turn);
+            self.uncovered_by(call, seats, turn);
+            return Some(look);
+        }
+        let due = cover.began.map(|t| t + config.confirm_after);
+        if due.is_some_and(|t| t <= now) && !self.parent_holds(turn) {
+            self.confirm(turn);
+            return Some(now + self.cover_after(turn));
+        }
+        // A parent that speaks is seen soon.
+        earliest(Some(look.min(heard + patience)), due.filter(|&t| t > now))
+    }
+
+    /// Ends what a provider sends, as a standby or as a call of its own.
+    pub(super) fn drop_cover(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        if self.standbys.get(call).is_some() {
+            self.standbys.release(call, turn);
+        } else {
+            turn.bye(call, ByeReason::Normal);
+        }
+    }
+
+    /// Whether the silent, or starving, parent has sent media since.
+    fn parent_is_back(&self, cover: &Cover<P>, turn: &Turn<'_, P>) -> bool {
+        let Some(parent) = self.parent.as_ref().filter(|_| cover.cause != Cause::Leaving) else {
+            return false;
+        };
+        let heard = turn.progress.last_from(parent.call);
+        heard.is_some_and(|t| t > cover.since && parent.held.is_none_or(|h| t > h.1))
+    }
+
+    /// Whether the parent is alive, and has not starved for too long yet.
+    fn parent_holds(&self, turn: &Turn<'_, P>) -> bool {
+        let Some(cover) = self.cover.as_ref().filter(|c| c.cause == Cause::Silence) else { return false };
+        let held = self.parent.as_ref().and_then(|p| p.held).map(|h| h.1);
+        held.is_some_and(|t| {
+            turn.now.since(t) < turn.config.repair_after
+                && turn.now.since(cover.since) < turn.config.hold_limit
+        })
+    }
+
+    /// The silent parent has said that it is alive (HOLD, PAUSED). Whoever was asked and sends nothing yet is not needed.
+    pub(super) fn on_parent_held(&mut self, turn: &mut Turn<'_, P>) {
+        if self.cover.as_ref().is_some_and(|c| c.cause == Cause::Silence && !c.plays()) {
+            self.uncover(turn);
+        }
+    }
+
+    /// The parent is back: nothing has happened but a silence that was too short to act on.
+    pub(super) fn uncover(&mut self, turn: &mut Turn<'_, P>) {
+        let Some(cover) = self.cover.take() else { return };
+        self.standbys.release_all_but(None, turn);
+        if let Some(link) = cover.link.filter(|l| !l.standby) {
+            turn.bye(link.call, ByeReason::Normal);
+        }
+        self.alarms = self.alarms.saturating_add(1).min(ALARMS);
+        self.alarmed = turn.now;
+        count(&mut turn.counters.false_alarms);
+        self.listen_at = Some(turn.now + self.cover_after(turn));
+        self.recover(cover.told, turn);
+    }
+
+    /// Whoever covers is the parent from now on.
+    fn confirm(&mut self, turn: &mut Turn<'_, P>) {
+        let Some(cover) = self.cover.take() else { return };
+        let Cover { cause, link, backups, told, .. } = *cover;
+        let Some(link) = link else { return };
+        self.standbys.take(link.call);
+        self.standbys.release_all_but(None, turn);
+        let channel = self.channel;
+        if let Some(old) = self.parent.take() {
+            if !told && cause != Cause::Leaving {
+                turn.event(Event::Orphaned { channel, parent: old.peer });
+            }
+            turn.bye(old.call, ByeReason::Normal);
+        }
+        if cause != Cause::Leaving {
+            count(&mut turn.counters.repairs);
+        }
+        let (parent, depth, rescue) = (link.peer, link.depth(), link.rescue);
+        self.parent = Some(link);
+        turn.event(Event::Reparented { channel, parent, depth, rescue });
+        if !backups.is_empty() {
+            self.backups = backups;
+        }
+        self.climbs = 0;
+        self.news = News::Now;
+        self.standbys.plan(turn);
+        self.settle_slot(turn);
+    }
+
+    /// The dialog with the parent is over while somebody else is asked, or sends.
+    pub(super) fn gone_while_covered(&mut self, link: Link<P>, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        let Some(cover) = &mut self.cover else { return };
+        if link.playing && !core::mem::replace(&mut cover.told, true) {
+            turn.event(Event::Orphaned { channel: self.channel, parent: link.peer });
+        }
+        cover.cause = Cause::Silence;
+        if cover.plays() {
+            self.confirm(turn);
+        }
+        self.listen_at = earliest(self.listen_at, self.tend_cover(seats, turn));
+    }
+
+    /// The parent says that it leaves, and goes on sending for a while.
+    pub(super) fn on_leaving(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if self.next.take_if(|n| n.call == call).is_some() {
+            turn.bye(call, ByeReason::Normal);
+            return self.settle_slot(turn);
+        }
+        if self.cover.as_ref().and_then(|c| c.link.as_ref()).is_some_and(|l| l.call == call) {
+            self.drop_cover(call, turn);
+            return self.uncovered_by(call, seats, turn);
+        }
+        if self.is_parent(call) && self.cover.is_none() && self.next.is_none() && !turn.config.is_paper() {
+            self.cover(Cause::Leaving, false, seats, turn);
+        }
+    }
+
+    /// A covering provider, or one to be, has nothing itself.
+    pub(super) fn on_cover_held(
+        &mut self,
+        call: CallId,
+        hold: Hold,
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        if hold == Hold::Starved && self.backs_up(call) && self.cover.is_some() {
+            self.drop_cover(call, turn);
+            self.uncovered_by(call, seats, turn);
+        }
+    }
+}
+
+/// How long nothing may come before that is a silence: four packets, or one with four times its jitter, within the
+/// profile's limits.
+pub(super) fn threshold<P>(channel: ChannelId, turn: &Turn<'_, P>) -> Duration {
+    let ceiling = turn.config.hold_after;
+    let Some(pace) = turn.progress.pace(channel).filter(|_| !turn.config.is_paper()) else { return ceiling };
+    let jittery = pace.gap.saturating_add(pace.jitter.saturating_mul(4));
+    let threshold = pace.gap.saturating_mul(4).max(jittery).max(turn.config.silence_floor).min(ceiling);
+    // The clock knows no less than a microsecond; a deadline is never early.
+    Duration::from_micros(u64::try_from(threshold.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,243 @@
+//! The standbys of a viewer: backup parents that have answered already, so that their media is one request away (Q12).
+//!
+//! ```text
+//!   dialling ──answered──► ready ──Resume──► asked ──first packet──► serving ──► parent, or Release: ready
+//!       └ refused: that peer rests            └ denied, another was faster: ready
+//! ```
+//! They are leases: the provider promises first refusal on its rescue slot, and may refuse or end that.
+
+use super::config::{Config, LEAST};
+use super::counters::count;
+use super::fact::ByeReason;
+use super::order::{InviteKind, Order};
+use super::report::Provider;
+use super::turn::Turn;
+use crate::ids::{CallId, ChannelId};
+use crate::time::{Duration, Instant, earliest};
+use alloc::vec::Vec;
+
+/// How far a standby is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Dialling {
+        until: Instant,
+    },
+    Ready,
+    /// Asked for media.
+    Asked,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standby<P> {
+    pub(super) call: CallId,
+    pub(super) peer: P,
+    /// The provider's hops from the source.
+    pub(super) depth: u8,
+    pub(super) state: State,
+}
+
+/// The backup parents that are kept ready.
+#[derive(Debug)]
+pub(super) struct Standbys<P> {
+    held: Vec<Standby<P>>,
+    /// Who refused, or ended the lease, of late; bounded by [`Limits::backups`](super::Limits).
+    resting: Vec<(P, Instant)>,
+    dial_at: Option<Instant>,
+}
+
+impl<P: Copy + Ord> Standbys<P> {
+    pub(super) const fn new() -> Self {
+        Standbys { held: Vec::new(), resting: Vec::new(), dial_at: None }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let dialling = self.held.iter().filter_map(|s| match s.state {
+            State::Dialling { until } => Some(until),
+            State::Ready | State::Asked => None,
+        });
+        earliest(self.dial_at, dialling.min())
+    }
+
+    pub(super) fn get(&self, call: CallId) -> Option<&Standby<P>> {
+        self.held.iter().find(|s| s.call == call)
+    }
+
+    fn get_mut(&mut self, call: CallId) -> Option<&mut Standby<P>> {
+        self.held.iter_mut().find(|s| s.call == call)
+    }
+
+    pub(super) fn any(&self, wanted: impl Fn(P) -> bool) -> bool {
+        self.held.iter().any(|s| wanted(s.peer))
+    }
+
+    pub(super) fn contains(&self, peer: P) -> bool {
+        self.held.iter().any(|s| s.peer == peer)
+    }
+
+    /// Those that have answered.
+    pub(super) fn answered(&self) -> usize {
+        self.held.iter().filter(|s| !matches!(s.state, State::Dialling { .. })).count()
+    }
+
+    /// The first one that may be asked for media and is not among `tried`.
+    pub(super) fn next(&self, tried: &[CallId]) -> Option<CallId> {
+        self.held.iter().find(|s| s.state == State::Ready && !tried.contains(&s.call)).map(|s| s.call)
+    }
+
+    /// Looks for standbys within the spread: the backups have changed, or one is missing.
+    pub(super) fn plan(&mut self, turn: &mut Turn<'_, P>) {
+        if turn.config.is_paper() || turn.config.limits.standbys == 0 || self.dial_at.is_some() {
+            return;
+        }
+        let micros = u64::try_from(turn.config.standby_spread.as_micros()).unwrap_or(u64::MAX);
+        let wait = Duration::from_micros(1 + turn.entropy.below(micros.max(1)));
+        self.dial_at = Some(turn.now + wait);
+    }
+
+    /// Dials what is missing, one at a time, the best first; gives up what has become useless, and what nobody names any
+    /// more if there is something better. `wanted` is what the parent named; `useless` are parents and children.
+    pub(super) fn settle(
+        &mut self,
+        (channel, slots): (ChannelId, u16),
+        wanted: &[Provider<P>],
+        useless: impl Fn(P) -> bool,
+        turn: &mut Turn<'_, P>,
+    ) {
+        let now = turn.now;
+        self.resting.retain(|r| r.1 > now);
+        self.held.retain(|s| {
+            match s.state {
+                State::Dialling { until } if until <= now || useless(s.peer) => {
+                    turn.order(Order::Cancel { call: s.call });
+                }
+                State::Ready if useless(s.peer) => turn.bye(s.call, ByeReason::Normal),
+                _ => return true,
+            }
+            false
+        });
+        if self.dial_at.is_none_or(|t| t > now) {
+            return;
+        }
+        self.dial_at = None;
+        let may = |p: &&Provider<P>| {
+            p.peer != turn.me
+                && !useless(p.peer)
+                && !self.contains(p.peer)
+                && !self.resting.iter().any(|r| r.0 == p.peer)
+        };
+        let Some(next) = wanted.iter().find(may).map(|p| p.peer) else {
+            // Who refused may have room later.
+            if self.held.len() < usize::from(turn.config.limits.standbys) {
+                self.dial_at = self.resting.iter().map(|r| r.1).min();
+            }
+            return;
+        };
+        if self.held.len() >= usize::from(turn.config.limits.standbys) {
+            let named = |peer: P| wanted.iter().any(|w| w.peer == peer);
+            let Some(at) = self.held.iter().position(|s| s.state == State::Ready && !named(s.peer)) else {
+                return;
+            };
+            turn.bye(self.held.remove(at).call, ByeReason::Normal);
+        }
+        let call = turn.invite(channel, next, InviteKind::Standby, slots);
+        let state = State::Dialling { until: now + turn.config.answer_limit };
+        self.held.push(Standby { call, peer: next, depth: 0, state });
+    }
+
+    pub(super) fn on_answered(&mut self, call: CallId, depth: Option<u8>, turn: &mut Turn<'_, P>) {
+        let Some(standby) = self.get_mut(call) else { return };
+        standby.state = State::Ready;
+        standby.depth = depth.unwrap_or(0);
+        // The next one, if one is missing.
+        self.dial_at = Some(turn.now + LEAST);
+    }
+
+    /// The provider refused.
+    pub(super) fn on_refused(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        count(&mut turn.counters.standbys_refused);
+        self.on_ended(call, turn);
+    }
+
+    /// The lease is over.
+    pub(super) fn on_ended(&mut self, call: CallId, turn: &mut Turn<'_, P>) -> bool {
+        let Some(standby) = self.take(call) else { return false };
+        self.rest(standby.peer, turn);
+        self.dial_at = Some(turn.now + LEAST);
+        true
+    }
+
+    fn rest(&mut self, peer: P, turn: &mut Turn<'_, P>) {
+        if self.resting.len() >= usize::from(turn.config.limits.backups).max(1) {
+            self.resting.remove(0);
+        }
+        let until = turn.now + turn.at_least(turn.config.lease_retry);
+        self.resting.push((peer, until));
+    }
+
+    /// Takes a standby out, because it is the parent now, or over.
+    pub(super) fn take(&mut self, call: CallId) -> Option<Standby<P>> {
+        let at = self.held.iter().position(|s| s.call == call)?;
+        Some(self.held.remove(at))
+    }
+
+    /// Takes a call in that was a parent's and is a standby again, if there is room. Otherwise it ends.
+    pub(super) fn keep(&mut self, standby: Standby<P>, turn: &mut Turn<'_, P>) {
+        if self.held.len() < usize::from(turn.config.limits.standbys) && !self.contains(standby.peer) {
+            turn.order(Order::Release { call: standby.call });
+            self.held.push(Standby { state: State::Ready, ..standby });
+        } else {
+            turn.bye(standby.call, ByeReason::Normal);
+        }
+    }
+
+    /// Asks for media.
+    pub(super) fn resume(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        if let Some(standby) = self.get_mut(call) {
+            standby.state = State::Asked;
+            turn.order(Order::Resume { call });
+        }
+    }
+
+    /// Asks for no more: the call is a standby again.
+    pub(super) fn release(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
+        if let Some(standby) = self.get_mut(call).filter(|s| s.state == State::Asked) {
+            standby.state = State::Ready;
+            turn.order(Order::Release { call });
+        }
+    }
+
+    /// Releases all that were asked, but for one.
+    pub(super) fn release_all_but(&mut self, kept: Option<CallId>, turn: &mut Turn<'_, P>) {
+        for standby in self.held.iter_mut().filter(|s| s.state == State::Asked && Some(s.call) != kept) {
+            standby.state = State::Ready;
+            turn.order(Order::Release { call: standby.call });
+        }
+    }
+
+    /// The provider has refused to send; nothing need be released.
+    pub(super) fn on_denied(&mut self, call: CallId) -> bool {
+        let asked = self.get_mut(call).filter(|s| s.state == State::Asked);
+        asked.map(|s| s.state = State::Ready).is_some()
+    }
+
+    /// Ends them all.
+    pub(super) fn stop(&mut self, turn: &mut Turn<'_, P>) {
+        for standby in core::mem::take(&mut self.held) {
+            match standby.state {
+                State::Dialling { .. } => turn.order(Order::Cancel { call: standby.call }),
+                State::Ready | State::Asked => turn.bye(standby.call, ByeReason::Normal),
+            }
+        }
+        self.dial_at = None;
+    }
+
+    /// Whether somebody was asked and has neither sent nor refused.
+    pub(super) fn any_asked(&self) -> bool {
+        self.held.iter().any(|s| s.state == State::Asked)
+    }
+
+    /// Whether one could be asked.
+    pub(super) fn any_ready(&self, config: &Config) -> bool {
+        !config.is_paper() && self.held.iter().any(|s| s.state == State::Ready)
+    }
+}
