@@ -321,7 +321,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let mut search = self.search.take()?;
         let known = self.known(search.purpose, turn);
         // The source may be asked out of its own rescue slot: it knows who else has room.
-        let asks_source = search.purpose.is_planned();
+        let asks_source = search.purpose.is_planned() && search.purpose != Purpose::Farewell;
         let parent = self.parent.as_ref().map(|p| p.peer);
         let parent = parent.filter(|&p| !(asks_source && self.source == Some(p)));
         let excluded: Vec<P> = seats.iter().map(|s| s.peer).chain(parent).collect();
