@@ -414,10 +414,20 @@ mod tests {
 
     /// What somebody has stored in the root of a tree.
     fn value(writer: NodeId, namespace: &str, role: ProviderRole, grant: Option<Grant>) -> Value {
+        value_with(1, writer, namespace, role, grant)
+    }
+
+    fn value_with(
+        free_slots: u16,
+        writer: NodeId,
+        namespace: &str,
+        role: ProviderRole,
+        grant: Option<Grant>,
+    ) -> Value {
         let record = ProviderRecord {
             role,
             depth: 2,
-            free_slots: 1,
+            free_slots,
             uptime_seconds: 0,
             sip_contact: "sip:r@192.0.2.1:5060;channel=100".into(),
             grant,
@@ -497,6 +507,49 @@ mod tests {
         let (mut node, other) = (node, ChannelName::new("200").unwrap());
         let channel = node.tune(Instant::ZERO, &other).unwrap();
         assert!(!node.may_walk(channel), "there nobody keeps strangers out");
+    }
+
+    #[test]
+    fn q5_whoever_has_no_free_slot_is_passed_over_and_without_anybody_the_name_is_asked() {
+        let owner = identity("100");
+        let relayer = ProviderRole::RELAYER;
+        for (free, asks_for_the_name) in [(0, true), (1, false)] {
+            let (mut node, channel) = viewer(owner.fingerprint());
+            let grant = granted(&owner, ALICE, relayer);
+            let value = value_with(free, ALICE, "100@tv.example", relayer, grant);
+            node.walk(channel, None);
+            assert_eq!(node.trees.walks[&channel].lookup.at().level, 2);
+            node.on_walk_fetched(channel, &[]);
+            node.on_walk_fetched(channel, &[]);
+            assert_eq!(node.trees.walks[&channel].lookup.at(), ROOT);
+            let before = node.lookups.len();
+            node.on_walk_fetched(channel, &[value]);
+            assert!(node.trees.walks.is_empty());
+            assert_eq!(node.lookups.len() > before, asks_for_the_name, "{free} slots");
+        }
+    }
+
+    #[test]
+    fn q2_the_tree_is_not_asked_twice_in_a_row() {
+        let (mut node, channel) = viewer(identity("100").fingerprint());
+        node.walk(channel, None);
+        node.now = Instant::from_millis(9_999);
+        assert!(!node.may_walk(channel));
+        node.now = Instant::from_millis(10_000);
+        assert!(node.may_walk(channel));
+    }
+
+    #[test]
+    fn q4_the_record_in_the_tree_expires_before_the_grant_that_it_was_stored_with() {
+        let (node, _) = viewer(identity("100").fingerprint());
+        let grants = node.config.grant_lifetime;
+        assert!(node.trees.config.lifetime < grants / 2, "a grant is renewed at half of its life");
+        let mut config = node.config.clone();
+        config.grant_lifetime = Duration::from_secs(60);
+        let me = identity("v");
+        let tls = Box::new(Tls::new(&me).unwrap());
+        let node = Node::secured(config, Box::new(Seeded::new(1)), Box::new(me), tls).unwrap();
+        assert_eq!(node.trees.config.lifetime, Duration::from_secs(24));
     }
 
     #[test]

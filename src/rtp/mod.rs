@@ -7,6 +7,7 @@
 //! | [`srtcp`] | the same under a key (RFC 3711 §3.4): nobody can forge or repeat them |
 //! | [`mp2t`] | MPEG-2 transport stream packets in RTP (RFC 2250 §2): peeking and packetising |
 //! | [`window`] | which sequence numbers were here already (RFC 3550 §A.1 with a bitmap) |
+//! | [`integrity`] | signed lists of packets, by which a forged one is known; not in use yet |
 //! | [`missing`] | which packets a receiver lacks, and when it asks for them (RFC 4585) |
 //! | [`ring`] | the last packets of a channel, for those who lack some |
 //! | [`reception`] | what a receiver knows of one source: window, jitter, report blocks |
@@ -24,9 +25,10 @@
 //! packets are those of UNENCRYPTED_SRTP and UNAUTHENTICATED_SRTP, byte for byte what the source sent, because a relay
 //! sends one buffer to all its children. Whoever can send from a parent's address can therefore add media packets; he
 //! cannot move the tree. Nothing is secret: neither media nor reports. Calls with plain SIP agents have no keys, and
-//! whoever can send from their address speaks for them.
+//! whoever can send from their address speaks for them. How media could be signed by its source, [`integrity`] says.
 
 pub mod header;
+pub mod integrity;
 pub mod missing;
 pub mod mp2t;
 pub mod reception;

@@ -39,7 +39,6 @@ pub struct Lookup<T> {
     /// How long to wait for each tree node, and for this one until when.
     patience: Duration,
     until: Option<Instant>,
-    descending: bool,
     /// Levels that were asked, one bit each: there are seventeen at most.
     asked: u32,
     seen: BTreeMap<NodeId, T>,
@@ -52,16 +51,7 @@ impl<T> Lookup<T> {
         let level = start.min(tree.deepest());
         let at = tree.node_of(level, key).unwrap_or(TreeNode { level: 0, node: 0 });
         let until = Some(now + patience);
-        Lookup {
-            tree,
-            key,
-            at,
-            patience,
-            until,
-            descending: false,
-            asked: 1 << at.level,
-            seen: BTreeMap::new(),
-        }
+        Lookup { tree, key, at, patience, until, asked: 1 << at.level, seen: BTreeMap::new() }
     }
 
     /// The tree node that is being fetched.
@@ -93,16 +83,11 @@ impl<T> Lookup<T> {
             below |= in_my_interval && id < key;
             self.seen.insert(id, provider);
         }
+        // Conditions 1, 2 and 3. A level that was asked already is the one that sent the walk here: what it promised is not
+        // there.
         let next = match (successor, above && below) {
-            // Condition 1. A level above which something was expected here does not help further up.
-            (false, _) if !self.descending => at.level.checked_sub(1),
-            (false, _) => None,
-            // Condition 2.
-            (true, true) => {
-                self.descending = true;
-                at.level.checked_add(1)
-            }
-            // Condition 3.
+            (false, _) => at.level.checked_sub(1),
+            (true, true) => at.level.checked_add(1),
             (true, false) => None,
         };
         let fresh = next.filter(|&level| level <= tree.deepest() && self.asked & (1 << level) == 0);

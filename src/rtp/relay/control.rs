@@ -50,7 +50,7 @@ impl Relay {
                         used |= self.on_notice(now, speaker, notice, fx);
                     } else if let Some(cue) = Cue::from_application(app) {
                         has_notice = true;
-                        used |= self.on_cue(speaker, cue, fx);
+                        used |= self.on_cue(now, speaker, cue, fx);
                     }
                 }
                 rtcp::Packet::Goodbye(sources) => {

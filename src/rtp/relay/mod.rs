@@ -55,7 +55,7 @@ pub use nack::{BURST as NACK_BURST, EARNED_IN as NACK_EARNED_IN, MAX_ASKED as NA
 use replay::Replay;
 pub use replay::{BURST as REPLAY_BURST, SPEED as REPLAY_SPEED, TICK as REPLAY_TICK};
 use roster::{Peer, Roster};
-use standby::{Asking, Flow};
+use standby::{Asked, Asking, Flow};
 pub use standby::{RESUME_INTERVAL, RESUMES, STANDBY_REPORT_INTERVAL};
 
 /// Between two receiver reports, give or take a tenth.
@@ -259,8 +259,8 @@ struct Downstream {
     /// It has not caught up with the channel yet.
     replay: Option<Replay>,
     answers: Answers,
-    /// Source and highest sequence number of a standby's RESUME, until it rests again.
-    asked: Option<(u32, u32)>,
+    /// The RESUME of a standby's child, until it rests again.
+    asked: Option<Asked>,
     last_report: Option<Instant>,
     fraction_lost: Option<u8>,
 }

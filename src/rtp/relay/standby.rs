@@ -64,6 +64,14 @@ pub(super) struct Asking {
     left: u8,
 }
 
+/// A RESUME that came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    ssrc: u32,
+    highest: u32,
+    at: Instant,
+}
+
 /// The child's side.
 impl Relay {
     /// Keeps this provider in reserve: nothing is taken from it until [`Relay::resume`]. Reports go to it all the same,
@@ -178,7 +186,7 @@ impl Relay {
         };
         let Some(channel) = self.channels.get(&peer.channel) else { return };
         let from = match peer.state.asked {
-            Some((ssrc, highest)) if channel.ssrc == Some(ssrc) => Start::After(highest as u16),
+            Some(Asked { ssrc, highest, .. }) if channel.ssrc == Some(ssrc) => Start::After(highest as u16),
             // It has nothing of this source yet.
             Some(_) => Start::RandomAccess,
             None => Start::Live,
@@ -217,13 +225,14 @@ impl Relay {
     /// A cue of a standby's other end. Whether it was for a standby of ours.
     pub(super) fn on_cue(
         &mut self,
+        now: Instant,
         (from, voice): (SocketAddr, Voice),
         cue: Cue,
         fx: &mut Effects<Fact>,
     ) -> bool {
         match cue.cover {
             Cover::Denied => self.on_denied(from, voice, cue, fx),
-            Cover::Resume | Cover::Release => self.on_request(from, voice, cue, fx),
+            Cover::Resume | Cover::Release => self.on_request(now, (from, voice), cue, fx),
         }
     }
 
@@ -242,17 +251,27 @@ impl Relay {
         true
     }
 
-    fn on_request(&mut self, from: SocketAddr, voice: Voice, cue: Cue, fx: &mut Effects<Fact>) -> bool {
+    fn on_request(
+        &mut self,
+        now: Instant,
+        (from, voice): (SocketAddr, Voice),
+        cue: Cue,
+        fx: &mut Effects<Fact>,
+    ) -> bool {
         let Some(call) = self.meant(self.children.at(from), voice, cue, |state| state.flow) else {
             return false;
         };
         let Some(peer) = self.children.get_mut(call) else { return false };
         let channel = peer.channel;
         let covering = !peer.state.flow.is_resting();
-        let asked = (cue.ssrc, cue.highest);
+        let asked = Asked { ssrc: cue.ssrc, highest: cue.highest, at: now };
+        let repeats = |before: Asked| {
+            let soon = now.since(before.at) < RESUME_INTERVAL;
+            soon || (before.ssrc, before.highest) == (asked.ssrc, asked.highest)
+        };
         match cue.cover {
-            // The same again was under way when it was heard.
-            Cover::Resume if covering && peer.state.asked == Some(asked) => {}
+            // The same again was under way when it was heard; and nobody has a replay begin all the time.
+            Cover::Resume if covering && peer.state.asked.is_some_and(repeats) => {}
             Cover::Resume => {
                 peer.state.asked = Some(asked);
                 fx.fact(Fact::Resumed { channel, call });
