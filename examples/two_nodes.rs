@@ -57,7 +57,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                         }
                     }
                     // SIP stays on UDP here.
-                    Output::Connect { .. } | Output::Write { .. } | Output::Close { .. } => {}
+                    Output::Connect { .. }
+                    | Output::Write { .. }
+                    | Output::Close { .. }
+                    | Output::Sign { .. } => {}
                 }
             }
         }

@@ -132,9 +132,18 @@ impl<T> BoundedQueue<T> {
         Ok(())
     }
 
-    /// Takes the oldest.
+    /// Takes the oldest. A queue that is empty then keeps no room.
     pub fn pop(&mut self) -> Option<T> {
-        self.queue.pop_front()
+        let oldest = self.queue.pop_front();
+        if self.queue.is_empty() {
+            self.queue.shrink_to_fit();
+        }
+        oldest
+    }
+
+    /// Elements at most.
+    pub const fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Elements, oldest first.

@@ -90,6 +90,12 @@ impl ResourceId {
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
     }
+
+    /// The same in a buffer of its own, which keeps no datagram.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        ResourceId(Bytes::copy_from_slice(&self.0))
+    }
 }
 
 impl fmt::Display for ResourceId {
@@ -169,6 +175,11 @@ impl CallId {
     /// Whether this node placed it.
     pub const fn is_placed(self) -> bool {
         self.0 >> 32 == 0
+    }
+
+    /// Its number among those that this node placed, or received.
+    pub const fn number(self) -> u32 {
+        self.0 as u32
     }
 }
 

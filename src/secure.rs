@@ -5,6 +5,8 @@
 //! host ◀─ bytes ── Channel (TLS) ◀── plaintext ────────────────────────────── plane
 //! ```
 //!
+//! Datagrams have their [`association`]s.
+//!
 //! A plane hears of a stream when its handshake is done, so whatever it reads comes from somebody who has proved who he
 //! is.
 //!
@@ -15,6 +17,8 @@
 //! take. So a host gets no more handshakes for nothing than [`Limits::handshakes_per_host`] in each [`Limits::stranger`],
 //! and no more at all than [`Limits::begun_per_host`]. When all places are taken the host with most of them gives its
 //! oldest up: nobody keeps everybody else out.
+
+pub mod association;
 
 use crate::bounded::{BoundedMap, Full, Place, gives_way};
 use crate::effect::{Effect, Effects};

@@ -63,6 +63,8 @@ drop_reasons! {
     RequestLimit => "too many requests",
     /// Overlay: too many messages wait for the check of their signatures.
     VerificationLimit => "too many signatures to check",
+    /// Overlay: a signature of the host that nobody waits for.
+    StraySignature => "signature that nobody waits for",
     /// Signalling: not SIP, or a response that does not parse.
     NotSip => "not a SIP message",
     /// Signalling: a request so broken that no answer can be addressed.

@@ -6,7 +6,8 @@
     reason = "tests run on an operating system"
 )]
 
-use p2piptv::sim::overlay::{Audit, Churn, Config, Lookup, Partition, Replicas, Setting, hops};
+use allocation_counter::measure;
+use p2piptv::sim::overlay::{Audit, Churn, Config, Identities, Lookup, Partition, Replicas, Setting, hops};
 use p2piptv::sim::{Conditions, Latency};
 use p2piptv::time::Duration;
 
@@ -88,4 +89,34 @@ fn k9_the_same_seed_gives_the_same_trace_to_the_last_datagram() {
     let hash = |seed| played(setting(seed, 30, 1, 0.2)).network().trace_hash();
     assert_eq!(hash(3), hash(3));
     assert_ne!(hash(3), hash(4));
+}
+
+#[test]
+fn what_a_node_has_been_through_leaves_little_behind_in_its_memory() {
+    const NODES: usize = 100;
+    let mut setting = setting(6, NODES, 1, 0.0);
+    setting.world = world(6, 0.0);
+    let mut churn = Churn::new(setting);
+    let grown = measure(|| churn.grow(|_, _| ()).unwrap());
+    let links = Audit::of(churn.network()).links;
+    // With 32 links 40 KiB.
+    let most = 8192 * NODES + 1024 * links;
+    assert!(grown.bytes_current <= most as i64, "{} of {most}, {links} links", grown.bytes_current);
+    let stored = measure(|| churn.store());
+    let per_copy = stored.bytes_current / (3 * NODES) as i64;
+    assert!(per_copy < 2500, "{per_copy}");
+}
+
+#[test]
+fn values_that_are_signed_with_certificates_survive_as_well() {
+    let mut setting = setting(2, 30, 1, 0.2);
+    setting.world.identities = Identities::Certified;
+    let mut churn = played(setting);
+    assert_eq!(churn.summary_mut().success(), 1.0, "{:?}", churn.summary_mut().lookups);
+    assert_eq!(churn.summary_mut().losses, []);
+    let (values, bytes) = churn.network().members().fold((0, 0), |(values, bytes), (_, overlay)| {
+        (values + overlay.storage().len(), bytes + overlay.storage().bytes())
+    });
+    assert_eq!(values, 90);
+    assert!(bytes > 400 * values, "each keeps its certificate: {bytes}");
 }

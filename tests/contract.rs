@@ -12,12 +12,12 @@
 mod toy;
 
 use bytes::Bytes;
-use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
+use p2piptv::env::{Crypto, Entropy, InsecureIdentity, Seeded};
 use p2piptv::fuzzing;
 use p2piptv::ids::{ChannelId, ChannelName, NodeId};
-use p2piptv::node::{self, Datagram, Node, Output};
+use p2piptv::node::{self, Addresses, Datagram, Event, Node, Output, Receipt};
 use p2piptv::sim::{Checked, Conditions, Config, Death, Family, Latency, Machine, Network, NodeIndex};
-use p2piptv::stats::Plane;
+use p2piptv::stats::{DropReason, Plane};
 use p2piptv::time::{Duration, Instant, UnixMillis};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -267,3 +267,43 @@ macro_rules! contract {
 
 contract!(toy_machine, super::ToySubject);
 contract!(node_machine, super::NodeSubject);
+
+#[test]
+fn a_node_whose_host_signs_keeps_its_promises() {
+    let id = NodeId([7; 16]);
+    let at = |port: u16| SocketAddr::from(([192, 0, 2, 7], port));
+    let addresses = Addresses { overlay: at(6084), signalling: at(5060), media: at(5004) };
+    let mut config = node::Config::new("seven", "tv.example", addresses);
+    config.overlay.deferred_signing = true;
+    let identity = || InsecureIdentity::new(id);
+    let node = Node::new(config, Box::new(Seeded::new(7)), Box::new(identity())).unwrap();
+    let (mut node, mut now, mut asked, mut published) =
+        (Checked::new(node), Instant::ZERO, Vec::new(), false);
+    let mut outputs = Vec::new();
+    let channel = ChannelName::new("100").unwrap();
+    let begin = |node: &mut Node| {
+        node.handle_wall_clock(Instant::ZERO, UnixMillis(1_700_000_000_000));
+        node.create(Instant::ZERO).unwrap();
+    };
+    node.step(now, begin, |_, output| outputs.push(output)).unwrap();
+    node.step(now, |n| n.publish(now, &channel, &[]), |_, output| outputs.push(output)).unwrap().unwrap();
+    while !published {
+        for output in outputs.drain(..) {
+            match output {
+                Output::Sign { ticket, octets } => asked.push((ticket, octets)),
+                Output::Event(event) => published |= matches!(event, Event::Published { .. }),
+                _ => {}
+            }
+        }
+        // One thread signs, and takes half a millisecond.
+        now += Duration::from_micros(500);
+        assert!(now < Instant::from_millis(2000), "not published");
+        let Some((ticket, octets)) = asked.first().cloned() else { continue };
+        let signed = Some(identity().sign(&[&octets]));
+        let bring = |node: &mut Node| node.handle_signature(now, ticket, signed.clone());
+        let first = node.step(now, bring, |_, output| outputs.push(output)).unwrap();
+        let again = node.step(now, bring, |_, output| outputs.push(output)).unwrap();
+        assert_eq!([first, again], [Receipt::Accepted, Receipt::Dropped(DropReason::StraySignature)]);
+        asked.remove(0);
+    }
+}

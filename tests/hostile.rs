@@ -188,7 +188,8 @@ fn k8_a_flood_of_invites_is_refused_while_everybody_is_served_and_the_repair_kno
     world.run(10);
     for &viewer in &world.viewers {
         assert!(world.is_playing(viewer), "{}", world.trace());
-        let back = world.first(killed_at, viewer.node, |e| matches!(e, Event::Reparented { .. }));
+        let is_back = |e: &Event| matches!(e, Event::Covered { .. } | Event::Reparented { .. });
+        let back = world.first(killed_at, viewer.node, is_back);
         assert!(back.is_none_or(|at| at.since(killed_at) < Duration::from_millis(700)), "{}", world.trace());
     }
     world.run(35);

@@ -8,7 +8,7 @@ use p2piptv::env::{Entropy, Seeded};
 use p2piptv::ids::{CallId, ChannelId};
 use p2piptv::iptv::{
     ByeReason, Child, Config, Context, Denial, EndReason, Event, Fact, Hold, InviteKind, Iptv, Order, Pace,
-    Profile, Progress, Provider, Refusal, Report,
+    Profile, Progress, Provider, Reception, Refusal, Report,
 };
 use p2piptv::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
@@ -199,6 +199,7 @@ struct Told {
     report: Option<Instant>,
     lossy: Option<CallId>,
     pace: Option<Pace>,
+    reception: Option<Reception>,
     /// What was heard from calls for which `from` does not speak.
     elsewhere: BTreeMap<CallId, Instant>,
 }
@@ -218,6 +219,9 @@ impl Progress for Told {
     }
     fn pace(&self, _: ChannelId) -> Option<Pace> {
         self.pace
+    }
+    fn reception(&self, _: ChannelId) -> Option<Reception> {
+        self.reception
     }
 }
 
@@ -495,7 +499,7 @@ fn a_viewer_that_sank_climbs_back_when_there_is_a_place_two_layers_nearer_to_the
 
 #[test]
 fn whoever_sinks_with_its_parent_leaves_the_climb_to_the_parent() {
-    let (mut s, call) = Solo::viewer(default(2), 9);
+    let (mut s, call) = Solo::viewer(default(0), 9);
     for path in [vec![9], vec![9, 2, 3, 4, 5]] {
         s.reported(call, Report::TreePosition { depth: 0, path, rescue: false, backups: vec![] });
     }
@@ -1242,5 +1246,98 @@ fn a_leaving_relayer_serves_until_its_children_have_moved_or_the_farewell_has_pa
             );
         }
         assert_eq!(s.iptv.deadline(), None);
+    }
+}
+
+// ---- who can relay stands above who cannot
+
+#[test]
+fn q14_whoever_can_relay_takes_the_slot_of_who_cannot_and_nobody_misses_a_packet() {
+    for seed in 0..10 {
+        let mut w = World::new(default(2), seed);
+        w.run(ms(1000));
+        for _ in 0..2 {
+            w.join_with(default(0));
+            w.run(ms(900));
+        }
+        w.know_the_pace();
+        w.join();
+        w.run(ms(5_000));
+        let depth = |v: u32| w.status(v).unwrap().depth.unwrap();
+        let told = format!("seed {seed}: {:?}\n{}", w.table(), w.tail(150));
+        assert_eq!([1, 2, 3].map(depth), [1, 2, 1], "{told}");
+        let silences = w.take_silences();
+        assert!(silences.is_empty(), "{silences:?}, {told}");
+        assert!(w.viewers().all(|v| !w.status(v).unwrap().rescue), "{told}");
+    }
+}
+
+/// Half of the viewers cannot relay; they come and go, a third of them without a word. At the end 95 of 100 are at most two
+/// layers deeper than they would be in the best tree of these viewers.
+#[test]
+fn q14_the_tree_stays_flat_under_churn() {
+    for seed in 0..6 {
+        let mut dice = Seeded::new(seed);
+        let mut w = World::new(default(3), seed);
+        w.run(ms(500));
+        let mut slots = vec![3_usize];
+        for _ in 0..160 {
+            let live: Vec<u32> = w.viewers().filter(|&v| w.status(v).is_some()).collect();
+            if live.len() < 60 || dice.below(3) > 0 && live.len() < 80 {
+                let capacity = if dice.below(2) == 0 { 0 } else { 3 };
+                w.join_with(default(capacity));
+                slots.push(usize::from(capacity));
+            } else {
+                let one = live[dice.below(live.len() as u64) as usize];
+                if dice.below(3) == 0 { w.kill(one) } else { w.stop(one) }
+            }
+            w.run(ms(100 + dice.below(800)));
+        }
+        w.run(ms(30_000));
+        let live: Vec<u32> = w.viewers().filter(|&v| w.status(v).is_some()).collect();
+        let mut depths: Vec<u8> = live.iter().map(|&v| w.status(v).unwrap().depth.unwrap_or(99)).collect();
+        depths.sort_unstable();
+        let p95 = depths[depths.len() * 95 / 100];
+        // The best tree: those that can relay first, in layers.
+        let (mut able, mut left, mut room, mut best) =
+            (live.iter().filter(|&&v| slots[v as usize] > 0).count(), live.len(), 3, 0);
+        while left > 0 {
+            best += 1;
+            let here = room.min(left);
+            let relays = here.min(able);
+            (able, left, room) = (able - relays, left - here, relays * 3);
+            assert!(room > 0 || left == 0);
+        }
+        assert!(p95 <= best + 2, "seed {seed}: {p95} against {best}, {depths:?}");
+        assert!(w.starving(ms(500)).is_empty());
+    }
+}
+
+// ---- who does not deliver
+
+/// A relayer with children that report a loss of 12 %. If it loses as much itself it is not its uplink, and if one child
+/// loses nothing it is not either.
+#[test]
+fn q8_a_relayer_whose_children_all_miss_what_it_has_is_a_viewer_again() {
+    for (own_loss, second_child, fails) in [(0, false, true), (12, false, false), (0, true, false)] {
+        let (mut s, parent) = Solo::viewer(default(2), 9);
+        s.reported(parent, Report::SelectedRelayer { register: true });
+        let (child, _) = s.invited(3, false);
+        s.told.lossy = Some(child);
+        if second_child {
+            s.invited(4, false);
+        }
+        let mut orders = Vec::new();
+        for n in 0..50_u64 {
+            s.hear();
+            s.told.report = Some(s.now);
+            s.told.reception = Some(Reception { received: n * (100 - own_loss), lost: n * own_loss });
+            orders.extend(s.pass(100));
+        }
+        let declined = orders.contains(&Order::Inform { call: parent, report: Report::RelayerDeclined });
+        assert_eq!(declined, fails, "own loss {own_loss}, another child: {second_child}");
+        assert_eq!(orders.contains(&Order::Unregister { channel: CHANNEL }), fails);
+        assert_eq!(orders.contains(&Order::Inform { call: child, report: Report::Leaving }), fails);
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().relayer, !fails);
     }
 }

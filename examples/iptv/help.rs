@@ -27,6 +27,7 @@ Options of the demonstration:
   --figure16 DIR       draw the source's traffic, server-based against P2P, into DIR (CSV and SVG)
   --pcap FILE          record every packet, with the keys to read them (pcapng, for Wireshark)
   --json FILE          write what happened to FILE
+  --dtls               links of the overlay over DTLS instead of TLS
   --insecure           secure nothing, for comparison
   --help               this text
 
@@ -227,6 +228,7 @@ Options:
   --bad-node NODE-ID   shuts a node out; may be repeated
   --max-message-size N bytes of a message (5000, or as many as this document needs)
   --plain              links without encryption, on which nobody proves who he is
+  --dtls               links over DTLS instead of TLS, for nodes with ECDSA keys
   --help               this text
 
 A new overlay, and later a node that is shut out:

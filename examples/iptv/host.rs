@@ -356,6 +356,8 @@ impl<M: Machine> Place<M> {
                     }
                     self.streams.close(stream, registry);
                 }
+                // The nodes of this host sign for themselves.
+                Output::Sign { .. } => {}
                 Output::Event(event) => observer.event(seat, now, event),
             }
         }

@@ -9,7 +9,7 @@ use p2piptv::iptv::{self, Profile};
 use p2piptv::node::{Addresses, Config, Node, Owner, Security};
 use p2piptv::reload::configuration::Document;
 use p2piptv::time::UnixMillis;
-use p2piptv::tls::{Digest, Identity, Tls, Trust};
+use p2piptv::tls::{Digest, Dtls, Identity, Tls, Trust};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -185,14 +185,22 @@ impl Setup {
                 let config = self.adjusted(config);
                 Node::new(config, Box::new(SystemEntropy), Box::new(identity))
             }
-            Protection::Secured | Protection::InsecureSip => {
+            Protection::Secured | Protection::InsecureSip | Protection::Datagrams => {
                 let identity = self.realm.identity(&self.name)?;
                 let tls = self.with_key_log(Tls::new(&identity).map_err(io::Error::other)?)?;
                 let config = self.realm.config(&self.name, addresses, &identity)?;
+                let dtls = self.protection == Protection::Datagrams || config.security == Security::Dtls;
                 let mut config = Config { security: Security::Tls, ..self.adjusted(config) };
                 config.agent.insecure_peers = self.protection == Protection::InsecureSip;
                 proved = Some(identity.clone());
-                Node::secured(config, Box::new(SystemEntropy), Box::new(identity), Box::new(tls))
+                let (entropy, tls) = (Box::new(SystemEntropy), Box::new(tls));
+                if dtls {
+                    config.security = Security::Dtls;
+                    let dtls = Dtls::new(&identity).map_err(io::Error::other)?;
+                    Node::secured_datagrams(config, entropy, Box::new(identity), tls, Box::new(dtls))
+                } else {
+                    Node::secured(config, entropy, Box::new(identity), tls)
+                }
             }
         };
         Ok((node.map_err(io::Error::other)?, proved))

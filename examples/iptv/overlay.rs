@@ -64,6 +64,9 @@ fn make(asked: &NewOverlay, now: UnixMillis, out: &mut impl Write) -> Result<(),
     if asked.plain {
         next.overlay_link_protocols = vec![Configuration::EXP_PROTOCOL.to_owned()];
     }
+    if asked.dtls {
+        next.overlay_link_protocols = vec![Configuration::DTLS_UDP_SR_NO_ICE.to_owned()];
+    }
     // Each document is signed by those who could sign the last one, and names those who may sign the next.
     let signers = identities(&asked.signers, &next)?;
     let successors = identities(&asked.next_signers, &next)?;
@@ -209,6 +212,7 @@ fn describe(document: &Document, now: UnixMillis, out: &mut impl Write) -> io::R
     let links = match c.overlay_link_protocols.join(", ") {
         none if none.is_empty() => "TLS, DTLS".to_owned(),
         plain if plain == Configuration::EXP_PROTOCOL => "plain, nobody proves who he is".to_owned(),
+        dtls if dtls == Configuration::DTLS_UDP_SR_NO_ICE => "DTLS".to_owned(),
         listed => listed,
     };
     writeln!(out, "  links          {links}")?;
@@ -269,7 +273,7 @@ fn problems(document: &Document, now: UnixMillis) -> Vec<String> {
     check(c.expiration.is_some_and(|at| at <= now), "it has expired: fetch a newer one");
     let unproven = c.root_certs.is_empty() && c.self_signed_permitted.is_none();
     check(
-        unproven && c.permits_link(Configuration::TLS),
+        unproven && [Configuration::TLS, Configuration::DTLS_UDP_SR_NO_ICE].iter().any(|p| c.permits_link(p)),
         "no certificate can be accepted: give --root-cert, --self-signed or --plain",
     );
     check(c.bootstrap_nodes.is_empty(), "it names no bootstrap node: give --bootstrap, or tell the nodes");
@@ -415,6 +419,19 @@ mod tests {
         };
         let told = desk.make("2.relo", large).expect("made");
         assert!(!told.contains('!'), "max-message-size grows with the document: {told}");
+    }
+
+    #[test]
+    fn a_document_can_ask_for_links_over_dtls() {
+        let desk = Desk::new("dtls");
+        let told = desk.make("0.relo", |asked| asked.dtls = true).expect("made");
+        assert!(told.contains("  links          DTLS\n"), "{told}");
+        let document = load(&desk.path("0.relo"), None).expect("a document");
+        let at = ([192, 0, 2, 1], 6084).into();
+        let reader = checker(document.configuration());
+        let config =
+            p2piptv::reload::overlay::Config::from_document(document, at, NOW, &*reader).expect("usable");
+        assert_eq!(config.security, p2piptv::reload::overlay::LinkSecurity::Dtls);
     }
 
     #[test]

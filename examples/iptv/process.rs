@@ -130,7 +130,7 @@ impl Process {
 
     /// Whether a channel needs an owner here.
     pub fn is_secured(&self) -> bool {
-        self.host.node(self.seat).is_some_and(|node| node.config().security == Security::Tls)
+        self.host.node(self.seat).is_some_and(|node| node.config().security != Security::InsecurePlain)
     }
 
     /// A command to the node; its own complaint becomes ours.

@@ -25,7 +25,7 @@ pub fn towards(peer: SocketAddr) -> io::Result<IpAddr> {
 /// Open sockets, not blocking.
 #[derive(Debug)]
 pub struct Sockets {
-    /// RELOAD over datagrams, for plain links.
+    /// RELOAD over datagrams, for plain links and DTLS.
     pub overlay: UdpSocket,
     /// RELOAD over streams, on the same port.
     pub links: TcpListener,

@@ -1,6 +1,9 @@
 //! What the user asks for.
 
 use lexopt::{Arg, Parser, ValueExt};
+use p2piptv::iptv::Profile;
+use p2piptv::sim::flow::{Crowd, Stay, Uplinks};
+use p2piptv::time::Duration;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -16,6 +19,11 @@ Commands:
              lookups that are answered, values that are lost
   rest       an overlay that nobody disturbs: hops, owners, replicas, memory
   heal       two halves of an overlay that are cut apart and find each other again
+  viewers    a hundred thousand viewers of one channel: the policy of every node on one clock, media as a flow
+  compare    the same crowd before every system: a server, a CDN, a tracker, meshes, several trees,
+             the paper's tree, and this one
+  validate   the same crowd as whole nodes, packet by packet, and as a flow: what the difference is
+  all        every table and figure about crowds: churn, uplinks, half-time, rush, growth
 
 Options of figure16:
   --out DIR      where the files go; made if it is not there
@@ -31,13 +39,40 @@ Options of churn, rest and heal:
   --lookups N    lookups a second, of all nodes together (a tenth of the nodes)
   --minutes N    how long nodes crash, the ring is watched, or the cut lasts (10)
   --loss P       datagrams that are lost (1%; none at rest)
+  --certified    every node signs, with a certificate as large as a real one
   --json FILE    the result as JSON
 
 Options of churn:
   --replaced-per-minute P   nodes that crash and are replaced (10%)
   --svg FILE                the result as a drawing
 
+Options of viewers, compare and validate:
+  --viewers N    how many (10000; 2000 to compare, 100 to validate)
+  --churn P      viewers that leave in a minute and are replaced (1%)
+  --minutes N    how long (10)
+  --uplinks U    children that each home can serve: a number, or mixed (2)
+  --sessions S   exponential or lognormal
+  --abrupt P     departures without a goodbye (50%)
+  --leeches P    viewers that give nothing (0%)
+  --liars P      viewers that claim their slots and send nothing (0%)
+  --half-time S  after so many seconds a quarter of all viewers leaves in one instant
+  --rush N       so many more come in the first minute
+
+Options of viewers:
+  --profile P    default, or paper: the published design
+  --exact        no timer looks ahead; many times slower
+  --json FILE    the result as JSON
+
+Options of compare:
+  --out DIR      where the tables go; made if it is not there
+
 Options of all:
+  --out DIR      where tables and figures go; made if it is not there
+  --viewers N    before every system (1000; 10000 with --full)
+  --minutes N    how long (5; 10 with --full)
+  --full         and this system before crowds of up to a million
+
+Options of every command:
   --seed N       another world (1)
   --help         this text
 ";
@@ -63,9 +98,42 @@ pub struct Overlays {
     pub minutes: u64,
     pub loss: f64,
     pub replaced_per_minute: f64,
+    pub certified: bool,
     pub seed: u64,
     pub json: Option<PathBuf>,
     pub svg: Option<PathBuf>,
+}
+
+/// The command `viewers`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Viewers {
+    pub crowd: Crowd,
+    pub profile: Profile,
+    pub exact: bool,
+    pub json: Option<PathBuf>,
+}
+
+/// The command `compare`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compare {
+    pub crowd: Crowd,
+    pub out: Option<PathBuf>,
+}
+
+/// The command `validate`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Validate {
+    pub crowd: Crowd,
+}
+
+/// The command `all`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct All {
+    pub out: PathBuf,
+    pub viewers: u32,
+    pub minutes: u64,
+    pub seed: u64,
+    pub full: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +143,10 @@ pub enum Command {
     Churn(Overlays),
     Rest(Overlays),
     Heal(Overlays),
+    Viewers(Viewers),
+    Compare(Compare),
+    All(All),
+    Validate(Validate),
 }
 
 /// Reads a command line, without the name of the program. The error is one line that says how to mend it.
@@ -91,7 +163,13 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Com
         "churn" => overlays(parser, 1000, 0.01, true, Command::Churn),
         "rest" => overlays(parser, 10_000, 0.0, false, Command::Rest),
         "heal" => overlays(parser, 400, 0.01, false, Command::Heal),
-        other => Err(format!("there is no command {other:?}; there are figure16, churn, rest and heal")),
+        "viewers" => viewers(parser),
+        "compare" => compare(parser),
+        "all" => all(parser),
+        "validate" => validate(parser),
+        other => Err(format!(
+            "there is no command {other:?}; there are figure16, churn, rest, heal, viewers, compare, all and validate"
+        )),
     }
 }
 
@@ -125,6 +203,7 @@ fn overlays(
 ) -> Result<Command, String> {
     let (mut nodes, mut values, mut lookups, mut minutes, mut seed) = (nodes, None, None, 10, 1);
     let (mut loss, mut replaced_per_minute, mut json, mut svg) = (loss, 0.1, None, None);
+    let mut certified = false;
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
             Arg::Long("nodes") => nodes = number(&mut parser, "--nodes", 2, 1_000_000)?,
@@ -135,6 +214,7 @@ fn overlays(
             Arg::Long("replaced-per-minute") if churns => {
                 replaced_per_minute = share(&mut parser, "--replaced-per-minute")?;
             }
+            Arg::Long("certified") => certified = true,
             Arg::Long("json") => json = Some(path(&mut parser)?),
             Arg::Long("svg") if churns => svg = Some(path(&mut parser)?),
             Arg::Long("seed") => seed = number(&mut parser, "--seed", 0, u64::MAX)?,
@@ -149,10 +229,158 @@ fn overlays(
         minutes,
         loss,
         replaced_per_minute,
+        certified,
         seed,
         json,
         svg,
     }))
+}
+
+/// What `viewers` and `compare` share.
+struct People {
+    crowd: Crowd,
+    churn: f64,
+    lognormal: bool,
+}
+
+impl People {
+    fn new(viewers: u32) -> Self {
+        People { crowd: Crowd::new(1, viewers, 0.01), churn: 0.01, lognormal: false }
+    }
+
+    /// Whether the option was one about people.
+    fn take(&mut self, option: &str, parser: &mut Parser) -> Result<bool, String> {
+        let crowd = &mut self.crowd;
+        match option {
+            "viewers" => crowd.viewers = number(parser, "--viewers", 1, 2_000_000)? as u32,
+            "churn" => self.churn = share(parser, "--churn")?,
+            "minutes" => crowd.lasts = Duration::from_secs(number(parser, "--minutes", 1, 1000)? * 60),
+            "uplinks" => crowd.uplinks = uplinks(parser)?,
+            "sessions" => {
+                self.lognormal =
+                    choice(parser, "--sessions", &[("exponential", false), ("lognormal", true)])?;
+            }
+            "abrupt" => crowd.abrupt = share(parser, "--abrupt")?,
+            "leeches" => crowd.leeches = share(parser, "--leeches")?,
+            "liars" => crowd.liars = share(parser, "--liars")?,
+            "half-time" => {
+                crowd.mass_leave = Some(Duration::from_secs(number(parser, "--half-time", 1, 100_000)?));
+            }
+            "rush" => {
+                let more = number(parser, "--rush", 1, 2_000_000)?;
+                crowd.rush = Some((more as u32, Duration::from_secs(60)));
+            }
+            "seed" => crowd.seed = number(parser, "--seed", 0, u64::MAX)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn crowd(self) -> Crowd {
+        let per_minute = self.churn;
+        let stay = match self.lognormal {
+            _ if per_minute == 0.0 => Stay::Endless,
+            true => Stay::LogNormal { per_minute },
+            false => Stay::Exponential { per_minute },
+        };
+        Crowd { stay, ..self.crowd }
+    }
+}
+
+fn viewers(mut parser: Parser) -> Result<Command, String> {
+    let (mut people, mut profile, mut exact, mut json) = (People::new(10_000), Profile::Default, false, None);
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("profile") => {
+                let profiles = [("default", Profile::Default), ("paper", Profile::Paper)];
+                profile = choice(&mut parser, "--profile", &profiles)?;
+            }
+            Arg::Long("exact") => exact = true,
+            Arg::Long("json") => json = Some(path(&mut parser)?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long(option) => {
+                let option = option.to_owned();
+                if !people.take(&option, &mut parser)? {
+                    return Err(unexpected(Arg::Long(&option)));
+                }
+            }
+            other => return Err(unexpected(other)),
+        }
+    }
+    Ok(Command::Viewers(Viewers { crowd: people.crowd(), profile, exact, json }))
+}
+
+fn compare(mut parser: Parser) -> Result<Command, String> {
+    let (mut people, mut out) = (People::new(2_000), None);
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("out") => out = Some(path(&mut parser)?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long(option) => {
+                let option = option.to_owned();
+                if !people.take(&option, &mut parser)? {
+                    return Err(unexpected(Arg::Long(&option)));
+                }
+            }
+            other => return Err(unexpected(other)),
+        }
+    }
+    Ok(Command::Compare(Compare { crowd: people.crowd(), out }))
+}
+
+fn validate(mut parser: Parser) -> Result<Command, String> {
+    let mut people = People { churn: 0.1, ..People::new(100) };
+    people.crowd.lasts = Duration::from_secs(120);
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long(option) => {
+                let option = option.to_owned();
+                if !people.take(&option, &mut parser)? {
+                    return Err(unexpected(Arg::Long(&option)));
+                }
+            }
+            other => return Err(unexpected(other)),
+        }
+    }
+    Ok(Command::Validate(Validate { crowd: people.crowd() }))
+}
+
+fn all(mut parser: Parser) -> Result<Command, String> {
+    let (mut out, mut viewers, mut minutes, mut seed, mut full) = (None, None, None, 1, false);
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("out") => out = Some(path(&mut parser)?),
+            Arg::Long("viewers") => viewers = Some(number(&mut parser, "--viewers", 100, 2_000_000)? as u32),
+            Arg::Long("minutes") => minutes = Some(number(&mut parser, "--minutes", 2, 1000)?),
+            Arg::Long("full") => full = true,
+            Arg::Long("seed") => seed = number(&mut parser, "--seed", 0, u64::MAX)?,
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            other => return Err(unexpected(other)),
+        }
+    }
+    let out = out.ok_or("--out is missing: name a folder for tables and figures, as in --out results")?;
+    let viewers = viewers.unwrap_or(if full { 10_000 } else { 1_000 });
+    Ok(Command::All(All { out, viewers, minutes: minutes.unwrap_or(if full { 10 } else { 5 }), seed, full }))
+}
+
+fn uplinks(parser: &mut Parser) -> Result<Uplinks, String> {
+    let word = word(parser)?;
+    match word.parse() {
+        _ if word == "mixed" => Ok(Uplinks::Mixed),
+        Ok(slots @ 1..=1000) => Ok(Uplinks::Equal(slots)),
+        _ => Err(format!("--uplinks: {word:?} is neither mixed nor a number from 1 to 1000")),
+    }
+}
+
+/// One of these words.
+fn choice<T: Copy>(parser: &mut Parser, option: &str, choices: &[(&str, T)]) -> Result<T, String> {
+    let word = word(parser)?;
+    let chosen = choices.iter().find(|c| c.0 == word).map(|c| c.1);
+    chosen.ok_or_else(|| {
+        let words: Vec<_> = choices.iter().map(|c| c.0).collect();
+        format!("{option}: {word:?} is none of {}", words.join(", "))
+    })
 }
 
 fn unexpected(arg: Arg<'_>) -> String {
@@ -214,9 +442,32 @@ mod tests {
         };
         assert_eq!((churn.nodes, churn.values, churn.lookups, churn.minutes), (60, 60, 6.0, 10));
         assert_eq!((churn.loss, churn.replaced_per_minute), (0.025, 0.2));
-        let Ok(Command::Rest(rest)) = read("rest --values 7 --lookups 0") else { panic!("a rest") };
+        let Ok(Command::Rest(rest)) = read("rest --values 7 --lookups 0 --certified") else {
+            panic!("a rest")
+        };
         assert_eq!((rest.nodes, rest.values, rest.lookups, rest.loss), (10_000, 7, 0.0, 0.0));
+        assert!(rest.certified && !churn.certified);
         assert!(matches!(read("heal"), Ok(Command::Heal(heal)) if heal.nodes == 400));
+    }
+
+    #[test]
+    fn a_crowd_is_described_in_the_same_words_by_every_command_about_crowds() {
+        let line =
+            "--viewers 70 --churn 50% --uplinks mixed --sessions lognormal --liars 5 --half-time 30 --seed 9";
+        let Ok(Command::Viewers(viewers)) = read(&format!("viewers {line} --profile paper")) else {
+            panic!("viewers")
+        };
+        let Ok(Command::Compare(compare)) = read(&format!("compare {line} --out x")) else {
+            panic!("compare")
+        };
+        assert_eq!((viewers.crowd, viewers.profile), (compare.crowd, Profile::Paper));
+        let crowd = viewers.crowd;
+        assert_eq!(crowd.stay, Stay::LogNormal { per_minute: 0.5 });
+        assert_eq!((crowd.viewers, crowd.uplinks, crowd.liars, crowd.seed), (70, Uplinks::Mixed, 0.05, 9));
+        assert_eq!(crowd.mass_leave, Some(Duration::from_secs(30)));
+        let Ok(Command::All(all)) = read("all --out x --full") else { panic!("all") };
+        assert_eq!((all.viewers, all.minutes), (10_000, 10));
+        assert!(matches!(read("validate"), Ok(Command::Validate(v)) if v.crowd.viewers == 100));
     }
 
     #[test]
@@ -229,6 +480,10 @@ mod tests {
             ("churn --nodes 1", r#"--nodes: "1" is no number from 2"#),
             ("rest --svg x", "invalid option '--svg'; --help"),
             ("--nodes 3", "a command comes first; invalid option '--nodes'"),
+            ("viewers --uplinks many", r#"--uplinks: "many" is neither mixed nor a number"#),
+            ("viewers --profile best", r#"--profile: "best" is none of default, paper"#),
+            ("compare --exact", "invalid option '--exact'; --help"),
+            ("all", "--out is missing"),
             ("figure16 --out x --colour", "invalid option '--colour'; --help"),
         ] {
             let error = read(line).expect_err(line);

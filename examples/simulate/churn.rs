@@ -2,7 +2,7 @@
 
 use crate::args::Overlays;
 use crate::report::{Json, Progress, clock, draw, seconds, verdict, world};
-use p2piptv::sim::overlay::{Audit, Churn, Lookup, Replicas, Setting};
+use p2piptv::sim::overlay::{Audit, Churn, Crash, Lookup, Loss, Replicas, Setting};
 use p2piptv::time::Duration;
 use std::error::Error;
 
@@ -46,6 +46,7 @@ pub fn churn(setting: &Overlays) -> Result<(), Box<dyn Error>> {
     let hash = churn.network().trace_hash();
     let (mut at_peace, mut in_churn) = (joins_at_peace, churn.growth_mut().took.clone());
     let failures = churn.growth_mut().failures;
+    let repair = churn.setting().repair_time().as_secs_f64();
     let summary = churn.summary_mut();
     let success = summary.success();
     let saveable = summary.losses.iter().filter(|l| l.could_be_saved).count();
@@ -94,18 +95,12 @@ pub fn churn(setting: &Overlays) -> Result<(), Box<dyn Error>> {
     );
     println!(
         "{} values lost that three replicas could save: {saveable} of {} (goal 0); {hopeless} more whose holders crashed \
-         faster than replicas can be made",
+         faster than replicas can be made ({repair:.2} s)",
         verdict(saveable == 0),
         setting.values - summary.not_stored,
     );
     for loss in &summary.losses {
-        println!(
-            "       value {} at {:.1} s: its last three holders crashed within {:.1} s{}",
-            loss.value,
-            seconds(loss.at),
-            loss.span.as_secs_f64(),
-            if loss.could_be_saved { "  <- time enough" } else { "" }
-        );
+        println!("       {}", story(loss));
     }
     println!(
         "{} {} s after the last crash: {}/{} neighbor tables and {}/{} ranges right; {}/{} fingers lead nowhere; \
@@ -167,4 +162,20 @@ pub fn churn(setting: &Overlays) -> Result<(), Box<dyn Error>> {
         draw(path, &title, &summary.moments)?;
     }
     Ok(())
+}
+
+/// When and where the holders of a value crashed that is lost.
+fn story(loss: &Loss) -> String {
+    let mut all = loss.crashes.clone();
+    all.sort_by_key(|c| c.distance);
+    let place = |c: &Crash| all.iter().position(|other| other.at == c.at).unwrap_or(0) + 1;
+    let one = |c: &Crash| format!("{} at -{:.1} s", place(c), loss.at.since(c.at).as_secs_f64());
+    let crashes: Vec<String> = loss.crashes.iter().map(one).collect();
+    format!(
+        "value {} at {:.1} s; of its holders in the order of the ring crashed {}{}",
+        loss.value,
+        seconds(loss.at),
+        crashes.join(", "),
+        if loss.could_be_saved { "  <- time enough" } else { "" }
+    )
 }

@@ -4,6 +4,10 @@
 //! | --- | --- |
 //! | `play` | figure 16: one run of the whole system |
 //! | `churn`, `rest`, `heal` | the commands that play overlays |
+//! | `viewers` | a hundred thousand viewers of one channel |
+//! | `compare` | the same crowd before every system |
+//! | `all`, `plot` | every table and figure about crowds |
+//! | `validate` | whole nodes, packet by packet, beside the flow |
 //! | `report` | progress, results on the screen and as JSON, the drawing |
 
 #![allow(
@@ -13,15 +17,20 @@
 )]
 #![allow(unreachable_pub, missing_docs, reason = "an example has no users but itself")]
 
+mod all;
 mod args;
 mod churn;
+mod compare;
 #[path = "../common/figure16.rs"]
 mod figure16;
 
 mod heal;
 mod play;
+mod plot;
 mod report;
 mod rest;
+mod validate;
+mod viewers;
 
 use args::Command;
 use p2piptv::sim::pcapng::Capture;
@@ -42,6 +51,10 @@ fn main() -> ExitCode {
         Ok(Command::Churn(setting)) => churn::churn(&setting),
         Ok(Command::Rest(setting)) => rest::rest(&setting),
         Ok(Command::Heal(setting)) => heal::heal(&setting),
+        Ok(Command::Compare(wanted)) => compare::compare(&wanted),
+        Ok(Command::All(wanted)) => all::all(&wanted, draw),
+        Ok(Command::Validate(wanted)) => validate::validate(&wanted),
+        Ok(Command::Viewers(wanted)) => viewers::viewers(&wanted),
         Err(mistake) => Err(mistake.into()),
     };
     match done {

@@ -37,10 +37,18 @@ pub struct Run {
     pub playing: u32,
 }
 
-fn start(now: Instant, at: NodeIndex, addresses: Addresses, setting: &Setting, name: &str) -> Node {
+/// What a node is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Kit {
+    pub capacity: u16,
+    pub seed: u64,
+}
+
+/// A node without security.
+pub fn start(now: Instant, at: NodeIndex, addresses: Addresses, kit: Kit, name: &str) -> Node {
     let mut config = node::Config::new(name, "p2piptv.invalid", addresses);
-    config.policy.capacity = setting.capacity;
-    let mut entropy = Seeded::new(setting.seed << 32 | u64::from(at.0));
+    config.policy.capacity = kit.capacity;
+    let mut entropy = Seeded::new(kit.seed << 32 | u64::from(at.0));
     let mut id = NodeId::default();
     entropy.fill(&mut id.0);
     let identity = Box::new(InsecureIdentity::new(id));
@@ -59,7 +67,8 @@ pub fn play(setting: Setting, observer: impl FnMut(&Record) + 'static) -> Result
 
     let add = |network: &mut Network<Node>, name: &str| {
         let now = network.now();
-        network.add(|at, addresses| start(now, at, addresses, &setting, name))
+        let kit = Kit { capacity: setting.capacity, seed: setting.seed };
+        network.add(|at, addresses| start(now, at, addresses, kit, name))
     };
     let bootstrap = add(&mut network, "bootstrap");
     let entry = network.addresses(bootstrap).overlay;

@@ -1,7 +1,7 @@
 //! Progress on the error stream, results on the screen and as JSON, and the drawing of a churn.
 
 use crate::args::Overlays;
-use p2piptv::sim::overlay::{Config, Growth, Moment, OverlayNetwork};
+use p2piptv::sim::overlay::{Config, Growth, Identities, Moment, OverlayNetwork};
 use p2piptv::sim::{Conditions, Latency};
 use p2piptv::time::{Duration, Instant};
 use plotters::prelude::*;
@@ -19,7 +19,8 @@ pub fn world(setting: &Overlays) -> Config {
     let conditions =
         Conditions { latency: Latency::LogNormal { median, p95 }, ..Conditions::constant(Duration::ZERO) };
     let conditions = conditions.with_jitter(Duration::from_millis(5)).with_loss(setting.loss);
-    Config::new(setting.seed, conditions)
+    let identities = if setting.certified { Identities::Certified } else { Identities::Insecure };
+    Config { identities, ..Config::new(setting.seed, conditions) }
 }
 
 /// One line that overwrites itself on a terminal, and now and then a line of its own elsewhere.
@@ -95,6 +96,7 @@ impl Json {
         json.number("minutes", setting.minutes);
         json.number("loss", setting.loss);
         json.number("lookups_per_second", setting.lookups);
+        json.number("certified", setting.certified);
         json
     }
 
@@ -113,9 +115,14 @@ impl Json {
         self.raw(key, &format!("[{}]", values.join(", ")));
     }
 
+    /// The object as text.
+    pub fn object(&self) -> String {
+        format!("{{\n{}\n}}", self.0)
+    }
+
     pub fn write(&self, path: Option<&Path>) -> Result<(), Box<dyn Error>> {
         let Some(path) = path else { return Ok(()) };
-        fs::write(path, format!("{{\n{}\n}}\n", self.0)).map_err(|e| format!("{}: {e}", path.display()))?;
+        fs::write(path, self.object() + "\n").map_err(|e| format!("{}: {e}", path.display()))?;
         println!("written: {}", path.display());
         Ok(())
     }

@@ -50,6 +50,10 @@ pub fn rest(setting: &Overlays) -> Result<(), Box<dyn Error>> {
     let hash = churn.network().trace_hash();
     let per_node = nodes_take.bytes_current as f64 / setting.nodes as f64;
     let links = audit.links as f64 / audit.members.max(1) as f64;
+    let (counted, held_bytes) = churn.network().members().fold((0, 0), |(n, bytes), (_, overlay)| {
+        (n + overlay.storage().len(), bytes + overlay.storage().bytes())
+    });
+    let counted_per_value = held_bytes as f64 / counted.max(1) as f64;
     let summary = churn.summary_mut();
     let stored = setting.values - summary.not_stored;
     let per_value = values_take.bytes_current as f64 / (stored.max(1) * copies) as f64;
@@ -97,9 +101,17 @@ pub fn rest(setting: &Overlays) -> Result<(), Box<dyn Error>> {
         summary.took.percentile(99.0)
     );
     println!(
-        "{} memory: {:.1} KiB a node with {links:.1} links (goal 64 KiB with 32), {per_value:.0} bytes a stored copy",
+        "{} memory: {:.1} KiB a node with {links:.1} links (goal 64 KiB with 32)",
         verdict(per_node / 1024.0 <= 64.0),
         per_node / 1024.0
+    );
+    println!(
+        "  a stored copy takes {per_value:.0} octets of memory{}; {counted_per_value:.0} count against the limits of its peer",
+        if setting.certified {
+            ", signature and certificate included"
+        } else {
+            " without signature and certificate"
+        }
     );
     println!(
         "  {} datagrams, {rate:.2} kbit/s a node; trace {hash:016x}; {took:.1} s of real time",
@@ -122,6 +134,7 @@ pub fn rest(setting: &Overlays) -> Result<(), Box<dyn Error>> {
     json.number("bytes_per_node", per_node);
     json.number("links_per_node", links);
     json.number("bytes_per_stored_copy", per_value);
+    json.number("bytes_counted_per_stored_copy", counted_per_value);
     json.number("kbit_per_second_and_node", rate);
     json.raw("trace_hash", &format!("\"{hash:016x}\""));
     json.number("real_seconds", took);

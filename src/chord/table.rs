@@ -322,7 +322,11 @@ impl Topology for Chord {
         let before_me = predecessors.get(1).copied().filter(|&n| names_me_predecessor && n != from);
         let others = nodes.iter().chain([&from]).filter(|n| **n != self.me && **n != NodeId::WILDCARD);
         let behind_me = others.copied().min_by_key(|n| self.distance_to(*n));
-        Heard { nodes, omitted, names_me_predecessor, behind_me, before_me }
+        let agrees_on_replicas = self.replicas().last() == Some(&from) && {
+            let between = self.peers.range(..self.distance_to(from)).rev().map(|&d| self.at(d));
+            predecessors.iter().copied().take(REPLICAS).eq(between.chain([self.me]).take(REPLICAS))
+        };
+        Heard { nodes, omitted, names_me_predecessor, behind_me, before_me, agrees_on_replicas }
     }
 
     /// The receiver learns who comes behind the leaver, on the side that faces away from it.
@@ -509,6 +513,101 @@ mod tests {
         }
         assert!((400..600).contains(&hits[1]) && (150..350).contains(&hits[2]), "{hits:?}");
         assert!(hits[17..].iter().all(|&n| n == 0), "only {FINGERS} entries");
+    }
+
+    #[test]
+    fn ch5_links_to_neighbours_and_fingers_are_needed_and_others_are_not() {
+        let chord =
+            member(0, &[1, 2, 3, 1 << 100, (1 << 100) + 1, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
+        assert!([1, 2, 3, 1 << 100, u128::MAX - 3].iter().all(|&n| chord.needs(node(n))));
+        assert!(!chord.needs(node((1 << 100) + 1)), "its finger entry has a nearer one");
+        assert!(!chord.needs(node(7)));
+        assert_eq!(chord.len(), 8);
+    }
+
+    #[test]
+    fn ch4_the_way_leads_through_neighbours_and_fingers_alike() {
+        let chord = member(0, &[1, 2, 3, 1 << 100, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3]);
+        assert_eq!(chord.next_hop((1 << 100) + 5), Some(node(1 << 100)), "a finger");
+        assert_eq!(chord.next_hop(3), Some(node(2)), "a successor");
+        assert_eq!(chord.next_hop(u128::MAX - 1), Some(node(u128::MAX - 2)), "a predecessor");
+    }
+
+    #[test]
+    fn sr9_a_member_is_itself_a_neighbour_of_the_place_and_a_joining_node_is_none() {
+        let mut chord = Chord::new(node(100));
+        chord.insert(node(110));
+        assert!(chord.is_close_enough(node(110), 95), "whoever is no member is responsible for nothing");
+        chord.enter();
+        assert!(!chord.is_close_enough(node(110), 95) && chord.is_close_enough(node(100), 95));
+    }
+
+    #[test]
+    fn ch2_who_is_in_the_routing_table_is_not_presumed() {
+        let mut chord = member(100, &[50, 200]);
+        assert_eq!((chord.presume(Some(node(50))), chord.presumed()), (Change::default(), None));
+        assert_eq!((chord.presume(Some(node(200))), chord.presumed()), (Change::default(), None));
+    }
+
+    #[test]
+    fn jl5_to_a_joining_node_passes_what_lies_up_to_it_and_nothing_else() {
+        let chord = member(100, &[50, 200]);
+        assert!(chord.passes_to(node(70), 51) && chord.passes_to(node(70), 70));
+        assert!(!chord.passes_to(node(70), 50) && !chord.passes_to(node(70), 71));
+        assert!(!chord.passes_to(node(70), 100));
+    }
+
+    #[test]
+    fn cu10_6_in_place_of_a_lost_finger_somebody_of_its_entry_is_looked_for() {
+        let neighbors = [1, 2, 3, u128::MAX - 1, u128::MAX - 2, u128::MAX - 3];
+        let chord = member(0, &neighbors);
+        let mut entropy = Seeded::new(7);
+        for entry in [1_u32, 2, 16, 100] {
+            let (first, last) = finger_distances(entry);
+            let places: BTreeSet<Place> =
+                (0..20).filter_map(|_| chord.finger_replacement(node(first + 1), &mut entropy)).collect();
+            assert!(places.len() > 10, "a random one");
+            assert!(places.iter().all(|p| (first..=last).contains(p)), "entry {entry}");
+        }
+        let other = member(0, &[&neighbors[..], &[(1 << 127) + 9]].concat());
+        assert_eq!(other.finger_replacement(node((1 << 127) + 1), &mut entropy), None, "there is another");
+    }
+
+    #[test]
+    fn cu10_15_a_leaver_names_the_side_that_faces_away_from_whom_it_tells() {
+        let chord = member(100, &[110, 120, 130, 70, 80, 90]);
+        assert_eq!(chord.leave(node(90)), ChordLeaveData::FromSuccessor(nodes(&[110, 120, 130])));
+        assert_eq!(chord.leave(node(70)), ChordLeaveData::FromSuccessor(nodes(&[110, 120, 130])));
+        assert_eq!(chord.leave(node(110)), ChordLeaveData::FromPredecessor(nodes(&[90, 80, 70])));
+        assert_eq!(chord.leave(node(5000)), ChordLeaveData::FromPredecessor(nodes(&[90, 80, 70])));
+        // In a small ring everybody is on both sides; the nearest predecessor hears of successors.
+        let small = member(100, &[110, 90]);
+        assert_eq!(small.leave(node(90)), ChordLeaveData::FromSuccessor(nodes(&[110, 90])));
+        assert_eq!(small.leave(node(110)), ChordLeaveData::FromPredecessor(nodes(&[90, 110])));
+    }
+
+    fn neighbors_update(predecessors: &[u128], successors: &[u128]) -> ChordUpdate {
+        let tables =
+            ChordTables::Neighbors { predecessors: nodes(predecessors), successors: nodes(successors) };
+        ChordUpdate { uptime: 1, tables }
+    }
+
+    #[test]
+    fn cu10_7_an_update_is_heard_for_who_is_missing_in_it_and_who_is_next_to_this_node() {
+        let chord = member(100, &[110, 120, 130, 70, 80, 90]);
+        // 110 knows everybody between 80 and 140, and says nothing of 90 and 120.
+        let heard = chord.hear(node(110), &neighbors_update(&[100, 80], &[130, 140]));
+        assert_eq!(heard.omitted, nodes(&[90, 120]));
+        assert!(heard.names_me_predecessor);
+        assert_eq!(heard.before_me, Some(node(80)));
+        assert_eq!(heard.behind_me, Some(node(110)), "the sender counts, this node does not");
+        // The ends of what it knows are named, and nothing beyond them is missing.
+        let heard = chord.hear(node(110), &neighbors_update(&[90], &[120]));
+        assert!(heard.omitted.is_empty() && !heard.names_me_predecessor && heard.before_me.is_none());
+        let heard = chord.hear(node(110), &neighbors_update(&[100, 110], &[]));
+        assert_eq!(heard.before_me, None, "in a ring of two the sender is on both sides");
+        let heard = chord.hear(node(90), &neighbors_update(&[80], &[100, u128::MAX]));
+        assert_eq!(heard.behind_me, Some(node(80)), "never everybody, and never this node");
     }
 
     #[test]

@@ -5,13 +5,15 @@
 //! | `entropy` | [`Entropy`]: random bytes |
 //! | `crypto` | [`Crypto`]: who this node is; signatures made and checked |
 //! | `channel` | [`Channel`], [`Channels`]: TLS or DTLS as bytes in and bytes out |
-//! | `insecure` | [`InsecureIdentity`], [`InsecureChannels`]: they believe everybody, repeatably |
+//! | `insecure`, `association` | [`InsecureIdentity`], [`InsecureChannels`], [`InsecureAssociations`]: they believe everybody, repeatably |
 
+mod association;
 mod channel;
 mod crypto;
 mod entropy;
 mod insecure;
 
+pub use association::InsecureAssociations;
 pub use channel::{Channel, ChannelError, Channels};
 pub use crypto::{Crypto, CryptoError, Party, Signed, Signer};
 pub use entropy::{Entropy, Seeded};

@@ -2,7 +2,7 @@
 //! and owners of television channels.
 
 use super::world::{NAMES, OVERLAY, node_id};
-use crate::env::{Channels, InsecureChannels};
+use crate::env::{Channels, InsecureAssociations, InsecureChannels};
 use crate::ids::KeyFingerprint;
 use crate::node::{Config, Owner, Security};
 use crate::sim::{Authority, Certificate, Certified};
@@ -34,6 +34,22 @@ pub(super) fn identity(who: usize) -> Certified {
 /// What stands in the place of TLS.
 pub(super) fn channels(who: usize) -> Box<dyn Channels> {
     Box::new(InsecureChannels::new(node_id(who)))
+}
+
+/// What stands in the place of DTLS.
+pub(super) fn associations(who: usize) -> Box<dyn Channels> {
+    Box::new(InsecureAssociations::new(node_id(who)))
+}
+
+/// A datagram of it, with this inside.
+pub(super) fn sealed(plaintext: &[u8]) -> Bytes {
+    [&InsecureAssociations::DATA, plaintext].concat().into()
+}
+
+/// What is inside a datagram of it.
+pub(super) fn opened(datagram: &Bytes) -> Bytes {
+    let inside = datagram.strip_prefix(&InsecureAssociations::DATA);
+    inside.map_or_else(Bytes::new, |inside| datagram.slice_ref(inside))
 }
 
 /// What such a channel says first.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 /// One end of a call.
 struct End {
     session: Session,
+    key: MasterKey,
     /// Everything that it protected, oldest first.
     sent: Vec<Bytes>,
     /// What it believed.
@@ -21,15 +22,20 @@ impl End {
     /// Octets of the header of the first report of a compound packet; shorter ones are none.
     const HEADER: usize = 8;
 
-    /// Nothing is believed that the other end did not write, nothing twice, and its latest always if it is new.
-    fn hear(&mut self, other: &[Bytes], datagram: &Bytes) {
-        let latest = other.last() == Some(datagram) && datagram.len() >= Self::HEADER + OVERHEAD;
+    /// Nothing is believed but what the key of the other end makes of it, nothing twice, and the latest that it wrote
+    /// always if it is new. A fuzzer sees what a tag is compared with, so it can do what nobody can without the key.
+    fn hear(&mut self, sent: &[Bytes], key: &MasterKey, datagram: &Bytes) {
+        let forged = |heard: &Bytes| !sent.contains(heard);
+        let latest = sent.last() == Some(datagram) && datagram.len() >= Self::HEADER + OVERHEAD;
         match self.session.unprotect(datagram) {
             Ok(compound) => {
-                assert!(other.contains(datagram), "nobody wrote this");
+                let index = datagram.len() - OVERHEAD;
+                assert_eq!(compound, datagram[..index]);
+                let index = u32::from_be_bytes(*datagram[index..].first_chunk().unwrap());
+                assert_eq!(forge::srtcp(key, &compound, index).as_ref(), Some(datagram), "nobody wrote this");
                 assert!(self.heard.insert(datagram.clone()), "it was here already");
-                assert_eq!(compound, datagram[..datagram.len() - OVERHEAD]);
             }
+            Err(_) if self.heard.iter().any(forged) => {}
             Err(_) => assert!(!latest || self.heard.contains(datagram), "the latest was not believed"),
         }
     }
@@ -49,7 +55,8 @@ pub fn srtcp(script: &[u8]) {
     let masters = [1, 2].map(|n| MasterKey::new([n; MasterKey::LEN]));
     let mut ends = [0, 1].map(|end| {
         let keys = Keys { ours: masters[end].clone(), theirs: masters[1 - end].clone() };
-        End { session: Session::new(&keys), sent: Vec::new(), heard: BTreeSet::new() }
+        let key = masters[end].clone();
+        End { session: Session::new(&keys), key, sent: Vec::new(), heard: BTreeSet::new() }
     });
     let mut script = Script::new(script);
     while let Some(letter) = script.step() {
@@ -72,15 +79,15 @@ pub fn srtcp(script: &[u8]) {
                 let nth = script.choice(from.sent.len());
                 let Some(datagram) = from.sent.iter().rev().nth(nth).cloned() else { continue };
                 match letter {
-                    b'd' => to.hear(&from.sent, &datagram),
-                    b'b' => from.hear(&to.sent, &datagram),
+                    b'd' => to.hear(&from.sent, &from.key, &datagram),
+                    b'b' => from.hear(&to.sent, &to.key, &datagram),
                     _ => {
                         let mut u = Unstructured::new(script.octets());
-                        to.hear(&from.sent, &forge::spoilt(&datagram, &mut u));
+                        to.hear(&from.sent, &from.key, &forge::spoilt(&datagram, &mut u));
                     }
                 }
             }
-            b'n' => to.hear(&from.sent, &Bytes::copy_from_slice(script.octets())),
+            b'n' => to.hear(&from.sent, &from.key, &Bytes::copy_from_slice(script.octets())),
             _ => {}
         }
     }

@@ -41,9 +41,12 @@ pub fn node_world(script: &[u8]) {
     play_twice(script, Security::InsecurePlain);
 }
 
-/// Any life of three secured nodes.
+/// Any life of three secured nodes, whose links are streams, or datagrams if the script begins with `~`.
 pub fn secured_world(script: &[u8]) {
-    play_twice(script, Security::Tls);
+    match script.strip_prefix(b"~") {
+        Some(script) => play_twice(script, Security::Dtls),
+        None => play_twice(script, Security::Tls),
+    }
 }
 
 fn play_twice(script: &[u8], security: Security) {
@@ -143,7 +146,7 @@ fn config(who: usize, security: Security) -> Config {
     // One slot and a rescue slot: the third node is redirected, or its relayer elected.
     config.policy.capacity = 1;
     // Alice's relayers stand under the channel's name, those of the others in its tree.
-    config.policy.registered_relayers = u8::from(who == 0);
+    config.policy.registered_relayers = u16::from(who == 0);
     config.policy.limits.channels = 3;
     config.policy.limits.rows = 8;
     config.policy.limits.controls = 4;
@@ -179,7 +182,11 @@ impl<'a> World<'a> {
             let identity = identity(who, security);
             let mut node = match security {
                 Security::InsecurePlain => Node::new(config, entropy, identity),
-                _ => Node::secured(config, entropy, identity, secured::channels(who)),
+                Security::Tls => Node::secured(config, entropy, identity, secured::channels(who)),
+                Security::Dtls => {
+                    let (streams, datagrams) = (secured::channels(who), secured::associations(who));
+                    Node::secured_datagrams(config, entropy, identity, streams, datagrams)
+                }
             }
             .unwrap();
             node.handle_wall_clock(Instant::ZERO, UnixMillis(1_767_225_600_000));
@@ -423,7 +430,7 @@ impl<'a> World<'a> {
                     self.post(there, What::Stream(far, StreamInput::Closed));
                 }
             }
-            Output::Event(_) => {}
+            Output::Sign { .. } | Output::Event(_) => {}
         }
     }
 
@@ -434,7 +441,11 @@ impl<'a> World<'a> {
             return;
         };
         let datagram = Datagram { plane, from: address(from, plane), payload };
-        self.see(from, there, datagram.clone());
+        let mut seen = datagram.clone();
+        if (self.security, plane) == (Security::Dtls, Plane::Overlay) {
+            seen.payload = secured::opened(&seen.payload);
+        }
+        self.see(from, there, seen);
         self.post(there, What::Datagram(datagram));
     }
 
@@ -479,8 +490,15 @@ impl<'a> World<'a> {
     /// What a forger says comes where it is listened to: where streams are secured, inside the one from whom he poses as,
     /// or inside a new one of his own.
     fn say(&mut self, to: usize, plane: Plane, from: usize, payload: Bytes) {
-        if self.security == Security::InsecurePlain || plane == Plane::Media {
-            return self.arrive(to, plane, from, payload);
+        let streams = match self.security {
+            Security::InsecurePlain => false,
+            Security::Tls => plane != Plane::Media,
+            Security::Dtls => plane == Plane::Signalling,
+        };
+        if !streams {
+            let sealed = (self.security, plane) == (Security::Dtls, Plane::Overlay);
+            let datagram = if sealed { secured::sealed(&payload) } else { payload };
+            return self.arrive(to, plane, from, datagram);
         }
         let of_him = |(_, stream): &(&StreamId, &Stream)| stream.there == from && stream.plane == plane;
         let known = self.hosts[to].streams.iter().find(of_him).map(|(&id, _)| id);
@@ -769,13 +787,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn links_may_be_secured_datagrams() {
+        let world = after_in(Security::Dtls, SECURED);
+        assert_eq!([parent(&world, 1), parent(&world, 2)], [Some(0), Some(1)]);
+        for host in &world.hosts {
+            assert!(host.streams.values().all(|stream| stream.plane == Plane::Signalling));
+            let stats = host.node.machine().stats();
+            assert_eq!(stats.dropped(DropReason::BadSignature) + stats.dropped(DropReason::NotSecured), 0);
+        }
+    }
+
     /// What all nodes took in, and what they dropped.
     fn taken(world: &World<'_>, plane: Plane) -> u64 {
         world.hosts.iter().map(|h| h.node.machine().stats().received(plane).packets).sum()
     }
 
     #[test]
-    fn a_forger_gets_into_the_streams_of_secured_nodes() {
+    fn a_forger_gets_into_the_streams_and_associations_of_secured_nodes() {
         let mut script = SECURED.to_vec();
         for letter in *b"FARIDQ" {
             for from in *b"01234" {
@@ -783,9 +812,16 @@ mod tests {
                 script.extend((0..40).map(|n: u8| n.wrapping_mul(37).wrapping_add(from)));
             }
         }
-        let (quiet, forged) = (after_in(Security::Tls, SECURED), after_in(Security::Tls, &script));
-        for plane in [Plane::Overlay, Plane::Signalling] {
-            assert!(taken(&forged, plane) > taken(&quiet, plane), "nothing forged came on {plane:?}");
+        for security in [Security::Tls, Security::Dtls] {
+            let (quiet, forged) = (after_in(security, SECURED), after_in(security, &script));
+            for plane in [Plane::Overlay, Plane::Signalling] {
+                assert!(taken(&forged, plane) > taken(&quiet, plane), "nothing forged came on {plane:?}");
+            }
+            // What an overlay has read it acknowledges.
+            let said = |world: &World<'_>| -> u64 {
+                world.hosts.iter().map(|h| h.node.machine().stats().sent(Plane::Overlay).packets).sum()
+            };
+            assert!(said(&forged) > said(&quiet), "nothing forged was read by an overlay");
         }
     }
 

@@ -8,6 +8,7 @@ use super::election::Election;
 use super::fact::{ByeReason, Hold, Refusal};
 use super::leases::{Lease, Leases};
 use super::order::{Denial, EndReason, Event, Order, Role};
+use super::promotion::Promotion;
 use super::record::Record;
 use super::report::{Provider, Report};
 use super::seats::{Place, Seat, Seats};
@@ -50,6 +51,7 @@ pub(super) struct Channel<P> {
     sweep_at: Option<Instant>,
     /// This node leaves as soon as its children have other parents, and then at the latest.
     farewell: Option<Instant>,
+    promotion: Option<Box<Promotion>>,
     over: Option<EndReason>,
 }
 
@@ -83,6 +85,7 @@ impl<P: Copy + Ord> Channel<P> {
             hold_at: None,
             sweep_at: None,
             farewell: None,
+            promotion: None,
             over: None,
         }
     }
@@ -107,7 +110,8 @@ impl<P: Copy + Ord> Channel<P> {
                 earliest(w.viewer.deadline(config), w.duty.as_ref().and_then(|d| d.deadline()))
             }
         };
-        let children = earliest(earliest(self.hold_at, self.sweep_at), self.farewell);
+        let promotion = self.promotion.as_ref().map(|p| p.due);
+        let children = earliest(earliest(self.hold_at, self.sweep_at), earliest(self.farewell, promotion));
         earliest(station, earliest(children, self.place_at))
     }
 
@@ -271,7 +275,8 @@ impl<P: Copy + Ord> Channel<P> {
         let old = self.seats.by_peer(peer).map(|s| (s.call, s.rescue));
         let ordinary = serves && (turn.uplink.free() > 0 || old.is_some_and(|o| !o.1));
         let rescue = urgent && (turn.uplink.can_rescue() || old.is_some_and(|o| o.1));
-        if !ordinary && !rescue {
+        let leech = (!ordinary && !rescue && serves && !urgent).then(|| self.leech(slots, turn)).flatten();
+        if !ordinary && !rescue && leech.is_none() {
             return self.send_on(call, peer, urgent, turn);
         }
         if let Some((old, _)) = old {
@@ -281,6 +286,8 @@ impl<P: Copy + Ord> Channel<P> {
         }
         let rescue = !(serves && turn.uplink.free() > 0);
         self.seats.seat((call, peer), slots, rescue, turn.now, turn.uplink);
+        self.promotion =
+            leech.map(|leech| Box::new(Promotion::new(leech, call, turn))).or(self.promotion.take());
         let (depth, free) = (self.depth(), turn.uplink.free());
         turn.order(Order::Accept { call, depth, rescue, free });
         if let Station::Publisher { election, .. } = &mut self.station {
@@ -288,6 +295,38 @@ impl<P: Copy + Ord> Channel<P> {
         }
         turn.event(Event::ChildJoined { channel: self.id, child: peer });
         self.tell_places(Some(call), turn);
+    }
+
+    /// The youngest child that cannot relay, if its slot is worth more to a caller who can: that one waits in the rescue
+    /// slot meanwhile.
+    fn leech(&self, slots: Option<u16>, turn: &Turn<'_, P>) -> Option<CallId> {
+        let may = slots.is_some_and(|n| n > 0) && self.promotion.is_none() && turn.uplink.can_rescue();
+        let leeches = self.seats.iter().filter(|s| s.slots == Some(0) && !s.rescue);
+        leeches.last().filter(|_| may && !turn.config.is_paper()).map(|s| s.call)
+    }
+
+    /// Asks the child to yield, again and again while there is need and hope.
+    fn promote_when_due(&mut self, turn: &mut Turn<'_, P>) {
+        let Some(promotion) = self.promotion.as_mut().filter(|p| p.due <= turn.now) else { return };
+        let leech = self.seats.by_call(promotion.leech).filter(|s| !s.rescue).map(|s| (s.call, s.peer));
+        let waits = self.seats.by_call(promotion.newcomer).is_some_and(|s| s.rescue);
+        let (Some((call, peer)), true, true) = (leech, waits, promotion.go_on(turn)) else {
+            self.promotion = None;
+            return;
+        };
+        let to = match &mut self.station {
+            Station::Publisher { election, .. } => {
+                let to = election.elsewhere(peer, turn);
+                if to.is_empty() {
+                    // Till a relayer is ready.
+                    return;
+                }
+                to
+            }
+            // The source knows who has a slot.
+            Station::Viewer(_) => Vec::new(),
+        };
+        turn.inform(call, Report::Yield { to });
     }
 
     /// Why a caller is refused whatever the room.
@@ -399,9 +438,13 @@ impl<P: Copy + Ord> Channel<P> {
         if self.seats.by_call(call).is_none_or(|s| !s.leased) {
             return;
         }
-        turn.order(Order::Rest { call });
-        if let Some(seat) = self.unseat(call, turn) {
+        let Some(seat) = self.unseat(call, turn) else { return };
+        if turn.uplink.can_promise(turn.config.limits.leases) {
+            turn.order(Order::Rest { call });
             self.leases.give_back(&seat, turn.now, turn.uplink);
+        } else {
+            // Its place among the standbys was given away meanwhile.
+            turn.bye(call, ByeReason::Normal);
         }
     }
 
@@ -568,6 +611,7 @@ impl<P: Copy + Ord> Channel<P> {
                 Report::TreePosition { path, rescue, backups, .. } => {
                     w.viewer.on_place(call, path, rescue, backups, &self.seats, turn);
                 }
+                Report::Yield { to } => w.viewer.on_yield(call, to, &self.seats, turn),
                 Report::Leaving => w.viewer.on_leaving(call, &self.seats, turn),
                 Report::SelectedRelayer { .. } if self.farewell.is_some() => {
                     turn.inform(call, Report::RelayerDeclined);
@@ -642,6 +686,7 @@ impl<P: Copy + Ord> Channel<P> {
             }
             Station::Viewer(w) => w.viewer.handle_timeout(&self.seats, turn),
         }
+        self.promote_when_due(turn);
         if self.hold_at.is_some_and(|t| t <= turn.now) {
             self.hold_children(turn);
         }
@@ -744,6 +789,14 @@ impl<P: Copy + Ord> Channel<P> {
                 if let Some(duty) = &mut w.duty {
                     let parent = w.viewer.parent().map(|p| (p.call, p.peer));
                     duty.settle(parent, depth, &self.seats, turn);
+                }
+                if w.duty.as_mut().is_some_and(|d| d.fails(&self.seats, turn))
+                    && let Some(duty) = w.duty.take()
+                {
+                    duty.give_up(turn);
+                    for seat in self.seats.iter() {
+                        turn.inform(seat.call, Report::Leaving);
+                    }
                 }
                 w.viewer.settle_standbys(&self.seats, turn);
                 w.viewer.take_news()

@@ -45,6 +45,9 @@ pub struct Config {
     /// After a false alarm silence has to be twice as long before a standby is asked; so long until half of that is
     /// forgotten.
     pub alarm_decay: Duration,
+    /// How long it takes until a child that cannot relay is asked to give its slot to one that can, and again if it found
+    /// no other.
+    pub yield_after: Duration,
     /// How long a relayer that leaves by plan goes on sending until its children have other parents.
     pub farewell: Duration,
     /// Standbys are looked for within this time after the parent named backups, so that not all children ask at once.
@@ -93,7 +96,7 @@ pub struct Config {
     /// Who declined or failed as a relayer is not asked again for this long.
     pub candidate_backoff: Duration,
     /// Relayers that are told to put themselves under the channel's name, per channel. The others stand elsewhere.
-    pub registered_relayers: u8,
+    pub registered_relayers: u16,
     /// Least time between two Child updates, and between two updates of children's tree positions.
     pub update_interval: Duration,
     /// Least time between two stores of this node's record because its free slots reached or left zero.
@@ -176,6 +179,7 @@ impl Config {
             resume_hedge: ms(50),
             confirm_after: ms(1_000),
             alarm_decay: ms(60_000),
+            yield_after: ms(100),
             farewell: ms(2_000),
             standby_spread: ms(1_000),
             lease_retry: ms(10_000),
@@ -233,6 +237,7 @@ impl Config {
             &mut config.resume_hedge,
             &mut config.confirm_after,
             &mut config.alarm_decay,
+            &mut config.yield_after,
             &mut config.farewell,
             &mut config.standby_spread,
             &mut config.lease_retry,

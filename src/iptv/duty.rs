@@ -8,6 +8,7 @@
 //! The reports travel in the dialog with the parent when the parent is the elector, in a control dialog otherwise. The
 //! elector opens the first control dialog; a relayer whose parent changes opens the next one itself.
 
+use super::delivery::Delivery;
 use super::fact::ByeReason;
 use super::order::{Event, InviteKind, Order, Role};
 use super::record::Record;
@@ -47,6 +48,7 @@ pub(super) struct Duty<P> {
     reported: Option<(u32, u16)>,
     reported_at: Instant,
     report_at: Option<Instant>,
+    delivery: Delivery,
 }
 
 impl<P: Copy + Ord> Duty<P> {
@@ -69,6 +71,7 @@ impl<P: Copy + Ord> Duty<P> {
             reported: None,
             reported_at: turn.now,
             report_at: None,
+            delivery: Delivery::default(),
         };
         duty.announce(turn);
         turn.event(Event::Elected { channel });
@@ -93,7 +96,7 @@ impl<P: Copy + Ord> Duty<P> {
             Dialog::Dialling(_) => None,
         };
         let record = self.record.as_ref().and_then(Record::deadline);
-        earliest(dialog, earliest(self.report_at, record))
+        earliest(earliest(dialog, self.delivery.deadline()), earliest(self.report_at, record))
     }
 
     fn call(&self) -> Option<CallId> {
@@ -170,6 +173,21 @@ impl<P: Copy + Ord> Duty<P> {
             // That dialog ends when the children are gone.
             Dialog::Parent(call) if parting => turn.inform(call, Report::Leaving),
             Dialog::Parent(_) | Dialog::Broken { .. } => {}
+        }
+        self.retire(turn);
+    }
+
+    /// Whether the children do not get what this node gets.
+    pub(super) fn fails(&mut self, seats: &Seats<P>, turn: &Turn<'_, P>) -> bool {
+        self.delivery.fails(self.channel, seats, turn)
+    }
+
+    /// Ends the office because this node does not deliver. The elector lets it rest.
+    pub(super) fn give_up(self, turn: &mut Turn<'_, P>) {
+        match self.dialog {
+            Dialog::Parent(call) | Dialog::Control(call) => turn.inform(call, Report::RelayerDeclined),
+            Dialog::Dialling(call) => turn.order(Order::Cancel { call }),
+            Dialog::Broken { .. } => {}
         }
         self.retire(turn);
     }

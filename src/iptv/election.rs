@@ -82,6 +82,17 @@ impl<P: Copy + Ord> Election<P> {
         providers
     }
 
+    /// Where a child that cannot relay may go, so that its slot is free for one that can. If nowhere, one more relayer is
+    /// wanted.
+    pub(super) fn elsewhere(&mut self, child: P, turn: &mut Turn<'_, P>) -> Vec<Provider<P>> {
+        let most = usize::from(turn.config.limits.backups);
+        let providers = self.table.redirect(child, most, turn.now, |n| turn.entropy.below(n));
+        if providers.is_empty() {
+            self.turned_away = Some(child);
+        }
+        providers
+    }
+
     /// Elects when no slot is left, or none for somebody who asked, and nobody is being asked.
     pub(super) fn settle(&mut self, turn: &mut Turn<'_, P>) {
         if self.sweep_at.is_none() && !self.table.is_empty() {

@@ -17,10 +17,24 @@ pub trait Progress {
     fn reported_loss(&self, _call: CallId) -> Option<u8> {
         None
     }
+    /// How many packets of the channel came here, and how many never did; what children report is more than that when it is
+    /// this node that loses them.
+    fn reception(&self, _channel: ChannelId) -> Option<Reception> {
+        None
+    }
     /// The pace of the channel's packets as they arrive here, once it is known. Thresholds of silence follow it.
     fn pace(&self, _channel: ChannelId) -> Option<Pace> {
         None
     }
+}
+
+/// What has come of a channel since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reception {
+    /// New packets.
+    pub received: u64,
+    /// Packets that are missing.
+    pub lost: u64,
 }
 
 /// How evenly a channel's packets arrive.

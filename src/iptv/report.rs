@@ -60,6 +60,11 @@ pub enum Report<P> {
     },
     /// Relayer to elector: I am here.
     Alive,
+    /// Parent to child: somebody who can relay needs your slot. Look for another one, at these first; you stay until then.
+    Yield {
+        /// Who has a free slot, as far as the parent knows.
+        to: Vec<Provider<P>>,
+    },
     /// Parent to child: I go by plan, and send until you have another parent, or for a short while. Relayer to elector: I
     /// relay no longer.
     Leaving,

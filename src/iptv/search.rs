@@ -27,6 +27,8 @@ pub(super) enum Purpose {
     Repair,
     /// The parent says that it leaves; in the background, and urgent.
     Farewell,
+    /// Somebody needs this node's slot; from one ordinary slot to another, in the background.
+    Yield,
     /// From a rescue slot into an ordinary one, in the background.
     Move,
     /// From an ordinary slot to a provider that has at most so many hops to the source, in the background.
@@ -39,7 +41,7 @@ pub(super) enum Purpose {
 impl Purpose {
     /// Whether the present parent goes on until the next one plays.
     pub(super) const fn is_planned(self) -> bool {
-        matches!(self, Purpose::Farewell | Purpose::Move | Purpose::Climb { .. })
+        matches!(self, Purpose::Farewell | Purpose::Yield | Purpose::Move | Purpose::Climb { .. })
     }
 
     /// Whether rescue slots will do as well.
@@ -52,7 +54,7 @@ impl Purpose {
         match self {
             Purpose::Climb { within } => provider.depth.is_some_and(|d| d <= within),
             // Who is served already has no need to ask those that are full.
-            Purpose::Move => provider.free != Some(0),
+            Purpose::Move | Purpose::Yield => provider.free != Some(0),
             Purpose::Join | Purpose::Repair | Purpose::Farewell => true,
         }
     }
@@ -189,7 +191,9 @@ impl<P: Copy + Ord> Search<P> {
             }
             match self.phase {
                 // Who only wants to climb asks the source alone: a lookup would tell no more.
-                Phase::Known if matches!(self.purpose, Purpose::Climb { .. }) => self.phase = Phase::Fetched,
+                Phase::Known if matches!(self.purpose, Purpose::Climb { .. } | Purpose::Yield) => {
+                    self.phase = Phase::Fetched;
+                }
                 Phase::Known => {
                     turn.order(Order::Fetch { channel: scope.channel });
                     self.phase = Phase::Fetching { until: now + turn.config.fetch_limit };

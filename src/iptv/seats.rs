@@ -21,6 +21,10 @@ impl Uplink {
         Uplink { capacity, rescue_slots, ordinary: 0, rescued: 0, promised: 0 }
     }
 
+    pub(super) const fn capacity(&self) -> u16 {
+        self.capacity
+    }
+
     /// Rescue slots, and how many of them are free.
     pub(super) const fn rescue(&self) -> (u8, u8) {
         if self.capacity == 0 {

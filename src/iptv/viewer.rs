@@ -4,7 +4,7 @@
 //! ```text
 //!   Join ──answered──► parent ──silence, HOLD for too long, BYE──► Repair ──answered──► parent
 //!                        │ in a rescue slot: Move ──answered──► next ──first packet──► parent
-//!                        └ two layers deeper than before: Climb ──answered──► next ──first packet──► parent
+//!                        └ two layers deeper than before, or deep: Climb ──answered──► next ──first packet──► parent
 //! ```
 //! A parent that fell silent is kept until another one has sent for a while (`cover`): if it was only slow, nothing has
 //! happened. In the paper's profile it is kept until another one answers.
@@ -27,6 +27,8 @@ use alloc::vec::Vec;
 const WORTH: u8 = 2;
 /// Attempts to climb after a repair. Then the new depth is accepted.
 const CLIMBS: u8 = 4;
+/// Who can relay and sits deeper than this asks those above it now and then whether somebody who cannot has a better place.
+const DEEP: u8 = 3;
 
 /// Round trips above this are not believed when waits are derived from them.
 const LONGEST_RTT: Duration = Duration::from_secs(1);
@@ -120,6 +122,8 @@ pub(super) struct Viewer<P> {
     pub(super) news: News,
     /// False alarms of late, and when the last one was.
     pub(super) alarms: u8,
+    /// The next parent need not be better than this one: somebody needs the slot.
+    yields: bool,
     pub(super) alarmed: Instant,
 }
 
@@ -142,6 +146,7 @@ impl<P: Copy + Ord> Viewer<P> {
             climb_at: None,
             news: News::None,
             alarms: 0,
+            yields: false,
             alarmed: Instant::ZERO,
         }
     }
@@ -302,7 +307,7 @@ impl<P: Copy + Ord> Viewer<P> {
             Purpose::Join => return Vec::new(),
             Purpose::Repair | Purpose::Farewell => self.backups.as_slice(),
             // The source knows best who has a slot.
-            Purpose::Move | Purpose::Climb { .. } => &[],
+            Purpose::Move | Purpose::Yield | Purpose::Climb { .. } => &[],
         };
         backups.iter().map(|b| b.peer).chain(self.source).collect()
     }
@@ -338,7 +343,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let Some(purpose) = self.search.as_ref().filter(|s| s.is_waiting()).map(|s| s.purpose) else {
             return;
         };
-        if let Purpose::Climb { .. } = purpose {
+        if let Purpose::Climb { .. } | Purpose::Yield = purpose {
             self.search = None;
             self.plan_climb(turn);
         }
@@ -402,12 +407,16 @@ impl<P: Copy + Ord> Viewer<P> {
         let Some(peer) = search.on_answered(call, turn) else { return };
         self.search = None;
         let link = Link::new((call, peer), depth.unwrap_or(0), rescue, turn.now);
-        if let Purpose::Climb { within } = purpose
-            && link.depth > within
-        {
+        let unfit = match purpose {
+            Purpose::Climb { within } => link.depth > within,
+            Purpose::Yield => link.rescue,
+            _ => false,
+        };
+        if unfit {
             turn.bye(call, ByeReason::Normal);
             return self.plan_climb(turn);
         }
+        self.yields = purpose == Purpose::Yield;
         if purpose.is_planned() {
             self.next = Some(Box::new(link));
         } else if self.cover.is_some() {
@@ -497,13 +506,33 @@ impl<P: Copy + Ord> Viewer<P> {
         if let Some(mut search) = self.search.take_if(|s| s.purpose == Purpose::Move) {
             search.cancel(turn);
         }
-        let leaves = self.cover.is_some();
+        let leaves = self.cover.is_some() || self.yields && self.next.is_some();
         if let Some(next) = self.next.take_if(|n| !leaves && n.depth().saturating_add(WORTH) > depth) {
             turn.bye(next.call, ByeReason::Normal);
         }
         if self.climb_at.is_none() && self.search.is_none() && self.next.is_none() && !leaves {
             self.plan_climb(turn);
         }
+    }
+
+    /// The parent needs the slot for somebody who can relay.
+    pub(super) fn on_yield(
+        &mut self,
+        call: CallId,
+        to: Vec<Provider<P>>,
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        let settled = self.parent.as_ref().is_some_and(|p| p.call == call && p.is_playing() && !p.rescue);
+        let busy = self.search.is_some() || self.next.is_some() || self.cover.is_some();
+        if !settled || busy || turn.config.is_paper() {
+            return;
+        }
+        self.climb_at = None;
+        let most = usize::from(turn.config.limits.redirect_contacts);
+        let source = self.source.filter(|&s| self.parent.as_ref().is_none_or(|p| p.peer != s));
+        let known: Vec<P> = to.into_iter().take(most).map(|p| p.peer).chain(source).collect();
+        self.search(Search::new(Purpose::Yield, &known), seats, turn);
     }
 
     // ---- the way back up
@@ -518,10 +547,15 @@ impl<P: Copy + Ord> Viewer<P> {
         self.home = self.home.min(depth);
         if self.climbs >= CLIMBS {
             self.home = depth;
-        } else if depth.saturating_sub(self.home) >= WORTH {
-            let pause = turn.config.climb_after.saturating_mul(1 << self.climbs);
+        }
+        if self.has_sunk(depth) || depth > DEEP && turn.uplink.capacity() > 0 {
+            let pause = turn.config.climb_after.saturating_mul(1 << self.climbs.min(CLIMBS));
             self.climb_at = Some(turn.now + turn.at_least(pause));
         }
+    }
+
+    const fn has_sunk(&self, depth: u8) -> bool {
+        depth.saturating_sub(self.home) >= WORTH
     }
 
     fn climb(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
@@ -531,7 +565,15 @@ impl<P: Copy + Ord> Viewer<P> {
         // Where the children of such a provider sit it is worth to move to.
         let within = ordinary.and_then(|p| p.depth().checked_sub(WORTH + 1));
         if let Some(within) = within.filter(|_| self.search.is_none() && self.next.is_none()) {
-            let known = self.known(Purpose::Climb { within }, turn);
+            let depth = within.saturating_add(WORTH + 1);
+            let known = match &self.parent {
+                Some(p) if !self.has_sunk(depth) && !p.path.is_empty() => {
+                    // Somebody above, so that the source is not asked by everybody.
+                    let nth = turn.entropy.below(u64::from(within) + 1);
+                    p.path.get(usize::try_from(nth).unwrap_or(0)).copied().into_iter().collect()
+                }
+                _ => self.known(Purpose::Climb { within }, turn),
+            };
             self.search(Search::new(Purpose::Climb { within }, &known), seats, turn);
         }
     }

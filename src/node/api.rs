@@ -3,6 +3,7 @@
 use crate::env::Crypto;
 use crate::ids::{ChannelId, ChannelName, KeyFingerprint, NodeId, StreamId};
 use crate::reload::configuration::DocumentError;
+use crate::reload::overlay::SignatureTicket;
 use crate::stats::{DropReason, Plane};
 use crate::time::Duration;
 use alloc::boxed::Box;
@@ -111,6 +112,15 @@ pub enum Output {
     Close {
         /// Which one.
         stream: StreamId,
+    },
+    /// Sign these octets under the node's identity, in another thread, and bring the signature by
+    /// [`Node::handle_signature`](crate::node::Node::handle_signature). Only with
+    /// [`deferred_signing`](crate::reload::overlay::Config::deferred_signing).
+    Sign {
+        /// The number to bring it under.
+        ticket: SignatureTicket,
+        /// What it has to cover, in one piece.
+        octets: Bytes,
     },
     /// Something a user may want to know.
     Event(Event),

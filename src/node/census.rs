@@ -21,6 +21,12 @@ impl Node {
             ("table rows", largest, rows),
             ("grants", self.grants.len(), sip.calls),
             ("secured streams", self.sessions.as_ref().map_or(0, |s| s.len()), self.config.streams.streams),
+            ("associations", self.associations.as_ref().map_or(0, |a| a.len()), self.config.streams.streams),
+            (
+                "handshakes of strangers",
+                self.associations.as_ref().map_or(0, |a| a.strangers()),
+                self.config.streams.handshakes,
+            ),
             ("plain streams", self.plain_streams.len(), self.config.streams.streams),
             ("unsorted streams", self.unsorted.len(), self.config.streams.handshakes),
             ("calls", self.calls.len(), sip.calls),

@@ -191,7 +191,7 @@ impl Node {
         result
     }
 
-    /// Leaves everything: channels end or are left with a BYE, records are removed, what this node stores for others
+    /// Leaves everything: channels end, or are left with a BYE when the children have other parents, records are removed, what this node stores for others
     /// goes to its successor. [`Event::Left`] follows.
     pub fn leave(&mut self, now: Instant) {
         self.begin(now);
@@ -212,6 +212,11 @@ impl Node {
     /// itself is left.
     pub(super) fn go_on_leaving(&mut self) {
         let Membership::TakingLeave(until) = self.membership else { return };
+        if self.channels.ids().next().is_some() {
+            // Somebody lives from this node, for as long as the policy lets it.
+            self.membership = Membership::TakingLeave(self.now + self.config.farewell);
+            return;
+        }
         let pending = self.has_work() || self.agent.calls() > 0 || self.lookups.removals() > 0;
         if pending && self.now < until {
             return;

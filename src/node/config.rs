@@ -46,6 +46,9 @@ pub enum Security {
     /// TLS on every stream: overlay links (TLS-TCP-FH-NO-ICE, RFC 6940 §6.6.5) and SIP, with the certificates that signed
     /// messages go by; and RTCP under keys that SIP exchanges. Needs [`Node::secured`](super::Node::secured).
     Tls,
+    /// The same, but for overlay links, which are DTLS over UDP (DTLS-UDP-SR-NO-ICE, RFC 6940 §6.6.6). Needs
+    /// [`Node::secured_datagrams`](super::Node::secured_datagrams).
+    Dtls,
 }
 
 /// What a node is told once. Every part can be tuned; [`Config::new`] has sensible values for all.
@@ -61,7 +64,7 @@ pub struct Config {
     pub overlay: overlay::Config,
     /// The signalling plane.
     pub agent: agent::Config,
-    /// Secured streams.
+    /// Secured streams, and associations.
     pub streams: secure::Limits,
     /// The media plane's limits.
     pub media: relay::Limits,
@@ -81,7 +84,7 @@ pub struct Config {
     pub grant_lifetime: Duration,
     /// A child that never sends RTCP is asked for a sign of life this often (P17).
     pub refresh: Duration,
-    /// `leave` waits at most this long for BYEs and removals before it leaves the overlay all the same.
+    /// Once no child waits for another parent (`policy.farewell`), `leave` waits at most this long for BYEs and removals before it leaves the overlay all the same.
     pub farewell: Duration,
     /// What may grow.
     pub limits: Limits,
@@ -132,7 +135,7 @@ impl Config {
             tree_first: false,
             grant_lifetime: Duration::from_secs(600),
             refresh: Duration::from_secs(30),
-            farewell: Duration::from_millis(2_700),
+            farewell: Duration::from_millis(700),
             limits: Limits::default(),
         }
     }
@@ -150,7 +153,8 @@ impl Config {
         let overlay = overlay::Config::from_document(document, addresses.overlay, at, crypto)?;
         let security = match overlay.security {
             LinkSecurity::InsecurePlain => Security::InsecurePlain,
-            _ => Security::Tls,
+            LinkSecurity::Tls => Security::Tls,
+            LinkSecurity::Dtls => Security::Dtls,
         };
         Ok(Config {
             security,
@@ -167,8 +171,10 @@ pub enum ConfigError {
     /// The name cannot stand in a SIP URI.
     #[error("the node's name must have 1 to 64 letters, digits or -_.!~*'&=+$")]
     BadName,
-    /// [`Security::Tls`] without channels, or channels without it.
-    #[error("secured streams need Node::secured, and Node::secured needs them")]
+    /// A [`Security`] without the channels that it needs, or channels that it does not need.
+    #[error(
+        "Security::Tls needs Node::secured, Security::Dtls Node::secured_datagrams, and each needs the other"
+    )]
     Security,
     /// The overlay plane's own complaint.
     #[error(transparent)]

@@ -48,7 +48,7 @@ impl Grants {
 impl Node {
     /// Whether records need a grant here.
     pub(super) fn needs_grants(&self) -> bool {
-        self.config.security == Security::Tls
+        self.config.security != Security::InsecurePlain
     }
 
     /// The Resource Name of a channel, which is the user name of its owner: `<channel>@<overlay>`.

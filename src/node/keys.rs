@@ -14,7 +14,7 @@ impl Node {
     /// The key for a call that is placed over this transport. Datagrams are in clear, and a key that everybody can read is
     /// none.
     pub(super) fn new_key(&mut self, transport: Option<Transport>) -> Option<MasterKey> {
-        let secured = self.config.security == Security::Tls && transport != Some(Transport::Udp);
+        let secured = self.config.security != Security::InsecurePlain && transport != Some(Transport::Udp);
         secured.then(|| MasterKey::generate(&mut *self.entropy))
     }
 
@@ -25,7 +25,7 @@ impl Node {
         offer: &'a SessionDescription,
         authenticated: bool,
     ) -> Option<(&'a Media, Option<MasterKey>)> {
-        let secured = self.config.security == Security::Tls;
+        let secured = self.config.security != Security::InsecurePlain;
         if secured
             && authenticated
             && let Some(media) = offer.mp2t(Profile::Savp)

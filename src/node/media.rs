@@ -31,6 +31,11 @@ impl iptv::Progress for Progress<'_> {
         self.0.reported_loss(call)
     }
 
+    fn reception(&self, channel: ChannelId) -> Option<iptv::Reception> {
+        let counts = self.0.counters(channel)?.sequence;
+        Some(iptv::Reception { received: counts.received, lost: counts.lost })
+    }
+
     fn pace(&self, channel: ChannelId) -> Option<iptv::Pace> {
         self.0.pace(channel).map(|reception::Pace { gap, jitter }| iptv::Pace { gap, jitter })
     }

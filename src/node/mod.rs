@@ -10,6 +10,7 @@
 //! | `commands` | publish, tune, leave: what the host asks for |
 //! | `overlay`, `signalling`, `media` | one plane each: its facts told to the policy, in the policy's words |
 //! | `streams` | TLS beneath the planes that use streams |
+//! | `associations` | DTLS beneath the overlay |
 //! | `keys` | the streams of offers and answers, and the keys of their RTCP |
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
@@ -32,6 +33,7 @@
 //! looks like the planes'.
 
 mod api;
+mod associations;
 #[cfg(feature = "arbitrary")]
 mod census;
 mod channels;
@@ -58,12 +60,13 @@ pub use directory::PeerKey;
 use crate::bounded::BoundedMap;
 use crate::chord::Chord;
 use crate::effect::Effects;
-use crate::env::{Channels as SecureChannels, Crypto, Entropy};
+use crate::env::{Channels as SecureChannels, Crypto, Entropy, Signed};
 use crate::ids::{CallId, ChannelId, ChannelName, NodeId, StreamId};
 use crate::iptv::{self, Iptv, Order};
-use crate::reload::overlay::{Fact as OverlayFact, LinkSecurity, Overlay};
+use crate::reload::overlay::{Fact as OverlayFact, LinkSecurity, Overlay, SignatureTicket};
 use crate::reload::storage::Kind;
 use crate::rtp::relay::{self, Fact as MediaFact, Relay};
+use crate::secure::association::{Associations, Fact as AssociationFact};
 use crate::secure::{Fact as StreamFact, Sessions, Strangers};
 use crate::sip::agent::{Agent, Fact as SipFact, Transport};
 use crate::stats::{DropReason, Plane, Stats};
@@ -108,6 +111,8 @@ pub struct Node {
     relay: Relay,
     /// `None` where nothing is secured.
     sessions: Option<Sessions>,
+    /// `None` where the overlay's links are no secured datagrams.
+    associations: Option<Associations>,
     /// Streams without TLS, and whose they are.
     plain_streams: BoundedMap<StreamId, Plane>,
     /// Accepted SIP streams of which no byte has come that would say whether they are secured.
@@ -115,6 +120,7 @@ pub struct Node {
     policy: Iptv<PeerKey>,
 
     stream_effects: Effects<StreamFact>,
+    association_effects: Effects<AssociationFact>,
     overlay_effects: Effects<OverlayFact>,
     sip_effects: Effects<SipFact>,
     media_effects: Effects<MediaFact>,
@@ -155,7 +161,7 @@ impl Node {
         entropy: Box<dyn Entropy>,
         crypto: Box<dyn Crypto>,
     ) -> Result<Self, ConfigError> {
-        Self::with(config, entropy, crypto, None)
+        Self::with(config, entropy, crypto, None, None)
     }
 
     /// A node whose streams are secured ([`Security::Tls`]). `channels` makes its ends of them, with a certificate for the
@@ -166,7 +172,19 @@ impl Node {
         crypto: Box<dyn Crypto>,
         channels: Box<dyn SecureChannels>,
     ) -> Result<Self, ConfigError> {
-        Self::with(config, entropy, crypto, Some(channels))
+        Self::with(config, entropy, crypto, Some(channels), None)
+    }
+
+    /// A node whose SIP streams are secured, and whose overlay links are secured datagrams ([`Security::Dtls`]). `channels`
+    /// makes its ends of the streams, `associations` those of the links.
+    pub fn secured_datagrams(
+        config: Config,
+        entropy: Box<dyn Entropy>,
+        crypto: Box<dyn Crypto>,
+        channels: Box<dyn SecureChannels>,
+        associations: Box<dyn SecureChannels>,
+    ) -> Result<Self, ConfigError> {
+        Self::with(config, entropy, crypto, Some(channels), Some(associations))
     }
 
     fn with(
@@ -174,14 +192,20 @@ impl Node {
         mut entropy: Box<dyn Entropy>,
         crypto: Box<dyn Crypto>,
         channels: Option<Box<dyn SecureChannels>>,
+        associations: Option<Box<dyn SecureChannels>>,
     ) -> Result<Self, ConfigError> {
-        if channels.is_some() != (config.security == Security::Tls) {
+        let (links, streams, datagrams) = match config.security {
+            Security::InsecurePlain => (LinkSecurity::InsecurePlain, false, false),
+            Security::Tls => (LinkSecurity::Tls, true, false),
+            Security::Dtls => (LinkSecurity::Dtls, true, true),
+        };
+        if (channels.is_some(), associations.is_some()) != (streams, datagrams) {
             return Err(ConfigError::Security);
         }
         config.refresh = config.refresh.max(Duration::from_millis(100));
         if channels.is_some() {
             config.agent.transport = Transport::Tls;
-            config.overlay.security = LinkSecurity::Tls;
+            config.overlay.security = links;
             // A document says both itself.
             if config.overlay.document.is_none() {
                 config.overlay.limits.message_size = config.overlay.limits.message_size.max(SECURED_MESSAGE);
@@ -209,9 +233,12 @@ impl Node {
             agent: Agent::new(config.agent.clone())?,
             relay: Relay::new(relay_config),
             sessions: channels.map(|channels| Sessions::new(channels, config.streams)),
+            associations: associations
+                .map(|channels| Associations::new(channels, config.addresses.overlay, config.streams)),
             plain_streams: BoundedMap::new(config.streams.streams),
             unsorted: Strangers::default(),
             stream_effects: Effects::new(),
+            association_effects: Effects::new(),
             policy: Iptv::new(config.policy.clone(), me),
             overlay_effects: Effects::new(),
             sip_effects: Effects::new(),
@@ -242,9 +269,7 @@ impl Node {
         self.stats.count_received(plane, payload.len());
         let result = match plane {
             _ if self.queue.is_full() => Err(DropReason::Overloaded),
-            Plane::Overlay => {
-                self.with_overlay(|overlay, now, ctx| overlay.handle_datagram(now, from, payload, ctx))
-            }
+            Plane::Overlay => self.on_overlay_datagram(from, payload),
             Plane::Signalling => {
                 self.with_agent(|agent, now, ctx| agent.handle_datagram(now, from, payload, ctx))
             }
@@ -266,12 +291,25 @@ impl Node {
     pub fn handle_unreachable(&mut self, now: Instant, plane: Plane, to: SocketAddr) {
         self.begin(now);
         match plane {
-            Plane::Overlay => self.with_overlay(|overlay, now, ctx| overlay.handle_unreachable(now, to, ctx)),
+            Plane::Overlay => self.on_overlay_unreachable(to),
             Plane::Signalling => self.with_agent(|agent, now, ctx| agent.on_unreachable(now, to, ctx)),
             // A silent child is noticed by its missing reports, a silent parent by its missing media.
             Plane::Media => {}
         }
         self.finish();
+    }
+
+    /// The host brings a signature that [`Output::Sign`] asked for, or says that there will be none.
+    pub fn handle_signature(
+        &mut self,
+        now: Instant,
+        ticket: SignatureTicket,
+        signed: Option<Signed>,
+    ) -> Receipt {
+        self.begin(now);
+        let result = self.with_overlay(|overlay, now, ctx| overlay.on_signature(now, ticket, signed, ctx));
+        self.finish();
+        self.receipt(result)
     }
 
     /// Tells the time of day. What is stored in the overlay carries it; no timer follows it.
@@ -312,7 +350,7 @@ impl Node {
             Membership::TakingLeave(at) => Some(at),
             _ => None,
         };
-        let planes = earliest(planes, self.streams_deadline());
+        let planes = earliest(planes, earliest(self.streams_deadline(), self.associations_deadline()));
         let stored = earliest(self.records.deadline(), self.trees.deadline());
         let own = earliest(earliest(earliest(stored, self.grants.deadline()), self.next_refresh), leave);
         earliest(earliest(planes, self.policy.deadline()), own)
@@ -405,6 +443,7 @@ impl Node {
         let now = self.now;
         let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
         self.fire_streams();
+        self.fire_associations();
         // What waits there for signatures has its turn in a call of its own.
         if due(self.overlay.next_timer()) {
             self.with_overlay(|overlay, now, ctx| overlay.handle_timeout(now, ctx));
@@ -436,6 +475,7 @@ impl Node {
 
     fn has_work(&self) -> bool {
         !(self.stream_effects.is_empty()
+            && self.association_effects.is_empty()
             && self.overlay_effects.is_empty()
             && self.sip_effects.is_empty()
             && self.media_effects.is_empty()
@@ -447,6 +487,8 @@ impl Node {
         for _ in 0..self.config.limits.turns {
             if let Some(effect) = self.stream_effects.pop() {
                 self.on_stream_effect(effect);
+            } else if let Some(effect) = self.association_effects.pop() {
+                self.on_association_effect(effect);
             } else if let Some(effect) = self.overlay_effects.pop() {
                 self.on_overlay(effect);
             } else if let Some(effect) = self.sip_effects.pop() {

@@ -186,9 +186,7 @@ impl Node {
 impl Node {
     pub(super) fn on_overlay(&mut self, effect: Effect<Fact>) {
         match effect {
-            Effect::Send { to, payload } => {
-                self.queue.push(Output::Transmit { plane: Plane::Overlay, to, payload }, &mut self.stats);
-            }
+            Effect::Send { to, payload } => self.send_overlay_datagram(to, payload),
             Effect::Fact(Fact::Joined) => {
                 self.membership = Membership::Joined;
                 self.queue.event(Event::Joined, &mut self.stats);
@@ -211,6 +209,9 @@ impl Node {
             Effect::Fact(Fact::Left) => self.left(),
             Effect::Fact(Fact::Stored { ticket, result }) => self.on_stored(ticket, result.is_ok()),
             Effect::Fact(Fact::Fetched { ticket, result, .. }) => self.on_fetched(ticket, result.ok()),
+            Effect::Fact(Fact::ToSign { ticket, octets }) => {
+                self.queue.push(Output::Sign { ticket, octets }, &mut self.stats);
+            }
             Effect::Fact(Fact::Dropped { reason }) => self.stats.count_drop(reason),
             Effect::Fact(_) => {}
             Effect::Connect { stream, to } => {
@@ -218,8 +219,8 @@ impl Node {
             }
             Effect::Write { stream, bytes } => self.write_stream(stream, bytes),
             Effect::Close { stream } => self.close_stream(stream),
-            // Links over datagrams are plain here.
-            Effect::Associate { .. } | Effect::Dissociate { .. } => {}
+            Effect::Associate { to } => self.associate(to),
+            Effect::Dissociate { to } => self.dissociate(to),
         }
     }
 

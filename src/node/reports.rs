@@ -65,6 +65,9 @@ impl Node {
                 free_slots: *free,
             }),
             Report::Alive => IptvInfo::Alive,
+            Report::Yield { to } => {
+                IptvInfo::Yield { to: to.iter().filter_map(|p| self.name_addr(p)).collect() }
+            }
             Report::Leaving => IptvInfo::Leaving,
             Report::TreePosition { depth, path, rescue, backups } => IptvInfo::TreePosition(Position {
                 depth: *depth,
@@ -113,6 +116,9 @@ impl Node {
                 Report::ChildUpdate { children: self.meet_children(report.children), free: report.free_slots }
             }
             IptvInfo::Alive => Report::Alive,
+            IptvInfo::Yield { to } => {
+                Report::Yield { to: to.iter().filter_map(|p| self.meet_provider(p)).collect() }
+            }
             IptvInfo::Leaving => Report::Leaving,
             IptvInfo::TreePosition(position) => Report::TreePosition {
                 depth: position.depth,

@@ -44,6 +44,11 @@ impl Node {
         if self.sessions.is_none() {
             return self.give_plain_stream(stream, plane, peer);
         }
+        // Nobody has to learn by a handshake that the overlay's links are no streams here.
+        if plane == Plane::Overlay && self.associations.is_some() {
+            self.queue.push(Output::Close { stream }, &mut self.stats);
+            return Err(DropReason::NotAllowedOnLink);
+        }
         // Plain SIP agents come to the same door; their first byte tells them from TLS.
         if plane == Plane::Signalling && self.config.agent.insecure_peers && !stream.is_requested() {
             let admitted = self.unsorted.admit(self.now, stream, peer, &self.config.streams);

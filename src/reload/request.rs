@@ -198,6 +198,10 @@ impl Answers {
 
     fn drop_oldest(&mut self) -> bool {
         let Some((_, signer, transaction_id)) = self.order.pop_front() else { return false };
+        if self.order.len() < self.order.capacity() / 4 {
+            // A storm is over.
+            self.order.shrink_to(2 * self.order.len());
+        }
         if let Some(answer) = self.answers.remove(&(signer, transaction_id)) {
             self.bytes -= answer.len();
         }
@@ -245,6 +249,44 @@ mod tests {
         }
         assert_eq!(log, [(3000, "sent"), (6000, "sent"), (9000, "sent"), (12_000, "sent"), (15_000, "mine")]);
         assert!(r.get(7).is_none());
+    }
+
+    #[test]
+    fn cf5_sr3_a_new_interval_counts_from_the_next_transmission_on() {
+        let mut r = Requests::new(Duration::from_secs(3), 2);
+        r.start(ms(0), 7, ()).unwrap();
+        r.set_interval(Duration::from_secs(1));
+        assert_eq!(r.deadline(), Some(ms(3000)));
+        r.pop_due(ms(3000)).unwrap();
+        assert_eq!((r.deadline(), r.is_full()), (Some(ms(4000)), false));
+        r.start(ms(3000), 8, ()).unwrap();
+        assert!(r.is_full() && r.start(ms(3000), 9, ()).is_err());
+    }
+
+    #[test]
+    fn sr6_a_new_lifetime_is_that_of_the_answers_that_follow() {
+        let me = NodeId([1; 16]);
+        let mut a = Answers::new(LIFETIME, 8, 100);
+        assert!(a.is_empty());
+        a.insert(ms(0), me, 1, Bytes::from_static(b"x"));
+        a.set_lifetime(Duration::from_secs(1));
+        a.insert(ms(0), me, 2, Bytes::from_static(b"y"));
+        assert!(!a.is_empty());
+        assert!(a.get(ms(14_999), me, 1).is_some(), "the oldest is the first to be looked at");
+        assert_eq!((a.get(ms(15_000), me, 1), a.get(ms(15_000), me, 2), a.len()), (None, None, 0));
+    }
+
+    #[test]
+    fn k8_what_just_fits_is_remembered() {
+        let me = NodeId([1; 16]);
+        let mut a = Answers::new(LIFETIME, 8, 10);
+        a.insert(ms(0), me, 1, Bytes::from_static(b"0123456789"));
+        assert!(a.get(ms(1), me, 1).is_some());
+        a.insert(ms(1), me, 2, Bytes::from_static(b"01234"));
+        a.insert(ms(1), me, 3, Bytes::from_static(b"56789"));
+        assert!(a.get(ms(2), me, 2).is_some() && a.get(ms(2), me, 3).is_some());
+        a.insert(ms(2), me, 4, Bytes::from_static(b"01234567890"));
+        assert_eq!((a.get(ms(3), me, 4), a.len()), (None, 2), "too large for all of it");
     }
 
     #[test]

@@ -51,6 +51,9 @@ pub struct Heard {
     pub before_me: Option<NodeId>,
     /// Neighbours of this node that the sender should know, and does not list: they may be gone.
     pub omitted: Vec<NodeId>,
+    /// The sender is the farthest of the nodes that hold replicas of this node's data, and knows the same nodes between
+    /// the two as this node does: nobody else is to have replicas.
+    pub agrees_on_replicas: bool,
 }
 
 /// The Routing Table of one node: which peers there are, and what follows from it.

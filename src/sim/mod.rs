@@ -21,6 +21,7 @@
 
 mod authority;
 mod checked;
+pub mod flow;
 mod machine;
 mod network;
 pub mod overlay;

@@ -444,6 +444,8 @@ impl<M: Machine> Network<M> {
             Output::Connect { stream, plane, to } => self.connect(node, stream, plane, to),
             Output::Write { stream, bytes } => self.write(node, stream, bytes),
             Output::Close { stream } => self.close(node, stream),
+            // Nodes of a simulation sign for themselves.
+            Output::Sign { .. } => {}
             Output::Event(event) => {
                 self.record(Record::Said { at: self.now, node, event: event.clone() });
                 self.events.push((self.now, node, event));

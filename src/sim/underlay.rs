@@ -90,7 +90,7 @@ impl Conditions {
     }
 
     /// How long one packet waits in queues.
-    pub(super) fn queueing(&self, dice: &mut Seeded) -> Duration {
+    pub(in crate::sim) fn queueing(&self, dice: &mut Seeded) -> Duration {
         Duration::from_micros(dice.below(self.jitter.as_micros() as u64 + 1))
     }
 }
@@ -103,28 +103,28 @@ impl Default for Conditions {
 }
 
 /// Whether something with this chance happens. Certainties throw no dice.
-pub(super) fn happens(chance: f64, dice: &mut Seeded) -> bool {
+pub(in crate::sim) fn happens(chance: f64, dice: &mut Seeded) -> bool {
     chance > 0.0 && (chance >= 1.0 || unit(dice) < chance)
 }
 
 /// The time to the next of the things that happen this often in a second, independently of each other.
-pub(super) fn exponential(per_second: f64, dice: &mut Seeded) -> Duration {
+pub(in crate::sim) fn exponential(per_second: f64, dice: &mut Seeded) -> Duration {
     let seconds = ln(1.0 / (1.0 - unit(dice))) / per_second;
     Duration::from_micros((seconds * 1e6) as u64)
 }
 
 /// Evenly spread over `0.0..1.0`.
-fn unit(dice: &mut Seeded) -> f64 {
+pub(in crate::sim) fn unit(dice: &mut Seeded) -> f64 {
     (dice.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Irwin-Hall: twelve dice minus six have mean 0 and variance 1, and need no logarithm.
-fn standard_normal(dice: &mut Seeded) -> f64 {
+pub(in crate::sim) fn standard_normal(dice: &mut Seeded) -> f64 {
     (0..12).map(|_| unit(dice)).sum::<f64>() - 6.0
 }
 
 /// e^x, for the small x of latencies: `core` has no exponential.
-fn exp(x: f64) -> f64 {
+pub(in crate::sim) fn exp(x: f64) -> f64 {
     // (e^(x/32))^32, with a Taylor series for the small power.
     let x = x.clamp(-30.0, 30.0) / 32.0;
     let (mut sum, mut term) = (1.0, 1.0);

@@ -9,6 +9,7 @@
 //! | `Full capacity`, `Child update` | relayer → elector | `CHILD PEER : 3, 4`, `CHILD CONTACT : <sip:..>;.., ...` in the same order, `FREE SLOTS : n` |
 //! | `Alive` | relayer → elector | |
 //! | `Tree position` | parent → child | `DEPTH : n`, `PATH : <hex>, ...` from the source to the parent, `SLOT : ordinary` or `rescue`, `BACKUP CONTACT : <sip:..>;.., ...` |
+//! | `Yield` | parent → child: somebody needs your slot | `BACKUP CONTACT : ...`, where another one is free |
 //! | `End of channel` | parent → child, in a BYE | |
 //! | `Leaving` | parent ↔ child, relayer → elector, in a BYE; parent → child, before: look for another parent | |
 //!
@@ -84,6 +85,11 @@ pub enum IptvInfo {
     Alive,
     /// Where you are in the tree.
     TreePosition(Position),
+    /// Somebody who can relay needs your slot; look for another one.
+    Yield {
+        /// Where one is free, at most [`MAX_BACKUPS`].
+        to: Vec<NameAddr<'static>>,
+    },
     /// The source has ended the channel.
     EndOfChannel,
     /// I go by plan; look for another parent.
@@ -183,9 +189,10 @@ mod info {
     pub(super) const CHILD_UPDATE: &str = "Child update";
     pub(super) const ALIVE: &str = "Alive";
     pub(super) const TREE_POSITION: &str = "Tree position";
+    pub(super) const YIELD: &str = "Yield";
     pub(super) const END_OF_CHANNEL: &str = "End of channel";
     pub(super) const LEAVING: &str = "Leaving";
-    pub(super) const ALL: [&str; 10] = [
+    pub(super) const ALL: [&str; 11] = [
         SELECTED_RELAYER,
         GRANT,
         RELAYER_ACCEPTED,
@@ -194,6 +201,7 @@ mod info {
         CHILD_UPDATE,
         ALIVE,
         TREE_POSITION,
+        YIELD,
         END_OF_CHANNEL,
         LEAVING,
     ];
@@ -211,6 +219,7 @@ impl IptvInfo {
             IptvInfo::ChildUpdate(_) => info::CHILD_UPDATE,
             IptvInfo::Alive => info::ALIVE,
             IptvInfo::TreePosition(_) => info::TREE_POSITION,
+            IptvInfo::Yield { .. } => info::YIELD,
             IptvInfo::EndOfChannel => info::END_OF_CHANNEL,
             IptvInfo::Leaving => info::LEAVING,
             IptvInfo::Other(text) => text,
@@ -351,6 +360,7 @@ impl<'a> Fields<'a> {
             Some(info::CHILD_UPDATE) => IptvInfo::ChildUpdate(self.report()?),
             Some(info::ALIVE) => IptvInfo::Alive,
             Some(info::TREE_POSITION) => IptvInfo::TreePosition(self.position()?),
+            Some(info::YIELD) => IptvInfo::Yield { to: self.backups()? },
             Some(info::END_OF_CHANNEL) => IptvInfo::EndOfChannel,
             Some(info::LEAVING) => IptvInfo::Leaving,
             _ if info.value.len() > MAX_TEXT => return Err(info.error(DecodeErrorKind::TooLong)),
@@ -384,14 +394,18 @@ impl<'a> Fields<'a> {
     }
 
     fn position(&self) -> Result<Position, DecodeError> {
-        let backups = self.get(line::BACKUP_CONTACT).map(|f| f.contacts(MAX_BACKUPS)).transpose()?;
         let rescue = self.get(line::SLOT).map_or(Ok(false), |f| f.either("rescue", "ordinary"))?;
         Ok(Position {
             depth: self.need(line::DEPTH)?.number()?,
             path: self.need(line::PATH)?.items(MAX_PATH, NodeId::from_hex)?,
             slot: if rescue { Slot::Rescue } else { Slot::Ordinary },
-            backups: backups.unwrap_or_default(),
+            backups: self.backups()?,
         })
+    }
+
+    fn backups(&self) -> Result<Vec<NameAddr<'static>>, DecodeError> {
+        let backups = self.get(line::BACKUP_CONTACT).map(|f| f.contacts(MAX_BACKUPS)).transpose()?;
+        Ok(backups.unwrap_or_default())
     }
 }
 

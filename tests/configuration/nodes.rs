@@ -41,6 +41,8 @@ fn a_document_says_how_links_are_secured() {
     };
     let security = |protocols: &[&str]| of(protocols).map(|c| (c.security, c.overlay.security));
     assert_eq!(security(&[]), Ok((Security::Tls, LinkSecurity::Tls)));
+    assert_eq!(security(&["DTLS-UDP-SR-NO-ICE"]), Ok((Security::Dtls, LinkSecurity::Dtls)));
+    assert_eq!(security(&["DTLS-UDP-SR-NO-ICE", "TLS"]), Ok((Security::Tls, LinkSecurity::Tls)));
     assert_eq!(security(&["EXP-PROTOCOL", "TLS"]), Ok((Security::Tls, LinkSecurity::Tls)));
     assert_eq!(security(&["EXP-PROTOCOL"]), Ok((Security::InsecurePlain, LinkSecurity::InsecurePlain)));
     assert_eq!(

@@ -5,6 +5,7 @@ use p2piptv::ids::NodeId;
 use p2piptv::reload::codec::{Frame, Message, MessageCode};
 use p2piptv::reload::overlay::Fact;
 use p2piptv::reload::topology::Topology;
+use p2piptv::time::Duration;
 use std::collections::BTreeSet;
 
 /// A Node-ID in the middle of the gap behind one node.
@@ -53,6 +54,73 @@ fn a_newcomer_takes_over_from_a_predecessor_that_is_gone() {
     net.assert_ring();
     names(40).iter().for_each(|name| assert!(net.responsible(name) != 3));
     assert!(net.nodes[joiner].overlay.topology().presumed().is_none());
+}
+
+/// How long it takes until all of these are in.
+fn wait_for(net: &mut Net, joiners: &[usize], limit: Duration) -> Duration {
+    let begin = net.now;
+    while !joiners.iter().all(|&i| net.nodes[i].overlay.is_joined()) {
+        assert!(net.now < begin + limit, "not within {limit:?}");
+        net.run(Duration::from_millis(20));
+    }
+    net.now.since(begin)
+}
+
+#[test]
+fn newcomers_into_one_gap_wait_for_nobody_who_is_not_there_or_has_spoken_already() {
+    for seed in 420..440 {
+        let mut net = ring(10, seed);
+        let before = net.id(3).to_u128();
+        let gap = net.nodes[3].overlay.topology().successors()[0].to_u128().wrapping_sub(before);
+        let newcomers: Vec<usize> = (1..5)
+            .map(|n| {
+                let joiner = net.add(NodeId::from_u128(before.wrapping_add(gap / 5 * n)));
+                net.join(joiner, &[5]);
+                net.run(Duration::from_millis(130));
+                joiner
+            })
+            .collect();
+        // One after the other, with pauses of 1 to 2 s where somebody is being admitted; a request would be given up after
+        // 15 s.
+        let took = wait_for(&mut net, &newcomers, seconds(60));
+        assert!(took < seconds(12), "seed {seed}: {took:?}");
+        net.run(seconds(20));
+        net.assert_ring();
+    }
+}
+
+#[test]
+fn a_newcomer_whose_admitting_peer_dies_after_the_grant_is_let_in_by_the_next() {
+    for seed in 440..446 {
+        let mut net = ring(12, seed);
+        let id = id_behind(&net, 3);
+        let admitting = net.nodes[3].overlay.topology().successors()[0];
+        let admitting = (0..12).find(|&i| net.id(i) == admitting).unwrap();
+        let joiner = net.add(id);
+        let through = (0..12).find(|&i| i != 3 && i != admitting).unwrap();
+        net.join(joiner, &[through]);
+        net.frames.clear();
+        let code = |frame: &bytes::Bytes| match Frame::decode(frame) {
+            Ok(Frame::Data { message, .. }) => {
+                Message::decode(&message).ok().map(|m| m.contents.message_code)
+            }
+            _ => None,
+        };
+        while !net.frames.iter().any(|f| code(f) == Some(MessageCode::JOIN_ANS)) {
+            net.run(Duration::from_millis(1));
+        }
+        // The grant arrives, the Update that makes it a member does not. Nothing is under way to the dead peer that would
+        // show that it is dead.
+        net.kill(admitting);
+        net.on_the_way.retain(|_, (from, to, datagram)| {
+            (*from, *to) != (admitting, joiner) || code(datagram) != Some(MessageCode::UPDATE_REQ)
+        });
+        // 9.75 s until it is missed, a pause of 1 to 2 s, and the join itself, which others may still send to the dead peer.
+        let took = wait_for(&mut net, &[joiner], seconds(120));
+        assert!(took < seconds(20), "seed {seed}: {took:?}");
+        net.run(seconds(60));
+        net.assert_ring();
+    }
 }
 
 /// Messages that everybody together sends in five seconds, hop by hop and without ACKs, and different Updates among them.

@@ -151,7 +151,9 @@ fn a_leaver_hands_over_what_still_waits_for_the_hold_down() {
     let successor = net.nodes[leaver].overlay.topology().successors()[0];
     let dies = (0..6).find(|&i| net.id(i) == successor).unwrap();
     net.kill(dies);
-    net.run(seconds(20));
+    while net.nodes[leaver].overlay.topology().contains(successor) {
+        net.run(Duration::from_millis(10));
+    }
     let held: Vec<String> = names(60).into_iter().filter(|n| net.holders(n).contains(&leaver)).collect();
     assert!(held.len() > 8, "more than goes at one time");
     leave_together(&mut net, &[leaver]);

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod clients;
+mod deferred;
 mod fragments;
 mod hostile;
 mod hub;

@@ -32,7 +32,7 @@ impl Counting {
     }
 
     /// How many signatures since the last time that this was asked.
-    fn take(&self) -> usize {
+    pub(super) fn take(&self) -> usize {
         self.signatures.swap(0, Ordering::Relaxed)
     }
 

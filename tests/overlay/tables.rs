@@ -10,13 +10,14 @@ use p2piptv::reload::codec::body::{
     AttachReqAns, FetchReq, JoinReq, LeaveReq, StoreKindData, StoreReq, StoredDataSpecifier,
 };
 use p2piptv::reload::codec::{
-    Arranged, Body, ChordLeaveData, DataValue, Destination, ErrorCode, KindId, MessageCode, OverlayLinkType,
-    RawValues, Signature, StoredData, Structure, data_signature_input,
+    Arranged, Body, ChordLeaveData, ChordTables, DataValue, Destination, ErrorCode, KindId, MessageCode,
+    OverlayLinkType, RawValues, Signature, StoredData, Structure, data_signature_input,
 };
 use p2piptv::reload::overlay::{Address, Slot, Ticket};
 use p2piptv::reload::topology::Topology;
 use p2piptv::time::{Duration, UnixMillis};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// [`anywhere`] lies between this node and that one.
 const BEHIND: NodeId = NodeId([0x90; 16]);
@@ -151,6 +152,24 @@ fn jl8_what_the_owner_is_known_to_have_is_not_brought_to_it() {
     assert!(went(&left, MessageCode::UPDATE_REQ).len() > 1, "periodic Updates, after which it looks");
     assert!(went(&left, MessageCode::STORE_REQ).is_empty());
     assert_eq!(hub.bench.overlay.storage().resources().count(), 1);
+}
+
+#[test]
+fn cu10_3_the_loss_of_a_neighbour_is_told_at_once_to_those_who_are_left_and_without_it() {
+    let mut hub = Hub::new(&[BEHIND, OTHER], |_| {});
+    hub.adopt(BEHIND);
+    hub.adopt(OTHER);
+    hub.wait(seconds(5));
+    let gone = SocketAddr::from(([10, 0, 1, BEHIND.0[0]], 6084));
+    hub.bench.with(|o, now, ctx| o.handle_unreachable(now, gone, ctx));
+    let left = hub.wait(Duration::from_millis(150));
+    assert_eq!(went(&left, MessageCode::UPDATE_REQ), [OTHER]);
+    let updates = left.iter().filter(|(_, m)| code(m) == Some(MessageCode::UPDATE_REQ)).cloned();
+    let Ok(Body::UpdateReq(update)) = decoded(&updates.collect::<Vec<_>>())[0].contents.body() else {
+        panic!()
+    };
+    let tables = ChordTables::Neighbors { predecessors: vec![OTHER], successors: vec![OTHER] };
+    assert_eq!(update.tables, tables);
 }
 
 #[test]

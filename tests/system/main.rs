@@ -16,7 +16,7 @@ use p2piptv::iptv::Profile;
 use p2piptv::node::{EndReason, Event};
 use p2piptv::sim::{Conditions, Death, NodeIndex};
 use p2piptv::time::Duration;
-use world::{Odd, Setup, World, name};
+use world::{Odd, PACE, Setup, World, name};
 
 const TABLE_1: [&str; 6] = ["1: 1 < source", "1: 2 < source", "2: 3 < 1", "2: 4 < 1", "2: 5 < 2", "2: 6 < 2"];
 
@@ -54,6 +54,45 @@ fn p18_the_tree_repairs_itself_when_peer_1_is_killed_without_a_word() {
     }
     let gone = world.table().iter().all(|row| !row.ends_with("< 1") && !row.contains(": 1 <"));
     assert!(gone, "{}", world.trace());
+}
+
+/// On real machines: the calls that stand by, RESUME on the media plane, and a parent that goes only when it may.
+#[test]
+fn q12_a_crash_is_bridged_in_a_tenth_of_a_second_and_a_departure_costs_nobody_a_packet() {
+    for secured in [false, true] {
+        let mut world = World::new(Setup { secured, ..Setup::default() });
+        world.seat(6);
+        world.run(6);
+        let (one, two) = (world.viewers[0], world.viewers[1]);
+        let before = world.net.now();
+        world.net.command(two.node, |node, now| node.leave(now));
+        world.viewers.remove(1);
+        world.run(6);
+        for &viewer in &world.viewers {
+            let played = world.net.played(viewer.node, viewer.channel).unwrap();
+            assert!(
+                played.longest_gap < 2 * PACE,
+                "{}: {:?}\n{}",
+                viewer.node,
+                played.longest_gap,
+                world.trace()
+            );
+            assert!(!world.since(before, viewer.node).any(|e| matches!(e, Event::Orphaned { .. })));
+        }
+        world.kill(one);
+        world.run(10);
+        for &viewer in &world.viewers {
+            assert!(world.is_playing(viewer), "{}", world.trace());
+            // Eight packets, a round trip, and another one if the first that is asked has no room.
+            let gap = world.net.played(viewer.node, viewer.channel).unwrap().longest_gap;
+            assert!(
+                gap <= Duration::from_millis(150),
+                "{} was silent for {gap:?}\n{}",
+                viewer.node,
+                world.trace()
+            );
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::world::{Setup, Viewer, World, name, owner};
 use p2piptv::node::{CommandError, EndReason, Event};
 use p2piptv::reload::configuration::{Configuration, KindBlock, KindDefinition, SelfSignedDigest};
 use p2piptv::reload::storage::Kind;
-use p2piptv::sim::NodeIndex;
+use p2piptv::sim::{Conditions, NodeIndex};
 use p2piptv::stats::{DropReason, Plane};
 use p2piptv::time::Duration;
 
@@ -18,7 +18,17 @@ fn dropped(world: &World, node: NodeIndex, reason: DropReason) -> u64 {
 
 #[test]
 fn p8_the_table_of_the_paper_appears_and_the_tree_repairs_itself_over_tls() {
-    let mut world = world();
+    the_table_appears_and_the_tree_repairs_itself(world());
+}
+
+#[test]
+fn p8_the_same_with_links_over_dtls_that_lose_and_repeat_datagrams() {
+    let conditions = Conditions { loss: 0.02, duplication: 0.01, ..Setup::default().conditions };
+    let setup = Setup { secured: true, datagrams: true, conditions, ..Setup::default() };
+    the_table_appears_and_the_tree_repairs_itself(World::new(setup));
+}
+
+fn the_table_appears_and_the_tree_repairs_itself(mut world: World) {
     world.seat(6);
     world.run(3);
     let table = ["1: 1 < source", "1: 2 < source", "2: 3 < 1", "2: 4 < 1", "2: 5 < 2", "2: 6 < 2"];

@@ -9,7 +9,7 @@ use p2piptv::rtp::mp2t::Packetizer;
 use p2piptv::sim::{self, Conditions, Death, Network, NodeIndex};
 use p2piptv::sip::agent::Transport;
 use p2piptv::time::{Duration, Instant, UnixMillis};
-use p2piptv::tls::{Digest, Identity, Tls, Trust};
+use p2piptv::tls::{Digest, Dtls, Identity, Tls, Trust};
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
@@ -27,8 +27,10 @@ pub struct Setup {
     pub transport: Transport,
     /// Whether links and SIP are secured, with real certificates and TLS.
     pub secured: bool,
+    /// Whether secured links are DTLS.
+    pub datagrams: bool,
     /// Relayers that stand under the channel's name.
-    pub registered_relayers: u8,
+    pub registered_relayers: u16,
 }
 
 impl Default for Setup {
@@ -41,6 +43,7 @@ impl Default for Setup {
             conditions,
             transport: Transport::Udp,
             secured: false,
+            datagrams: false,
             registered_relayers: 8,
         }
     }
@@ -118,6 +121,13 @@ fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeInd
             config.security = Security::Tls;
             let identity = Identity::self_signed(OVERLAY, label, Digest::Sha256).unwrap();
             let tls = Tls::new(&identity).unwrap();
+            if setup.datagrams {
+                config.security = Security::Dtls;
+                let dtls = Dtls::new(&identity).unwrap();
+                let (random, identity) = (Box::new(random), Box::new(identity));
+                return Node::secured_datagrams(config, random, identity, Box::new(tls), Box::new(dtls))
+                    .unwrap();
+            }
             return Node::secured(config, Box::new(random), Box::new(identity), Box::new(tls)).unwrap();
         }
         Node::new(config, Box::new(random), Box::new(InsecureIdentity::new(id))).unwrap()

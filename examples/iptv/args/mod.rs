@@ -59,6 +59,8 @@ pub enum Protection {
     Secured,
     /// The same, but plain SIP agents are let in.
     InsecureSip,
+    /// Everything, with links by DTLS.
+    Datagrams,
     /// Nothing.
     Insecure,
 }
@@ -155,6 +157,7 @@ fn demo(parser: &mut Parser) -> Result<Command> {
             Arg::Long("pcap") => demo.pcap = Some(parser.value()?.into()),
             Arg::Long("json") => demo.json = Some(parser.value()?.into()),
             Arg::Long("insecure") => demo.protection = Protection::Insecure,
+            Arg::Long("dtls") => demo.protection = Protection::Datagrams,
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::OVERVIEW)),
             other => return Err(other.unexpected().into()),
         }
@@ -203,6 +206,8 @@ mod tests {
         );
         let plain = Demo { protection: Protection::Insecure, ..Demo::default() };
         assert_eq!(read("--insecure"), Ok(Command::Demo(plain)));
+        let datagrams = Demo { protection: Protection::Datagrams, ..Demo::default() };
+        assert_eq!(read("--dtls"), Ok(Command::Demo(datagrams)));
     }
 
     #[test]
@@ -372,6 +377,7 @@ mod tests {
             "--figure16",
             "--pcap",
             "--json",
+            "--dtls",
             "--insecure",
             "--help",
         ];
@@ -389,6 +395,7 @@ mod tests {
             "--bad-node",
             "--max-message-size",
             "--plain",
+            "--dtls",
             "--help",
         ];
         for (text, own, shared) in [

@@ -49,6 +49,8 @@ pub struct NewOverlay {
     pub max_message_size: Option<u32>,
     /// Whether links are plain.
     pub plain: bool,
+    /// Whether links are DTLS.
+    pub dtls: bool,
 }
 
 pub(super) fn read(parser: &mut Parser) -> Result<Command> {
@@ -86,7 +88,8 @@ fn new_overlay(parser: &mut Parser) -> Result<Command> {
                 let most = overlay::Config::MAX_MESSAGE_SIZE.into();
                 new.max_message_size = Some(number(parser, "--max-message-size", 2048, most)?);
             }
-            Arg::Long("plain") => new.plain = true,
+            Arg::Long("plain") => (new.plain, new.dtls) = (true, false),
+            Arg::Long("dtls") => (new.plain, new.dtls) = (false, true),
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::OVERLAY)),
             other => return Err(other.unexpected().into()),
         }

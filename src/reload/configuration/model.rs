@@ -87,6 +87,9 @@ pub struct Configuration {
 impl Configuration {
     /// `TLS`: the link protocols with security (RFC 6940 §14.11).
     pub const TLS: &str = "TLS";
+    /// One of those alone, under the name of its link type (RFC 6940 §14.10): DTLS over UDP. The registry of link
+    /// protocols has no name for it.
+    pub const DTLS_UDP_SR_NO_ICE: &str = "DTLS-UDP-SR-NO-ICE";
     /// The name for experiments (RFC 6940 §14.11). Here it stands for plain links, which prove nothing.
     pub const EXP_PROTOCOL: &str = "EXP-PROTOCOL";
     /// The topology that this crate has.

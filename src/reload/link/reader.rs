@@ -103,6 +103,18 @@ mod tests {
         Frame::Data { sequence, message: Bytes::from(vec![sequence as u8; length]) }
     }
 
+    #[test]
+    fn fr5_the_largest_message_is_a_frame_in_pieces_too_and_the_limit_can_grow() {
+        let mut reader = Reader::new(MAX);
+        let bytes = data(0, MAX).encode().unwrap();
+        let mut halves = [bytes.slice(..50), bytes.slice(50..)];
+        assert_eq!(reader.next(&mut halves[0]), Ok(None));
+        assert_eq!(reader.next(&mut halves[1]), Ok(Some(Piece::Frame(data(0, MAX)))));
+        reader.set_max_message_size(MAX + 1);
+        let mut larger = data(1, MAX + 1).encode().unwrap();
+        assert_eq!(reader.next(&mut larger), Ok(Some(Piece::Frame(data(1, MAX + 1)))));
+    }
+
     fn frames() -> Vec<Frame> {
         vec![
             data(0, MAX),

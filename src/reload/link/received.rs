@@ -38,6 +38,14 @@ mod tests {
     }
 
     #[test]
+    fn fr3_a_number_that_comes_twice_has_its_bit_all_the_same() {
+        let mut l = Received::default();
+        l.on_data(5);
+        l.on_data(5);
+        assert_eq!(l.on_data(6), 1);
+    }
+
+    #[test]
     fn fr3_fr7_the_32_most_recently_received_count_across_the_wrap() {
         let mut l = Received::default();
         assert_eq!(l.on_data(u32::MAX), 0);

@@ -12,6 +12,8 @@ use super::round_trip::RoundTrip;
 use super::{LinkEvent, Transmission};
 use crate::bounded::{BoundedQueue, Full};
 use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -64,12 +66,13 @@ struct InFlight {
 /// Sends one message at a time, and again until it is acknowledged.
 #[derive(Clone, Debug)]
 pub struct StopAndWait {
-    reliability: Reliability,
+    /// The same for all links.
+    reliability: Arc<Reliability>,
     round_trip: RoundTrip,
     next: u32,
     /// What waits, and since when.
     queue: BoundedQueue<(Instant, Bytes)>,
-    in_flight: Option<InFlight>,
+    in_flight: Option<Box<InFlight>>,
     /// No message may begin earlier (LR-9).
     rest_until: Instant,
     degraded: bool,
@@ -78,9 +81,9 @@ pub struct StopAndWait {
 
 impl StopAndWait {
     /// A sender behind which at most `queue` messages may wait.
-    pub fn new(reliability: Reliability, queue: usize) -> Self {
+    pub fn new(reliability: impl Into<Arc<Reliability>>, queue: usize) -> Self {
         StopAndWait {
-            reliability,
+            reliability: reliability.into(),
             round_trip: RoundTrip::default(),
             next: 0,
             queue: BoundedQueue::new(queue),
@@ -109,8 +112,15 @@ impl StopAndWait {
         if in_flight || self.queue.iter().any(|(_, m)| *m == message) {
             return Ok(None);
         }
+        if self.queue.is_empty() && self.may_start(now) {
+            return Ok(Some(self.start(now, message)));
+        }
         self.queue.push((now, message))?;
         Ok(self.start_next(now))
+    }
+
+    fn may_start(&self, now: Instant) -> bool {
+        self.in_flight.is_none() && !self.failed && now >= self.rest_until
     }
 
     /// Takes the next message that waits; it is sent once and for all.
@@ -126,7 +136,7 @@ impl StopAndWait {
     }
 
     fn start_next(&mut self, now: Instant) -> Option<Transmission> {
-        if self.in_flight.is_some() || self.failed || now < self.rest_until {
+        if !self.may_start(now) {
             return None;
         }
         let late = |since: Instant| now.since(since) > self.reliability.patience;
@@ -134,17 +144,21 @@ impl StopAndWait {
             self.queue.pop();
         }
         let (_, message) = self.queue.pop()?;
+        Some(self.start(now, message))
+    }
+
+    fn start(&mut self, now: Instant, message: Bytes) -> Transmission {
         let sequence = self.take_number();
         let measured = self.round_trip.rto().filter(|_| self.reliability.measured);
         let interval = measured.unwrap_or(self.reliability.rto);
-        self.in_flight = Some(InFlight {
+        self.in_flight = Some(Box::new(InFlight {
             message: message.clone(),
             first: sequence,
             sent: vec![now],
             interval,
             due: now + interval,
-        });
-        Some(Transmission { sequence, message })
+        }));
+        Transmission { sequence, message }
     }
 
     fn take_number(&mut self) -> u32 {
@@ -281,6 +295,16 @@ mod tests {
             ]
         );
         assert_eq!(l.deadline(), None);
+    }
+
+    #[test]
+    fn lr7_a_link_that_has_failed_asks_for_nothing_whatever_waits() {
+        let mut l = link();
+        l.send(ms(0), message(1)).unwrap();
+        l.send(ms(0), message(2)).unwrap();
+        assert_eq!(run(&mut l, ms(60_000)).last(), Some(&(15_500, None, Some(LinkEvent::Failed))));
+        assert_eq!((l.waiting(), l.deadline()), (1, None));
+        assert_eq!(l.handle_timeout(ms(60_000)), (None, None));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What goes into an overlay and what comes out of it: orders with a ticket, facts that answer them.
 
+use super::signing::SignatureTicket;
 use crate::effect::Effects;
 use crate::env::{Crypto, Entropy, Party};
 use crate::ids::{NodeId, ResourceId};
@@ -138,6 +139,14 @@ pub enum Fact {
         /// Where its own can be reached, if it said so.
         address: Option<SocketAddr>,
     },
+    /// The host shall sign these octets under this node's identity and bring the signature by
+    /// [`Overlay::on_signature`](super::Overlay::on_signature), with [`Config::deferred_signing`](super::Config::deferred_signing).
+    ToSign {
+        /// The number to bring it under.
+        ticket: SignatureTicket,
+        /// What it has to cover, in one piece.
+        octets: Bytes,
+    },
     /// A message that had waited for the check of its signature was dropped.
     Dropped {
         /// Why.
@@ -228,6 +237,9 @@ pub enum Failure {
     /// The overlay was left before the answer came.
     #[error("the overlay was left")]
     Left,
+    /// The host did not sign it, or not in time.
+    #[error("not signed")]
+    NotSigned,
 }
 
 /// The caller's mistake; nothing was changed.

@@ -110,7 +110,7 @@ impl<T: Topology> Overlay<T> {
     }
 
     /// Whether an Attach with this node is under way, or its link has had no time yet to come up.
-    fn is_attaching(&self, now: Instant, node: NodeId) -> bool {
+    pub(super) fn is_attaching(&self, now: Instant, node: NodeId) -> bool {
         let patience = self.config.timers.request * SENDS.into();
         self.attaches.get(&node).is_some_and(|agreed| now.since(agreed.since) < patience)
             || self.attach_request(node).is_some()

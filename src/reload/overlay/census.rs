@@ -22,6 +22,7 @@ impl<T: Topology> Overlay<T> {
             ("places seen", self.seen.len(), limits.seen),
             ("peers in the Routing Table", self.topology.len(), limits.links),
             ("messages to sign", self.outbox.len(), limits.unsigned),
+            ("signatures of the host", self.signing.len(), limits.unsigned),
             ("messages to check", self.inbox.len(), limits.unverified),
             ("nodes told of a configuration", self.updates.told(), limits.links),
             ("Kinds learned", self.updates.learned(), KindBlock::MAX_BLOCKS),

@@ -34,7 +34,7 @@ impl<T: Topology> Overlay<T> {
         self.phase = Phase::Client;
         self.tasks.clear(&Task::Join);
         ctx.effects.fact(Fact::Joined);
-        self.again(now, Task::Neighbors, self.config.timers.neighbor_ping_interval, ctx);
+        self.watch_neighbors(now, ctx);
         self.follow(now, from, heard, ctx);
     }
 

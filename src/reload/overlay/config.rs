@@ -61,6 +61,9 @@ pub struct Config {
     pub bad_nodes: Vec<NodeId>,
     /// The Kinds that may be stored here. Whatever is not listed is answered with Error_Unknown_Kind.
     pub kinds: Vec<Kind>,
+    /// Whether the host makes this node's signatures: [`Fact::ToSign`](super::Fact::ToSign) asks for each. Otherwise they
+    /// are made at once, within the calls. The signatures of a channel's owner are always made at once.
+    pub deferred_signing: bool,
     /// The document that all of this comes from ([`Config::from_document`]). Without one nobody can change it but the host,
     /// and nobody is told of it.
     pub document: Option<Arc<Document>>,
@@ -83,6 +86,7 @@ impl Config {
             usages: Usages::default(),
             bad_nodes: Vec::new(),
             kinds: alloc::vec![Kind::CHANNEL],
+            deferred_signing: false,
             document: None,
         }
     }
@@ -102,7 +106,8 @@ pub struct Timers {
     /// chord-ping-interval: between two searches for better fingers (RFC 6940 §10.7.4.2); the first follows the join at
     /// once.
     pub ping_interval: Duration,
-    /// Between two connectivity Pings to each neighbour from which nothing else comes (RFC 6940 §10.7.1).
+    /// A neighbour from which nothing has come for this long is pinged: the connectivity Pings of RFC 6940 §10.7.1, which
+    /// leaves their interval open. By 5/4 of it and seven times the RTO of its link a crash is noticed.
     pub neighbor_ping_interval: Duration,
     /// A finger from which nothing has come for this long is pinged: as often as ICE keeps a path open (RFC 8445 §11).
     pub keep_alive: Duration,
@@ -110,13 +115,16 @@ pub struct Timers {
     pub partition_interval: Duration,
     /// Updates that follow from one change wait this long, so that a burst of changes gives one Update.
     pub settle: Duration,
-    /// Before replicas are made for a successor that replaces a lost one: the hold-down of RFC 6940 §10.7.1.
+    /// Before replicas are made for a successor that replaces a lost one: the hold-down of RFC 6940 §10.7.1. It is there for
+    /// a triggered Update that tells of a better match, and ends when the Update of the new replica has come and agrees.
     pub hold_down: Duration,
     /// A link of which it is not known whom it binds is given up after this long. It is also the time within which two
     /// dials count as crossing.
     pub dial: Duration,
     /// Before a refused or failed attempt to join begins anew.
     pub join_retry: Duration,
+    /// A signature that the host makes is waited for so long.
+    pub signature: Duration,
     /// [`Left`](super::Fact::Left) comes at the latest this long after `leave`.
     pub leave: Duration,
 }
@@ -129,13 +137,14 @@ impl Default for Timers {
             link_grace: Duration::from_secs(30),
             update_interval: Duration::from_secs(600),
             ping_interval: Duration::from_secs(3600),
-            neighbor_ping_interval: Duration::from_secs(10),
+            neighbor_ping_interval: Duration::from_secs(5),
             keep_alive: Duration::from_secs(15),
             partition_interval: Duration::from_secs(600),
             settle: Duration::from_millis(100),
             hold_down: Duration::from_secs(30),
             dial: Duration::from_millis(3500),
             join_retry: Duration::from_secs(1),
+            signature: Duration::from_secs(3),
             leave: Duration::from_secs(3),
         }
     }
@@ -198,7 +207,7 @@ pub struct Limits {
     pub unverified: usize,
     /// The same of one link. Full: the new one is dropped.
     pub unverified_of_one_link: usize,
-    /// Messages that wait for their signatures. Full: a request fails with [`Failure::TooMany`](super::Failure::TooMany).
+    /// Messages that wait for their signatures, and with [`Config::deferred_signing`] values as well. Full: a request fails with [`Failure::TooMany`](super::Failure::TooMany).
     /// Half full: requests of others are dropped.
     pub unsigned: usize,
 }

@@ -385,8 +385,8 @@ impl Config {
     pub const MAX_MESSAGE_SIZE: u32 = 1 << 20;
 
     /// The configuration that a document asks for, at a node that others reach at this address. The document is trusted;
-    /// whether it may be is the caller's to know. Links are TLS where that is permitted, and plain only where the document
-    /// asks for it; how they are made does not change while the node runs. `at` and `crypto` are for the signatures of its Kinds: those that do not
+    /// whether it may be is the caller's to know. Links are TLS where that is permitted, DTLS where only that is, and plain
+    /// only where the document asks for it; how they are made does not change while the node runs. `at` and `crypto` are for the signatures of its Kinds: those that do not
     /// count are left out (CF-4).
     pub fn from_document(
         document: Document,
@@ -397,6 +397,8 @@ impl Config {
         let mut config = Config::new(&document.configuration().instance_name, address);
         if document.configuration().permits_link(Configuration::TLS) {
             config.security = LinkSecurity::Tls;
+        } else if document.configuration().permits_link(Configuration::DTLS_UDP_SR_NO_ICE) {
+            config.security = LinkSecurity::Dtls;
         }
         config.apply(document, at, crypto)?;
         check_document(&config, crypto.node_id())?;
@@ -416,15 +418,18 @@ impl Config {
         let c = document.configuration();
         let unsupported =
             |element| DocumentError { kind: DocumentErrorKind::Unsupported, element, offset: 0 };
-        let protocol = match self.security {
-            LinkSecurity::InsecurePlain => Configuration::EXP_PROTOCOL,
-            LinkSecurity::Tls | LinkSecurity::Dtls => Configuration::TLS,
+        let permitted = match self.security {
+            LinkSecurity::InsecurePlain => c.permits_link(Configuration::EXP_PROTOCOL),
+            LinkSecurity::Tls => c.permits_link(Configuration::TLS),
+            LinkSecurity::Dtls => {
+                c.permits_link(Configuration::TLS) || c.permits_link(Configuration::DTLS_UDP_SR_NO_ICE)
+            }
         };
         if c.shared_secret.is_some() {
             // Links would have to be keyed with it (CE-12).
             return Err(unsupported("shared-secret"));
         }
-        if !c.permits_link(protocol) {
+        if !permitted {
             return Err(unsupported("overlay-link-protocol"));
         }
         if c.max_message_size > Self::MAX_MESSAGE_SIZE {

@@ -9,6 +9,7 @@ use crate::reload::codec::Frame;
 use crate::reload::link::{Link, LinkEvent, Reader, Reliability, Sender, StopAndWait, Transmission, Watch};
 use crate::reload::timers::Timers as TimerSet;
 use crate::time::{Duration, Instant};
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -32,7 +33,7 @@ pub(super) enum LinkId {
 pub(super) struct Connection {
     link: Link,
     /// Cuts a stream into frames.
-    reader: Option<Reader>,
+    reader: Option<Box<Reader>>,
     /// Where its other end is; of a stream that was accepted not the address at which that node can be dialled.
     pub(super) address: SocketAddr,
     /// The address at which this node reaches the other end.
@@ -76,7 +77,7 @@ impl Connection {
 
     /// The frames of a stream.
     pub(super) fn reader(&mut self) -> Option<&mut Reader> {
-        self.reader.as_mut()
+        self.reader.as_deref_mut()
     }
 }
 
@@ -90,14 +91,15 @@ pub(super) struct Incident {
 /// All links.
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
-    links: BoundedMap<LinkId, Connection>,
+    /// In boxes: a node of the map keeps room for several.
+    links: BoundedMap<LinkId, Box<Connection>>,
     by_node: BTreeMap<NodeId, LinkId>,
     /// Every link with a `reached_at` stands here once.
     by_address: BTreeMap<SocketAddr, LinkId>,
     /// Who was found at the addresses of bootstrap nodes that were dialled.
     found: BoundedMap<SocketAddr, NodeId>,
     timers: TimerSet<LinkId>,
-    reliability: Reliability,
+    reliability: Arc<Reliability>,
     grace: Duration,
     half_open: usize,
     queue: usize,
@@ -113,7 +115,7 @@ impl Connections {
             by_address: BTreeMap::new(),
             found: BoundedMap::new(FOUND),
             timers: TimerSet::new(),
-            reliability: timers.link,
+            reliability: Arc::new(timers.link),
             grace: timers.link_grace,
             half_open: limits.half_open,
             queue: limits.link_queue,
@@ -133,11 +135,11 @@ impl Connections {
     }
 
     pub(super) fn get(&self, link: LinkId) -> Option<&Connection> {
-        self.links.get(&link)
+        self.links.get(&link).map(|c| &**c)
     }
 
     pub(super) fn get_mut(&mut self, link: LinkId) -> Option<&mut Connection> {
-        self.links.get_mut(&link)
+        self.links.get_mut(&link).map(|c| &mut **c)
     }
 
     /// The link to a node.
@@ -253,11 +255,12 @@ impl Connections {
         let reachable = mine || matches!(link, LinkId::Datagram(_));
         let (sender, reader) = match link {
             LinkId::Datagram(_) => {
-                (Sender::StopAndWait(StopAndWait::new(self.reliability, self.queue)), None)
+                (Sender::StopAndWait(StopAndWait::new(Arc::clone(&self.reliability), self.queue)), None)
             }
-            LinkId::Stream(_) => {
-                (Sender::Watch(Watch::new(self.queue, self.grace)), Some(Reader::new(self.message_size)))
-            }
+            LinkId::Stream(_) => (
+                Sender::Watch(Watch::new(self.queue, self.grace)),
+                Some(Box::new(Reader::new(self.message_size))),
+            ),
         };
         let connection = Connection {
             link: Link::new(sender),
@@ -276,7 +279,7 @@ impl Connections {
             used: now,
             heard: now,
         };
-        self.links.insert(link, connection)?;
+        self.links.insert(link, Box::new(connection))?;
         if reachable {
             self.by_address.insert(address, link);
         }
@@ -289,11 +292,12 @@ impl Connections {
         host: HostPrefix,
         counts: impl Fn(LinkId, &Connection) -> Option<bool>,
     ) -> Option<LinkId> {
-        let place = |(&key, c): (&LinkId, &Connection)| {
+        let place = |(key, c): (LinkId, &Connection)| {
             let may_go = counts(key, c)?;
             Some(Place { holder: HostPrefix::of(c.address.ip()), used: c.used, may_go, key })
         };
-        gives_way(self.links.iter().filter_map(place), host).map(|place| place.key)
+        let links = self.links.iter().map(|(&key, c)| (key, &**c));
+        gives_way(links.filter_map(place), host).map(|place| place.key)
     }
 
     /// It is known who is at the other end. The node's messages take this link from now on.
@@ -334,7 +338,7 @@ impl Connections {
 
     /// Forgets a link and everything that waits on it.
     pub(super) fn close(&mut self, link: LinkId) -> Option<Connection> {
-        let connection = self.links.remove(&link)?;
+        let connection = *self.links.remove(&link)?;
         self.timers.clear(&link);
         if let Some(node) = connection.node.filter(|n| self.by_node.get(n) == Some(&link)) {
             self.by_node.remove(&node);

@@ -4,6 +4,7 @@ use super::connections::LinkId;
 use super::outbox::{Errand, Unsigned};
 use super::receive::Incoming;
 use super::{Context, Expected, Failure, Overlay, Purpose, Request};
+use crate::env::{Signed, Signer};
 use crate::ids::NodeId;
 use crate::reload::codec::{
     Body, CertificateType, Destination, ErrorCode, ErrorResponse, ForwardingHeader, GenericCertificate,
@@ -40,6 +41,32 @@ pub(super) const fn refuse_because(code: ErrorCode, why: &'static str) -> Answer
 /// What stands in the message of an answer.
 fn body_of(answer: Answer) -> Body {
     answer.unwrap_or_else(|(error_code, error_info)| Body::Error(ErrorResponse { error_code, error_info }))
+}
+
+/// A signature with whose it is.
+pub(super) const fn signed_by(identity: Signer, signed: Signed) -> Signature {
+    Signature { identity, signed }
+}
+
+/// Contents with this node's signature behind them (SB-1), and with every certificate that is needed to check the
+/// signatures in them, this node's and those of `others`, once each (SB-3).
+fn payload(
+    contents: MessageContents,
+    signature: Signature,
+    others: &[Bytes],
+    ctx: &Context<'_>,
+) -> Result<Bytes, EncodeError> {
+    let mut needed: Vec<&Bytes> = Vec::new();
+    for der in ctx.crypto.certificates().iter().chain(others) {
+        if !needed.contains(&der) {
+            needed.push(der);
+        }
+    }
+    let certificates = needed
+        .into_iter()
+        .map(|der| GenericCertificate { certificate_type: CertificateType::X509, certificate: der.clone() });
+    let security = SecurityBlock { certificates: certificates.collect(), signature };
+    Payload { contents, security }.encode()
 }
 
 impl<T: Topology> Surroundings for Overlay<T> {
@@ -111,14 +138,41 @@ impl<T: Topology> Overlay<T> {
         message: Unsigned,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
+        // Nobody waits for its answer any more.
+        if message.is_request() && self.requests.get(message.transaction_id).is_none() {
+            return Ok(());
+        }
+        let identity = ctx.crypto.signer();
+        let input = self.signature_input(&message, &identity).map_err(|_| Failure::TooLarge)?;
+        self.turn.count_signature();
+        let signed = ctx.crypto.sign(&[&input]);
+        self.send_signed(now, message, signed_by(identity, signed), ctx)
+    }
+
+    /// What this node's signature behind a message covers (SB-1).
+    pub(super) fn signature_input(
+        &self,
+        message: &Unsigned,
+        identity: &Signer,
+    ) -> Result<Bytes, EncodeError> {
+        message_signature_input(self.hash, message.transaction_id, &message.contents, identity)
+    }
+
+    /// Puts a message on its way that is signed.
+    pub(super) fn send_signed(
+        &mut self,
+        now: Instant,
+        message: Unsigned,
+        signature: Signature,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Failure> {
         let Unsigned { transaction_id: id, contents, certificates, errand } = message;
         let largest = self.config.limits.message_size;
+        let code = contents.message_code;
+        let payload = payload(contents, signature, &certificates, ctx).map_err(|_| Failure::TooLarge)?;
         match errand {
-            // Nobody waits for its answer any more.
             Errand::Request { .. } if self.requests.get(id).is_none() => {}
             Errand::Request { destination_list } => {
-                let code = contents.message_code;
-                let payload = self.sign(id, contents, &certificates, ctx).map_err(|_| Failure::TooLarge)?;
                 let mut header = self.header(id, destination_list);
                 if code == MessageCode::CONFIG_UPDATE_REQ {
                     // Whoever needs it would refuse any other number (CS-4).
@@ -131,22 +185,19 @@ impl<T: Topology> Overlay<T> {
                 let _ = self.originate(now, message, ctx);
             }
             Errand::Hello { link } => {
-                let payload = self.sign(id, contents, &certificates, ctx).map_err(|_| Failure::TooLarge)?;
                 let header = self.header(id, vec![NodeId::WILDCARD.into()]);
                 let message = header.encode(&payload).map_err(|_| Failure::TooLarge)?;
                 // The link may be gone.
                 let _ = self.connections.send(now, link, message, ctx.effects);
             }
             Errand::Answer { mut header, requester, largest } => {
-                let size =
-                    |h: &ForwardingHeader, payload: &Bytes| h.encode(payload).map_or(usize::MAX, |m| m.len());
-                let mut payload =
-                    self.sign(id, contents, &certificates, ctx).map_err(|_| Failure::TooLarge)?;
-                // An error itself is always sent (FH-12).
-                if size(&header, &payload) > largest {
+                if header.encode(&payload).map_or(usize::MAX, |m| m.len()) > largest {
+                    // An error itself is always sent (FH-12).
                     let error = body_of(refuse(ErrorCode::RESPONSE_TOO_LARGE));
                     let contents = MessageContents::new(&error).map_err(|_| Failure::TooLarge)?;
-                    payload = self.sign(id, contents, &[], ctx).map_err(|_| Failure::TooLarge)?;
+                    let errand = Errand::Answer { header, requester, largest: usize::MAX };
+                    let error = Unsigned { transaction_id: id, contents, certificates: Vec::new(), errand };
+                    return self.submit(now, error, ctx);
                 }
                 header.max_response_length = 0;
                 if let Some(requester) = requester {
@@ -164,34 +215,6 @@ impl<T: Topology> Overlay<T> {
             ttl: self.config.initial_ttl,
             ..ForwardingHeader::new(self.hash, transaction_id, destination_list)
         }
-    }
-
-    /// Contents with this node's signature behind them (SB-1), and with every certificate that is needed to check the
-    /// signatures in them, this node's and those of `others`, once each (SB-3).
-    fn sign(
-        &mut self,
-        transaction_id: u64,
-        contents: MessageContents,
-        others: &[Bytes],
-        ctx: &Context<'_>,
-    ) -> Result<Bytes, EncodeError> {
-        self.turn.count_signature();
-        let identity = ctx.crypto.signer();
-        let input = message_signature_input(self.hash, transaction_id, &contents, &identity)?;
-        let signed = ctx.crypto.sign(&[&input]);
-        let mut needed: Vec<&Bytes> = Vec::new();
-        for der in ctx.crypto.certificates().iter().chain(others) {
-            if !needed.contains(&der) {
-                needed.push(der);
-            }
-        }
-        let certificates = needed.into_iter().map(|der| GenericCertificate {
-            certificate_type: CertificateType::X509,
-            certificate: der.clone(),
-        });
-        let security =
-            SecurityBlock { certificates: certificates.collect(), signature: Signature { identity, signed } };
-        Payload { contents, security }.encode()
     }
 
     /// Puts a message of this node's own on its way.

@@ -29,8 +29,8 @@ use core::time::Duration;
 /// Attempts behind a bootstrap node that answered, before `join` fails.
 const ATTEMPTS: u8 = 16;
 
-/// Neighbours-to-be that are waited for at most.
-const NEIGHBORS_TO_BE: usize = 16;
+/// Nodes whose Updates are remembered before it is known who the Admitting Peer is.
+const EARLY: usize = 16;
 
 /// How often the list of bootstrap nodes is gone through without a link coming up, before `join` fails.
 const ROUNDS: u8 = 2;
@@ -63,10 +63,12 @@ pub(super) struct Join {
     pub(super) attempts: u8,
     /// The Admitting Peer.
     pub(super) admitting: Option<NodeId>,
+    /// Whoever has said that it is not the Admitting Peer any more.
+    refused_by: Option<NodeId>,
     /// Neighbours-to-be that have not sent their Update yet.
     pub(super) awaiting: Vec<NodeId>,
-    /// An Update that overtook the answer to the Attach: whose, and what it said.
-    pub(super) early: Option<(NodeId, Heard)>,
+    /// Updates that overtook the answer to the Attach: whose, and what each said last. Full: the oldest goes.
+    early: Vec<(NodeId, Heard)>,
 }
 
 impl Join {
@@ -79,9 +81,18 @@ impl Join {
             rounds: 0,
             attempts: 0,
             admitting: None,
+            refused_by: None,
             awaiting: Vec::new(),
-            early: None,
+            early: Vec::new(),
         }
+    }
+
+    fn hear_early(&mut self, from: NodeId, heard: &Heard) {
+        self.early.retain(|(n, _)| *n != from);
+        if self.early.len() >= EARLY {
+            self.early.remove(0);
+        }
+        self.early.push((from, heard.clone()));
     }
 }
 
@@ -152,7 +163,8 @@ impl<T: Topology> Overlay<T> {
         join.admitting = Some(peer);
         join.stage = Stage::Hearing;
         self.tasks.set(Task::Join, Some(now + self.config.timers.request * SENDS.into()));
-        if let Some((from, heard)) = join.early.take().filter(|(from, _)| *from == peer) {
+        let early = core::mem::take(&mut join.early);
+        if let Some((from, heard)) = early.into_iter().find(|(from, _)| *from == peer) {
             self.on_update_while_joining(now, from, &heard, ctx);
         }
     }
@@ -168,8 +180,13 @@ impl<T: Topology> Overlay<T> {
     ) {
         let Phase::Joining(join) = &mut self.phase else { return };
         join.awaiting.retain(|n| *n != from);
-        if join.stage == Stage::Attaching {
-            join.early = Some((from, heard.clone()));
+        match join.stage {
+            Stage::Attaching => join.hear_early(from, heard),
+            // Somebody has come in between: it admits this node now.
+            Stage::Meeting if self.topology.successors().first() == Some(&from) => {
+                join.admitting = Some(from)
+            }
+            _ => {}
         }
         if join.admitting == Some(from) {
             match join.stage {
@@ -181,18 +198,11 @@ impl<T: Topology> Overlay<T> {
                     join.stage = Stage::Meeting;
                     join.awaiting.clear();
                     self.tasks.set(Task::Join, Some(now + self.config.timers.request * SENDS.into()));
-                    for node in self.topology.wanted(&heard.nodes) {
-                        self.meet(now, node, from, ctx);
-                    }
+                    // Whoever dies meanwhile must not stand between this node and the next Admitting Peer.
+                    self.watch_neighbors(now, ctx);
+                    self.meet(now, &heard.nodes, from, ctx);
                 }
-                // Whom the Admitting Peer does not name any more is no neighbour-to-be any more.
-                Stage::Meeting => {
-                    join.awaiting.retain(|n| heard.nodes.contains(n));
-                    let wanted = self.topology.wanted(&heard.nodes);
-                    for node in wanted {
-                        self.meet(now, node, from, ctx);
-                    }
-                }
+                Stage::Meeting => self.meet(now, &heard.nodes, from, ctx),
                 _ => {}
             }
         }
@@ -202,7 +212,11 @@ impl<T: Topology> Overlay<T> {
     /// Step 5.
     fn ask_to_join(&mut self, now: Instant, ctx: &mut Context<'_>) {
         let Phase::Joining(join) = &mut self.phase else { return };
-        let Some(peer) = join.admitting else { return self.retry_join(now, ctx) };
+        let Some(admitting) = join.admitting else { return self.retry_join(now, ctx) };
+        // Whoever has been met and is nearer has come in since.
+        let nearest = self.topology.successors().first().copied();
+        let peer = nearest.filter(|_| self.topology.contains(admitting)).unwrap_or(admitting);
+        join.admitting = Some(peer);
         join.stage = Stage::Asking;
         self.tasks.clear(&Task::Join);
         if self.send_join(now, peer, ctx).is_err() {
@@ -245,14 +259,38 @@ impl<T: Topology> Overlay<T> {
         self.consider(now, &heard.nodes, from, ctx);
     }
 
-    /// One more neighbour-to-be.
-    fn meet(&mut self, now: Instant, node: NodeId, word_of: NodeId, ctx: &mut Context<'_>) {
-        let shunned = self.is_shunned(now, node);
-        let Phase::Joining(join) = &mut self.phase else { return };
-        if !shunned && !join.awaiting.contains(&node) && join.awaiting.len() < NEIGHBORS_TO_BE {
-            join.awaiting.push(node);
-            self.attach_to(now, node, word_of, ctx);
+    /// Attaches to the neighbours-to-be that the Admitting Peer names now. Whom it does not name any more is none any more.
+    fn meet(&mut self, now: Instant, named: &[NodeId], word_of: NodeId, ctx: &mut Context<'_>) {
+        let wanted = self.topology.wanted(named);
+        let outdated =
+            |p: &Purpose| matches!(p, Purpose::Attach { target: Some(n), .. } if !wanted.contains(n));
+        self.requests.retain(|r| !outdated(&r.purpose));
+        if let Phase::Joining(join) = &mut self.phase {
+            join.awaiting.retain(|n| wanted.contains(n));
         }
+        for node in wanted {
+            self.attach_to(now, node, word_of, ctx);
+            // Its Update may have come before the answer to the Attach.
+            let heard = self.connections.of(node).is_some_and(|c| c.update_seen);
+            let awaited = !heard && self.is_attaching(now, node);
+            let Phase::Joining(join) = &mut self.phase else { return };
+            if awaited && !join.awaiting.contains(&node) {
+                join.awaiting.push(node);
+            }
+        }
+    }
+
+    /// The peer that was asked is not the Admitting Peer: somebody has come in between, whom it knows. If that does not lead
+    /// to anybody else, the next attempt begins.
+    pub(super) fn on_not_admitting(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        let Phase::Joining(join) = &mut self.phase else { return };
+        let Some(peer) = join.admitting.filter(|_| join.refused_by != join.admitting) else {
+            return self.retry_join(now, ctx);
+        };
+        join.refused_by = Some(peer);
+        join.stage = Stage::Hearing;
+        self.tasks.set(Task::Join, Some(now + self.config.timers.request));
+        self.ask_for_table(now, peer, ctx);
     }
 
     /// This attempt failed; the next one begins after a pause with jitter.
@@ -261,7 +299,8 @@ impl<T: Topology> Overlay<T> {
         join.attempts += 1;
         join.awaiting.clear();
         join.admitting = None;
-        join.early = None;
+        join.refused_by = None;
+        join.early.clear();
         join.stage = Stage::Pausing;
         // What the failed attempt asked must not end the next one.
         let of_the_attempt = |p: &Purpose| matches!(p, Purpose::Join | Purpose::Attach { target: None, .. });
@@ -325,6 +364,9 @@ impl<T: Topology> Overlay<T> {
     pub(super) fn on_admitting_peer_lost(&mut self, now: Instant, node: NodeId, ctx: &mut Context<'_>) {
         let lost = matches!(&self.phase, Phase::Joining(join) if join.admitting == Some(node));
         if lost {
+            // It passes no Attach on any more.
+            let through_it = |p: &Purpose| matches!(p, Purpose::Attach { word_of, .. } if *word_of == node);
+            self.requests.retain(|r| !through_it(&r.purpose));
             self.retry_join(now, ctx);
         }
     }

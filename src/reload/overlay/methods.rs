@@ -146,6 +146,9 @@ impl<T: Topology> Overlay<T> {
                     Failure::Refused(ErrorCode::CONFIG_TOO_OLD | ErrorCode::CONFIG_TOO_NEW)
                 ) => {}
             Purpose::Attach { target: Some(node), .. } => self.on_unreachable_peer(now, node, ctx),
+            Purpose::Join if failure == Failure::Refused(ErrorCode::NOT_FOUND) => {
+                self.on_not_admitting(now, ctx);
+            }
             Purpose::Attach { target: None, .. } | Purpose::Join => self.retry_join(now, ctx),
             Purpose::Replica { to, resource } => self.on_handed_over(now, to, resource, Err(failure), ctx),
             order if order.is_order() => self.on_order(now, order, Err(failure), ctx),
@@ -158,6 +161,9 @@ impl<T: Topology> Overlay<T> {
 
     /// Every order that waits for its answer has failed: the overlay is left.
     pub(super) fn fail_orders(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        for store in self.signing.clear() {
+            self.tell_stored(now, store.ticket(), Err(Failure::Left), ctx);
+        }
         for request in self.requests.take_all() {
             if request.purpose.is_order() || matches!(request.purpose, Purpose::AppAttach { .. }) {
                 self.on_failure(now, request, Failure::Left, ctx);

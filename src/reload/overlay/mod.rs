@@ -20,6 +20,7 @@
 //! | `transit` | one message's way: to this node, or on to the next |
 //! | `turn` | how many signatures one call makes and checks |
 //! | `inbox`, `outbox` | messages that wait for the check of their signatures; that wait to be signed |
+//! | `signing` | signatures that the host makes |
 //! | `exchange` | requests and answers of this node's own, signed and on their way |
 //! | `methods` | one arm for each method, asked and answered |
 //! | `app` | AppAttach: where applications reach each other |
@@ -60,6 +61,7 @@ mod orders;
 mod outbox;
 mod receive;
 mod ring;
+mod signing;
 mod transit;
 mod turn;
 mod usages;
@@ -69,6 +71,7 @@ pub use super::via::ReturnPath;
 pub use api::{Address, Context, Description, Fact, Failure, OrderError, Query, Ticket, Value, Write};
 pub use app::Application;
 pub use config::{Config, ConfigError, Limits, LinkSecurity, Timers};
+pub use signing::SignatureTicket;
 pub use usages::Usages;
 
 use super::codec::{KindId, MessageCode};
@@ -96,6 +99,7 @@ use inbox::Inbox;
 use join::Join;
 use orders::StoreOrder;
 use outbox::Outbox;
+use signing::Signing;
 use turn::Turn;
 use usages::TurnSearch;
 
@@ -229,6 +233,8 @@ pub struct Overlay<T> {
     inbox: Inbox,
     /// Messages of this node's own that wait for their signatures.
     outbox: Outbox,
+    /// What the host has to sign.
+    signing: Signing,
     /// Messages from this node to itself.
     loopback: VecDeque<Bytes>,
     /// Where the overlay can be found (again).
@@ -291,6 +297,7 @@ impl<T: Topology> Overlay<T> {
             turn: Turn::new(&limits),
             inbox: Inbox::new(&limits),
             outbox: Outbox::new(&limits),
+            signing: Signing::default(),
             loopback: VecDeque::new(),
             bootstraps: Vec::new(),
             checking: None,
@@ -425,7 +432,7 @@ impl<T: Topology> Overlay<T> {
     /// The same as [`Overlay::deadline`] without what waits for its turn.
     pub fn next_timer(&self) -> Option<Instant> {
         let own = earliest(self.tasks.deadline(), self.storage.deadline());
-        let own = earliest(own, self.reassembly.deadline());
+        let own = earliest(own, earliest(self.reassembly.deadline(), self.signing.deadline()));
         earliest(own, earliest(self.connections.deadline(), self.requests.deadline()))
     }
 
@@ -464,6 +471,7 @@ impl<T: Topology> Overlay<T> {
             }
         }
         self.fire_requests(now, ctx);
+        self.expire_signatures(now, ctx);
         self.storage.expire(now);
         self.reassembly.expire(now);
         while let Some(task) = self.tasks.pop_due(now) {
@@ -498,6 +506,8 @@ impl<T: Topology> Overlay<T> {
         self.tasks = TimerSet::new();
         self.inbox.clear();
         self.outbox.clear();
+        // Whoever waits for an answer has been told.
+        drop(self.signing.clear());
         self.loopback.clear();
         self.bootstraps.clear();
         self.checking = None;

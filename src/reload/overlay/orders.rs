@@ -1,8 +1,10 @@
 //! Store, Fetch, Stat and Find (RFC 6940 §7.4) as this node's own orders, and what their answers say.
 
+use super::exchange::signed_by;
 use super::{
     Address, Context, Description, Fact, Failure, OrderError, Overlay, Purpose, Query, Ticket, Value, Write,
 };
+use crate::env::Signer;
 use crate::ids::ResourceId;
 use crate::reload::codec::body::{
     FetchAns, FetchReq, FindKindData, FindReq, Selection, StatAns, StoreAns, StoreKindData,
@@ -48,6 +50,50 @@ impl StoreOrder {
             }
         }
         kinds
+    }
+}
+
+/// A Store whose values are being signed.
+#[derive(Clone, Debug)]
+pub(super) struct Unsealed {
+    order: Box<StoreOrder>,
+    /// Those of a Kind stand together.
+    values: Vec<(KindId, StoredData)>,
+    /// How many of them have their signatures.
+    signed: usize,
+}
+
+impl Unsealed {
+    pub(super) const fn ticket(&self) -> Option<Ticket> {
+        self.order.ticket
+    }
+
+    /// What the signature of the next value covers.
+    pub(super) fn signature_input(&self, identity: &Signer) -> Result<Bytes, EncodeError> {
+        let Some((kind, data)) = self.values.get(self.signed) else { return Ok(Bytes::new()) };
+        data_signature_input(&self.order.resource, *kind, data.storage_time, &data.value, identity)
+    }
+
+    pub(super) fn sign_next(&mut self, signature: Signature) {
+        if let Some((_, data)) = self.values.get_mut(self.signed) {
+            data.signature = signature;
+            self.signed += 1;
+        }
+    }
+
+    fn request(&self) -> Result<StoreReq, EncodeError> {
+        let mut kind_data = Vec::new();
+        for kind in self.order.kinds() {
+            let of_kind = self.values.iter().filter(|(k, _)| *k == kind);
+            let values: Vec<StoredData> = of_kind.map(|(_, data)| data.clone()).collect();
+            let expected = self.order.expected.iter().find(|(k, _)| *k == kind);
+            kind_data.push(StoreKindData {
+                kind,
+                generation_counter: expected.map_or(0, |(_, generation)| *generation),
+                values: RawValues::encode_values(&values)?,
+            });
+        }
+        Ok(StoreReq { resource: self.order.resource.clone(), replica_number: 0, kind_data })
     }
 }
 
@@ -223,18 +269,38 @@ impl<T: Topology> Overlay<T> {
 /// What is sent.
 impl<T: Topology> Overlay<T> {
     pub(super) fn send_store(&mut self, now: Instant, order: Box<StoreOrder>, ctx: &mut Context<'_>) {
-        let ticket = order.ticket;
-        let sent = self.signed_store(now, &order, ctx).map_err(|_| Failure::TooLarge);
-        let sent = sent.and_then(|store| {
-            let list = vec![Destination::Resource(order.resource.clone())];
-            self.request(now, list, &Body::StoreReq(store), Purpose::Store(order), ctx)
+        let mut values = Vec::new();
+        for kind in order.kinds() {
+            for write in order.writes.iter().filter(|w| w.kind == kind) {
+                values.push((kind, self.unsigned_value(now, &order, write)));
+            }
+        }
+        self.go_on_with_store(now, Unsealed { order, values, signed: 0 }, ctx);
+    }
+
+    /// Signs the values of a Store, or has them signed one after the other, and sends it.
+    pub(super) fn go_on_with_store(&mut self, now: Instant, mut store: Unsealed, ctx: &mut Context<'_>) {
+        let ticket = store.ticket();
+        while store.signed < store.values.len() {
+            if self.config.deferred_signing {
+                return self.have_value_signed(now, store, ctx);
+            }
+            let identity = ctx.crypto.signer();
+            match store.signature_input(&identity) {
+                Ok(input) => store.sign_next(signed_by(identity, ctx.crypto.sign(&[&input]))),
+                Err(_) => return self.tell_stored(now, ticket, Err(Failure::TooLarge), ctx),
+            }
+        }
+        let sent = store.request().map_err(|_| Failure::TooLarge).and_then(|request| {
+            let list = vec![Destination::Resource(store.order.resource.clone())];
+            self.request(now, list, &Body::StoreReq(request), Purpose::Store(store.order), ctx)
         });
         if let Err(failure) = sent {
             self.tell_stored(now, ticket, Err(failure), ctx);
         }
     }
 
-    fn tell_stored(
+    pub(super) fn tell_stored(
         &mut self,
         now: Instant,
         ticket: Option<Ticket>,
@@ -248,44 +314,16 @@ impl<T: Topology> Overlay<T> {
         }
     }
 
-    fn signed_store(
-        &mut self,
-        now: Instant,
-        order: &StoreOrder,
-        ctx: &Context<'_>,
-    ) -> Result<StoreReq, EncodeError> {
-        let mut kind_data = Vec::new();
-        for kind in order.kinds() {
-            let mut values = Vec::new();
-            for write in order.writes.iter().filter(|w| w.kind == kind) {
-                values.push(self.signed_value(now, order, write, ctx)?);
-            }
-            let expected = order.expected.iter().find(|(k, _)| *k == kind);
-            kind_data.push(StoreKindData {
-                kind,
-                generation_counter: expected.map_or(0, |(_, generation)| *generation),
-                values: RawValues::encode_values(&values)?,
-            });
-        }
-        Ok(StoreReq { resource: order.resource.clone(), replica_number: 0, kind_data })
-    }
-
-    fn signed_value(
-        &mut self,
-        now: Instant,
-        order: &StoreOrder,
-        write: &Write,
-        ctx: &Context<'_>,
-    ) -> Result<StoredData, EncodeError> {
+    fn unsigned_value(&mut self, now: Instant, order: &StoreOrder, write: &Write) -> StoredData {
         let later = order.newer_than.map_or(0, |UnixMillis(n)| n.saturating_add(1));
         let storage_time = self.next_storage_time(now).max(UnixMillis(later));
         let value = write.value.clone().map_or_else(DataValue::nonexistent, DataValue::existing);
-        let value = write.slot.arrange(value);
-        let identity = ctx.crypto.signer();
-        let input = data_signature_input(&order.resource, write.kind, storage_time, &value, &identity)?;
-        let signed = ctx.crypto.sign(&[&input]);
-        let lifetime = u32::try_from(write.lifetime.as_secs()).unwrap_or(u32::MAX);
-        Ok(StoredData { storage_time, lifetime, value, signature: Signature { identity, signed } })
+        StoredData {
+            storage_time,
+            lifetime: u32::try_from(write.lifetime.as_secs()).unwrap_or(u32::MAX),
+            value: write.slot.arrange(value),
+            signature: Signature::none(),
+        }
     }
 
     /// The time of day, later than every storage_time given out before (ST-2).
@@ -468,7 +506,8 @@ impl<T: Topology> Overlay<T> {
             generations.push((*kind, response.generation));
             discarded += bad;
             for Arrival { slot, lifetime, value } in good {
-                let at = Address { resource: resource.clone(), kind: *kind, slot };
+                // What is remembered keeps no part of the answer.
+                let at = Address { resource: resource.clone(), kind: *kind, slot: slot.detached() };
                 values.push(Value {
                     rolled_back: self.seen.is_older(&at, value.storage_time),
                     kind: *kind,

@@ -4,12 +4,11 @@
 
 use super::connections::LinkId;
 use super::{Context, Failure, Limits, Overlay};
-use crate::bounded::Full;
+use crate::bounded::{BoundedQueue, Full};
 use crate::ids::NodeId;
 use crate::reload::codec::{Destination, ForwardingHeader, MessageContents};
 use crate::reload::topology::Topology;
 use crate::time::Instant;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -21,6 +20,19 @@ pub(super) struct Unsigned {
     /// Certificates (DER) of others whose signatures stand in the body.
     pub(super) certificates: Vec<Bytes>,
     pub(super) errand: Errand,
+}
+
+impl Unsigned {
+    pub(super) const fn is_request(&self) -> bool {
+        matches!(self.errand, Errand::Request { .. })
+    }
+
+    /// Whether it is the answer to this request.
+    pub(super) fn answers(&self, requester: NodeId, transaction_id: u64) -> bool {
+        let to =
+            |errand: &Errand| matches!(errand, Errand::Answer { requester: Some(r), .. } if *r == requester);
+        self.transaction_id == transaction_id && to(&self.errand)
+    }
 }
 
 /// What is to be done with it once it is signed.
@@ -38,50 +50,41 @@ pub(super) enum Errand {
 /// What waits, oldest first.
 #[derive(Clone, Debug)]
 pub(super) struct Outbox {
-    waiting: VecDeque<Unsigned>,
-    limit: usize,
+    waiting: BoundedQueue<Unsigned>,
 }
 
 impl Outbox {
     pub(super) const fn new(limits: &Limits) -> Self {
-        Outbox { waiting: VecDeque::new(), limit: limits.unsigned }
+        Outbox { waiting: BoundedQueue::new(limits.unsigned) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    #[cfg(feature = "arbitrary")]
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
 
     pub(super) fn clear(&mut self) {
-        self.waiting.clear();
+        self.waiting = BoundedQueue::new(self.waiting.limit());
     }
 
-    /// Whether requests of others may be carried out: half of the places are for this node's own.
-    pub(super) fn takes_answers(&self) -> bool {
-        self.waiting.len() < self.limit / 2
+    pub(super) const fn limit(&self) -> usize {
+        self.waiting.limit()
     }
 
     /// Whether the answer to a request waits here.
     pub(super) fn answers(&self, requester: NodeId, transaction_id: u64) -> bool {
-        let to =
-            |errand: &Errand| matches!(errand, Errand::Answer { requester: Some(r), .. } if *r == requester);
-        self.waiting.iter().any(|m| m.transaction_id == transaction_id && to(&m.errand))
+        self.waiting.iter().any(|message| message.answers(requester, transaction_id))
     }
 
     fn push(&mut self, message: Unsigned) -> Result<(), Full> {
-        if self.waiting.len() >= self.limit {
-            return Err(Full);
-        }
-        self.waiting.push_back(message);
-        Ok(())
+        self.waiting.push(message)
     }
 
     pub(super) fn pop(&mut self) -> Option<Unsigned> {
-        self.waiting.pop_front()
+        self.waiting.pop()
     }
 }
 
@@ -93,7 +96,9 @@ impl<T: Topology> Overlay<T> {
         message: Unsigned,
         ctx: &mut Context<'_>,
     ) -> Result<(), Failure> {
-        if self.outbox.is_empty() && self.turn.may_sign() {
+        if self.config.deferred_signing {
+            self.have_signed(now, message, ctx)
+        } else if self.outbox.is_empty() && self.turn.may_sign() {
             self.sign_and_send(now, message, ctx)
         } else {
             self.outbox.push(message).map_err(|Full| Failure::TooMany)
@@ -102,12 +107,27 @@ impl<T: Topology> Overlay<T> {
 
     /// It is the turn of a message that has waited.
     pub(super) fn send_waiting(&mut self, now: Instant, message: Unsigned, ctx: &mut Context<'_>) {
-        let (id, is_request) = (message.transaction_id, matches!(message.errand, Errand::Request { .. }));
+        let (id, is_request) = (message.transaction_id, message.is_request());
         let sent = self.sign_and_send(now, message, ctx);
-        if let (Err(failure), true) = (sent, is_request)
-            && let Some(request) = self.requests.take(id)
-        {
+        if let (Err(failure), true) = (sent, is_request) {
+            self.fail_unsent(now, id, failure, ctx);
+        }
+    }
+
+    /// A request of this node's own cannot be sent.
+    pub(super) fn fail_unsent(&mut self, now: Instant, id: u64, failure: Failure, ctx: &mut Context<'_>) {
+        if let Some(request) = self.requests.take(id) {
             self.on_failure(now, request.purpose, failure, ctx);
         }
+    }
+
+    /// Whether requests of others may be carried out: half of the places are for this node's own.
+    pub(super) fn takes_answers(&self) -> bool {
+        self.outbox.len() + self.signing.len() < self.outbox.limit() / 2
+    }
+
+    /// Whether the answer to a request waits for its signature.
+    pub(super) fn is_answering(&self, requester: NodeId, transaction_id: u64) -> bool {
+        self.outbox.answers(requester, transaction_id) || self.signing.answers(requester, transaction_id)
     }
 }

@@ -388,11 +388,11 @@ impl<T: Topology> Overlay<T> {
             self.answer_again(now, &header, previous_hop, &answer, ctx);
             return Ok(());
         }
-        if self.outbox.answers(signer, header.transaction_id) {
+        if self.is_answering(signer, header.transaction_id) {
             // Its answer is as good as on its way.
             return Ok(());
         }
-        if !self.outbox.takes_answers() {
+        if !self.takes_answers() {
             return Err(DropReason::RequestLimit);
         }
         let request = Incoming { header, signer, party, previous_hop, contents };

@@ -46,7 +46,7 @@ impl<T: Topology> Overlay<T> {
         self.tasks.set(Task::Fingers, Some(now + timers.settle));
         self.tasks.set(Task::Usages, Some(now + timers.settle));
         self.again(now, Task::PeriodicUpdate, timers.update_interval, ctx);
-        self.again(now, Task::Neighbors, timers.neighbor_ping_interval, ctx);
+        self.watch_neighbors(now, ctx);
         self.again(now, Task::Partition, timers.partition_interval, ctx);
     }
 
@@ -110,6 +110,9 @@ impl<T: Topology> Overlay<T> {
             _ => settle,
         };
         self.note(now, change, replicas_after);
+        if let Some(&last) = self.topology.replicas().last().filter(|_| replicas_after > settle) {
+            self.ask_for_table(now, last, ctx);
+        }
         if change.neighbors {
             self.tasks.hasten(Task::Return, now + RETURN_AFTER);
             // Others may have been wrong about it too, or have told of better ones when this node did not listen.
@@ -190,16 +193,21 @@ impl<T: Topology> Overlay<T> {
         let mut nearest: Vec<NodeId> =
             predecessors.first().into_iter().chain(successors.first()).copied().collect();
         nearest.dedup();
-        let place = ResourceId::from_u128(self.topology.admission_place());
         for to in nearest {
-            let body = RouteQueryReq {
-                send_update: true,
-                destination: Destination::Resource(place.clone()),
-                overlay_specific_data: Bytes::new(),
-            };
-            // With too many requests under way the periodic Update follows.
-            let _ = self.request(now, vec![to.into()], &Body::RouteQueryReq(body), Purpose::Ping { to }, ctx);
+            self.ask_for_table(now, to, ctx);
         }
+    }
+
+    /// Asks a peer for its table.
+    pub(super) fn ask_for_table(&mut self, now: Instant, to: NodeId, ctx: &mut Context<'_>) {
+        let place = ResourceId::from_u128(self.topology.admission_place());
+        let body = RouteQueryReq {
+            send_update: true,
+            destination: Destination::Resource(place),
+            overlay_specific_data: Bytes::new(),
+        };
+        // With too many requests under way the periodic Update follows.
+        let _ = self.request(now, vec![to.into()], &Body::RouteQueryReq(body), Purpose::Ping { to }, ctx);
     }
 
     fn uptime(&self, now: Instant) -> u32 {
@@ -267,6 +275,10 @@ impl<T: Topology> Overlay<T> {
                 for node in heard.omitted {
                     self.ping(now, node, ctx);
                 }
+                if heard.agrees_on_replicas && self.tasks.is_set(&Task::Replicate) {
+                    // The triggered Update for which the hold-down waits: there is no better match.
+                    self.tasks.hasten(Task::Replicate, now);
+                }
             }
             Phase::Client => self.follow(now, from, &heard, ctx),
             Phase::Idle | Phase::Leaving => {}
@@ -302,8 +314,9 @@ impl<T: Topology> Overlay<T> {
 
     /// Carries out a task of a member.
     pub(super) fn on_ring_task(&mut self, now: Instant, task: Task, ctx: &mut Context<'_>) {
-        // A client only looks whether its peers are there.
-        if !(self.is_joined() || self.is_client() && task == Task::Neighbors) {
+        // A client only looks whether its peers are there, and so does a Joining Node.
+        let only_looks = matches!(self.phase, Phase::Joining(_) | Phase::Client);
+        if !(self.is_joined() || only_looks && task == Task::Neighbors) {
             return;
         }
         let timers = self.config.timers;
@@ -318,10 +331,12 @@ impl<T: Topology> Overlay<T> {
                 self.again(now, Task::PeriodicUpdate, timers.update_interval, ctx);
             }
             Task::Neighbors => {
-                for node in self.silent(now) {
+                let silent: Vec<NodeId> =
+                    self.to_be_pinged(now).filter(|(_, at)| *at <= now).map(|(node, _)| node).collect();
+                for node in silent {
                     self.ping(now, node, ctx);
                 }
-                self.again(now, Task::Neighbors, timers.neighbor_ping_interval, ctx);
+                self.watch_neighbors(now, ctx);
             }
             Task::Fingers => self.search_fingers(now, ctx),
             Task::Partition => self.look_for_partition(now, ctx),
@@ -330,22 +345,29 @@ impl<T: Topology> Overlay<T> {
         }
     }
 
-    /// Neighbours and fingers from which nothing has come for a while.
-    fn silent(&self, now: Instant) -> Vec<NodeId> {
+    /// Neighbours and fingers, and when each is to be pinged if nothing comes from it before.
+    fn to_be_pinged(&self, now: Instant) -> impl Iterator<Item = (NodeId, Instant)> + '_ {
         let neighbors = self.neighbors();
-        let timers = &self.config.timers;
-        let is_silent = |node: &NodeId| {
-            let patience =
-                if neighbors.contains(node) { timers.neighbor_ping_interval / 2 } else { timers.keep_alive };
-            let heard = self.connections.of(*node).map(|c| c.heard);
-            heard.is_none_or(|at| now.since(at) >= patience)
-        };
         let mut needed = self.topology.fingers();
         needed.extend(&neighbors);
         needed.sort_unstable();
         needed.dedup();
-        needed.retain(is_silent);
-        needed
+        let timers = &self.config.timers;
+        needed.into_iter().map(move |node| {
+            let is_neighbor = neighbors.contains(&node);
+            let patience = if is_neighbor { timers.neighbor_ping_interval } else { timers.keep_alive };
+            (node, self.connections.of(node).map_or(now, |c| c.heard + patience))
+        })
+    }
+
+    /// Sets the time of the next Pings: when somebody will have been silent for long enough, and a little later, so that
+    /// others who are due soon are pinged along, and so that of two nodes one pings the other.
+    pub(super) fn watch_neighbors(&mut self, now: Instant, ctx: &mut Context<'_>) {
+        let interval = self.config.timers.neighbor_ping_interval;
+        let next = self.to_be_pinged(now).map(|(_, at)| at).filter(|&at| at > now).min();
+        let next = next.map_or(now + interval, |at| at.min(now + interval));
+        let jitter = ctx.entropy.below(u64::try_from(interval.as_micros() / 4).unwrap_or(u64::MAX));
+        self.tasks.set(Task::Neighbors, Some(next + Duration::from_micros(jitter)));
     }
 
     /// Tells everybody connected, clients too, and the observers (CU10-8).
@@ -493,7 +515,9 @@ impl<T: Topology> Overlay<T> {
             Purpose::Store { .. } | Purpose::Fetch { .. } | Purpose::AppAttach { .. } => !alone,
             _ => false,
         };
-        let done = self.handover.is_idle() && !self.requests.iter().any(|(_, r)| waits(&r.purpose));
+        let signing = self.signing.has_values() && !alone;
+        let asking = self.requests.iter().any(|(_, r)| waits(&r.purpose));
+        let done = self.handover.is_idle() && !signing && !asking;
         if time_is_up || done {
             self.connections.flush(ctx.effects);
             self.fail_orders(now, ctx);

@@ -8,12 +8,14 @@
 //! | `pattern` | [`Pattern`]: variable resource names (RFC 8076 §5) |
 //! | `value` | [`StoredValue`] and its [`Slot`] |
 //! | `store` | [`Storage`]: atomic stores, fetches, expiry |
+//! | `few` | a map for the few Kinds and values that there usually are |
 //! | `writers` | whose values these are: certificates kept as long as the data, and shares of the store |
 //!
 //! Signatures are checked before values come here; what is checked here is who may write what, in which order of time,
 //! and how much.
 
 mod access;
+mod few;
 mod kind;
 mod pattern;
 mod share;

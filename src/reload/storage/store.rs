@@ -1,6 +1,7 @@
 //! The store itself.
 
 use super::access::{Access, Claim};
+use super::few::Few;
 use super::kind::Kind;
 use super::share::AccessList;
 use super::value::{Arrival, Found, Granted, Slot, StoredValue};
@@ -10,9 +11,8 @@ use crate::env::Party;
 use crate::ids::{KeyFingerprint, NodeId, ResourceId};
 use crate::reload::codec::body::{ArrayRange, Selection};
 use crate::reload::codec::{KindId, Signature};
-use crate::reload::timers::Timers;
 use crate::time::Instant;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -102,12 +102,12 @@ struct Entry {
 #[derive(Clone, Debug, Default)]
 struct Group {
     generation: u64,
-    entries: BTreeMap<Slot, Entry>,
+    entries: Few<Slot, Entry>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Resource {
-    groups: BTreeMap<KindId, Group>,
+    groups: Few<KindId, Group>,
     /// Changes whenever a value does.
     version: u64,
     /// Nodes that hold the present version as replicas.
@@ -119,10 +119,11 @@ type ValueKey = (ResourceId, KindId, Slot);
 /// Everything stored at one peer.
 #[derive(Clone, Debug)]
 pub struct Storage {
-    kinds: BTreeMap<KindId, Kind>,
+    kinds: Few<KindId, Kind>,
     limits: Limits,
     resources: BTreeMap<ResourceId, Resource>,
-    expiry: Timers<ValueKey>,
+    /// When each value expires, in this order.
+    expiry: BTreeSet<(Instant, ValueKey)>,
     writers: Writers,
     /// The newest epoch of each channel and owner.
     epochs: Newest<(ResourceId, KeyFingerprint), u32>,
@@ -146,7 +147,7 @@ impl Storage {
             kinds: kinds.into_iter().map(|k| (k.id, k)).collect(),
             limits,
             resources: BTreeMap::new(),
-            expiry: Timers::new(),
+            expiry: BTreeSet::new(),
             writers: Writers::default(),
             epochs: Newest::new(limits.epochs),
             version: 0,
@@ -261,11 +262,7 @@ impl Storage {
             let lifetime = Duration::from_secs(lifetime.max(1).into());
             let until = now + lifetime.min(self.limits.lifetime);
             let bytes = size(&slot, &value);
-            let slot = match slot {
-                Slot::Key(key) => Slot::Key(Bytes::copy_from_slice(&key)),
-                slot => slot,
-            };
-            writes.push((slot, Entry { value: owned(value), until, bytes }));
+            writes.push((slot.detached(), Entry { value: owned(value), until, bytes }));
         }
         let mut gone = superseded(group, &writes);
         while count(group, &writes, &gone).is_some_and(|count| count > definition.max_count)
@@ -341,30 +338,37 @@ impl Storage {
             return (answers, false);
         }
         self.version += 1;
+        // What is kept must not keep the datagram that it came in.
+        let kept = self.resources.get_key_value(resource).map(|(kept, _)| kept.clone());
+        let resource = &kept.unwrap_or_else(|| resource.detached());
         let here = self.resources.entry(resource.clone()).or_default();
         here.version = self.version;
         here.placed.clear();
         let mut delegated = false;
         for plan in plans.into_iter().filter(|p| !p.writes.is_empty()) {
             delegated |= plan.kind == KindId::ACCESS_CONTROL_LIST;
-            let group = here.groups.entry(plan.kind).or_default();
+            let mut group = here.groups.remove(&plan.kind).unwrap_or_default();
             group.generation = plan.generation;
             for slot in plan.gone {
-                self.expiry.clear(&(resource.clone(), plan.kind, slot.clone()));
                 if let Some(entry) = group.entries.remove(&slot) {
                     self.writers.leave(&entry.value, entry.bytes);
+                    self.expiry.remove(&(entry.until, (resource.clone(), plan.kind, slot)));
                 }
             }
             for (slot, mut entry) in plan.writes {
                 if let Some(granted) = &entry.value.granted {
                     self.epochs.is_older(&(resource.clone(), granted.owner), granted.epoch);
                 }
-                self.expiry.set((resource.clone(), plan.kind, slot.clone()), Some(entry.until));
+                let key = (resource.clone(), plan.kind, slot.clone());
+                let until = entry.until;
                 self.writers.enter(&mut entry.value, entry.bytes);
                 if let Some(old) = group.entries.insert(slot, entry) {
                     self.writers.leave(&old.value, old.bytes);
+                    self.expiry.remove(&(old.until, key.clone()));
                 }
+                self.expiry.insert((until, key));
             }
+            here.groups.insert(plan.kind, group);
         }
         if delegated {
             self.revoke(resource);
@@ -377,7 +381,7 @@ impl Storage {
         let mut list = AccessList::default();
         let names = self.kinds.get(&KindId::ACCESS_CONTROL_LIST).and_then(|k| k.access.names());
         let group = self.resources.get(resource).and_then(|r| r.groups.get(&KindId::ACCESS_CONTROL_LIST));
-        for (slot, entry) in group.iter().flat_map(|g| &g.entries) {
+        for (slot, entry) in group.iter().flat_map(|g| g.entries.iter()) {
             list.set(slot, entry.value.value.as_ref(), &entry.value.signer, names);
         }
         list
@@ -389,12 +393,12 @@ impl Storage {
         let list = self.access_list(resource);
         let Some(here) = self.resources.get(resource) else { return };
         let mut gone: Vec<ValueKey> = Vec::new();
-        for (&kind, group) in &here.groups {
+        for (&kind, group) in here.groups.iter() {
             let Some(access) = self.kinds.get(&kind).map(|k| &k.access) else { continue };
             if !matches!(access, Access::UserChainAcl { .. }) {
                 continue;
             }
-            for (slot, entry) in &group.entries {
+            for (slot, entry) in group.entries.iter() {
                 let StoredValue { value, signer, .. } = &entry.value;
                 let value = value.as_ref();
                 let claim = Claim { resource, kind, slot, value, signer, replaces: None, original: false };
@@ -529,10 +533,10 @@ impl Storage {
         let gone: Vec<ResourceId> = self.resources.keys().filter(|r| !keep(r)).cloned().collect();
         for resource in gone {
             let Some(here) = self.resources.remove(&resource) else { continue };
-            for (kind, group) in here.groups {
-                for (slot, entry) in group.entries {
+            for (kind, group) in here.groups.iter() {
+                for (slot, entry) in group.entries.iter() {
                     self.writers.leave(&entry.value, entry.bytes);
-                    self.expiry.clear(&(resource.clone(), kind, slot));
+                    self.expiry.remove(&(entry.until, (resource.clone(), *kind, slot.clone())));
                 }
             }
         }
@@ -540,7 +544,8 @@ impl Storage {
 
     /// Drops what has outlived its lifetime.
     pub fn expire(&mut self, now: Instant) {
-        while let Some(key) = self.expiry.pop_due(now) {
+        while self.expiry.first().is_some_and(|(until, _)| *until <= now) {
+            let Some((_, key)) = self.expiry.pop_first() else { return };
             self.drop_value(&key);
             if key.1 == KindId::ACCESS_CONTROL_LIST {
                 self.revoke(&key.0);
@@ -558,32 +563,29 @@ impl Storage {
         self.kinds = kinds.into_iter().map(|k| (k.id, k)).collect();
         let mut gone: Vec<ValueKey> = Vec::new();
         for (resource, here) in &self.resources {
-            for (kind, group) in &here.groups {
+            for (kind, group) in here.groups.iter() {
                 let model = self.kinds.get(kind).map(|k| k.model);
                 let stays = |slot: &Slot, entry: &Entry| model == Some(slot.model()) && keep(&entry.value);
                 let leave = group.entries.iter().filter(|(slot, entry)| !stays(slot, entry));
                 gone.extend(leave.map(|(slot, _)| (resource.clone(), *kind, slot.clone())));
             }
         }
-        for key in &gone {
-            self.expiry.clear(key);
-            self.drop_value(key);
-        }
+        gone.iter().for_each(|key| self.drop_value(key));
     }
 
     /// Drops one value.
     pub fn discard(&mut self, resource: &ResourceId, kind: KindId, slot: &Slot) {
-        let key = (resource.clone(), kind, slot.clone());
-        self.expiry.clear(&key);
-        self.drop_value(&key);
+        self.drop_value(&(resource.clone(), kind, slot.clone()));
     }
 
     /// Takes one value out, and with it whatever is empty then.
-    fn drop_value(&mut self, (resource, kind, slot): &ValueKey) {
+    fn drop_value(&mut self, key: &ValueKey) {
+        let (resource, kind, slot) = key;
         let Some(here) = self.resources.get_mut(resource) else { return };
         let Some(group) = here.groups.get_mut(kind) else { return };
         if let Some(entry) = group.entries.remove(slot) {
             self.writers.leave(&entry.value, entry.bytes);
+            self.expiry.remove(&(entry.until, key.clone()));
         }
         if group.entries.is_empty() {
             here.groups.remove(kind);
@@ -595,7 +597,7 @@ impl Storage {
 
     /// When the next value expires.
     pub fn deadline(&self) -> Option<Instant> {
-        self.expiry.deadline()
+        self.expiry.first().map(|(until, _)| *until)
     }
 
     /// Values stored now.
@@ -654,7 +656,7 @@ fn next_index(group: Option<&Group>, writes: &[(Slot, Entry)]) -> Option<u32> {
 }
 
 fn last_index(group: &Group) -> Option<u32> {
-    group.entries.last_key_value().and_then(|(slot, _)| index(slot))
+    group.entries.keys().next_back().and_then(index)
 }
 
 const fn index(slot: &Slot) -> Option<u32> {
@@ -688,7 +690,7 @@ fn staying<'a>(
     gone: &'a [Slot],
 ) -> impl Iterator<Item = (&'a Slot, &'a Entry)> {
     let stays = |slot: &Slot| !gone.contains(slot) && writes.iter().all(|(s, _)| s != slot);
-    group.into_iter().flat_map(|g| &g.entries).filter(move |(slot, _)| stays(slot))
+    group.into_iter().flat_map(|g| g.entries.iter()).filter(move |(slot, _)| stays(slot))
 }
 
 /// Values after these writes, if they make any more.
@@ -861,6 +863,22 @@ mod tests {
             s.store(at(300), &home(), by_a(), vec![kind(KindId::CHANNEL, 0, vec![own(A, 5)])]).unwrap();
         assert_eq!((again.counters[0].1, again.changed), (1, false));
         assert_eq!(s.deadline(), Some(at(600)));
+    }
+
+    #[test]
+    fn what_is_stored_keeps_no_part_of_the_datagram_that_brought_it() {
+        let mut s = storage();
+        let datagram = Bytes::from(vec![0xaa; 1000]);
+        let slice = |first: usize| datagram.slice(first..first + 16);
+        let resource = ResourceId::new(slice(0)).unwrap();
+        let mut value = value(A, 5, b"");
+        value.value = Some(datagram.slice(100..108));
+        value.signature.identity.value = slice(200);
+        value.signature.signed.value = slice(300);
+        let groups = vec![kind(KindId::CHANNEL, 0, vec![arrival(Slot::Key(slice(400)), 600, value)])];
+        assert!(s.store(at(0), &resource, by_a(), groups).is_ok());
+        drop(resource);
+        assert!(s.len() == 1 && datagram.is_unique());
     }
 
     #[test]

@@ -31,6 +31,15 @@ impl Slot {
         }
     }
 
+    /// The same in a buffer of its own, which keeps no datagram.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        match self {
+            Slot::Key(key) => Slot::Key(Bytes::copy_from_slice(key)),
+            other => other.clone(),
+        }
+    }
+
     /// Something in this slot.
     pub fn arrange<T>(&self, value: T) -> Arranged<T> {
         match self {

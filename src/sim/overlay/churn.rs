@@ -3,10 +3,12 @@
 use super::audit::Replicas;
 use super::growth::Growth;
 use super::network::{Config, OverlayNetwork};
+use crate::chord::{REPLICAS, distance};
 use crate::env::Entropy;
 use crate::ids::{NodeId, ResourceId};
 use crate::reload::codec::KindId;
-use crate::reload::overlay::{Address, ConfigError, Fact, Failure, Slot, Ticket, Timers};
+use crate::reload::overlay::{Address, ConfigError, Fact, Failure, Slot, Ticket};
+use crate::reload::topology::Place;
 use crate::sim::machine::NodeIndex;
 use crate::sim::queue::Queue;
 use crate::sim::statistics::Samples;
@@ -34,6 +36,16 @@ pub struct Setting {
     pub lookups_per_second: f64,
 }
 
+impl Setting {
+    /// How long it takes at most from a crash to another replica of what the node held: until a Ping is due, until no ACK
+    /// has come for the fourth time, and two seconds to agree and to store. Nothing is granted for the hold-down: it ends
+    /// when the neighbours agree.
+    pub fn repair_time(&self) -> Duration {
+        let timers = &self.world.node.timers;
+        timers.neighbor_ping_interval * 5 / 4 + timers.link.rto * 7 + Duration::from_secs(2)
+    }
+}
+
 /// How a lookup ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lookup {
@@ -52,16 +64,56 @@ pub enum Lookup {
 }
 
 /// A value that nobody holds any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
     /// Which value.
     pub value: usize,
     /// When its last holder crashed, or was seen to have dropped it.
     pub at: Instant,
-    /// How long before that the first of its last three holders crashed; zero when they have not, but have dropped it.
-    pub span: Duration,
-    /// Whether that was time enough to notice the first crash, to sit out the hold-down and to make a replica.
+    /// The crashes that led there, the last one last; fewer than three when holders have dropped it.
+    pub crashes: Vec<Crash>,
+    /// Whether somebody had the time to save it.
     pub could_be_saved: bool,
+}
+
+impl Loss {
+    /// From the first of the crashes to the last.
+    pub fn span(&self) -> Duration {
+        let ends = self.crashes.first().zip(self.crashes.last());
+        ends.map_or(Duration::ZERO, |(first, last)| last.at.since(first.at))
+    }
+}
+
+/// The crash of a node that held a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// When.
+    pub at: Instant,
+    /// How far behind the value's place it stood: the nearest that lives is the one to make replicas.
+    pub distance: Place,
+}
+
+/// Whether a value could be saved whose holders crashed like this, in this order; it was on three peers until the crash
+/// with the number `whole_until`.
+///
+/// The RFC makes the responsible peer see to the replicas (RFC 6940 §10.7.3), and until the others have noticed that it
+/// is dead that is nobody. So a value could be saved if there was a holder that lived for longer than `repair`, which is
+/// what it takes to notice a crash and to store a replica, after it had become the first of those who lived, or if it
+/// was that before, after the first of the others crashed.
+fn could_be_saved(crashes: &[Crash], whole_until: usize, repair: Duration) -> bool {
+    let last = crashes.get(whole_until..).unwrap_or_default();
+    let Some(begin) = last.first().filter(|_| last.len() > REPLICAS) else {
+        // The others have dropped it.
+        return true;
+    };
+    (whole_until..).zip(last).any(|(i, holder)| {
+        let (earlier, later) = crashes.split_at(i);
+        let stands_before = |c: &&Crash| c.distance < holder.distance;
+        let was_first = !later.iter().any(|c| stands_before(&c));
+        let first_since = earlier.iter().filter(stands_before).map(|c| c.at).max();
+        let since = first_since.map_or(begin.at, |at| at.max(begin.at));
+        was_first && holder.at.since(since) > repair
+    })
 }
 
 /// The state of things at one moment, and what happened since the moment before.
@@ -132,8 +184,10 @@ enum Script {
 struct Value {
     resource: ResourceId,
     lost: bool,
-    /// When its latest holders crashed, the last one last.
-    crashed: Vec<Instant>,
+    /// The crashes of its holders, the last one last.
+    crashes: Vec<Crash>,
+    /// Which of them was the last when it was on three peers.
+    whole_until: usize,
 }
 
 /// A run.
@@ -165,6 +219,11 @@ impl Churn {
             summary: Summary::default(),
             before: (0, 0),
         }
+    }
+
+    /// What the run is to be.
+    pub const fn setting(&self) -> &Setting {
+        &self.setting
     }
 
     /// The network.
@@ -207,7 +266,12 @@ impl Churn {
         for i in 0..self.setting.values {
             let resource = ResourceId::of_name(format!("value {i}").as_bytes());
             self.by_resource.insert(resource.clone(), i);
-            self.values.push(Value { resource: resource.clone(), lost: false, crashed: Vec::new() });
+            self.values.push(Value {
+                resource: resource.clone(),
+                lost: false,
+                crashes: Vec::new(),
+                whole_until: 0,
+            });
             let Some(writer) = self.net.random_member() else { continue };
             let key = self.net.overlay(writer).map_or(NodeId::WILDCARD, |o| o.node_id());
             let slot = Slot::Key(Bytes::copy_from_slice(&key.0));
@@ -303,8 +367,8 @@ impl Churn {
         for (i, value) in self.values.iter_mut().enumerate() {
             if !value.lost && !held.contains(&value.resource) {
                 value.lost = true;
-                let loss = Loss { value: i, at: now, span: Duration::ZERO, could_be_saved: true };
-                self.summary.losses.push(loss);
+                let crashes = value.crashes.split_off(value.whole_until);
+                self.summary.losses.push(Loss { value: i, at: now, crashes, could_be_saved: true });
             }
         }
     }
@@ -315,19 +379,21 @@ impl Churn {
         let Some(overlay) = self.net.crash(victim) else { return };
         self.summary.crashes += 1;
         self.growth.forget(victim);
+        let repair = self.setting.repair_time();
         for resource in overlay.storage().resources() {
             let Some(&i) = self.by_resource.get(resource) else { continue };
-            let held = self.net.living().iter().filter_map(|&n| self.net.overlay(n));
-            let gone = !held.into_iter().any(|o| o.storage().generation(resource, KIND) > 0);
-            let hold_down = self.setting.world.node.timers;
-            let Some(value) = self.values.get_mut(i) else { continue };
-            value.crashed.push(now);
-            if gone && !value.lost {
+            let living = self.net.living().iter().filter_map(|&n| self.net.overlay(n));
+            let left = living.filter(|o| o.storage().generation(resource, KIND) > 0).count();
+            let Some((value, place)) = self.values.get_mut(i).zip(resource.to_u128()) else { continue };
+            if left >= REPLICAS {
+                value.whole_until = value.crashes.len();
+            }
+            value.crashes.push(Crash { at: now, distance: distance(place, overlay.node_id().to_u128()) });
+            if left == 0 && !value.lost {
                 value.lost = true;
-                let first = value.crashed.iter().rev().nth(crate::chord::REPLICAS);
-                let span = first.map_or(now.since(Instant::ZERO), |&first| now.since(first));
-                let could_be_saved = span > repair_time(&hold_down);
-                self.summary.losses.push(Loss { value: i, at: now, span, could_be_saved });
+                let could_be_saved = could_be_saved(&value.crashes, value.whole_until, repair);
+                let crashes = value.crashes.split_off(value.whole_until);
+                self.summary.losses.push(Loss { value: i, at: now, crashes, could_be_saved });
             }
         }
     }
@@ -375,9 +441,36 @@ fn content(value: usize) -> Bytes {
     Bytes::from(format!("this is value {value}").into_bytes())
 }
 
-/// How long it takes at most from a crash to another replica of what the node held: until the next ping, until nobody's
-/// ACK has come for the fourth time, the hold-down, and two seconds to store.
-fn repair_time(timers: &Timers) -> Duration {
-    let noticed = timers.neighbor_ping_interval * 5 / 4 + timers.link.rto * 7;
-    noticed + timers.hold_down + Duration::from_secs(2)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Crashes at these seconds of holders at these distances, and whether the value could be saved within ten seconds.
+    fn saveable(crashes: &[(u64, Place)], whole_until: usize) -> bool {
+        let crash = |&(at, distance): &(u64, Place)| Crash { at: Instant::from_millis(at * 1000), distance };
+        let crashes: Vec<Crash> = crashes.iter().map(crash).collect();
+        could_be_saved(&crashes, whole_until, Duration::from_secs(10))
+    }
+
+    #[test]
+    fn a_value_can_be_saved_by_whoever_is_the_first_that_lives_and_lives_for_long_enough() {
+        assert!(!saveable(&[(0, 1), (10, 2), (20, 3)], 0), "each has just missed the one before");
+        assert!(saveable(&[(0, 1), (11, 2), (12, 3)], 0), "the second had a second left");
+        assert!(saveable(&[(0, 1), (1, 2), (12, 3)], 0), "and so had the third");
+        assert!(saveable(&[(0, 2), (5, 3), (11, 1)], 0), "the responsible peer lived");
+        assert!(!saveable(&[(0, 2), (5, 3), (10, 1)], 0));
+        assert!(!saveable(&[(0, 1), (10, 3), (10, 2)], 0), "the third was never the first");
+    }
+
+    #[test]
+    fn a_value_can_be_saved_that_was_on_fewer_peers_than_crashes_can_explain() {
+        assert!(saveable(&[(0, 1), (1, 2)], 0) && saveable(&[], 0));
+        assert!(saveable(&[(0, 1), (1, 2), (2, 3)], 1), "three peers had it after the first crash");
+    }
+
+    #[test]
+    fn crashes_before_the_last_three_tell_since_when_a_holder_was_the_first() {
+        assert!(saveable(&[(0, 1), (5, 3), (6, 4), (16, 2)], 1));
+        assert!(!saveable(&[(9, 1), (10, 3), (11, 4), (19, 2)], 1), "nobody knew yet that it was the first");
+    }
 }

@@ -15,7 +15,7 @@ mod network;
 mod partition;
 
 pub use audit::{Audit, Replicas, hops};
-pub use churn::{Churn, Lookup, Loss, Moment, Setting, Summary};
+pub use churn::{Churn, Crash, Lookup, Loss, Moment, Setting, Summary};
 pub use growth::Growth;
-pub use network::{Config, OverlayNetwork};
+pub use network::{Config, Identities, OverlayNetwork};
 pub use partition::{Agreement, Partition};

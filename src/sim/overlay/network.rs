@@ -2,10 +2,11 @@
 
 use crate::chord::Chord;
 use crate::effect::{Effect, Effects};
-use crate::env::{Entropy, InsecureIdentity, Seeded};
+use crate::env::{Crypto, Entropy, InsecureIdentity, Seeded};
 use crate::ids::{NodeId, ResourceId};
 use crate::reload::codec::KindId;
 use crate::reload::overlay::{self, Address, Context, Fact, OrderError, Overlay, Ticket};
+use crate::sim::authority::{Authority, Certificate};
 use crate::sim::checked::Fnv;
 use crate::sim::machine::{Family, NodeIndex};
 use crate::sim::queue::Queue;
@@ -27,13 +28,40 @@ pub struct Config {
     pub conditions: Conditions,
     /// How every node is configured, but for its address.
     pub node: overlay::Config,
+    /// Who the nodes are.
+    pub identities: Identities,
+}
+
+/// Who the nodes of a world are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Identities {
+    /// Everybody is believed; nobody has a certificate.
+    #[default]
+    Insecure,
+    /// Each has a certificate of the world's [`Authority`], as large as a real one with a P-256 key, and signs what it
+    /// sends and stores.
+    Certified,
+}
+
+impl Identities {
+    /// A host's identity under a Node-ID.
+    fn of(self, seed: u64, node: NodeId) -> Box<dyn Crypto> {
+        match self {
+            Identities::Insecure => Box::new(InsecureIdentity::new(node)),
+            Identities::Certified => {
+                let certificate = Certificate { padding: 350, ..Certificate::of_node(node) };
+                Box::new(Authority::new(seed).issue(&certificate))
+            }
+        }
+    }
 }
 
 impl Config {
     /// A world with these conditions whose nodes have the defaults.
     pub fn new(seed: u64, conditions: Conditions) -> Self {
         let address = SocketAddr::new(NodeIndex(0).ip(Family::V4), PORT);
-        Config { seed, conditions, node: overlay::Config::new("sim.invalid", address) }
+        let node = overlay::Config::new("sim.invalid", address);
+        Config { seed, conditions, node, identities: Identities::default() }
     }
 }
 
@@ -50,7 +78,7 @@ enum Happening {
 struct Host {
     /// `None` once it has crashed.
     overlay: Option<Box<Overlay<Chord>>>,
-    identity: InsecureIdentity,
+    identity: Box<dyn Crypto>,
     entropy: Seeded,
     island: u8,
     /// The earliest wake-up that is scheduled.
@@ -118,7 +146,7 @@ impl OverlayNetwork {
         overlay.handle_wall_clock(self.now, NEW_YEAR + self.now.since(Instant::ZERO));
         self.hosts.push(Host {
             overlay: Some(overlay),
-            identity: InsecureIdentity::new(id),
+            identity: self.config.identities.of(self.config.seed, id),
             entropy: Seeded::new(self.dice.next_u64()),
             island: 0,
             wake: Instant::FAR_FUTURE,
@@ -326,7 +354,7 @@ impl OverlayNetwork {
         let host = self.hosts.get_mut(node.at())?;
         let overlay = host.overlay.as_mut()?;
         let mut effects = core::mem::take(&mut self.effects);
-        let mut ctx = Context { entropy: &mut host.entropy, crypto: &host.identity, effects: &mut effects };
+        let mut ctx = Context { entropy: &mut host.entropy, crypto: &*host.identity, effects: &mut effects };
         let result = command(overlay, now, &mut ctx);
         let deadline = overlay.deadline();
         assert!(deadline.is_none_or(|at| at >= now), "K1 is broken at {now:?}: the deadline is {deadline:?}");

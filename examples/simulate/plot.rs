@@ -1,0 +1,98 @@
+//! Lines on logarithmic axes.
+
+use plotters::prelude::*;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+/// One line.
+pub struct Series {
+    pub name: String,
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A drawing.
+pub struct Plot {
+    pub title: String,
+    pub x: String,
+    pub y: String,
+    pub series: Vec<Series>,
+    /// What is less, nothing too, is drawn there.
+    pub least: f64,
+}
+
+const COLOURS: [RGBColor; 10] = [
+    RGBColor(0x1f, 0x61, 0x8d),
+    RGBColor(0xb0, 0x3a, 0x2e),
+    RGBColor(0xd6, 0x89, 0x10),
+    RGBColor(0x11, 0x7a, 0x65),
+    RGBColor(0x7d, 0x3c, 0x98),
+    RGBColor(0x5d, 0x6d, 0x7e),
+    RGBColor(0x9c, 0x64, 0x0c),
+    RGBColor(0x2e, 0x86, 0xc1),
+    RGBColor(0xcb, 0x43, 0x35),
+    RGBColor(0x17, 0x20, 0x2a),
+];
+
+impl Plot {
+    pub fn write(&self, path: &Path) -> Result<(), Box<dyn Error>> {
+        fs::write(path, self.svg()?).map_err(|e| format!("{}: {e}", path.display()))?;
+        println!("drawn: {}", path.display());
+        Ok(())
+    }
+
+    pub fn svg(&self) -> Result<String, Box<dyn Error>> {
+        let points = || self.series.iter().flat_map(|s| &s.points);
+        let reach = |of: &dyn Fn(&(f64, f64)) -> f64, least: f64| {
+            let low = points().map(of).fold(f64::INFINITY, f64::min).max(least);
+            let high = points().map(of).fold(least * 10.0, f64::max);
+            (low / 1.5)..(high * 2.0)
+        };
+        let mut svg = String::new();
+        {
+            let root = SVGBackend::with_string(&mut svg, (900, 520)).into_drawing_area();
+            root.fill(&WHITE)?;
+            let mut chart = ChartBuilder::on(&root)
+                .caption(&self.title, ("sans-serif", 18))
+                .margin(12)
+                .x_label_area_size(40)
+                .y_label_area_size(70)
+                .build_cartesian_2d(
+                    reach(&|p| p.0, 1e-9).log_scale(),
+                    reach(&|p| p.1, self.least).log_scale(),
+                )?;
+            chart.configure_mesh().x_desc(&self.x).y_desc(&self.y).light_line_style(WHITE).draw()?;
+            for (series, colour) in self.series.iter().zip(COLOURS.iter().cycle()) {
+                let own = series.name.starts_with("p2piptv");
+                let style = colour.stroke_width(if own { 4 } else { 2 });
+                let line = series.points.iter().map(|&(x, y)| (x, y.max(self.least)));
+                chart
+                    .draw_series(LineSeries::new(line.clone(), style).point_size(3))?
+                    .label(&series.name)
+                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+            }
+            chart
+                .configure_series_labels()
+                .position(SeriesLabelPosition::UpperLeft)
+                .background_style(WHITE.mix(0.8))
+                .border_style(BLACK.mix(0.2))
+                .draw()?;
+            root.present()?;
+        }
+        Ok(svg)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_drawn_and_nothing_at_all_lies_on_the_axis() {
+        let line = |name: &str, y: f64| Series { name: name.into(), points: vec![(1.0, y), (50.0, y * 3.0)] };
+        let series = vec![line("p2piptv", 0.0), line("other", 7.0)];
+        let plot = Plot { title: "T".into(), x: "X".into(), y: "Y".into(), series, least: 0.01 };
+        let svg = plot.svg().expect("a drawing");
+        assert!(["p2piptv", "other", ">\nT"].iter().all(|text| svg.contains(text)), "{svg}");
+    }
+}
