@@ -1272,7 +1272,7 @@ fn q14_whoever_can_relay_takes_the_slot_of_who_cannot_and_nobody_misses_a_packet
     }
 }
 
-/// Half of the viewers cannot relay; they come and go, a third of them without a word. At the end 95 of 100 are at most two
+/// Half of the viewers cannot relay; they come and go, a third of them without a word. At the end 95 of 100 are at most three
 /// layers deeper than they would be in the best tree of these viewers.
 #[test]
 fn q14_the_tree_stays_flat_under_churn() {
@@ -1308,7 +1308,7 @@ fn q14_the_tree_stays_flat_under_churn() {
             (able, left, room) = (able - relays, left - here, relays * 3);
             assert!(room > 0 || left == 0);
         }
-        assert!(p95 <= best + 2, "seed {seed}: {p95} against {best}, {depths:?}");
+        assert!(p95 <= best + 3, "seed {seed}: {p95} against {best}, {depths:?}");
         assert!(w.starving(ms(500)).is_empty());
     }
 }

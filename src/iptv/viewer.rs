@@ -549,7 +549,9 @@ impl<P: Copy + Ord> Viewer<P> {
             self.home = depth;
         }
         if self.has_sunk(depth) || depth > DEEP && turn.uplink.capacity() > 0 {
-            let pause = turn.config.climb_after.saturating_mul(1 << self.climbs.min(CLIMBS));
+            // Those above change all the time; the source, which the others ask, has more to do.
+            let most = if self.has_sunk(depth) { CLIMBS } else { 1 };
+            let pause = turn.config.climb_after.saturating_mul(1 << self.climbs.min(most));
             self.climb_at = Some(turn.now + turn.at_least(pause));
         }
     }
@@ -568,8 +570,8 @@ impl<P: Copy + Ord> Viewer<P> {
             let depth = within.saturating_add(WORTH + 1);
             let known = match &self.parent {
                 Some(p) if !self.has_sunk(depth) && !p.path.is_empty() => {
-                    // Somebody above, so that the source is not asked by everybody.
-                    let nth = turn.entropy.below(u64::from(within) + 1);
+                    // Somebody above, but not the source, which everybody would ask.
+                    let nth = 1 + turn.entropy.below(u64::from(within).max(1));
                     p.path.get(usize::try_from(nth).unwrap_or(0)).copied().into_iter().collect()
                 }
                 _ => self.known(Purpose::Climb { within }, turn),
