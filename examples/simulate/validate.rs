@@ -275,6 +275,11 @@ fn judge(seen: &Seen, end: Instant, summary: &mut Summary) {
     summary.control[5] = seen.rtcp;
 }
 
+/// A number of both runs, and its name.
+type Row<'a> = (&'a str, fn(&Summary) -> f64);
+/// The same for numbers that are spread.
+type Spread<'a> = (&'a str, fn(&Summary) -> &Histogram);
+
 pub fn validate(wanted: &Validate) -> Result<(), Box<dyn Error>> {
     let mut progress = Progress::new();
     let (mut packets, seen) = packets(wanted, &mut progress)?;
@@ -292,7 +297,7 @@ pub fn validate(wanted: &Validate) -> Result<(), Box<dyn Error>> {
     println!("  {:<34} {:>14} {:>14} {:>12}", "", "packets", "flow", "difference");
     let ms = |micros: u64| micros as f64 / 1000.0;
     let calls = |s: &Summary| s.control[..4].iter().sum::<u64>() as f64;
-    let rows: [(&str, fn(&Summary) -> f64); 6] = [
+    let rows: [Row<'_>; 6] = [
         ("in time, percent", |s| s.totals.in_time() * 100.0),
         ("missed in gaps, percent", |s| s.totals.missed as f64 / s.totals.due.max(1) as f64 * 100.0),
         ("missed singly, percent", |s| s.totals.scattered / s.totals.due.max(1) as f64 * 100.0),
@@ -306,7 +311,7 @@ pub fn validate(wanted: &Validate) -> Result<(), Box<dyn Error>> {
     for (name, value) in rows {
         line(name, value(&packets), value(&flow));
     }
-    let spreads: [(&str, fn(&Summary) -> &Histogram); 3] = [
+    let spreads: [Spread<'_>; 3] = [
         ("gap", |s| &s.totals.gaps),
         ("silence", |s| &s.totals.silences),
         ("startup", |s| &s.totals.startup),

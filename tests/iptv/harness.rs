@@ -752,7 +752,7 @@ impl World {
             self.tell(id, fact);
         }
         self.check_cycles();
-        if self.now.as_millis() % 200 == 0 {
+        if self.now.as_millis().is_multiple_of(200) {
             self.check_backups();
         }
         self.measure_waits();

@@ -9,8 +9,8 @@ use super::wheel::Wheel;
 use crate::env::{Entropy, Seeded};
 use crate::ids::{CallId, ChannelId};
 use crate::iptv::{
-    ByeReason, Config, Context, Fact, Hold, InviteKind, Iptv, Order, Pace, Profile, Progress, Provider,
-    Refusal, Report, Role,
+    ByeReason, Config, Context, Event, Fact, Hold, InviteKind, Iptv, Order, Pace, Profile, Progress,
+    Provider, Refusal, Report, Role,
 };
 use crate::sim::underlay::{Conditions, happens};
 use crate::time::{Duration, Instant};
@@ -93,6 +93,7 @@ enum Happening {
     Wake(u32),
     Arrive(u32),
     Depart(u32),
+    Gone(u32),
     Ring(Ticket, InviteKind, u16),
     Answered(Ticket, u8, bool),
     Refused(Ticket, Box<Refusal<u32>>),
@@ -414,7 +415,8 @@ impl World {
             return;
         }
         let leaves = begins + host.person.leaves.since(Instant::ZERO);
-        host.dies = leaves;
+        let lingers = if host.person.abrupt { Duration::ZERO } else { self.setting.policy.farewell };
+        host.dies = leaves + lingers;
         self.media.foresee(node, leaves);
         if leaves.since(begins) <= self.setting.crowd.lasts + Duration::from_secs(5) {
             self.queue.schedule(leaves, Happening::Depart(node));
@@ -423,11 +425,15 @@ impl World {
 
     fn depart(&mut self, node: u32) {
         let Some(host) = self.hosts[node as usize].as_ref() else { return };
-        let person = host.person;
         self.summary.departures += 1;
-        if !person.abrupt {
-            self.with(node, |iptv, now, ctx| _ = iptv.stop(now, CHANNEL, ctx));
+        if host.person.abrupt {
+            return self.gone(node);
         }
+        // It goes when its children have moved; that is the policy's business.
+        self.with(node, |iptv, now, ctx| _ = iptv.stop(now, CHANNEL, ctx));
+    }
+
+    fn gone(&mut self, node: u32) {
         self.media.die(self.now, node);
         self.tell_firsts();
         let records = self.listed.get_mut(&node).into_iter().chain(self.unlisted.get_mut(&node));
@@ -436,6 +442,7 @@ impl World {
             record.until = self.now + left;
         }
         let Some(host) = self.hosts[node as usize].take() else { return };
+        let person = host.person;
         for at in host.placed.values().chain(&host.received).copied() {
             let Some((ticket, session)) = self.sessions.at(at) else { continue };
             let end = match () {
@@ -473,6 +480,7 @@ impl World {
             Happening::Fetched(node) => (13, *node),
             Happening::Stored { node, .. } => (14, *node),
             Happening::Walked(node) => (17, *node),
+            Happening::Gone(node) => (18, *node),
             Happening::Removed(node) => (15, *node),
             Happening::Cued(t, _) => (16, t.at),
         };
@@ -481,6 +489,7 @@ impl World {
             Happening::Wake(node) => self.wake(node),
             Happening::Arrive(n) => self.arrive(n),
             Happening::Depart(node) => self.depart(node),
+            Happening::Gone(node) => self.gone(node),
             Happening::Ring(ticket, kind, slots) => self.ring(ticket, kind, slots),
             Happening::Answered(ticket, depth, rescue) => self.answered(ticket, depth, rescue),
             Happening::Refused(ticket, refusal) => self.refused(ticket, *refusal),
@@ -880,7 +889,12 @@ impl World {
 
     fn obey(&mut self, node: u32, order: Order<u32>) {
         match order {
-            Order::Event(event) => self.summary.event(self.now, node, &event),
+            Order::Event(event) => {
+                self.summary.event(self.now, node, &event);
+                if matches!(event, Event::Ended { .. }) {
+                    self.queue.schedule(self.now, Happening::Gone(node));
+                }
+            }
             Order::Fetch { .. } => {
                 let (time, hops) = self.lookup();
                 self.count(node, Control::Overlay, hops * sizes::LOOKUP_HOP);

@@ -59,6 +59,8 @@ pub trait Rival {
 
 /// How soon the silence of a parent is noticed: what the policy of this crate needs, give or take.
 const NOTICE: Duration = Duration::from_millis(120);
+/// How long somebody who leaves by plan goes on sending, so that the children can move.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// How soon a parent notices that a child is gone, and its slot is free again.
 const CHILD_SILENCE: Duration = Duration::from_millis(3_500);
 
@@ -68,12 +70,15 @@ enum Job {
     Seek(u32, usize, bool),
     Connect(u32, usize, u32),
     Lost(u32, usize, Leg),
+    Gone(u32),
+    Dropped { child: u32, stripe: usize, leg: Leg },
     Freed { parent: u32, child: u32, stripe: usize, leg: Leg },
 }
 
 struct Member {
     person: Person,
     left: Vec<u32>,
+    leaving: bool,
     parents: Vec<Option<Leg>>,
     /// Where it stands in the roster.
     place: usize,
@@ -160,8 +165,13 @@ impl Grove {
         if node >= self.first_viewer {
             self.roster.push(node);
         }
-        self.members[at] =
-            Some(Box::new(Member { person, left, parents: (0..stripes).map(|_| None).collect(), place }));
+        self.members[at] = Some(Box::new(Member {
+            person,
+            left,
+            leaving: false,
+            parents: (0..stripes).map(|_| None).collect(),
+            place,
+        }));
     }
 
     // ---- what rivals may see
@@ -296,7 +306,11 @@ impl Grove {
     }
 
     fn give_back(&mut self, parent: u32, stripe: usize) {
-        let Some(member) = self.members.get_mut(parent as usize).and_then(Option::as_mut) else { return };
+        let Some(member) =
+            self.members.get_mut(parent as usize).and_then(Option::as_mut).filter(|m| !m.leaving)
+        else {
+            return;
+        };
         member.left[stripe] = member.left[stripe].saturating_add(1);
         let depth = self.media[stripe].depth(parent).unwrap_or(0);
         self.open[stripe].insert((depth, parent));
@@ -314,7 +328,10 @@ impl Grove {
         media.take_firsts();
         let depth = media.depth(node);
         let Some(member) = self.members[node as usize].as_mut() else { return false };
-        member.parents[stripe] = Some(leg);
+        if let Some(old) = member.parents[stripe].replace(leg) {
+            let old = Job::Dropped { child: node, stripe, leg: old };
+            self.queue.schedule(self.now + delay, old);
+        }
         if let Some(depth) = depth.filter(|_| member.left[stripe] > 0) {
             self.open[stripe].insert((depth, node));
         }
@@ -322,9 +339,13 @@ impl Grove {
     }
 
     fn seek(&mut self, rival: &mut impl Rival, node: u32, stripe: usize, repairs: bool) {
-        let at_home = self.members.get(node as usize).and_then(Option::as_ref);
-        if at_home.is_none_or(|m| m.parents[stripe].is_some()) {
-            return;
+        let Some(member) = self.members.get(node as usize).and_then(Option::as_ref) else { return };
+        if let Some(leg) = member.parents[stripe] {
+            let (parent, _) = self.media[stripe].ends(leg);
+            let parent = self.members.get(parent as usize).and_then(Option::as_ref);
+            if parent.is_some_and(|p| !p.leaving) {
+                return;
+            }
         }
         match rival.ask(self, node, stripe, repairs) {
             Ask::Parent(parent, after) => {
@@ -358,8 +379,29 @@ impl Grove {
     }
 
     fn depart(&mut self, node: u32) {
-        let Some(member) = self.members[node as usize].take() else { return };
+        let Some(member) = self.members[node as usize].as_mut() else { return };
         self.summary.departures += 1;
+        if member.person.abrupt {
+            return self.gone(node);
+        }
+        // Nobody new, and those who are there are told to move.
+        member.leaving = true;
+        member.left.iter_mut().for_each(|left| *left = 0);
+        let mut has_children = false;
+        for stripe in 0..self.media.len() {
+            for leg in self.media[stripe].given(node).to_vec() {
+                let (_, child) = self.media[stripe].ends(leg);
+                let path = self.conditions.latency.between(node, child, self.crowd.seed);
+                self.queue.schedule(self.now + path, Job::Seek(child, stripe, true));
+                has_children = true;
+            }
+        }
+        let wait = if has_children { FAREWELL } else { Duration::ZERO };
+        self.queue.schedule(self.now + wait, Job::Gone(node));
+    }
+
+    fn gone(&mut self, node: u32) {
+        let Some(member) = self.members[node as usize].take() else { return };
         let person = member.person;
         self.roster.swap_remove(member.place);
         if let Some(&moved) = self.roster.get(member.place)
@@ -464,6 +506,8 @@ pub fn play(rival: &mut impl Rival, crowd: Crowd, terms: Terms) -> Summary {
             Job::Connect(n, ..) => (4, n),
             Job::Lost(n, ..) => (5, n),
             Job::Freed { parent, .. } => (6, parent),
+            Job::Gone(n) => (7, n),
+            Job::Dropped { child, .. } => (8, child),
         };
         grove.summary.remember(grove.now, kind, who);
         match job {
@@ -479,6 +523,18 @@ pub fn play(rival: &mut impl Rival, crowd: Crowd, terms: Terms) -> Summary {
                     grove.media[stripe].drop_leg(grove.now, leg);
                     grove.media[stripe].take_firsts();
                     grove.seek(rival, node, stripe, true);
+                }
+            }
+            Job::Gone(node) => grove.gone(node),
+            Job::Dropped { child, stripe, leg } => {
+                // Unless one of them has gone meanwhile.
+                let media = &mut grove.media[stripe];
+                let (parent, taker) = media.ends(leg);
+                if taker == child {
+                    media.drop_leg(grove.now, leg);
+                    media.close(grove.now, leg);
+                    media.take_firsts();
+                    grove.give_back(parent, stripe);
                 }
             }
             Job::Freed { parent, child, stripe, leg } => {
