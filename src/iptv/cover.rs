@@ -251,7 +251,8 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let look = now + config.hold_after / 2;
         let Some(link) = &cover.link else {
-            if cover.hedge_at.is_some_and(|t| t <= now) {
+            let waits = self.search.is_some() || self.next.is_some() || self.standbys.any_asked();
+            if cover.hedge_at.is_some_and(|t| t <= now) || !waits {
                 self.ask_next(seats, turn);
             }
             return earliest(Some(look), self.cover.as_ref().and_then(|c| c.hedge_at));

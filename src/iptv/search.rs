@@ -303,7 +303,10 @@ impl<P: Copy + Ord> Search<P> {
         config: &Config,
     ) {
         let Some(asked) = self.forget(call) else { return };
+        // Whoever asks those above it for a better place has one, and takes no slot's promise from who has none.
+        let lifts = matches!(self.purpose, Purpose::Climb { .. }) && scope.source != Some(asked.peer);
         match refusal {
+            Refusal::Redirected(_) if lifts && asked.redirects == 0 => {}
             Refusal::Redirected(providers) if asked.redirects < config.limits.redirects => {
                 let redirects = asked.redirects + 1;
                 let most = usize::from(config.limits.redirect_contacts);

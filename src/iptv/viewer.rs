@@ -321,7 +321,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let mut search = self.search.take()?;
         let known = self.known(search.purpose, turn);
         // The source may be asked out of its own rescue slot: it knows who else has room.
-        let asks_source = search.purpose.is_planned();
+        let asks_source = search.purpose.is_planned() && search.purpose != Purpose::Farewell;
         let parent = self.parent.as_ref().map(|p| p.peer);
         let parent = parent.filter(|&p| !(asks_source && self.source == Some(p)));
         let excluded: Vec<P> = seats.iter().map(|s| s.peer).chain(parent).collect();
@@ -549,7 +549,9 @@ impl<P: Copy + Ord> Viewer<P> {
             self.home = depth;
         }
         if self.has_sunk(depth) || depth > DEEP && turn.uplink.capacity() > 0 {
-            let pause = turn.config.climb_after.saturating_mul(1 << self.climbs.min(CLIMBS));
+            // Those above change all the time; the source, which the others ask, has more to do.
+            let most = if self.has_sunk(depth) { CLIMBS } else { 1 };
+            let pause = turn.config.climb_after.saturating_mul(1 << self.climbs.min(most));
             self.climb_at = Some(turn.now + turn.at_least(pause));
         }
     }
@@ -568,8 +570,8 @@ impl<P: Copy + Ord> Viewer<P> {
             let depth = within.saturating_add(WORTH + 1);
             let known = match &self.parent {
                 Some(p) if !self.has_sunk(depth) && !p.path.is_empty() => {
-                    // Somebody above, so that the source is not asked by everybody.
-                    let nth = turn.entropy.below(u64::from(within) + 1);
+                    // Somebody above, but not the source, which everybody would ask.
+                    let nth = 1 + turn.entropy.below(u64::from(within).max(1));
                     p.path.get(usize::try_from(nth).unwrap_or(0)).copied().into_iter().collect()
                 }
                 _ => self.known(Purpose::Climb { within }, turn),

@@ -33,11 +33,6 @@ impl<K: Ord + Clone> Timers<K> {
         }
     }
 
-    /// Whether the timer of a key is set.
-    pub(crate) fn is_set(&self, key: &K) -> bool {
-        self.at.contains_key(key)
-    }
-
     pub(crate) fn clear(&mut self, key: &K) {
         if let Some((key, at)) = self.at.remove_entry(key) {
             self.order.remove(&(at, key));

@@ -177,6 +177,8 @@ fn sb7_a_value_whose_certificate_expired_keeps_no_other_from_being_replicated() 
         let write = put(BOARD, own_key(net.id(i)), format!("by {i}"));
         net.store(i, &home("board"), vec![write]).unwrap();
     }
+    // It expires before its writer dies and another replica is wanted.
+    net.run(70);
     net.nodes[1].alive = false;
     net.run(300);
     // Node 3 has taken the place of node 1 in the replica set, and was offered both.

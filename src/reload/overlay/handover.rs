@@ -234,6 +234,7 @@ impl<T: Topology> Overlay<T> {
         if !matches!(self.phase, Phase::Member | Phase::Leaving) {
             return;
         }
+        self.holds_down = false;
         let replicas = self.topology.replicas();
         let resources: Vec<ResourceId> = self.storage.resources().cloned().collect();
         for resource in resources {

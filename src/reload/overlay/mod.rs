@@ -246,6 +246,8 @@ pub struct Overlay<T> {
     fingers_begun: bool,
     /// Neighbours that could not be had.
     missed: Vec<NodeId>,
+    /// A lost replica is not replaced yet: another peer may be a better match than the one that is known (CU10-4).
+    holds_down: bool,
     member_since: Instant,
     /// The neighbours that the last [`Fact::RingChanged`] told.
     told: (Vec<NodeId>, Vec<NodeId>),
@@ -304,6 +306,7 @@ impl<T: Topology> Overlay<T> {
             rejoining: None,
             fingers_begun: false,
             missed: Vec::new(),
+            holds_down: false,
             member_since: Instant::ZERO,
             told: (Vec::new(), Vec::new()),
             wall_clock: None,
@@ -514,6 +517,7 @@ impl<T: Topology> Overlay<T> {
         self.rejoining = None;
         self.fingers_begun = false;
         self.missed.clear();
+        self.holds_down = false;
         self.told = (Vec::new(), Vec::new());
     }
 

@@ -110,9 +110,7 @@ impl<T: Topology> Overlay<T> {
             _ => settle,
         };
         self.note(now, change, replicas_after);
-        if let Some(&last) = self.topology.replicas().last().filter(|_| replicas_after > settle) {
-            self.ask_for_table(now, last, ctx);
-        }
+        self.holds_down |= replicas_after > settle;
         if change.neighbors {
             self.tasks.hasten(Task::Return, now + RETURN_AFTER);
             // Others may have been wrong about it too, or have told of better ones when this node did not listen.
@@ -275,7 +273,7 @@ impl<T: Topology> Overlay<T> {
                 for node in heard.omitted {
                     self.ping(now, node, ctx);
                 }
-                if heard.agrees_on_replicas && self.tasks.is_set(&Task::Replicate) {
+                if heard.agrees_on_replicas && self.holds_down {
                     // The triggered Update for which the hold-down waits: there is no better match.
                     self.tasks.hasten(Task::Replicate, now);
                 }
@@ -374,6 +372,9 @@ impl<T: Topology> Overlay<T> {
     fn spread_update(&mut self, now: Instant, ctx: &mut Context<'_>) {
         for node in self.connections.attached() {
             self.send_update(now, node, ctx);
+        }
+        if let Some(&last) = self.topology.replicas().last().filter(|_| self.holds_down) {
+            self.ask_for_table(now, last, ctx);
         }
         let ring = (self.topology.predecessors(), self.topology.successors());
         if ring != self.told {
