@@ -21,9 +21,11 @@ const PACKET: usize = 12 + 7 * 188;
 const INTERVAL: Duration = Duration::from_micros(13_160);
 const PLAYOUT: Duration = Duration::from_millis(500);
 /// So many packets that are missed one after the other are a gap, and fewer are single ones.
-const GAP: u64 = 8;
+const GAP: u64 = 3;
 /// Nothing for so long is a silence.
 const SILENCE: Duration = Duration::from_millis(150);
+/// Whoever leaves by plan has left by then.
+const FAREWELL: Duration = Duration::from_secs(5);
 const SOURCE_SLOTS: u16 = 8;
 
 /// What one viewer saw during the watch.
@@ -151,6 +153,7 @@ fn packets(wanted: &Validate, progress: &mut Progress) -> Result<(Summary, Seen)
     let mut begins = None;
     let mut people: Vec<(NodeIndex, Person)> = Vec::new();
     let mut departures: Vec<(Instant, NodeIndex, Person)> = Vec::new();
+    let mut leaving: Vec<(Instant, NodeIndex)> = Vec::new();
     let mut newcomers = crowd.planned();
     let mut sent_before = [0; 2];
     let mut summary = Summary::default();
@@ -188,13 +191,18 @@ fn packets(wanted: &Validate, progress: &mut Progress) -> Result<(Summary, Seen)
             sent_before = [Plane::Media, Plane::Signalling].map(|p| network.sent(source, p).bytes);
         }
         if let Some(begins) = begins {
+            for (_, node) in leaving.extract_if(.., |l| l.0 <= now) {
+                network.kill(node, Death::Host);
+            }
             while let Some(at) = departures.iter().position(|d| d.0 <= now) {
                 let (_, node, person) = departures.swap_remove(at);
                 summary.departures += 1;
-                if !person.abrupt {
+                if person.abrupt {
+                    network.kill(node, Death::Host);
+                } else {
                     network.command(node, |node, now| node.leave(now));
+                    leaving.push((now + FAREWELL, node));
                 }
-                network.kill(node, Death::Host);
                 if let Some(player) = seen.borrow_mut().players.get_mut(&node) {
                     player.gone = Some(now);
                 }

@@ -36,7 +36,7 @@ const STANDBY_REPORTS: Duration = Duration::from_secs(5);
 /// A RESUME is sent so often at most.
 const RESUMES: u32 = 5;
 /// Records that one answer brings.
-const FETCHED: usize = 64;
+const FETCHED: usize = 255;
 /// Providers that a walk through the channel's tree finds.
 const WALKED: usize = 8;
 /// While the tree grows before the watch, nothing takes longer.
@@ -71,8 +71,10 @@ impl Setting {
         policy.limits.rows = all;
         policy.limits.controls = all;
         if profile == Profile::Paper {
-            // It has every relayer register.
+            // It has every relayer register, and knows of none but by looking up: let it find and ask many.
             policy.registered_relayers = u16::MAX;
+            policy.limits.providers = u8::MAX;
+            policy.limits.asked = u8::MAX;
         }
         policy.limits.strangers = policy.limits.strangers.max(crowd.planned() / 4);
         Setting {

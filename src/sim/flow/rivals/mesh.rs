@@ -27,6 +27,8 @@ const ROUND: Duration = Duration::from_millis(200);
 const PARTNERS: (usize, usize) = (5, 8);
 /// Chunks that a node asks for in a round.
 const AT_ONCE: usize = 4;
+/// How many rounds old a chunk may be.
+const FARTHEST: u64 = 120;
 /// Rounds until a partner without a goodbye is missed.
 const MISSED: u32 = 5;
 /// Octets of a buffer map, and of a request.
@@ -185,9 +187,9 @@ impl Field<'_> {
             let span = match node.began {
                 Some((chunk, round)) => {
                     let next = chunk + (self.round + 1).saturating_sub(round + wanted);
-                    self.round.saturating_sub(next).min(120) + 1
+                    self.round.saturating_sub(next).min(FARTHEST) + 1
                 }
-                None => 1 + wanted.min(60),
+                None => FARTHEST,
             };
             let mut wants: Vec<(usize, u32)> = Vec::new();
             for age in 0..span as u32 {
