@@ -109,3 +109,14 @@ fn every_other_system_serves_whom_it_can() {
     let [long, short] = [long, short].map(|m| rivals::play_mesh(&m, crowd, terms).totals.in_time());
     assert!(long > 0.97 && short < long, "{long} {short}");
 }
+
+#[test]
+fn leeches_and_liars_keep_nobody_from_the_channel() {
+    let crowd = Crowd { leeches: 0.2, liars: 0.05, seed: 1, ..crowd(300, 0.01, 1) };
+    let terms = Terms::plain().with_nacks().with_replay();
+    let others =
+        [rivals::play(&mut Tracker::new(8), crowd, terms), rivals::play(&mut Managed::new(8), crowd, terms)];
+    for s in others.iter().chain([&tree(crowd)]) {
+        assert!(s.totals.never_played < 9 && s.totals.in_time() > 0.97, "{}: {:?}", s.name, s.totals);
+    }
+}

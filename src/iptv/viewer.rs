@@ -704,11 +704,13 @@ impl<P: Copy + Ord> Viewer<P> {
     fn listen(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let (now, config, patience) = (turn.now, turn.config, self.patience(turn));
         let cover_after = self.cover_after(turn);
-        if let Some(next) = self.next.take_if(|n| now.since(n.since.max(turn.awake_since)) >= patience) {
+        // An instant is in whole microseconds: whoever compares must compare what the timer was set to.
+        let due_at = |n: &Link<P>| n.since.max(turn.awake_since) + patience;
+        if let Some(next) = self.next.take_if(|n| due_at(n) <= now) {
             turn.bye(next.call, ByeReason::Normal);
             self.settle_slot(turn);
         }
-        let next_due = self.next.as_ref().map(|n| n.since.max(turn.awake_since) + patience);
+        let next_due = self.next.as_deref().map(|n| n.since.max(turn.awake_since) + patience);
         let hold = self.hold(turn);
         if self.parent.is_none() && self.cover.is_none() {
             self.listen_at = next_due;

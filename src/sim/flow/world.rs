@@ -151,6 +151,10 @@ fn provider((&peer, record): (&u32, &Record)) -> Provider<u32> {
 }
 
 /// Policies, their calls, and the media between them.
+///
+/// # Panics
+///
+/// When a policy breaks the promise K1: its deadline does not move on.
 pub struct World {
     setting: Setting,
     configs: BTreeMap<u16, Arc<Config>>,
@@ -777,6 +781,21 @@ impl World {
         let Some(host) = self.hosts[node as usize].as_mut().filter(|h| h.wake == now) else { return };
         host.wake = Instant::FAR_FUTURE;
         self.with(node, |iptv, now, ctx| iptv.handle_timeout(now, ctx));
+        let deadline = self.hosts[node as usize].as_ref().and_then(|h| h.iptv.deadline());
+        if deadline.is_some_and(|d| d <= now) {
+            self.fail(node);
+        }
+    }
+
+    #[expect(
+        clippy::panic,
+        reason = "a broken promise is a failed test, and would be a simulation without end"
+    )]
+    fn fail(&self, node: u32) -> ! {
+        let host = self.hosts[node as usize].as_ref();
+        let status = host.map(|h| (h.iptv.deadline(), h.iptv.status(CHANNEL)));
+        let seed = self.setting.crowd.seed;
+        panic!("seed {seed}, K1 is broken by {node} at {:?}, deadline and status {status:?}", self.now);
     }
 
     fn tell(&mut self, node: u32, fact: Fact<u32>) {

@@ -61,6 +61,8 @@ pub trait Rival {
 const NOTICE: Duration = Duration::from_millis(120);
 /// How long somebody who leaves by plan goes on sending, so that the children can move.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a parent may send nothing at all before it counts as a liar, and is struck off everywhere.
+const COMPLAINT: Duration = Duration::from_secs(1);
 /// How soon a parent notices that a child is gone, and its slot is free again.
 const CHILD_SILENCE: Duration = Duration::from_millis(3_500);
 
@@ -373,8 +375,16 @@ impl Grove {
                 // Lost on the way: it hears nothing, and asks again.
                 self.queue.schedule(self.now + NOTICE, Job::Seek(node, stripe, true));
             }
-        } else if parent == SOURCE && !self.quick {
+            return;
+        }
+        if parent == SOURCE && !self.quick {
             self.summary.joins_at_source += 1;
+        }
+        let lies = self.members[parent as usize].as_ref().is_some_and(|p| p.person.lies);
+        let leg = self.members[node as usize].as_ref().and_then(|m| m.parents[stripe]);
+        if let Some(leg) = leg.filter(|_| lies) {
+            // Nothing comes. After a while it complains, is believed, and looks further.
+            self.queue.schedule(self.now + COMPLAINT, Job::Lost(node, stripe, leg));
         }
     }
 
@@ -520,7 +530,9 @@ pub fn play(rival: &mut impl Rival, crowd: Crowd, terms: Terms) -> Summary {
                 if let Some(member) = member.filter(|m| m.parents[stripe] == Some(leg)) {
                     member.parents[stripe] = None;
                     grove.summary.orphaned += 1;
+                    let (parent, _) = grove.media[stripe].ends(leg);
                     grove.media[stripe].drop_leg(grove.now, leg);
+                    grove.strike_off_if_it_lies(parent);
                     grove.media[stripe].take_firsts();
                     grove.seek(rival, node, stripe, true);
                 }
@@ -551,6 +563,14 @@ pub fn play(rival: &mut impl Rival, crowd: Crowd, terms: Terms) -> Summary {
 }
 
 impl Grove {
+    fn strike_off_if_it_lies(&mut self, parent: u32) {
+        let parent = self.members.get_mut(parent as usize).and_then(Option::as_mut);
+        if let Some(liar) = parent.filter(|p| p.person.lies) {
+            liar.leaving = true;
+            liar.left.iter_mut().for_each(|left| *left = 0);
+        }
+    }
+
     fn finish(mut self, rival: &impl Rival, terms: Terms) -> Summary {
         let mut summary = core::mem::take(&mut self.summary);
         let stripes = self.media.len() as u64;
