@@ -266,7 +266,7 @@ impl<P: Copy + Ord> Viewer<P> {
             self.uncovered_by(call, seats, turn);
             return Some(look);
         }
-        let due = cover.began.map(|t| t + config.confirm_after);
+        let due = cover.began.map(|t| t.max(turn.awake_since) + config.confirm_after);
         if due.is_some_and(|t| t <= now) && !self.parent_holds(turn) {
             self.confirm(turn);
             return Some(now + self.cover_after(turn));

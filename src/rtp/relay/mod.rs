@@ -261,6 +261,8 @@ struct Downstream {
     answers: Answers,
     /// The RESUME of a standby's child, until it rests again.
     asked: Option<Asked>,
+    /// When a RESUME of its last had an effect.
+    resumed: Option<Instant>,
     last_report: Option<Instant>,
     fraction_lost: Option<u8>,
 }

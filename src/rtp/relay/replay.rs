@@ -65,7 +65,13 @@ impl Relay {
         // What is not here any more cannot be sent; of what is ahead of us nothing is missing.
         let first = first.filter(|&first| newest.is_some_and(|newest| first <= newest));
         let first = first.and_then(|first| Some(first.max(state.ring.oldest()?)));
-        let is_fed = state.targets.binary_search(&peer.addr).is_ok();
+        let addr = peer.addr;
+        let feeds = |other: &Peer<Downstream>| {
+            let flows = !other.state.flow.is_resting() && other.state.replay.is_none();
+            other.call != call && other.channel == channel && flows
+        };
+        let is_fed = self.children.at(addr).iter().any(feeds);
+        let Some(peer) = self.children.get_mut(call) else { return };
         peer.state.replay = first.map(|first| Replay {
             began: first,
             next: first,

@@ -65,11 +65,10 @@ pub(super) struct Asking {
 }
 
 /// A RESUME that came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     ssrc: u32,
     highest: u32,
-    at: Instant,
 }
 
 /// The child's side.
@@ -186,7 +185,7 @@ impl Relay {
         };
         let Some(channel) = self.channels.get(&peer.channel) else { return };
         let from = match peer.state.asked {
-            Some(Asked { ssrc, highest, .. }) if channel.ssrc == Some(ssrc) => Start::After(highest as u16),
+            Some(Asked { ssrc, highest }) if channel.ssrc == Some(ssrc) => Start::After(highest as u16),
             // It has nothing of this source yet.
             Some(_) => Start::RandomAccess,
             None => Start::Live,
@@ -231,12 +230,18 @@ impl Relay {
         fx: &mut Effects<Fact>,
     ) -> bool {
         match cue.cover {
-            Cover::Denied => self.on_denied(from, voice, cue, fx),
+            Cover::Denied => self.on_denied(now, (from, voice), cue, fx),
             Cover::Resume | Cover::Release => self.on_request(now, (from, voice), cue, fx),
         }
     }
 
-    fn on_denied(&mut self, from: SocketAddr, voice: Voice, cue: Cue, fx: &mut Effects<Fact>) -> bool {
+    fn on_denied(
+        &mut self,
+        now: Instant,
+        (from, voice): (SocketAddr, Voice),
+        cue: Cue,
+        fx: &mut Effects<Fact>,
+    ) -> bool {
         let Some(call) = self.meant(self.parents.at(from), voice, cue, |state| state.flow) else {
             return false;
         };
@@ -244,6 +249,8 @@ impl Relay {
         // One that is late, and that media has overtaken, says nothing any more.
         if peer.state.asking.take().is_some() {
             peer.state.flow = Flow::Resting;
+            // Another RESUME may have been under way: if it is served all the same, that is to end.
+            peer.state.released = Some(now);
             let channel = peer.channel;
             self.retarget(channel);
             fx.fact(Fact::Denied { channel, call });
@@ -264,16 +271,16 @@ impl Relay {
         let Some(peer) = self.children.get_mut(call) else { return false };
         let channel = peer.channel;
         let covering = !peer.state.flow.is_resting();
-        let asked = Asked { ssrc: cue.ssrc, highest: cue.highest, at: now };
-        let repeats = |before: Asked| {
-            let soon = now.since(before.at) < RESUME_INTERVAL;
-            soon || (before.ssrc, before.highest) == (asked.ssrc, asked.highest)
-        };
+        let asked = Asked { ssrc: cue.ssrc, highest: cue.highest };
+        // Nobody has a replay begin all the time, not by a RELEASE in between either.
+        let soon = peer.state.resumed.is_some_and(|at| now.since(at) < RESUME_INTERVAL);
         match cue.cover {
-            // The same again was under way when it was heard; and nobody has a replay begin all the time.
-            Cover::Resume if covering && peer.state.asked.is_some_and(repeats) => {}
+            Cover::Resume if soon => {}
+            // The same again was under way when it was heard.
+            Cover::Resume if covering && peer.state.asked == Some(asked) => {}
             Cover::Resume => {
                 peer.state.asked = Some(asked);
+                peer.state.resumed = Some(now);
                 fx.fact(Fact::Resumed { channel, call });
             }
             Cover::Release if covering => fx.fact(Fact::Released { channel, call }),

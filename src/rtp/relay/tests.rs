@@ -918,18 +918,42 @@ fn a_standbys_child_is_served_when_it_asks_and_rests_when_it_needs_no_more() {
     b.datagram(10, 9, cue(Cover::Resume, SSRC, 1)).unwrap();
     assert_eq!(b.facts, [Fact::Resumed { channel: CHANNEL, call: CHILD }]);
     assert_eq!(b.relay.last_report(CHILD), Some(at(10)));
-    // Until it is served every repetition is heard, and then none.
-    b.datagram(11, 9, cue(Cover::Resume, SSRC, 1)).unwrap();
+    // Until it is served its repetitions are heard, and then none.
+    b.datagram(60, 9, cue(Cover::Resume, SSRC, 1)).unwrap();
     assert_eq!(b.facts.len(), 1);
-    b.order(|relay, fx| relay.serve(at(12), CHILD, fx));
-    b.datagram(13, 9, cue(Cover::Resume, SSRC, 1)).unwrap();
+    b.order(|relay, fx| relay.serve(at(61), CHILD, fx));
+    b.datagram(110, 9, cue(Cover::Resume, SSRC, 1)).unwrap();
     assert_eq!((b.facts.len(), b.relay.children(CHANNEL)), (0, &[addr(9)][..]));
-    b.datagram(14, 9, cue(Cover::Release, SSRC, 3)).unwrap();
+    b.datagram(111, 9, cue(Cover::Release, SSRC, 3)).unwrap();
     assert_eq!(b.facts, [Fact::Released { channel: CHANNEL, call: CHILD }]);
     b.relay.rest(CHILD);
     assert_eq!(b.relay.children(CHANNEL), []);
-    b.datagram(15, 9, cue(Cover::Release, SSRC, 3)).unwrap();
+    b.datagram(112, 9, cue(Cover::Release, SSRC, 3)).unwrap();
     assert_eq!(b.facts, []);
+}
+
+#[test]
+fn a_release_in_between_begins_no_replay_sooner() {
+    let mut b = with_lease();
+    b.datagram(10, 9, cue(Cover::Resume, SSRC, 1)).unwrap();
+    b.order(|relay, fx| relay.serve(at(10), CHILD, fx));
+    b.datagram(11, 9, cue(Cover::Release, SSRC, 1)).unwrap();
+    b.relay.rest(CHILD);
+    b.datagram(59, 9, cue(Cover::Resume, SSRC, 2)).unwrap();
+    assert_eq!(b.facts, []);
+    b.datagram(60, 9, cue(Cover::Resume, SSRC, 2)).unwrap();
+    assert_eq!(b.facts, [Fact::Resumed { channel: CHANNEL, call: CHILD }]);
+}
+
+#[test]
+fn a_provider_that_denies_and_serves_all_the_same_is_told_to_end() {
+    let mut b = with_standby();
+    b.order(|relay, fx| relay.resume(at(100), STANDBY, fx));
+    b.datagram(110, 5, cue(Cover::Denied, SSRC, 1)).unwrap();
+    assert_eq!(b.facts, [Fact::Denied { channel: CHANNEL, call: STANDBY }]);
+    // It heard the second RESUME, which crossed its answer to the first.
+    assert_eq!(b.datagram(160, 5, rtp(SSRC, 2)), Err(DropReason::UnknownSender));
+    assert_eq!(b.cues(), [(addr(5), Cover::Release, 1)]);
 }
 
 #[test]
@@ -947,7 +971,7 @@ fn a_child_that_asks_again_with_more_than_before_has_lost_its_release() {
 #[test]
 fn a_standbys_child_that_is_denied_may_ask_again() {
     let mut b = with_lease();
-    for ms in [10, 20] {
+    for ms in [10, 60] {
         b.datagram(ms, 9, cue(Cover::Resume, SSRC, 1)).unwrap();
         assert_eq!(b.facts, [Fact::Resumed { channel: CHANNEL, call: CHILD }]);
         b.order(|relay, fx| relay.deny(CHILD, fx));
@@ -1132,12 +1156,29 @@ fn a_standbys_child_is_covered_from_where_it_stopped() {
     assert_eq!(b.relay.children(CHANNEL), [addr(9)]);
     b.relay.rest(CHILD);
     // Who has nothing of this source begins where it can.
-    b.datagram(1010, 9, cue(Cover::Resume, 0, 0)).unwrap();
-    b.order(|relay, fx| relay.serve(at(1010), CHILD, fx));
+    b.datagram(1050, 9, cue(Cover::Resume, 0, 0)).unwrap();
+    b.order(|relay, fx| relay.serve(at(1050), CHILD, fx));
     assert_eq!(b.got(9), [60, 61]);
     b.relay.rest(CHILD);
     assert_eq!(b.until(2000), []);
     assert_eq!(b.relay.deadline(), None);
+}
+
+#[test]
+fn who_is_covered_anew_in_the_same_call_misses_nothing_of_what_comes_meanwhile() {
+    let mut b = broadcast(101);
+    b.relay.add_standby_child(CHILD, CHANNEL, addr(9)).unwrap();
+    b.datagram(1000, 9, cue(Cover::Resume, SSRC, 3 << 16 | 98)).unwrap();
+    b.order(|relay, fx| relay.serve(at(1000), CHILD, fx));
+    assert_eq!((b.got(9), b.relay.children(CHANNEL)), (vec![99, 100], &[addr(9)][..]));
+    // Its RELEASE was lost, and it asks again.
+    b.datagram(1060, 9, cue(Cover::Resume, SSRC, 3 << 16 | 90)).unwrap();
+    b.order(|relay, fx| relay.serve(at(1060), CHILD, fx));
+    let mut got = b.got(9);
+    b.push(1063, video(101, PICTURE)).unwrap();
+    got.extend(b.got(9));
+    got.extend(b.until(2000).into_iter().map(|(_, number)| number));
+    assert_eq!(got, (91..=101).collect::<Vec<_>>());
 }
 
 #[test]
