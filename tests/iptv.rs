@@ -458,7 +458,13 @@ fn q13_when_everybody_is_full_the_source_names_rescue_slots_away_from_the_dead()
 #[test]
 fn a_viewer_that_sank_climbs_back_when_there_is_a_place_two_layers_nearer_to_the_source() {
     let (mut s, first) = Solo::viewer(default(2), 9);
-    let place = |path: Vec<u32>| Report::TreePosition { depth: 0, path, rescue: false, backups: vec![] };
+    let place = |path: Vec<u32>| Report::TreePosition {
+        depth: 0,
+        path,
+        rescue: false,
+        backups: vec![],
+        delegated: false,
+    };
     s.reported(first, place(vec![9]));
     let orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Leaving });
     let call = placed(&orders, 9).expect("the source is asked");
@@ -501,7 +507,10 @@ fn a_viewer_that_sank_climbs_back_when_there_is_a_place_two_layers_nearer_to_the
 fn whoever_sinks_with_its_parent_leaves_the_climb_to_the_parent() {
     let (mut s, call) = Solo::viewer(default(0), 9);
     for path in [vec![9], vec![9, 2, 3, 4, 5]] {
-        s.reported(call, Report::TreePosition { depth: 0, path, rescue: false, backups: vec![] });
+        s.reported(
+            call,
+            Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false },
+        );
     }
     for _ in 0..2_000 {
         s.hear();
@@ -647,7 +656,8 @@ fn k6_who_was_asleep_himself_declares_nobody_dead() {
 fn q6_a_path_through_myself_is_a_cycle_and_that_parent_is_left_at_once() {
     let (mut s, call) = Solo::viewer(default(2), 9);
     let backups = vec![Provider { peer: 5, depth: Some(1), free: None }];
-    let place = |path, backups| Report::TreePosition { depth: 2, path, rescue: false, backups };
+    let place =
+        |path, backups| Report::TreePosition { depth: 2, path, rescue: false, backups, delegated: false };
     s.reported(call, place(vec![7, 9], backups));
     let orders = s.reported(call, place(vec![7, SOURCE, 9], vec![]));
     assert!(orders.contains(&Order::Bye { call, reason: ByeReason::Normal }));
@@ -658,7 +668,10 @@ fn q6_a_path_through_myself_is_a_cycle_and_that_parent_is_left_at_once() {
 fn q6_whoever_stands_above_me_is_refused_with_a_loop() {
     let (mut s, call) = Solo::viewer(default(2), 9);
     let path = vec![7, 8, 9];
-    s.reported(call, Report::TreePosition { depth: 3, path, rescue: false, backups: vec![] });
+    s.reported(
+        call,
+        Report::TreePosition { depth: 3, path, rescue: false, backups: vec![], delegated: false },
+    );
     for peer in [7, 8, 9, SOURCE] {
         let (call, orders) = s.invited(peer, true);
         assert!(orders.contains(&Order::Refuse { call, denial: Denial::Loop }), "{peer}");
@@ -883,7 +896,13 @@ fn shrugs(seed: u64) -> bool {
                 let rescue = dice.below(2) == 0;
                 Fact::Reported {
                     call,
-                    report: Report::TreePosition { depth: 3, path, rescue, backups: providers },
+                    report: Report::TreePosition {
+                        depth: 3,
+                        path,
+                        rescue,
+                        backups: providers,
+                        delegated: false,
+                    },
                 }
             }
             15 => Fact::ReportFailed { call },
@@ -941,7 +960,10 @@ fn backed_up() -> (Solo, CallId, [CallId; 3]) {
     s.told.pace = Some(Pace { gap: ms(10), jitter: ms(0) });
     let at = |peer| Provider { peer, depth: Some(1), free: None };
     let backups = vec![at(4), at(5), at(6)];
-    s.reported(parent, Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups });
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups, delegated: false },
+    );
     let mut calls = Vec::new();
     for _ in 0..40 {
         s.hear();
@@ -1118,7 +1140,8 @@ fn q6_a_lease_ends_when_its_child_comes_to_stand_above() {
     let (mut s, parent) = Solo::viewer(default(2), 9);
     let call = CallId::received(7);
     s.fact(Fact::StandbyInvited { channel: CHANNEL, call, peer: 3, slots: Some(2) });
-    let place = |path| Report::TreePosition { depth: 3, path, rescue: false, backups: vec![] };
+    let place =
+        |path| Report::TreePosition { depth: 3, path, rescue: false, backups: vec![], delegated: false };
     let orders = s.reported(parent, place(vec![7, 3, 9]));
     assert!(orders.contains(&Order::Bye { call, reason: ByeReason::Normal }));
     let again = CallId::received(8);
@@ -1346,7 +1369,10 @@ fn q8_a_relayer_whose_children_all_miss_what_it_has_is_a_viewer_again() {
 #[test]
 fn q13_a_next_parent_that_sends_nothing_does_not_end_the_search_of_a_child_whose_parent_leaves() {
     let (mut s, parent) = Solo::viewer(default(2), 9);
-    s.reported(parent, Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups: vec![] });
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups: vec![], delegated: false },
+    );
     let orders = s.reported(parent, Report::Leaving);
     assert!(has(&orders, |o| matches!(o, Order::Fetch { .. })), "{orders:?}");
     let providers = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];

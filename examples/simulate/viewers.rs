@@ -36,12 +36,13 @@ pub fn play(setting: &Setting, name: &str, progress: &mut Progress) -> Summary {
 
 pub fn viewers(wanted: &Viewers) -> Result<(), Box<dyn Error>> {
     let mut progress = Progress::new();
-    let mut setting = Setting::new(wanted.profile, wanted.crowd);
+    let mut setting = Setting::new(wanted.profile, wanted.crowd).with_mode(wanted.mode);
     setting.terms.foresight = if wanted.exact { Duration::ZERO } else { setting.terms.foresight };
     let summary = play(&setting, "tree", &mut progress);
     let took = progress.done();
     print(&summary);
     println!("  {} events, trace {:016x}; {took:.1} s of real time", summary.happened, summary.hash);
+    println!("KINDS {:?}", summary.kinds);
     json(&summary, wanted, took).write(wanted.json.as_deref())
 }
 
@@ -126,6 +127,7 @@ fn json(s: &Summary, wanted: &Viewers, took: f64) -> Json {
     let mut json = Json::default();
     json.raw("command", "\"viewers\"");
     json.raw("profile", &format!("\"{:?}\"", wanted.profile));
+    json.raw("mode", &format!("\"{:?}\"", wanted.mode));
     json.number("seed", wanted.crowd.seed);
     json.number("viewers", wanted.crowd.viewers);
     numbers(s, &mut json);

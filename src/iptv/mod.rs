@@ -40,11 +40,11 @@ mod table;
 mod turn;
 mod viewer;
 
-pub use config::{Config, Limits, Profile};
+pub use config::{Config, Limits, Mode, Profile};
 pub use counters::{Counters, RescueSlots};
 pub use fact::{ByeReason, Fact, Hold, Pace, Progress, Reception, Refusal};
 pub use order::{Denial, EndReason, Event, InviteKind, Order, Role};
-pub use report::{Child, Provider, Report};
+pub use report::{Child, Provider, Report, Subtree};
 
 use self::channel::Channel;
 use self::seats::Uplink;
@@ -345,7 +345,7 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
     // ---- looks
 
     /// The table of a channel: all peers below this node that it knows, by depth and then by age. A publisher knows
-    /// everybody, others their own children.
+    /// everybody, or two layers where relayers elect; others their own children.
     pub fn table(&self, channel: ChannelId) -> Vec<TableRow<P>> {
         self.find(channel).map(|c| c.table(self.me)).unwrap_or_default()
     }
