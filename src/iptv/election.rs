@@ -39,7 +39,15 @@ pub(super) struct Election<P> {
 
 impl<P: Copy + Ord> Election<P> {
     pub(super) const fn new(channel: ChannelId, table: Table<P>) -> Self {
-        Election { channel, table, offer: None, controls: BTreeMap::new(), sweep_at: None, turned_away: None, heir: false }
+        Election {
+            channel,
+            table,
+            offer: None,
+            controls: BTreeMap::new(),
+            sweep_at: None,
+            turned_away: None,
+            heir: false,
+        }
     }
 
     /// The same for a source that takes a channel over.

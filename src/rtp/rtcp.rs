@@ -602,21 +602,26 @@ mod tests {
 
     #[test]
     fn a_notice_is_written_as_a_compound_packet() {
-        let notice = Notice { hold: Hold::Paused, ssrc: 0xfeed, highest: 0x1_0002 };
-        let datagram = Composer::receiver_report(7, &[BLOCK]).cname("n@h").notice(notice).finish();
-        assert_eq!(
-            datagram,
-            hex("81c90007 00000007 00000005 40fffffe 00010007 00000008 00000009 0000000a
+        for (hold, head) in [(Hold::Starved, "80cc"), (Hold::Paused, "81cc"), (Hold::Sourceless, "85cc")] {
+            let notice = Notice { hold, ssrc: 0xfeed, highest: 0x1_0002 };
+            let datagram = Composer::receiver_report(7, &[BLOCK]).cname("n@h").notice(notice).finish();
+            let expected = hex(&alloc::format!(
+                "81c90007 00000007 00000005 40fffffe 00010007 00000008 00000009 0000000a
                  81ca0003 00000007 0103 6e4068 000000
-                 81cc0003 0000feed 49505456 00010002"),
-        );
-        let packets = parse(&datagram).unwrap();
-        let [Packet::ReceiverReport { ssrc: 7, .. }, Packet::SourceDescription(_), Packet::Application(app)] =
-            packets.as_slice()
-        else {
-            panic!("{packets:?}")
-        };
-        assert_eq!(Notice::from_application(app), Some(notice));
+                 {head}0003 0000feed 49505456 00010002"
+            ));
+            assert_eq!(datagram, expected);
+            let packets = parse(&datagram).unwrap();
+            let [
+                Packet::ReceiverReport { ssrc: 7, .. },
+                Packet::SourceDescription(_),
+                Packet::Application(app),
+            ] = packets.as_slice()
+            else {
+                panic!("{packets:?}")
+            };
+            assert_eq!(Notice::from_application(app), Some(notice));
+        }
     }
 
     #[test]

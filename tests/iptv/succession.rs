@@ -37,7 +37,8 @@ fn q7_a_standby_takes_over_two_seconds_after_the_source_died_and_everybody_plays
         assert!(w.starving(ms(100)).is_empty(), "seed {seed}: {:?}\n{}", w.starving(ms(100)), w.tail(300));
         // Whoever hung below a relayer hangs there still.
         let before = parents.iter().filter(|p| p.is_some_and(|p| p != SOURCE)).count();
-        let moved = (1..).zip(&parents).filter(|(v, p)| p.is_some_and(|p| p != SOURCE) && w.parent(*v) != **p);
+        let moved =
+            (1..).zip(&parents).filter(|(v, p)| p.is_some_and(|p| p != SOURCE) && w.parent(*v) != **p);
         let moved = moved.count();
         assert!(moved <= 2, "seed {seed}: {moved} of {before} moved\n{}", w.tail(300));
         let longest = w.take_silences().iter().map(|s| s.2).max().unwrap_or_default();
@@ -126,8 +127,8 @@ fn a_source_that_learns_of_a_newer_one_ends_and_its_children_go_there() {
     w.run(ms(7000));
     assert_eq!(took_over(&w).len(), 1, "{}", w.tail(100));
     w.command(SOURCE, |i, now, ctx| i.on_fact(now, Fact::Superseded { channel: CHANNEL }, ctx));
-    let ended =
-        w.event_times(|id, e| id == SOURCE && matches!(e, Event::Ended { reason: EndReason::Superseded, .. }));
+    let ended = w
+        .event_times(|id, e| id == SOURCE && matches!(e, Event::Ended { reason: EndReason::Superseded, .. }));
     assert_eq!((ended.len(), w.status(SOURCE)), (1, None));
     w.run(ms(8000));
     assert!(w.starving(ms(100)).is_empty(), "{:?}\n{}", w.starving(ms(100)), w.tail(300));
