@@ -44,6 +44,8 @@ pub(super) struct Election<P> {
     sweep_at: Option<Instant>,
     /// Somebody for whom no relayer was open: all free slots are promised, or hang below the caller itself.
     turned_away: Option<P>,
+    /// It has taken the channel over, with relayers that another source elected.
+    heir: bool,
 }
 
 impl<P: Copy + Ord> Election<P> {
@@ -71,12 +73,18 @@ impl<P: Copy + Ord> Election<P> {
             controls: BTreeMap::new(),
             sweep_at: None,
             turned_away: None,
+            heir: false,
         }
     }
 
     /// Time between two alive messages.
     fn alive_interval(&self, config: &Config) -> Duration {
         config.alive_interval.saturating_mul(if self.delegated { REFRESH } else { 1 })
+    }
+
+    /// The same for a source that takes a channel over, and with it the way of electing.
+    pub(super) fn inherited(self, delegated: bool) -> Self {
+        Election { heir: true, delegated, ..self }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -348,6 +356,9 @@ impl<P: Copy + Ord> Election<P> {
         let asked = standing != Standing::Viewer || self.delegated && !self.table.rests(peer, turn.now);
         match report {
             Report::RelayerAccepted { free } if asked || !self.table.rests(peer, turn.now) => {
+                if !asked && self.heir {
+                    self.confirm(peer, turn);
+                }
                 self.on_heard(peer, Some(free), turn);
             }
             Report::RelayerDeclined if standing == Standing::Offered => self.withdraw(peer, turn),
@@ -385,6 +396,14 @@ impl<P: Copy + Ord> Election<P> {
         if self.delegated {
             self.table.set_below(peer, said, usize::from(turn.config.limits.open), is_above);
         }
+    }
+
+    /// A relayer whom the source before me elected: it is told that it relays for me as well.
+    fn confirm(&mut self, peer: P, turn: &mut Turn<'_, P>) {
+        let Some(call) = self.table.call(peer) else { return };
+        let register = self.table.registered() < usize::from(turn.config.registered_relayers);
+        self.table.offer(peer, register);
+        turn.inform(call, Report::SelectedRelayer { register });
     }
 
     fn on_heard(&mut self, peer: P, free: Option<u16>, turn: &mut Turn<'_, P>) {
