@@ -42,7 +42,6 @@ pub fn viewers(wanted: &Viewers) -> Result<(), Box<dyn Error>> {
     let took = progress.done();
     print(&summary);
     println!("  {} events, trace {:016x}; {took:.1} s of real time", summary.happened, summary.hash);
-    println!("KINDS {:?}", summary.kinds);
     json(&summary, wanted, took).write(wanted.json.as_deref())
 }
 

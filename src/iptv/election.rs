@@ -37,6 +37,8 @@ pub(super) struct Election<P> {
     channel: ChannelId,
     /// Whether the relayers elect their own.
     pub(super) delegated: bool,
+    /// How many relayers are told to put themselves under the channel's name: a publisher's are, nobody else's.
+    registers: u16,
     pub(super) table: Table<P>,
     /// One at a time, or [`Limits::offers`](super::Limits::offers) where they are delegated.
     offers: Vec<Offer<P>>,
@@ -53,7 +55,8 @@ impl<P: Copy + Ord> Election<P> {
     pub(super) fn of_publisher(channel: ChannelId, me: P, config: &Config) -> Self {
         let delegated = config.mode == Mode::Delegated;
         let rows = if delegated { u32::from(config.limits.subtree_rows) } else { config.limits.rows };
-        Election::new(channel, me, delegated, rows, config)
+        let registers = config.registered_relayers;
+        Election { registers, ..Election::new(channel, me, delegated, rows, config) }
     }
 
     /// A relayer's, for its own children.
@@ -68,6 +71,7 @@ impl<P: Copy + Ord> Election<P> {
         Election {
             channel,
             delegated,
+            registers: 0,
             table: Table::new(me, rows, (patience, config.missing_limit)),
             offers: Vec::new(),
             controls: BTreeMap::new(),
@@ -172,7 +176,7 @@ impl<P: Copy + Ord> Election<P> {
     }
 
     fn make_offer(&mut self, peer: P, turn: &mut Turn<'_, P>) {
-        let register = self.table.registered() < usize::from(turn.config.registered_relayers);
+        let register = self.table.registered() < usize::from(self.registers);
         let until = turn.now + turn.config.offer_limit;
         let dialling = match self.table.call(peer) {
             Some(call) => {
@@ -321,10 +325,14 @@ impl<P: Copy + Ord> Election<P> {
     }
 
     /// A peer has left its slot here. An offer that crossed with its BYE is void, and may be made again where it is now.
-    pub(super) fn on_unseated(&mut self, peer: P, turn: &Turn<'_, P>) {
+    pub(super) fn on_unseated(&mut self, peer: P, turn: &mut Turn<'_, P>) {
+        let relayed = matches!(self.table.standing(peer), Some(Standing::Relayer { .. }));
         let offered = self.offers.iter().position(|o| o.peer == peer).map(|at| self.offers.remove(at));
         if offered.is_some() || self.delegated {
             self.table.rest(peer, turn.now);
+        }
+        if self.delegated && relayed {
+            turn.event(Event::RelayerLost { channel: self.channel, relayer: peer });
         }
         if self.delegated && self.table.parent(peer).is_none() {
             // Whoever is its parent now is its elector.
@@ -401,7 +409,7 @@ impl<P: Copy + Ord> Election<P> {
     /// A relayer whom the source before me elected: it is told that it relays for me as well.
     fn confirm(&mut self, peer: P, turn: &mut Turn<'_, P>) {
         let Some(call) = self.table.call(peer) else { return };
-        let register = self.table.registered() < usize::from(turn.config.registered_relayers);
+        let register = self.table.registered() < usize::from(self.registers);
         self.table.offer(peer, register);
         turn.inform(call, Report::SelectedRelayer { register });
     }

@@ -13,9 +13,13 @@
 //! | `delivery` | whether a relayer delivers; one that does not is none |
 //! | `promotion` | who can relay takes the slot of who cannot |
 //! | `counters` | what the host prints |
-//! | `election`, `table` | who relays; the peer table |
+//! | `election`, `table` | who relays, in the whole tree or among my children; the peer table |
 //! | `duty`, `record` | what a relayer owes its elector; when a record is stored anew |
 //! | `turn` | what the handling of one input may touch |
+//!
+//! Who elects is the publisher's choice ([`Mode`]): it does so itself for the whole tree, or every relayer does so for its own
+//! children. Then a table ends two layers below its node, reports go to the parent and say in sum what is below, and callers
+//! and orphans ask relayers above them and not the source.
 //!
 //! An input goes to its channel, which changes and gives orders; then the channel *settles*: slots that became free are
 //! given away, the election goes on, reports and positions that are due are sent, deadlines are read anew.

@@ -704,8 +704,13 @@ impl<P: Copy + Ord> Table<P> {
             }
         }
         all.open.sort_by_key(|p| (p.depth, p.peer));
-        all.open.dedup_by_key(|p| p.peer);
-        all.open.truncate(most);
+        let mut nearest: Vec<Provider<P>> = Vec::with_capacity(most.min(all.open.len()));
+        for p in core::mem::take(&mut all.open) {
+            if nearest.len() < most && nearest.iter().all(|known| known.peer != p.peer) {
+                nearest.push(p);
+            }
+        }
+        all.open = nearest;
         all
     }
 
@@ -786,6 +791,7 @@ fn set<T: Ord>(into: &mut BTreeSet<T>, value: T, present: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quickcheck::quickcheck;
 
     const ME: char = 's';
     const T: Instant = Instant::from_millis(1000);
@@ -926,6 +932,51 @@ mod tests {
         assert_eq!(t.rows().len(), 100);
         t.report('x', &kids("b"), T);
         assert_eq!(row(&t, 'b').1, Some(ME));
+    }
+
+    /// Peers that a made-up aggregate names, with depth and free slots.
+    type Named = Vec<(u8, Option<u8>, Option<u16>)>;
+
+    quickcheck! {
+        /// Whatever children say of what is below them, in any order: what is passed on and where callers are sent names
+        /// neither me nor those above nor my children by hearsay, nothing nearer than it can be, and no more than fits.
+        fn q9_an_aggregate_is_bounded_and_names_nobody_it_must_not(
+            said: Vec<(bool, u32, u32, Named)>
+        ) -> bool {
+            let mut t = table();
+            t.set_base(4);
+            let of = |n: u8| char::from(b'a' + n % 26);
+            for (first, peers, free, open) in said {
+                let open = open.into_iter().map(|(n, depth, free)| Provider { peer: of(n), depth, free });
+                let said = Subtree { peers, free, open: open.collect() };
+                let from = if first { 'a' } else { 'b' };
+                t.relays(from, Some(0), T);
+                t.set_below(from, said, 8, |p| "xyz".contains(p));
+                let all = t.aggregate(8);
+                let hearsay = |p: &Provider<char>| {
+                    !"sabxyz".contains(p.peer)
+                        && p.depth.is_some_and(|d| d >= 6)
+                        && p.free.is_some_and(|f| (1..=BELIEVED).contains(&f))
+                };
+                let once = all.open.iter().all(|p| all.open.iter().filter(|q| q.peer == p.peer).count() == 1);
+                let sent = t.redirect('q', 8, T, |_| 0);
+                if all.open.len() > 8 || !once || !all.open.iter().chain(&sent).all(hearsay) {
+                    return false;
+                }
+                if sent.len() > 8 || sent.iter().any(|p| p.peer == 'q') || t.pledges.len() > PLEDGES {
+                    return false;
+                }
+                if all.open.iter().zip(all.open.iter().skip(1)).any(|(p, q)| p.depth > q.depth) {
+                    return false;
+                }
+            }
+            // Who goes takes all that it said along.
+            for gone in ['a', 'b'] {
+                t.rest(gone, T);
+                t.remove(gone, T);
+            }
+            t.aggregate(8) == Subtree { peers: 0, free: 0, open: Vec::new() } && !t.is_open()
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
 use p2piptv::ids::{ChannelId, ChannelName, KeyFingerprint, NodeId};
-use p2piptv::iptv::{self, Profile};
+use p2piptv::iptv::{self, Mode, Profile};
 use p2piptv::node::{Addresses, CommandError, Config, Event, Node, Owner, Security};
 use p2piptv::rtp::mp2t::Packetizer;
 use p2piptv::sim::{self, Conditions, Death, Network, NodeIndex};
@@ -22,6 +22,7 @@ pub struct Setup {
     pub seed: u64,
     pub capacity: u16,
     pub profile: Profile,
+    pub mode: Mode,
     pub conditions: Conditions,
     /// How SIP travels.
     pub transport: Transport,
@@ -40,6 +41,7 @@ impl Default for Setup {
             seed: 1,
             capacity: 2,
             profile: Profile::Default,
+            mode: Mode::SourceManaged,
             conditions,
             transport: Transport::Udp,
             secured: false,
@@ -124,6 +126,7 @@ fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeInd
         let mut config = Config::new(label, OVERLAY, addresses);
         config.agent.transport = setup.transport;
         config.policy = iptv::Config::new(setup.profile, setup.capacity);
+        config.policy.mode = setup.mode;
         config.tree_first = odd.tree_first;
         config.policy.registered_relayers = setup.registered_relayers;
         if setup.secured {
@@ -272,14 +275,17 @@ impl World {
     /// Whether the source or a relayer whose record can be read has a free slot.
     pub fn has_room(&self) -> bool {
         let capacity = usize::from(self.setup.capacity);
+        // Where relayers elect, those above send callers to one that nobody can read about.
+        let known = |e: &Event| match self.setup.mode {
+            Mode::SourceManaged => matches!(e, Event::Registered { .. }),
+            Mode::Delegated => matches!(e, Event::Elected { .. }),
+        };
         let has_room = |node: NodeIndex, channel: ChannelId| {
             let status = self.net.machine(node).and_then(|n| n.status(channel));
             status.is_some_and(|s| s.children < capacity)
         };
         has_room(self.source, self.channel)
-            || self.viewers.iter().any(|v| {
-                has_room(v.node, v.channel) && self.told(v.node, |e| matches!(e, Event::Registered { .. }))
-            })
+            || self.viewers.iter().any(|v| has_room(v.node, v.channel) && self.told(v.node, known))
     }
 
     /// Lets time pass, with the source sending, until something holds; `false` after this many seconds.

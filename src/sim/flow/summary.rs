@@ -70,8 +70,6 @@ pub struct Summary {
     pub happened: u64,
     /// The hash of everything that happened, and when.
     pub hash: u64,
-    /// TEMP
-    pub kinds: [u64; 20],
 }
 
 impl Summary {

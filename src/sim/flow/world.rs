@@ -499,7 +499,6 @@ impl World {
             Happening::Cued(t, _) => (16, t.at),
         };
         self.summary.remember(self.now, kind, who);
-        self.summary.kinds[kind as usize] += 1; // TEMP
         match happening {
             Happening::Wake(node) => self.wake(node),
             Happening::Arrive(n) => self.arrive(n),
