@@ -9,6 +9,8 @@ use crate::time::{Duration, Instant};
 
 /// Between two looks: what reception reports take.
 const INTERVAL: Duration = Duration::from_millis(1_100);
+/// The same while nobody counts what comes here.
+const UNCOUNTED: Duration = Duration::from_secs(30);
 /// The loss, in 1/256 and beyond this node's own, from which a child counts as badly served.
 const LOSSY: u64 = 13;
 /// So many looks in a row show nothing but badly served children: that is no burst.
@@ -43,7 +45,10 @@ impl Delivery {
             return false;
         }
         self.look_at = Some(turn.now + INTERVAL);
-        let Some(now) = turn.progress.reception(channel) else { return false };
+        let Some(now) = turn.progress.reception(channel) else {
+            self.look_at = Some(turn.now + UNCOUNTED);
+            return false;
+        };
         let before = core::mem::replace(&mut self.before, now);
         let lost = now.lost.saturating_sub(before.lost);
         let all = now.received.saturating_sub(before.received).saturating_add(lost);

@@ -25,9 +25,11 @@ use alloc::boxed::Box;
 /// The longest pause between two attempts to reach the elector.
 const REDIAL_LIMIT: Duration = Duration::from_secs(32);
 
-/// Every so many alive messages one names the children again, so that whatever the elector missed is put right (P17). Where
-/// the parent is the elector there are no others.
-pub(super) const REFRESH: u32 = 10;
+/// Every so many alive messages one names the children again, so that whatever the elector missed is put right (P17).
+const REFRESH: u32 = 10;
+/// Where the parent is the elector there are no alive messages, for it hears reception reports; so many intervals apart
+/// everything is told again.
+pub(super) const ALIVE_TO_A_PARENT: u32 = 30;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dialog {
@@ -74,6 +76,8 @@ pub(super) struct Duty<P> {
     report_at: Option<Instant>,
     delivery: Delivery,
     told: Option<Box<Told<P>>>,
+    /// Whether relayers elect.
+    delegated: bool,
     /// Of the table, when it was looked at last.
     seen: u32,
 }
@@ -100,6 +104,7 @@ impl<P: Copy + Ord> Duty<P> {
             report_at: None,
             delivery: Delivery::default(),
             told: None,
+            delegated: false,
             seen: 0,
         };
         duty.announce(turn);
@@ -150,7 +155,7 @@ impl<P: Copy + Ord> Duty<P> {
     fn announce(&mut self, turn: &mut Turn<'_, P>) {
         if let Some(call) = self.call() {
             turn.inform(call, Report::RelayerAccepted { free: turn.uplink.free() });
-            self.alive_at = turn.now + turn.about(turn.config.alive_interval);
+            self.plan_alive(self.delegated, turn);
             self.reported = None;
             self.told = None;
         }
@@ -252,6 +257,9 @@ impl<P: Copy + Ord> Duty<P> {
     /// Does what is due: the right dialog, alive messages, reports, the record.
     pub(super) fn settle(&mut self, at: &Views<'_, P>, turn: &mut Turn<'_, P>) {
         let seats = at.seats;
+        if core::mem::replace(&mut self.delegated, at.table.is_some()) != self.delegated {
+            self.plan_alive(self.delegated, turn);
+        }
         self.settle_dialog(at.parent, at.table.is_some(), turn);
         if let Some(record) = &mut self.record {
             record.settle(self.channel, at.depth, turn);
@@ -280,7 +288,8 @@ impl<P: Copy + Ord> Duty<P> {
     }
 
     fn plan_alive(&mut self, delegated: bool, turn: &mut Turn<'_, P>) {
-        let interval = turn.config.alive_interval.saturating_mul(if delegated { REFRESH } else { 1 });
+        let interval =
+            turn.config.alive_interval.saturating_mul(if delegated { ALIVE_TO_A_PARENT } else { 1 });
         self.alive_at = turn.now + turn.about(interval);
     }
 

@@ -9,7 +9,7 @@
 //! its reception reports, so alive messages are rare; and what is below the children, their aggregates say.
 
 use super::config::{Config, Mode};
-use super::duty::REFRESH;
+use super::duty::ALIVE_TO_A_PARENT;
 use super::fact::ByeReason;
 use super::order::{Event, InviteKind, Order};
 use super::report::{Child, Provider, Report, Subtree};
@@ -83,7 +83,7 @@ impl<P: Copy + Ord> Election<P> {
 
     /// Time between two alive messages.
     fn alive_interval(&self, config: &Config) -> Duration {
-        config.alive_interval.saturating_mul(if self.delegated { REFRESH } else { 1 })
+        config.alive_interval.saturating_mul(if self.delegated { ALIVE_TO_A_PARENT } else { 1 })
     }
 
     /// The same for a source that takes a channel over, and with it the way of electing.

@@ -223,10 +223,10 @@ fn q9_aggregates_are_merged_and_told_once_a_second_and_sooner_when_the_last_slot
 fn q9_mere_numbers_wait_for_the_refresh() {
     let (mut s, parent, [first, _]) = relayer();
     s.reported(first, below(vec![open(21, 4)]));
-    told(&mut s, 12_000);
+    told(&mut s, 34_000);
     s.reported(first, Report::Subtree(Subtree { peers: 70, free: 50, open: vec![open(21, 4)] }));
     let mut all = Vec::new();
-    for _ in 0..1200 {
+    for _ in 0..3400 {
         s.hear();
         s.told.report = Some(s.now);
         all.extend(s.pass(10));
