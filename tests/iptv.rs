@@ -6,6 +6,8 @@ mod harness;
 mod misuse;
 #[path = "iptv/nonsense.rs"]
 mod nonsense;
+#[path = "iptv/succession.rs"]
+mod succession;
 
 use harness::{CHANNEL, SOURCE, World, ms};
 use p2piptv::env::{Entropy, Seeded};

@@ -137,6 +137,8 @@ impl<P: Copy + Ord> Viewer<P> {
     pub(super) fn cover(&mut self, cause: Cause, told: bool, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         if let Some(link) = self.parent.as_mut().filter(|_| cause != Cause::Leaving) {
             link.lost = Some(turn.now);
+            let depth = link.depth;
+            self.note_loss(depth);
         }
         let confirm_after = turn.config.confirm_after;
         let relapse = self.alarms > 0 && turn.now.since(self.alarmed) < confirm_after.saturating_mul(RELAPSE);
@@ -305,7 +307,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let mut heard = turn.progress.last_from(link.call).map_or(since, |t| t.max(since));
         let media = turn.progress.last_media(self.channel).unwrap_or(Instant::ZERO);
         if let Some(began) = cover.began {
-            // Whoever sends what is here already covers nothing, unless there is nothing else.
+            // Whoever sends what is here already covers nothing, but for what the source does not send either.
             heard = heard.min(media.max(cover.paused).max(began).max(turn.awake_since));
         }
         let patience = if link.playing { config.repair_after } else { self.patience(turn) };
@@ -394,6 +396,8 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let (parent, depth, rescue) = (link.peer, link.depth(), link.rescue);
         self.parent = Some(link);
+        self.sourceless = false;
+        self.unsourced = None;
         turn.event(Event::Reparented { channel, parent, depth, rescue });
         if !backups.is_empty() {
             self.backups = backups;
@@ -445,11 +449,12 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let Some(cover) = &mut self.cover else { return };
         match hold {
-            Hold::Starved => {
+            Hold::Starved | Hold::Sourceless => {
                 self.drop_cover(call, turn);
                 self.uncovered_by(call, seats, turn);
             }
-            Hold::Paused => cover.paused = turn.now,
+            Hold::Paused if cover.link.as_ref().is_some_and(|l| l.call == call) => cover.paused = turn.now,
+            Hold::Paused => {}
         }
     }
 }

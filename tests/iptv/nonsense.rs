@@ -140,7 +140,7 @@ fn shrugs(seed: u64) -> bool {
             }
             15 => Fact::ReportFailed { call },
             16 => Fact::FirstPacket { channel, call },
-            17 => Fact::Held { call, hold: if n < 6 { Hold::Paused } else { Hold::Starved } },
+            17 => Fact::Held { call, hold: [Hold::Paused, Hold::Starved, Hold::Sourceless][n as usize % 3] },
             18 => Fact::RoundTrip { call, rtt: ms(1 << 50) },
             19 | 20 => {
                 standbys += 1;
