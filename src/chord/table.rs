@@ -269,11 +269,9 @@ impl Topology for Chord {
     }
 
     fn finger_replacement(&self, lost: NodeId, entropy: &mut dyn Entropy) -> Option<Place> {
-        let d = self.distance_to(lost);
-        let (first, last) = self.invalid_fingers().find(|&(first, last)| {
-            let entry = d.leading_zeros();
-            first.leading_zeros() == entry || last.leading_zeros() == entry
-        })?;
+        // The distances of one entry have their highest bit in common.
+        let entry = self.distance_to(lost).leading_zeros();
+        let (first, last) = self.invalid_fingers().find(|(first, _)| first.leading_zeros() == entry)?;
         Some(self.random_place(first, last, entropy))
     }
 
