@@ -18,6 +18,8 @@ pub(super) struct Channel {
     pub(super) since: Instant,
     /// At its publisher, in a secured overlay.
     pub(super) owner: Option<Owner>,
+    /// At a standby source: as what it will publish.
+    pub(super) inheritance: Option<Inheritance>,
     /// The key of the owner whose grants count here: as the host said, or of whom was believed first.
     pub(super) trusted: Option<KeyFingerprint>,
     /// The owner's leave for this node to be found as a relayer.
@@ -32,6 +34,14 @@ pub(super) struct Channel {
     pub(super) levels: Levels,
 }
 
+/// What a standby source publishes with when it takes over.
+#[derive(Debug)]
+pub(super) struct Inheritance {
+    pub(super) keywords: Vec<ChannelName>,
+    /// In a secured overlay.
+    pub(super) owner: Option<Owner>,
+}
+
 impl Channel {
     pub(super) fn new(name: ChannelName, keywords: Vec<ChannelName>, since: Instant) -> Self {
         Channel {
@@ -39,6 +49,7 @@ impl Channel {
             keywords,
             since,
             owner: None,
+            inheritance: None,
             trusted: None,
             grant: None,
             epoch: 0,
