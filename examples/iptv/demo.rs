@@ -125,6 +125,7 @@ impl Stage {
             name: "bootstrap".into(),
             profile: asked.profile,
             capacity: 0,
+            tree_first: false,
             protection: asked.protection,
             realm: Realm::default(),
             keys: inbox.keys.clone(),
@@ -254,7 +255,8 @@ impl Stage {
     fn enter(&mut self, name: &str) -> Result<Seat> {
         let (profile, protection) = (self.asked.profile, self.asked.protection);
         let (capacity, keys) = (self.asked.capacity, self.inbox.keys.clone());
-        let setup = Setup { name: name.into(), profile, capacity, protection, realm: Realm::default(), keys };
+        let (name, realm) = (name.into(), Realm::default());
+        let setup = Setup { name, profile, capacity, protection, realm, tree_first: false, keys };
         enter(&mut self.host, &mut self.inbox, &mut self.names, &setup)
     }
 
