@@ -2,6 +2,8 @@
 
 #[path = "iptv/harness.rs"]
 mod harness;
+#[path = "iptv/succession.rs"]
+mod succession;
 
 use harness::{CHANNEL, SOURCE, World, ms};
 use p2piptv::env::{Entropy, Seeded};

@@ -9,6 +9,7 @@ pub fn line(event: &Event) -> Option<String> {
         Event::Joined => "joined the overlay".into(),
         Event::JoinFailed => "found nobody to join the overlay through".into(),
         Event::UserNameTaken { by } => format!("has the user name of another node, {by}"),
+        Event::TookOver { .. } => "takes the channel over: its source is gone".into(),
         Event::Published { .. } => "published the channel".into(),
         Event::PublishFailed { .. } => "could not publish the channel yet; trying again".into(),
         Event::NotFound { .. } => "found nobody who offers the channel".into(),
@@ -33,6 +34,12 @@ pub fn line(event: &Event) -> Option<String> {
         Event::RelayerLost { relayer, .. } => format!("lost the relayer {}", name(relayer)),
         Event::Ended { reason: EndReason::EndOfChannel, .. } => "saw the end of the channel".into(),
         Event::Ended { reason: EndReason::Stopped, .. } => "stopped".into(),
+        Event::Ended { reason: EndReason::SourceLost, .. } => {
+            "gives up: the channel has no source any more".into()
+        }
+        Event::Ended { reason: EndReason::Superseded, .. } => {
+            "ends: another source has taken the channel over".into()
+        }
         Event::Reconfigured { sequence, .. } => format!("took version {sequence} of the configuration"),
         Event::Incompatible { sequence, why, .. } => {
             format!("cannot do what version {sequence} of the configuration asks for: {}", why.element)

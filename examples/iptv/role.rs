@@ -76,7 +76,10 @@ pub fn peer(asked: &Peer) -> Result<()> {
                     }
                 }
                 Event::JoinFailed => return Err(process.no_bootstrap()),
-                event => viewers.iter_mut().for_each(|viewer| viewer.on_event(event)),
+                event => {
+                    sources.iter_mut().for_each(|source| source.on_event(event));
+                    viewers.iter_mut().for_each(|viewer| viewer.on_event(event));
+                }
             }
         }
         if !process.is_leaving() {
@@ -123,7 +126,7 @@ impl Publishing<'_> {
     }
 
     fn start(&mut self, process: &mut Process) -> Result<()> {
-        let Publish { channel, keywords, owner_key, .. } = self.publish;
+        let Publish { channel, keywords, owner_key, standby, .. } = self.publish;
         let opened = if process.is_secured() {
             let names: Vec<&ChannelName> = [channel].into_iter().chain(keywords).collect();
             let Ownership { owner, fingerprint } = process
@@ -133,12 +136,25 @@ impl Publishing<'_> {
             eprintln!(
                 "{channel}: belongs to {fingerprint} (be sure of it: iptv watch --owner {fingerprint} ...)"
             );
-            process.command(|node, now| node.publish_as(now, channel, keywords, owner))?
+            process.command(|node, now| match standby {
+                true => node.stand_by_as(now, channel, keywords, owner),
+                false => node.publish_as(now, channel, keywords, owner),
+            })?
         } else {
-            process.command(|node, now| node.publish(now, channel, keywords))?
+            process.command(|node, now| match standby {
+                true => node.stand_by(now, channel, keywords),
+                false => node.publish(now, channel, keywords),
+            })?
         };
         self.channel = Some(opened);
         Ok(())
+    }
+
+    /// It is over when somebody else has taken it over, or the source that it stood by for has ended it.
+    fn on_event(&mut self, event: &Event) {
+        if matches!(event, Event::Ended { channel, .. } if Some(*channel) == self.channel) {
+            self.flow = Flow::Ended;
+        }
     }
 
     /// Sends what is due, and says how many children there can be.
@@ -150,7 +166,7 @@ impl Publishing<'_> {
         self.flow = process.command(|node, now| {
             feed.take(now, |packet| {
                 bytes += packet.len() as u64;
-                // What is no RTP was not let in; a full queue drops live media.
+                // What is no RTP was not let in; a full queue drops live media, and so does who only stands by.
                 let _ = node.push_media(now, channel, packet);
             })
         })?;

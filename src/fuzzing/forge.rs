@@ -253,7 +253,7 @@ pub(super) fn rtcp(ssrc: u32, u: &mut Unstructured<'_>) -> Result<Bytes> {
         composer = composer.cname("forged");
     }
     if u.arbitrary()? {
-        let hold = if u.arbitrary()? { Hold::Starved } else { Hold::Paused };
+        let hold = *u.choose(&[Hold::Starved, Hold::Paused, Hold::Sourceless])?;
         composer = composer.notice(Notice { hold, ssrc, highest: u.arbitrary()? });
     }
     if u.arbitrary()? {

@@ -12,6 +12,7 @@ use super::promotion::Promotion;
 use super::record::Record;
 use super::report::{Provider, Report};
 use super::seats::{Place, Seat, Seats};
+use super::succession::Succession;
 use super::table::Table;
 use super::turn::Turn;
 use super::viewer::{News, Viewer};
@@ -35,6 +36,8 @@ struct Watching<P> {
     duty: Option<Box<Duty<P>>>,
     /// A control dialog in which no offer was accepted yet.
     control: Option<(CallId, P)>,
+    /// A standby source's look at its source.
+    succession: Option<Box<Succession>>,
 }
 
 #[derive(Debug)]
@@ -65,12 +68,55 @@ impl<P: Copy + Ord> Channel<P> {
     }
 
     pub(super) fn tune(id: ChannelId, turn: &mut Turn<'_, P>) -> Self {
-        let watching = Watching { viewer: Viewer::new(id), duty: None, control: None };
+        Channel::watch(id, None, turn)
+    }
+
+    /// Watches until the source is gone.
+    pub(super) fn stand_by(id: ChannelId, turn: &mut Turn<'_, P>) -> Self {
+        let succession = Some(Box::new(Succession::new(turn)));
+        Channel::watch(id, succession, turn)
+    }
+
+    fn watch(id: ChannelId, succession: Option<Box<Succession>>, turn: &mut Turn<'_, P>) -> Self {
+        let watching = Watching { viewer: Viewer::new(id), duty: None, control: None, succession };
         let mut channel = Channel::new(id, Station::Viewer(Box::new(watching)), turn.now);
         if let Station::Viewer(w) = &mut channel.station {
             w.viewer.tune(&channel.seats, turn);
         }
         channel
+    }
+
+    /// Becomes the source: the children stay, everything that led to the one before ends.
+    fn take_over(&mut self, turn: &mut Turn<'_, P>) {
+        let Station::Viewer(w) = &mut self.station else { return };
+        w.viewer.stop(turn);
+        if let Some(duty) = w.duty.take() {
+            duty.hand_over(turn);
+        }
+        if let Some((call, _)) = w.control.take() {
+            turn.bye(call, ByeReason::Normal);
+        }
+        turn.order(Order::TakeOver { channel: self.id });
+        turn.event(Event::TookOver { channel: self.id });
+        let heir = Channel::publish(self.id, turn);
+        let Station::Publisher { election, record } = heir.station else { return };
+        let mut election = Box::new(election.inherited());
+        for seat in self.seats.iter() {
+            if seat.leased {
+                election.table.cover(seat.peer, seat.call, seat.slots, turn.now);
+            } else {
+                election.table.seat(seat.peer, seat.call, seat.slots, turn.now);
+            }
+        }
+        self.station = Station::Publisher { election, record };
+        self.place_at = Some(turn.now);
+    }
+
+    /// Somebody else is the channel's source by now, and its records count more.
+    pub(super) fn on_superseded(&mut self, turn: &mut Turn<'_, P>) {
+        if self.is_publisher() {
+            self.close(ByeReason::Leaving, EndReason::Superseded, turn);
+        }
     }
 
     fn new(id: ChannelId, station: Station<P>, now: Instant) -> Self {
@@ -107,7 +153,9 @@ impl<P: Copy + Ord> Channel<P> {
         let station = match &self.station {
             Station::Publisher { election, record } => earliest(election.deadline(), record.deadline()),
             Station::Viewer(w) => {
-                earliest(w.viewer.deadline(config), w.duty.as_ref().and_then(|d| d.deadline()))
+                let succession = w.succession.as_ref().map(|s| s.deadline());
+                let duty = w.duty.as_ref().and_then(|d| d.deadline());
+                earliest(earliest(w.viewer.deadline(config), duty), succession)
             }
         };
         let promotion = self.promotion.as_ref().map(|p| p.due);
@@ -124,6 +172,7 @@ impl<P: Copy + Ord> Channel<P> {
                     w.viewer.owns(call)
                         || w.control.is_some_and(|c| c.0 == call)
                         || w.duty.as_ref().is_some_and(|d| d.owns(call))
+                        || w.succession.as_ref().is_some_and(|s| s.owns(call))
                 }
             }
     }
@@ -241,6 +290,9 @@ impl<P: Copy + Ord> Channel<P> {
                 }
                 if let Some((call, _)) = w.control.take() {
                     turn.bye(call, ByeReason::Normal);
+                }
+                if let Some(mut succession) = w.succession.take() {
+                    succession.stop(turn);
                 }
             }
         }
@@ -518,9 +570,10 @@ impl<P: Copy + Ord> Channel<P> {
 
     // ---- facts
 
-    pub(super) fn on_fetched(&mut self, providers: Vec<Provider<P>>, turn: &mut Turn<'_, P>) {
+    /// The lookup was answered with these, or failed.
+    pub(super) fn on_fetched(&mut self, found: Option<Vec<Provider<P>>>, turn: &mut Turn<'_, P>) {
         if let Station::Viewer(w) = &mut self.station {
-            w.viewer.on_fetched(providers, &self.seats, turn);
+            w.viewer.on_fetched(found, &self.seats, turn);
         }
     }
 
@@ -543,8 +596,9 @@ impl<P: Copy + Ord> Channel<P> {
     ) {
         match &mut self.station {
             Station::Publisher { election, .. } => election.on_answered(call, turn),
-            Station::Viewer(w) => match &mut w.duty {
-                Some(duty) if duty.owns(call) => duty.on_answered(call, turn),
+            Station::Viewer(w) => match (&mut w.duty, &mut w.succession) {
+                (Some(duty), _) if duty.owns(call) => duty.on_answered(call, turn),
+                (_, Some(succession)) if succession.owns(call) => succession.on_answered(call, turn),
                 _ => w.viewer.on_answered(call, depth, rescue, turn),
             },
         }
@@ -553,8 +607,9 @@ impl<P: Copy + Ord> Channel<P> {
     pub(super) fn on_refused(&mut self, call: CallId, refusal: Refusal<P>, turn: &mut Turn<'_, P>) {
         match &mut self.station {
             Station::Publisher { election, .. } => election.on_refused(call, turn),
-            Station::Viewer(w) => match &mut w.duty {
-                Some(duty) if duty.owns(call) => duty.on_broken(call, turn),
+            Station::Viewer(w) => match (&mut w.duty, &mut w.succession) {
+                (Some(duty), _) if duty.owns(call) => duty.on_broken(call, turn),
+                (_, Some(succession)) if succession.owns(call) => succession.on_refused(&refusal, turn),
                 _ => w.viewer.on_refused(call, refusal, &self.seats, turn),
             },
         }
@@ -706,7 +761,7 @@ impl<P: Copy + Ord> Channel<P> {
         }
         let hold = match &self.station {
             Station::Publisher { .. } => Hold::Paused,
-            Station::Viewer(w) => w.viewer.hold(turn).unwrap_or(Hold::Starved),
+            Station::Viewer(w) => w.viewer.hold_below(turn),
         };
         turn.order(Order::Hold { channel: self.id, hold });
         // The first ones come in quick succession: one may be lost, and the children are about to act.
@@ -762,6 +817,15 @@ impl<P: Copy + Ord> Channel<P> {
         {
             return self.close(ByeReason::Leaving, EndReason::Stopped, turn);
         }
+        if let Station::Viewer(w) = &mut self.station {
+            if let Some(heir) = &mut w.succession {
+                if self.farewell.is_none() && heir.finds_it_gone(&w.viewer, turn) {
+                    self.take_over(turn);
+                }
+            } else if w.viewer.is_forsaken(turn) {
+                return self.close(ByeReason::EndOfChannel, EndReason::SourceLost, turn);
+            }
+        }
         if self.seats.is_empty() {
             self.hold_at = None;
         } else {
@@ -788,6 +852,9 @@ impl<P: Copy + Ord> Channel<P> {
             Station::Viewer(w) => {
                 if let Some(duty) = &mut w.duty {
                     let parent = w.viewer.parent().map(|p| (p.call, p.peer));
+                    if let Some(root) = w.viewer.root().filter(|_| !turn.config.is_paper()) {
+                        duty.follow(root, turn);
+                    }
                     duty.settle(parent, depth, &self.seats, turn);
                 }
                 if w.duty.as_mut().is_some_and(|d| d.fails(&self.seats, turn))

@@ -58,6 +58,14 @@ pub struct Config {
     pub lease_silence: Duration,
     /// A parent that says HOLD for this long is left, although it is alive.
     pub hold_limit: Duration,
+    /// The same for a parent that says that the source itself is gone: its children stay with it, so that the tree is
+    /// whole when another source takes over.
+    pub source_hold: Duration,
+    /// A standby source asks the source whether it lives when nothing has come for this long, and gives it as long to
+    /// answer.
+    pub takeover_after: Duration,
+    /// The channel is over when its lookups have named no source for this long and nothing plays.
+    pub source_limit: Duration,
     /// The next provider is asked when one has not answered for this long, or for three round trips if that is more.
     pub hedge_after: Duration,
     /// An INVITE without a final answer is given up after this long.
@@ -185,6 +193,9 @@ impl Config {
             lease_retry: ms(10_000),
             lease_silence: ms(17_500),
             hold_limit: ms(2_000),
+            source_hold: ms(10_000),
+            takeover_after: ms(1_000),
+            source_limit: ms(45_000),
             hedge_after: ms(200),
             answer_limit: ms(4_000),
             fetch_limit: ms(20_000),
@@ -233,6 +244,9 @@ impl Config {
             &mut config.hold_after,
             &mut config.repair_after,
             &mut config.hold_limit,
+            &mut config.source_hold,
+            &mut config.takeover_after,
+            &mut config.source_limit,
             &mut config.silence_floor,
             &mut config.resume_hedge,
             &mut config.confirm_after,

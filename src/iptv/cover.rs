@@ -99,6 +99,8 @@ impl<P: Copy + Ord> Viewer<P> {
     pub(super) fn cover(&mut self, cause: Cause, told: bool, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         if let Some(link) = self.parent.as_mut().filter(|_| cause != Cause::Leaving) {
             link.lost = Some(turn.now);
+            let depth = link.depth;
+            self.note_loss(depth);
         }
         let cover = Cover {
             cause,
@@ -343,6 +345,8 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let (parent, depth, rescue) = (link.peer, link.depth(), link.rescue);
         self.parent = Some(link);
+        self.sourceless = false;
+        self.unsourced = None;
         turn.event(Event::Reparented { channel, parent, depth, rescue });
         if !backups.is_empty() {
             self.backups = backups;
@@ -389,7 +393,7 @@ impl<P: Copy + Ord> Viewer<P> {
         seats: &Seats<P>,
         turn: &mut Turn<'_, P>,
     ) {
-        if hold == Hold::Starved && self.backs_up(call) && self.cover.is_some() {
+        if hold != Hold::Paused && self.backs_up(call) && self.cover.is_some() {
             self.drop_cover(call, turn);
             self.uncovered_by(call, seats, turn);
         }

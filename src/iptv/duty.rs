@@ -85,6 +85,21 @@ impl<P: Copy + Ord> Duty<P> {
         self.elector
     }
 
+    /// Another source has taken the channel over: it is told from now on.
+    pub(super) fn follow(&mut self, elector: P, turn: &mut Turn<'_, P>) {
+        if self.elector == elector {
+            return;
+        }
+        match self.dialog {
+            Dialog::Control(call) => turn.bye(call, ByeReason::Normal),
+            Dialog::Dialling(call) => turn.order(Order::Cancel { call }),
+            Dialog::Parent(_) | Dialog::Broken { .. } => {}
+        }
+        self.elector = elector;
+        self.redial_after = turn.config.retry_after;
+        self.dialog = Dialog::Broken { redial: turn.now };
+    }
+
     pub(super) fn owns(&self, call: CallId) -> bool {
         matches!(self.dialog, Dialog::Control(c) | Dialog::Dialling(c) if c == call)
     }
@@ -175,6 +190,18 @@ impl<P: Copy + Ord> Duty<P> {
             Dialog::Parent(_) | Dialog::Broken { .. } => {}
         }
         self.retire(turn);
+    }
+
+    /// Ends the office because this node is the source from now on. Its record is stored anew; one in another place goes.
+    pub(super) fn hand_over(self, turn: &mut Turn<'_, P>) {
+        match self.dialog {
+            Dialog::Control(call) => turn.bye(call, ByeReason::Normal),
+            Dialog::Dialling(call) => turn.order(Order::Cancel { call }),
+            Dialog::Parent(_) | Dialog::Broken { .. } => {}
+        }
+        if self.record.as_ref().is_some_and(|r| !r.is_listed()) {
+            turn.order(Order::Unregister { channel: self.channel });
+        }
     }
 
     /// Whether the children do not get what this node gets.

@@ -33,11 +33,26 @@ pub(super) struct Election<P> {
     sweep_at: Option<Instant>,
     /// Somebody for whom no relayer was open: all free slots are promised, or hang below the caller itself.
     turned_away: Option<P>,
+    /// It has taken the channel over, with relayers that another source elected.
+    heir: bool,
 }
 
 impl<P: Copy + Ord> Election<P> {
     pub(super) const fn new(channel: ChannelId, table: Table<P>) -> Self {
-        Election { channel, table, offer: None, controls: BTreeMap::new(), sweep_at: None, turned_away: None }
+        Election {
+            channel,
+            table,
+            offer: None,
+            controls: BTreeMap::new(),
+            sweep_at: None,
+            turned_away: None,
+            heir: false,
+        }
+    }
+
+    /// The same for a source that takes a channel over.
+    pub(super) fn inherited(self) -> Self {
+        Election { heir: true, ..self }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -296,6 +311,9 @@ impl<P: Copy + Ord> Election<P> {
         let asked = standing != Standing::Viewer;
         match report {
             Report::RelayerAccepted { free } if asked || !self.table.rests(peer, turn.now) => {
+                if !asked && self.heir {
+                    self.confirm(peer, turn);
+                }
                 self.on_heard(peer, Some(free), turn);
             }
             Report::RelayerDeclined if standing == Standing::Offered => self.withdraw(turn),
@@ -320,6 +338,14 @@ impl<P: Copy + Ord> Election<P> {
             }
             _ => {}
         }
+    }
+
+    /// A relayer whom the source before me elected: it is told that it relays for me as well.
+    fn confirm(&mut self, peer: P, turn: &mut Turn<'_, P>) {
+        let Some(call) = self.table.call(peer) else { return };
+        let register = self.table.registered() < usize::from(turn.config.registered_relayers);
+        self.table.offer(peer, register);
+        turn.inform(call, Report::SelectedRelayer { register });
     }
 
     fn on_heard(&mut self, peer: P, free: Option<u16>, turn: &mut Turn<'_, P>) {

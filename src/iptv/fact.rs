@@ -170,6 +170,11 @@ pub enum Fact<P> {
         /// The call.
         call: CallId,
     },
+    /// The same owner's channel has a newer source.
+    Superseded {
+        /// The channel.
+        channel: ChannelId,
+    },
     /// How long a request and its answer took.
     RoundTrip {
         /// The call.
@@ -217,6 +222,8 @@ pub enum ByeReason {
 pub enum Hold {
     /// It gets nothing itself (HOLD).
     Starved,
+    /// The source is gone, and another one is looked for (SOURCELESS).
+    Sourceless,
     /// The source has nothing to send (PAUSED).
     Paused,
 }

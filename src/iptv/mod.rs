@@ -8,6 +8,7 @@
 //! | `seats` | the slots of the uplink and who sits in them |
 //! | `viewer`, `search` | the parent: tuning, listening, repair; whom to ask for media, and when |
 //! | `standby`, `cover` | backup parents that are ready; the bridge over a parent's silence |
+//! | `succession` | a standby source, which takes the channel over |
 //! | `backups`, `leases` | what a parent tells its children about their places; standbys promised to others |
 //! | `delivery` | whether a relayer delivers; one that does not is none |
 //! | `promotion` | who can relay takes the slot of who cannot |
@@ -36,6 +37,7 @@ mod report;
 mod search;
 mod seats;
 mod standby;
+mod succession;
 mod table;
 mod turn;
 mod viewer;
@@ -189,6 +191,17 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         self.open(now, channel, ctx, Channel::tune)
     }
 
+    /// Starts to watch a channel as its standby source: when its source is gone, or nobody is on air, this node takes
+    /// over ([`Event::TookOver`]) with all its children.
+    pub fn stand_by(
+        &mut self,
+        now: Instant,
+        channel: ChannelId,
+        ctx: &mut Context<'_, P>,
+    ) -> Result<(), CommandError> {
+        self.open(now, channel, ctx, Channel::stand_by)
+    }
+
     fn open(
         &mut self,
         now: Instant,
@@ -279,6 +292,7 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             Fact::Fetched { channel, .. }
             | Fact::FetchFailed { channel }
             | Fact::Registered { channel, .. }
+            | Fact::Superseded { channel }
             | Fact::Invited { channel, .. }
             | Fact::ControlInvited { channel, .. }
             | Fact::StandbyInvited { channel, .. }
@@ -435,9 +449,10 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
 
 fn hand_over<P: Copy + Ord>(channel: &mut Channel<P>, fact: Fact<P>, turn: &mut Turn<'_, P>) {
     match fact {
-        Fact::Fetched { providers, .. } => channel.on_fetched(providers, turn),
-        Fact::FetchFailed { .. } => channel.on_fetched(Vec::new(), turn),
+        Fact::Fetched { providers, .. } => channel.on_fetched(Some(providers), turn),
+        Fact::FetchFailed { .. } => channel.on_fetched(None, turn),
         Fact::Registered { ok, .. } => channel.on_registered(ok, turn),
+        Fact::Superseded { .. } => channel.on_superseded(turn),
         Fact::Invited { call, peer, urgent, slots, .. } => {
             channel.on_invited((call, peer), urgent, slots, turn);
         }
@@ -468,6 +483,6 @@ mod tests {
     fn a_viewer_without_an_office_is_small() {
         // A million of them live in one simulation.
         let size = size_of::<Iptv<u32>>() + channel::size_of_a_viewer::<u32>();
-        assert!(size <= 640, "{size} bytes");
+        assert!(size <= 672, "{size} bytes");
     }
 }

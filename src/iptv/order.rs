@@ -13,6 +13,11 @@ use alloc::vec::Vec;
 /// the node is ready to take media after `Fact::Answered`, and sends it between `Serve` and `Rest`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order<P> {
+    /// Be the channel's source from now on, in a new epoch: the host pushes its media, and nobody else's counts.
+    TakeOver {
+        /// The channel.
+        channel: ChannelId,
+    },
     /// Look the channel up in the overlay.
     Fetch {
         /// The channel.
@@ -181,6 +186,11 @@ pub enum Event<P> {
         /// The channel.
         channel: ChannelId,
     },
+    /// The source is gone, and this node, its standby, is the source now.
+    TookOver {
+        /// The channel.
+        channel: ChannelId,
+    },
     /// Nobody offers the channel; looked up again later.
     NotFound {
         /// The channel.
@@ -291,4 +301,8 @@ pub enum EndReason {
     EndOfChannel,
     /// This node stopped watching or publishing.
     Stopped,
+    /// The source is gone, and no other one has come.
+    SourceLost,
+    /// This node published, and a newer source of the same owner does now.
+    Superseded,
 }

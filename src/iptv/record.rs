@@ -33,6 +33,11 @@ impl Record {
         self.due
     }
 
+    /// Whether it stands under the channel's name.
+    pub(super) const fn is_listed(&self) -> bool {
+        self.listed
+    }
+
     /// Stores it again, now or when the rate allows, if it is no longer true.
     pub(super) fn settle<P>(&mut self, channel: ChannelId, depth: u8, turn: &mut Turn<'_, P>) {
         self.due = None;

@@ -39,7 +39,7 @@ pub(super) struct Link<P> {
     pub(super) call: CallId,
     pub(super) peer: P,
     /// The parent's hops from the source.
-    depth: u8,
+    pub(super) depth: u8,
     pub(super) rescue: bool,
     /// The call is a standby, and may become one again.
     pub(super) standby: bool,
@@ -114,6 +114,10 @@ pub(super) struct Viewer<P> {
     pub(super) backups: Vec<Provider<P>>,
     pub(super) rtt: Duration,
     played: bool,
+    /// The parent was the source, and is gone.
+    pub(super) sourceless: bool,
+    /// Since when lookups have named no source.
+    pub(super) unsourced: Option<Instant>,
     pub(super) listen_at: Option<Instant>,
     /// The depth that this node had, and may climb back to; moves with the path above its parent.
     home: u8,
@@ -140,6 +144,8 @@ impl<P: Copy + Ord> Viewer<P> {
             backups: Vec::new(),
             rtt: Duration::ZERO,
             played: false,
+            sourceless: false,
+            unsourced: None,
             listen_at: None,
             home: u8::MAX,
             climbs: 0,
@@ -209,6 +215,34 @@ impl<P: Copy + Ord> Viewer<P> {
         (media.is_none_or(|m| m <= at)).then_some(hold)
     }
 
+    /// What children are told who get nothing.
+    pub(super) fn hold_below(&self, turn: &Turn<'_, P>) -> Hold {
+        if self.sourceless { Hold::Sourceless } else { self.hold(turn).unwrap_or(Hold::Starved) }
+    }
+
+    /// Notes the loss of this parent.
+    pub(super) fn note_loss(&mut self, parent_depth: u8) {
+        self.sourceless |= parent_depth == 0;
+    }
+
+    /// Whether lookups have named no source for so long.
+    pub(super) fn finds_no_source(&self, time: Duration, turn: &Turn<'_, P>) -> bool {
+        self.unsourced.is_some_and(|t| turn.now.since(t.max(turn.awake_since)) >= time)
+    }
+
+    /// Whether the channel, which has played here, is over without anybody having said so: nobody is its source any more.
+    pub(super) fn is_forsaken(&self, turn: &Turn<'_, P>) -> bool {
+        self.played
+            && !self.is_fed(turn)
+            && !turn.config.is_paper()
+            && self.finds_no_source(turn.config.source_limit, turn)
+    }
+
+    /// Who elects in this tree, as the parent says.
+    pub(super) fn root(&self) -> Option<P> {
+        self.parent.as_ref()?.path.first().copied()
+    }
+
     /// Whether this node has the channel to give: its own parent is there and not starving.
     pub(super) fn is_fed(&self, turn: &Turn<'_, P>) -> bool {
         if let Some(cover) = &self.cover {
@@ -217,7 +251,7 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let hold = self.hold(turn);
         self.parent.as_ref().is_some_and(|p| p.lost.is_none() && (p.playing || hold == Some(Hold::Paused)))
-            && hold != Some(Hold::Starved)
+            && !matches!(hold, Some(Hold::Starved | Hold::Sourceless))
     }
 
     /// Whether it is, or was, part of the tree.
@@ -363,13 +397,18 @@ impl<P: Copy + Ord> Viewer<P> {
 
     pub(super) fn on_fetched(
         &mut self,
-        mut providers: Vec<Provider<P>>,
+        found: Option<Vec<Provider<P>>>,
         seats: &Seats<P>,
         turn: &mut Turn<'_, P>,
     ) {
+        let answered = found.is_some();
+        let mut providers = found.unwrap_or_default();
         providers.truncate(usize::from(turn.config.limits.providers));
         if let Some(source) = providers.iter().find(|p| p.is_source()) {
             self.source = Some(source.peer);
+            self.unsourced = None;
+        } else if answered {
+            self.unsourced.get_or_insert(turn.now);
         }
         let source = self.source;
         self.scoped(seats, turn, |search, _, turn| search.on_fetched(&providers, source, turn));
@@ -457,6 +496,8 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let Some(link) = self.parent.as_mut().filter(|l| l.call == call && !l.playing) else { return };
         link.playing = true;
+        self.sourceless = false;
+        self.unsourced = None;
         self.climb_at = None;
         let (parent, depth, rescue) = (link.peer, link.depth(), link.rescue);
         if core::mem::replace(&mut self.played, true) {
@@ -620,7 +661,7 @@ impl<P: Copy + Ord> Viewer<P> {
             turn.bye(call, ByeReason::Normal);
             return self.on_ended(call, seats, turn);
         }
-        if !path.is_empty() && self.source.is_none() {
+        if !path.is_empty() && (self.source.is_none() || self.is_parent(call)) {
             self.source = path.first().copied();
         }
         backups.retain(|b| b.peer != turn.me);
@@ -678,6 +719,7 @@ impl<P: Copy + Ord> Viewer<P> {
     fn orphan(&mut self, link: Link<P>, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         if link.playing {
             turn.event(Event::Orphaned { channel: self.channel, parent: link.peer });
+            self.note_loss(link.depth);
         }
         if let Some(next) = self.next.take() {
             self.parent = Some(Link { since: turn.now, ..*next });
@@ -741,7 +783,8 @@ impl<P: Copy + Ord> Viewer<P> {
         let mut due = heard.map_or(since, |t| t.max(since)) + silence;
         if hold != Some(Hold::Paused) && !config.is_paper() {
             let media = media.unwrap_or(Instant::ZERO);
-            due = due.min(media.max(since).max(link.paused) + config.hold_limit);
+            let limit = if hold == Some(Hold::Sourceless) { config.source_hold } else { config.hold_limit };
+            due = due.min(media.max(since).max(link.paused) + limit);
         }
         if now < due {
             self.listen_at = earliest(next_due, Some(due));
@@ -784,6 +827,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let channel = self.channel;
         if let Some(link) = &mut self.parent {
             link.lost = None;
+            self.sourceless = false;
             let (parent, depth, rescue) = (link.peer, link.depth(), link.rescue);
             if told {
                 turn.event(Event::Reparented { channel, parent, depth, rescue });

@@ -159,6 +159,11 @@ pub enum Event {
         /// The channel.
         channel: ChannelId,
     },
+    /// The source is gone, and this node, which stood by, publishes the channel: its media is wanted.
+    TookOver {
+        /// The channel.
+        channel: ChannelId,
+    },
     /// The lookup found these providers (answer to the command `providers`).
     Providers {
         /// The name that was looked up.
@@ -313,6 +318,10 @@ pub enum EndReason {
     EndOfChannel,
     /// This node stopped watching or publishing.
     Stopped,
+    /// The source is gone, and no other one has come.
+    SourceLost,
+    /// This node published, and a newer source of the same owner does now.
+    Superseded,
 }
 
 /// One provider of a channel, as its record says.

@@ -19,6 +19,8 @@ pub(super) struct Channel {
     pub(super) since: Instant,
     /// At its publisher, in a secured overlay.
     pub(super) owner: Option<Owner>,
+    /// At a standby source: as what it will publish.
+    pub(super) inheritance: Option<Inheritance>,
     /// The key of the owner whose grants count here: as the host said, or of whom was believed first.
     pub(super) trusted: Option<KeyFingerprint>,
     /// What that key signs by.
@@ -35,6 +37,14 @@ pub(super) struct Channel {
     pub(super) levels: Levels,
 }
 
+/// What a standby source publishes with when it takes over.
+#[derive(Debug)]
+pub(super) struct Inheritance {
+    pub(super) keywords: Vec<ChannelName>,
+    /// In a secured overlay.
+    pub(super) owner: Option<Owner>,
+}
+
 impl Channel {
     pub(super) fn new(name: ChannelName, keywords: Vec<ChannelName>, since: Instant) -> Self {
         Channel {
@@ -42,6 +52,7 @@ impl Channel {
             keywords,
             since,
             owner: None,
+            inheritance: None,
             trusted: None,
             owner_key: None,
             grant: None,

@@ -2,7 +2,7 @@
 //! events.
 
 use super::api::{CommandError, Event, Owner};
-use super::channels::Channel;
+use super::channels::{Channel, Inheritance};
 use super::overlay::Purpose;
 use super::{Membership, Node};
 use crate::ids::{ChannelId, ChannelName, KeyFingerprint};
@@ -81,6 +81,71 @@ impl Node {
         self.open(channel, Role::Source)
     }
 
+    /// Stands by to publish a channel (Q7): watches it like any viewer, and takes it over with its children when its source is
+    /// gone, or when nobody is on air ([`Event::TookOver`]). From then on the host pushes the media.
+    pub fn stand_by(
+        &mut self,
+        now: Instant,
+        name: &ChannelName,
+        keywords: &[ChannelName],
+    ) -> Result<ChannelId, CommandError> {
+        self.begin(now);
+        if self.needs_grants() {
+            return Err(CommandError::NoOwner);
+        }
+        let channel = Channel::new(name.clone(), Vec::new(), self.now);
+        self.open_standby(channel, Inheritance { keywords: keywords.to_vec(), owner: None })
+    }
+
+    /// The same in a secured overlay, as the channel's owner: with the key that its source has.
+    pub fn stand_by_as(
+        &mut self,
+        now: Instant,
+        name: &ChannelName,
+        keywords: &[ChannelName],
+        owner: Owner,
+    ) -> Result<ChannelId, CommandError> {
+        self.begin(now);
+        if !self.owns(&owner, keywords.iter().chain([name])) {
+            return Err(CommandError::NoOwner);
+        }
+        let channel = Channel::new(name.clone(), Vec::new(), self.now);
+        let mut channel = Channel { owner: Some(owner), ..channel };
+        // Whose channel it is shows by a grant; its own epoch has not begun.
+        self.begin_epoch(&mut channel);
+        let inheritance = Inheritance { keywords: keywords.to_vec(), owner: channel.owner.take() };
+        self.open_standby(Channel { epoch: 0, ..channel }, inheritance)
+    }
+
+    fn open_standby(
+        &mut self,
+        channel: Channel,
+        inheritance: Inheritance,
+    ) -> Result<ChannelId, CommandError> {
+        if inheritance.keywords.len() > self.channels.max_keywords() {
+            return Err(CommandError::Limit("keywords"));
+        }
+        self.open(Channel { inheritance: Some(inheritance), ..channel }, Role::Viewer)
+    }
+
+    /// Publishes what this node has stood by for.
+    pub(super) fn take_over(&mut self, id: ChannelId) {
+        let Some(open) = self.channels.get_mut(id) else { return };
+        let blank = Channel::new(open.name.clone(), Vec::new(), self.now);
+        let mut channel = core::mem::replace(open, blank);
+        if let Some(Inheritance { keywords, owner }) = channel.inheritance.take() {
+            (channel.keywords, channel.owner, channel.grant) = (keywords, owner, None);
+        }
+        if channel.owner.is_some() {
+            self.begin_epoch(&mut channel);
+        }
+        if let Some(open) = self.channels.get_mut(id) {
+            *open = channel;
+        }
+        self.relay.take_over(self.now, id);
+        self.forget_record(id);
+    }
+
     /// Watches a channel, found by its name or by a keyword. [`Event::Playing`], [`Event::NotFound`] or
     /// [`Event::Unavailable`] follows; the node goes on trying until [`Node::stop`].
     pub fn tune(&mut self, now: Instant, name: &ChannelName) -> Result<ChannelId, CommandError> {
@@ -118,8 +183,10 @@ impl Node {
             self.channels.close(id);
             return Err(CommandError::Limit("channels"));
         }
+        let stands_by = self.channels.get(id).is_some_and(|open| open.inheritance.is_some());
         let opened = self.with_policy(|policy, now, ctx| match role {
             Role::Source => policy.publish(now, id, ctx),
+            Role::Viewer if stands_by => policy.stand_by(now, id, ctx),
             Role::Viewer => policy.tune(now, id, ctx),
         });
         if let Err(error) = opened {

@@ -75,10 +75,11 @@ impl Node {
         names.all(|name| owner.identity(&self.resource_name(name)).is_some())
     }
 
-    /// What this publisher grants from now on is of a new epoch, which begins now; and by its own grant it knows its owner.
+    /// What this publisher grants from now on is of a new epoch, later than any that it has seen and as late as now; and by its
+    /// own grant it knows its owner.
     pub(super) fn begin_epoch(&mut self, channel: &mut Channel) {
         let at = self.overlay.time_of_day(self.now);
-        channel.epoch = u32::try_from(at.0 / 1000).unwrap_or(u32::MAX);
+        channel.epoch = u32::try_from(at.0 / 1000).unwrap_or(u32::MAX).max(channel.epoch.saturating_add(1));
         let (node, role, resource) = (self.node_id(), ProviderRole::SOURCE, self.resource(&channel.name));
         let grant = self.issue(channel, &channel.name, &resource, node, role);
         channel.trusted = self.word_for(&resource, node, role, grant.as_ref()).map(|word| word.owner);

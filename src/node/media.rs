@@ -55,6 +55,7 @@ impl Node {
                 let hold = match hold {
                     rtcp::Hold::Starved => iptv::Hold::Starved,
                     rtcp::Hold::Paused => iptv::Hold::Paused,
+                    rtcp::Hold::Sourceless => iptv::Hold::Sourceless,
                 };
                 self.tell(iptv::Fact::Held { call, hold });
             }

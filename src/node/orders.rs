@@ -22,6 +22,7 @@ impl Node {
     pub(super) fn obey(&mut self, order: Order<PeerKey>) {
         match order {
             Order::Fetch { channel } => self.look_up(channel),
+            Order::TakeOver { channel } => self.take_over(channel),
             Order::Register { channel, role, depth, free, listed } => {
                 let record = Record { role, depth, free };
                 if listed { self.register(channel, record) } else { self.register_in_tree(channel, record) }
@@ -64,6 +65,7 @@ impl Node {
                 let hold = match hold {
                     Hold::Starved => rtcp::Hold::Starved,
                     Hold::Paused => rtcp::Hold::Paused,
+                    Hold::Sourceless => rtcp::Hold::Sourceless,
                 };
                 self.relay.hold(channel, hold, &mut self.media_effects);
             }
@@ -212,6 +214,7 @@ impl Node {
         let event = match event {
             E::Published { channel } => Event::Published { channel },
             E::PublishFailed { channel } => Event::PublishFailed { channel },
+            E::TookOver { channel } => Event::TookOver { channel },
             E::NotFound { channel } => Event::NotFound { channel },
             E::Unavailable { channel, retry_after } => Event::Unavailable { channel, retry_after },
             E::Playing { channel, parent, depth } => {
@@ -239,6 +242,8 @@ impl Node {
                 let reason = match reason {
                     iptv::EndReason::EndOfChannel => EndReason::EndOfChannel,
                     iptv::EndReason::Stopped => EndReason::Stopped,
+                    iptv::EndReason::SourceLost => EndReason::SourceLost,
+                    iptv::EndReason::Superseded => EndReason::Superseded,
                 };
                 Event::Ended { channel, reason }
             }

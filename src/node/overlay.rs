@@ -34,6 +34,8 @@ pub(super) enum Purpose {
     OwnersLookup(ChannelId),
     /// The host asked.
     Query(ChannelName),
+    /// This node publishes, and looks for newer sources.
+    Rivals(ChannelId),
     /// This node's record under the channel's own name.
     Record(ChannelId),
     /// This node's record under a keyword.
@@ -260,6 +262,7 @@ impl Node {
                     None => self.on_no_answer(channel),
                 }
             }
+            Some(Purpose::Rivals(channel)) => self.on_rivals(channel, &values.unwrap_or_default()),
             Some(Purpose::Walk(channel)) => self.on_walk_fetched(channel, &values.unwrap_or_default()),
             Some(Purpose::Place(channel, place)) => {
                 self.on_place_fetched(channel, place, &values.unwrap_or_default());
@@ -274,6 +277,18 @@ impl Node {
                 self.queue.event(Event::Providers { name, providers }, &mut self.stats);
             }
             _ => {}
+        }
+    }
+
+    /// A source of the same owner in a later epoch has taken the channel over; of two in one epoch one goes on.
+    fn on_rivals(&mut self, channel: ChannelId, values: &[Value]) {
+        let Some(open) = self.channels.get(channel) else { return };
+        let (owner, mine) = (open.trusted, (open.epoch, self.node_id()));
+        let resource = self.resource(&open.name);
+        let found = values.iter().filter_map(|value| self.read(&resource, value));
+        let mut rivals = found.filter(|f| f.info.is_source && owner.is_some() && f.info.owner == owner);
+        if rivals.any(|f| (f.epoch, f.info.node_id) > mine) {
+            self.tell(iptv::Fact::Superseded { channel });
         }
     }
 

@@ -91,12 +91,26 @@ impl Node {
             .map(|(&channel, entry)| (channel, entry.record))
             .collect();
         for (channel, record) in due {
+            if record.role == Role::Source {
+                self.look_for_rivals(channel);
+            }
             let next = self.records.refresh_at(now, &mut *self.entropy);
             if let Some(entry) = self.records.entries.get_mut(&channel) {
                 entry.due = next;
             }
             self.store_record(channel, record);
         }
+    }
+
+    /// What was stored so far was somebody else's, or in another role: it is stored for the first time.
+    pub(super) fn forget_record(&mut self, channel: ChannelId) {
+        self.records.entries.remove(&channel);
+    }
+
+    /// Looks whether the owner's channel has a newer source (Q7): this one may have been cut off and taken for dead.
+    fn look_for_rivals(&mut self, channel: ChannelId) {
+        let Some(open) = self.channels.get(channel).filter(|open| open.owner.is_some()) else { return };
+        self.fetch(open.name.clone(), Purpose::Rivals(channel));
     }
 
     fn store_record(&mut self, channel: ChannelId, record: Record) {

@@ -15,6 +15,7 @@
 //! | 2 | RESUME | child, in a standby call | send me what follows this sequence number |
 //! | 3 | DENIED | provider, in a standby call | not now |
 //! | 4 | RELEASE | child, in a standby call | I need no more |
+//! | 5 | SOURCELESS | parent | I live; the source is gone, and I look for another one |
 //!
 //! The data of each is one word: the highest extended sequence number that the sender has.
 
@@ -275,6 +276,8 @@ pub enum Hold {
     Starved,
     /// PAUSED, subtype 1: the source has nothing to send.
     Paused,
+    /// SOURCELESS, subtype 5: the source is gone, and another one is looked for.
+    Sourceless,
 }
 
 /// A [`Hold`] about one source, as it travels: the APP packet's SSRC is the media's, its data one word.
@@ -298,6 +301,7 @@ impl Notice {
         let hold = match app.subtype {
             0 => Hold::Starved,
             1 => Hold::Paused,
+            5 => Hold::Sourceless,
             _ => return None,
         };
         let highest = u32::from_be_bytes(*app.data.first_chunk()?);
@@ -474,6 +478,7 @@ impl Composer {
         let subtype = match notice.hold {
             Hold::Starved => 0,
             Hold::Paused => 1,
+            Hold::Sourceless => 5,
         };
         self.iptv(subtype, notice.ssrc, notice.highest);
         self
@@ -597,21 +602,26 @@ mod tests {
 
     #[test]
     fn a_notice_is_written_as_a_compound_packet() {
-        let notice = Notice { hold: Hold::Paused, ssrc: 0xfeed, highest: 0x1_0002 };
-        let datagram = Composer::receiver_report(7, &[BLOCK]).cname("n@h").notice(notice).finish();
-        assert_eq!(
-            datagram,
-            hex("81c90007 00000007 00000005 40fffffe 00010007 00000008 00000009 0000000a
+        for (hold, head) in [(Hold::Starved, "80cc"), (Hold::Paused, "81cc"), (Hold::Sourceless, "85cc")] {
+            let notice = Notice { hold, ssrc: 0xfeed, highest: 0x1_0002 };
+            let datagram = Composer::receiver_report(7, &[BLOCK]).cname("n@h").notice(notice).finish();
+            let expected = hex(&alloc::format!(
+                "81c90007 00000007 00000005 40fffffe 00010007 00000008 00000009 0000000a
                  81ca0003 00000007 0103 6e4068 000000
-                 81cc0003 0000feed 49505456 00010002"),
-        );
-        let packets = parse(&datagram).unwrap();
-        let [Packet::ReceiverReport { ssrc: 7, .. }, Packet::SourceDescription(_), Packet::Application(app)] =
-            packets.as_slice()
-        else {
-            panic!("{packets:?}")
-        };
-        assert_eq!(Notice::from_application(app), Some(notice));
+                 {head}0003 0000feed 49505456 00010002"
+            ));
+            assert_eq!(datagram, expected);
+            let packets = parse(&datagram).unwrap();
+            let [
+                Packet::ReceiverReport { ssrc: 7, .. },
+                Packet::SourceDescription(_),
+                Packet::Application(app),
+            ] = packets.as_slice()
+            else {
+                panic!("{packets:?}")
+            };
+            assert_eq!(Notice::from_application(app), Some(notice));
+        }
     }
 
     #[test]
@@ -629,7 +639,7 @@ mod tests {
             let Some(Packet::Application(app)) = packets.last() else { panic!("{packets:?}") };
             assert_eq!((Cue::from_application(app), Notice::from_application(app)), (Some(cue), None));
             assert_eq!(Cue::from_application(&Application { name: *b"iptv", ..*app }), None);
-            assert_eq!(Cue::from_application(&Application { subtype: 5, ..*app }), None);
+            assert_eq!(Cue::from_application(&Application { subtype: 6, ..*app }), None);
             assert_eq!(Cue::from_application(&Application { data: &[0, 0, 0], ..*app }), None);
         }
     }

@@ -215,6 +215,13 @@ impl World {
         self.join_with(config)
     }
 
+    /// A standby source tunes in.
+    pub(crate) fn stand_by(&mut self) -> u32 {
+        let id = self.add(self.config.clone());
+        self.command(id, |i, now, ctx| i.stand_by(now, CHANNEL, ctx).unwrap());
+        id
+    }
+
     pub(crate) fn join_with(&mut self, config: impl Into<Arc<Config>>) -> u32 {
         let id = self.add(config.into());
         self.command(id, |i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
@@ -515,6 +522,8 @@ impl World {
                 self.peers[id as usize].fetches += 1;
                 self.after(LOOKUP, Job::Fetched(id, channel));
             }
+            // Records of an earlier epoch count no longer.
+            Order::TakeOver { channel } => drop(self.records.remove(&channel)),
             // Where those stand that are not listed is beyond this world.
             Order::Register { listed: false, .. } => {}
             Order::Register { channel, role, depth, free, listed: true } => {

@@ -9,6 +9,7 @@
 mod popular;
 mod scripts;
 mod secured;
+mod succession;
 mod world;
 
 use p2piptv::ids::{NodeId, ResourceId};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
 use p2piptv::ids::{ChannelId, ChannelName, KeyFingerprint, NodeId};
 use p2piptv::iptv::{self, Profile};
-use p2piptv::node::{Addresses, Config, Event, Node, Owner, Security};
+use p2piptv::node::{Addresses, CommandError, Config, Event, Node, Owner, Security};
 use p2piptv::rtp::mp2t::Packetizer;
 use p2piptv::sim::{self, Conditions, Death, Network, NodeIndex};
 use p2piptv::sip::agent::Transport;
@@ -70,6 +70,8 @@ pub struct World {
     next_push: Option<Instant>,
     /// The fingerprint of the source's owner.
     pub owner: Option<KeyFingerprint>,
+    /// The key of the source's owner.
+    key: String,
     /// Another channel, which its publisher feeds with the same pace.
     other: Option<(NodeIndex, ChannelId, Packetizer)>,
 }
@@ -96,9 +98,16 @@ const OVERLAY: &str = "tv.example";
 
 /// An owner of channel "100" and its keyword, and by what he is known.
 pub fn owner() -> (Owner, KeyFingerprint) {
-    let first = Identity::self_signed(OVERLAY, "100", Digest::Sha256).unwrap();
-    let trust = Trust::in_keys(OVERLAY, Digest::Sha256);
-    let second = Identity::self_signed_by(&first.key_pem(), OVERLAY, "news", trust).unwrap();
+    owner_by(&Identity::self_signed(OVERLAY, "100", Digest::Sha256).unwrap().key_pem())
+}
+
+/// The one with this key.
+fn owner_by(key: &str) -> (Owner, KeyFingerprint) {
+    let of_name = |name| {
+        let trust = Trust::in_keys(OVERLAY, Digest::Sha256);
+        Identity::self_signed_by(key, OVERLAY, name, trust).unwrap()
+    };
+    let (first, second) = (of_name("100"), of_name("news"));
     assert_eq!(first.fingerprint(), second.fingerprint());
     let fingerprint = first.fingerprint();
     (Owner::new(vec![Box::new(first), Box::new(second)]), fingerprint)
@@ -160,9 +169,10 @@ impl World {
             next_push: None,
             other: None,
             owner: None,
+            key: Identity::self_signed(OVERLAY, "100", Digest::Sha256).unwrap().key_pem(),
         };
         world.join(source);
-        world.channel = world.publish(source);
+        world.channel = world.publish_first(source);
         world.next_push = Some(Instant::from_millis(0));
         assert!(
             world.until(10, |w| w.told(w.source, |e| matches!(e, Event::Published { .. }))),
@@ -172,14 +182,42 @@ impl World {
         world
     }
 
+    fn publish_first(&mut self, node: NodeIndex) -> ChannelId {
+        if !self.setup.secured {
+            return self.publish(node);
+        }
+        let (owner, fingerprint) = owner_by(&self.key);
+        self.owner = Some(fingerprint);
+        let keywords = [name("news")];
+        self.net.command(node, |n, now| n.publish_as(now, &name("100"), &keywords, owner)).unwrap().unwrap()
+    }
+
+    /// A node in the overlay that stands by to be the source.
+    pub fn stand_by(&mut self, label: &str) -> Viewer {
+        let node = self.add_node(label);
+        let (channel, keywords) = (name("100"), [name("news")]);
+        let standing_by = if self.setup.secured {
+            let (owner, _) = owner_by(&self.key);
+            self.net.command(node, |n, now| n.stand_by_as(now, &channel, &keywords, owner))
+        } else {
+            self.net.command(node, |n, now| n.stand_by(now, &channel, &keywords))
+        };
+        Viewer { node, channel: standing_by.unwrap().unwrap() }
+    }
+
+    /// From now on it is this node that sends, and what it sends is a stream of its own.
+    pub fn feed(&mut self, heir: Viewer) {
+        (self.source, self.channel) = (heir.node, heir.channel);
+        self.packetizer = Packetizer::new(0xbe1f, 100);
+    }
+
     /// Publishes channel "100" at a node; in a secured world as an owner of his own.
     pub fn publish(&mut self, node: NodeIndex) -> ChannelId {
         let (channel, keywords) = (name("100"), [name("news")]);
         if !self.setup.secured {
             return self.net.command(node, |n, now| n.publish(now, &channel, &keywords)).unwrap().unwrap();
         }
-        let (owner, fingerprint) = owner();
-        self.owner.get_or_insert(fingerprint);
+        let (owner, _) = owner();
         self.net.command(node, |n, now| n.publish_as(now, &channel, &keywords, owner)).unwrap().unwrap()
     }
 
@@ -284,7 +322,9 @@ impl World {
     fn push(&mut self) {
         let packet = self.packet();
         let channel = self.channel;
-        self.net.command(self.source, |n, now| n.push_media(now, channel, packet)).unwrap().unwrap();
+        // A source that has been superseded sends in vain.
+        let pushed = self.net.command(self.source, |n, now| n.push_media(now, channel, packet)).unwrap();
+        assert!(matches!(pushed, Ok(()) | Err(CommandError::UnknownChannel)), "{pushed:?}");
         if let Some((node, channel, packetizer)) = &mut self.other {
             let packet = packetizer.packetize(self.pushed * 900, false, &null_packet()).unwrap();
             self.net.command(*node, |n, now| n.push_media(now, *channel, packet)).unwrap().unwrap();

@@ -217,6 +217,7 @@ mod tests {
             keywords: Vec::new(),
             input: Input::TestCard,
             owner_key: None,
+            standby: false,
         };
         let source = Peer {
             role: Role::default(),
@@ -244,6 +245,7 @@ mod tests {
                 keywords: ["news", "live"].iter().filter_map(|k| ChannelName::new(k)).collect(),
                 input: Input::Rtp(at("127.0.0.1:5004")),
                 owner_key: Some("owner.pem".into()),
+                standby: true,
                 ..publish
             }],
             capacity: Capacity::Uplink(20_000_000),
@@ -251,7 +253,7 @@ mod tests {
         };
         let line = "source --bootstrap=127.0.0.1:6084 --channel 100 --keyword news --keyword live --uplink 20M \
                     --input rtp://127.0.0.1:5004 --name alice --listen 127.0.0.2:1 --sip 127.0.0.2:2 \
-                    --media [::1]:0 --profile paper --owner-key owner.pem --insecure-sip \
+                    --media [::1]:0 --profile paper --owner-key owner.pem --standby --insecure-sip \
                     --config tv.relo --identity alice.pem";
         assert_eq!(read(line), Ok(Command::Peer(full)));
     }
@@ -381,8 +383,16 @@ mod tests {
             "--insecure",
             "--help",
         ];
-        let source =
-            ["--bootstrap", "--channel", "--keyword", "--input", "--owner-key", "--capacity", "--uplink"];
+        let source = [
+            "--bootstrap",
+            "--channel",
+            "--keyword",
+            "--input",
+            "--owner-key",
+            "--standby",
+            "--capacity",
+            "--uplink",
+        ];
         let watch = ["--bootstrap", "--channel", "--output", "--owner", "--capacity", "--uplink"];
         let document = [
             "--out",

@@ -102,6 +102,8 @@ pub struct Publish {
     pub input: Input,
     /// Where the key of the channel's owner lies, or shall be put.
     pub owner_key: Option<PathBuf>,
+    /// Whether it only takes over when another source of the channel is gone.
+    pub standby: bool,
 }
 
 /// A channel to watch.
@@ -140,7 +142,7 @@ pub(super) fn bootstrap(parser: &mut Parser) -> Result<Command> {
 pub(super) fn source(parser: &mut Parser) -> Result<Command> {
     let (mut role, mut bootstrap, mut name) = (Role::default(), Vec::new(), None);
     let (mut keywords, mut input, mut capacity) = (Vec::new(), Input::TestCard, Capacity::Slots(2));
-    let mut owner_key = None;
+    let (mut owner_key, mut standby) = (None, false);
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("bootstrap") => bootstrap.push(address(parser, "--bootstrap")?),
@@ -148,16 +150,21 @@ pub(super) fn source(parser: &mut Parser) -> Result<Command> {
             Arg::Long("keyword") => keywords.push(channel_name(parser, "--keyword")?),
             Arg::Long("input") => input = place(&parser.value()?, "--input")?.into(),
             Arg::Long("owner-key") => owner_key = Some(parser.value()?.into()),
+            Arg::Long("standby") => standby = true,
             Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
             Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::SOURCE)),
             other => role_option(&mut role, other.into(), parser)?,
         }
     }
+    if standby && owner_key.is_none() && role.protection != Protection::Insecure {
+        let reason = "--standby takes over in the owner's name: give the source's key with --owner-key FILE";
+        return Err(UsageError(reason.into()));
+    }
     Ok(Command::Peer(Peer {
         bootstrap: way_in(bootstrap, &role)?,
         role,
-        publishes: vec![Publish { channel: needed(name, NO_CHANNEL)?, keywords, input, owner_key }],
+        publishes: vec![Publish { channel: needed(name, NO_CHANNEL)?, keywords, input, owner_key, standby }],
         watches: Vec::new(),
         capacity,
     }))
@@ -197,7 +204,13 @@ pub(super) fn peer(parser: &mut Parser) -> Result<Command> {
             Arg::Long("publish") => {
                 let (channel, input) = channel_and_place(parser, "--publish")?;
                 let input = input.map_or(Input::TestCard, Input::from);
-                publishes.push(Publish { channel, keywords: Vec::new(), input, owner_key: None });
+                publishes.push(Publish {
+                    channel,
+                    keywords: Vec::new(),
+                    input,
+                    owner_key: None,
+                    standby: false,
+                });
             }
             Arg::Long("watch") => {
                 let (channel, output) = channel_and_place(parser, "--watch")?;

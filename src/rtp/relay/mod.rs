@@ -350,6 +350,15 @@ impl Relay {
         Ok(())
     }
 
+    /// The host is the channel's source from now on: its parents are forgotten, its children get what is pushed.
+    pub fn take_over(&mut self, now: Instant, channel: ChannelId) {
+        let Some(state) = self.channels.get_mut(&channel) else { return };
+        *state = Channel::new(Role::Source, &self.config.limits);
+        self.parents.retain(|peer| peer.channel != channel);
+        self.end_replays(now, channel);
+        self.rest_when_parentless();
+    }
+
     /// Closes a channel and forgets its parents, its children and its counters.
     pub fn close(&mut self, channel: ChannelId) {
         self.channels.remove(&channel);

@@ -1644,3 +1644,22 @@ fn every_truncation_of_a_control_packet_is_harmless() {
         assert_eq!(b.facts.len(), usize::from(len == whole.len()));
     }
 }
+
+#[test]
+fn a_viewer_that_takes_over_sends_what_is_pushed_to_its_children_and_nothing_of_its_parents() {
+    let mut b = Bench::viewer();
+    for sequence in 0..5 {
+        b.datagram(u64::from(sequence), 1, rtp(SSRC, sequence)).unwrap();
+    }
+    // A child whose replay is under way gets what is live instead.
+    b.order(|relay, fx| {
+        relay.add_child(at(5), CallId::received(2), CHANNEL, addr(10), Start::After(0), fx).unwrap();
+    });
+    assert_eq!(b.relay.push(at(6), CHANNEL, rtp(7, 100), &mut Effects::new()), Err(RelayError::WrongRole));
+    b.relay.take_over(at(6), CHANNEL);
+    assert_eq!((b.relay.children(CHANNEL), b.relay.last_media(CHANNEL)), (&[addr(9), addr(10)][..], None));
+    assert_eq!(b.datagram(7, 1, rtp(SSRC, 5)), Err(DropReason::UnknownSender));
+    b.order(|relay, fx| relay.push(at(8), CHANNEL, rtp(7, 100), fx).unwrap());
+    assert_eq!(b.facts, [Fact::Packet { channel: CHANNEL, payload: rtp(7, 100) }]);
+    assert_eq!((b.relay.ssrc(CHANNEL), b.relay.deadline()), (Some(7), None));
+}

@@ -916,6 +916,8 @@ impl World {
                     self.queue.schedule(self.now, Happening::Gone(node));
                 }
             }
+            // Nobody stands by in these crowds.
+            Order::TakeOver { .. } => {}
             Order::Fetch { .. } => {
                 let (time, hops) = self.lookup();
                 self.count(node, Control::Overlay, hops * sizes::LOOKUP_HOP);

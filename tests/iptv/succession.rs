@@ -1,0 +1,137 @@
+//! The source dies: a standby takes over with the tree as it is, or the channel ends everywhere (Q7).
+
+use crate::harness::{CHANNEL, SOURCE, World, ms};
+use p2piptv::iptv::{Config, EndReason, Event, Fact, Profile};
+use p2piptv::time::{Duration, Instant};
+
+/// A source, its standby, and viewers that came one after the other.
+fn with_a_standby(viewers: usize, seed: u64) -> (World, u32) {
+    let mut w = World::new(Config::new(Profile::Default, 2), seed);
+    w.run(ms(1000));
+    let heir = w.stand_by();
+    w.run(ms(2000));
+    for _ in 0..viewers {
+        w.join();
+        w.run(ms(2000));
+    }
+    w.run(ms(8000));
+    (w, heir)
+}
+
+fn took_over(w: &World) -> Vec<Instant> {
+    w.event_times(|_, e| matches!(e, Event::TookOver { .. }))
+}
+
+#[test]
+fn q7_a_standby_takes_over_two_seconds_after_the_source_died_and_everybody_plays_again() {
+    for seed in 0..12 {
+        let (mut w, heir) = with_a_standby(12, seed);
+        let parents: Vec<Option<u32>> = w.viewers().map(|v| w.parent(v)).collect();
+        w.forget_counts();
+        let died = w.now;
+        w.kill(SOURCE);
+        w.run(ms(12_000));
+        let after: Vec<Duration> = took_over(&w).iter().map(|t| t.since(died)).collect();
+        assert!(matches!(after[..], [t] if (ms(2000)..ms(2700)).contains(&t)), "seed {seed}: {after:?}");
+        assert!(w.status(heir).is_some_and(|s| s.publisher && s.depth == Some(0)));
+        assert!(w.starving(ms(100)).is_empty(), "seed {seed}: {:?}\n{}", w.starving(ms(100)), w.tail(300));
+        // Whoever hung below a relayer hangs there still.
+        let before = parents.iter().filter(|p| p.is_some_and(|p| p != SOURCE)).count();
+        let moved =
+            (1..).zip(&parents).filter(|(v, p)| p.is_some_and(|p| p != SOURCE) && w.parent(*v) != **p);
+        let moved = moved.count();
+        assert!(moved <= 2, "seed {seed}: {moved} of {before} moved\n{}", w.tail(300));
+        let longest = w.take_silences().iter().map(|s| s.2).max().unwrap_or_default();
+        assert!(longest <= ms(6000), "seed {seed}: {longest:?}\n{}", w.tail(400));
+    }
+}
+
+#[test]
+fn q7_the_heir_knows_the_tree_and_elects_in_it() {
+    let (mut w, heir) = with_a_standby(12, 3);
+    w.kill(SOURCE);
+    w.run(ms(20_000));
+    let rows = w.peers[heir as usize].iptv.table(CHANNEL);
+    let placed = rows.iter().filter(|r| r.depth.is_some()).count();
+    assert_eq!(placed, 12, "{rows:?}");
+    assert!(rows.iter().filter(|r| r.relayer).count() >= 4, "{rows:?}");
+    for _ in 0..6 {
+        w.join();
+        w.run(ms(2000));
+    }
+    w.run(ms(4000));
+    assert!(w.starving(ms(100)).is_empty(), "{}", w.tail(300));
+}
+
+#[test]
+fn a_source_that_answers_is_not_replaced_whatever_the_tree_has() {
+    let (mut w, heir) = with_a_standby(6, 5);
+    // The source's media reaches nobody, and its SIP everybody.
+    for viewer in 1..=7 {
+        w.cut(SOURCE, viewer, true);
+    }
+    w.run(ms(30_000));
+    assert!(took_over(&w).is_empty() && w.status(heir).is_some_and(|s| !s.publisher));
+    // A pause is none of its business either.
+    let (mut w, _) = with_a_standby(6, 6);
+    w.paused = true;
+    w.run(ms(30_000));
+    assert!(took_over(&w).is_empty());
+    w.paused = false;
+    w.run(ms(2000));
+    assert!(w.starving(ms(100)).is_empty());
+}
+
+#[test]
+fn where_nobody_is_on_air_the_standby_is() {
+    let mut w = World::new(Config::new(Profile::Default, 2), 8);
+    w.run(ms(1000));
+    w.stop(SOURCE);
+    w.run(ms(1000));
+    w.stand_by();
+    let from = w.now;
+    w.run(ms(6000));
+    assert!(matches!(took_over(&w)[..], [t] if t.since(from) <= ms(5000)), "{}", w.tail(50));
+    w.join();
+    w.run(ms(2000));
+    assert!(w.starving(ms(100)).is_empty());
+}
+
+#[test]
+fn q7_without_a_standby_the_channel_ends_everywhere_and_says_that_its_source_is_lost() {
+    let mut w = World::new(Config::new(Profile::Default, 2), 9);
+    w.run(ms(1000));
+    for _ in 0..12 {
+        w.join();
+        w.run(ms(2000));
+    }
+    w.forget_counts();
+    let died = w.now;
+    w.kill(SOURCE);
+    // Its record lives for a minute, and lookups have to do without it for three quarters of another.
+    w.run(ms(100_000));
+    assert!(w.event_times(|_, e| matches!(e, Event::Ended { .. })).is_empty());
+    w.run(ms(30_000));
+    let ended = w.event_times(|_, e| {
+        matches!(e, Event::Ended { reason: EndReason::SourceLost | EndReason::EndOfChannel, .. })
+    });
+    assert_eq!(ended.len(), 12, "{:?}\n{}", ended, w.tail(100));
+    assert!(ended.iter().all(|t| t.since(died) <= ms(125_000)), "{ended:?}");
+    assert!(w.viewers().all(|v| w.status(v).is_none()));
+}
+
+#[test]
+fn a_source_that_learns_of_a_newer_one_ends_and_its_children_go_there() {
+    let (mut w, heir) = with_a_standby(6, 11);
+    w.stall(SOURCE, ms(6000));
+    w.run(ms(7000));
+    assert_eq!(took_over(&w).len(), 1, "{}", w.tail(100));
+    w.command(SOURCE, |i, now, ctx| i.on_fact(now, Fact::Superseded { channel: CHANNEL }, ctx));
+    let ended = w
+        .event_times(|id, e| id == SOURCE && matches!(e, Event::Ended { reason: EndReason::Superseded, .. }));
+    assert_eq!((ended.len(), w.status(SOURCE)), (1, None));
+    w.run(ms(8000));
+    assert!(w.starving(ms(100)).is_empty(), "{:?}\n{}", w.starving(ms(100)), w.tail(300));
+    let root = |v: u32| w.status(v).and_then(|s| s.path.first().copied());
+    assert!((1..8).filter(|&v| v != heir).all(|v| root(v) == Some(heir)), "{}", w.tail(300));
+}

@@ -1,0 +1,66 @@
+//! Whole nodes whose source dies, or is taken for dead, beside a standby (Q7).
+
+use crate::world::{Setup, Viewer, World, name};
+use p2piptv::node::{EndReason, Event};
+use p2piptv::sim::Death;
+use p2piptv::time::Duration;
+
+/// Four viewers and a standby source.
+fn world(setup: Setup) -> (World, Viewer) {
+    let mut world = World::new(setup);
+    let heir = world.stand_by("heir");
+    assert!(world.until(20, |w| w.is_playing(heir)), "{}", world.trace());
+    // It relays like anybody else.
+    world.viewers.push(heir);
+    world.seat(4);
+    world.viewers.retain(|v| v.node != heir.node);
+    world.run(8);
+    (world, heir)
+}
+
+fn took_over(world: &World, heir: Viewer) -> bool {
+    world.told(heir.node, |e| *e == Event::TookOver { channel: heir.channel })
+}
+
+fn everybody_plays(world: &World) -> bool {
+    world.viewers.iter().all(|&viewer| world.is_playing(viewer))
+}
+
+#[test]
+fn q7_the_standby_is_the_source_soon_after_the_source_died_and_newcomers_find_it() {
+    for secured in [false, true] {
+        let (mut world, heir) = world(Setup { secured, ..Setup::default() });
+        world.net.kill(world.source, Death::Host);
+        assert!(world.until(4, |w| took_over(w, heir)), "secured: {secured}\n{}", world.trace());
+        world.feed(heir);
+        assert!(world.until(8, everybody_plays), "secured: {secured}\n{}", world.trace());
+        world.run(2);
+        // Whoever knows the owner, and comes by the channel's keyword, finds the heir and nobody of the epoch before.
+        let newcomer = world.add_node("newcomer");
+        let channel = match world.owner {
+            Some(owner) => world.net.command(newcomer, |n, now| n.tune_to(now, &name("news"), owner)),
+            None => world.net.command(newcomer, |n, now| n.tune(now, &name("news"))),
+        };
+        let newcomer = Viewer { node: newcomer, channel: channel.unwrap().unwrap() };
+        assert!(world.until(10, |w| w.is_playing(newcomer)), "secured: {secured}\n{}", world.trace());
+    }
+}
+
+#[test]
+fn a_source_that_was_cut_off_ends_when_it_sees_that_it_was_superseded() {
+    let (mut world, heir) = world(Setup { secured: true, ..Setup::default() });
+    let old = (world.source, world.channel);
+    world.net.partition(&[old.0], 1);
+    assert!(world.until(4, |w| took_over(w, heir)), "{}", world.trace());
+    world.feed(heir);
+    world.run(2);
+    world.net.heal();
+    let superseded = Event::Ended { channel: old.1, reason: EndReason::Superseded };
+    assert!(world.until(60, |w| w.told(old.0, |e| *e == superseded)), "{}", world.trace());
+    assert!(world.until(3, everybody_plays), "{}", world.trace());
+    world.run_for(Duration::from_secs(2));
+    assert!(
+        everybody_plays(&world)
+            && world.net.machine(heir.node).unwrap().status(heir.channel).unwrap().publisher
+    );
+}
