@@ -257,7 +257,7 @@ pub struct Signer {
     /// The numbers that have come in.
     numbers: Window,
     ssrc: Option<u32>,
-    /// The sequence number of the next list, and the number of the last window.
+    /// The sequence number of the next list, and the least number of the next window.
     next: u16,
     number: u64,
     /// The packets that fill a window.
@@ -291,22 +291,16 @@ pub enum SignError {
     Full,
 }
 
-impl Default for Signer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Signer {
-    /// Nothing has come yet.
-    pub fn new() -> Self {
+    /// Nothing has come yet. The numbers of windows begin at `least`, or with the time of day.
+    pub fn new(least: u64) -> Self {
         Signer {
             windows: VecDeque::new(),
             closed: false,
             numbers: Window::new(),
             ssrc: None,
             next: 0,
-            number: 0,
+            number: least,
             fill: FILL,
             delay: WINDOW_TIME,
             leaving: VecDeque::new(),
@@ -382,7 +376,7 @@ impl Signer {
         }
         let Some(open) = self.windows.pop_front() else { return };
         self.closed &= !self.windows.is_empty();
-        self.number = unix_millis.max(self.number + 1);
+        self.number = unix_millis.max(self.number);
         let (count, first) = (open.packets.len() as u8, open.first as u16);
         let timestamp = open.packets.first().and_then(|(_, packet)| packet.get(4..8));
         let timestamp = timestamp.map_or(0, |t| u32::from_be_bytes([t[0], t[1], t[2], t[3]]));
@@ -399,9 +393,11 @@ impl Signer {
         let Some(signature) = sign(&list) else { return };
         list.extend_from_slice(&signature);
         self.next = self.next.wrapping_add(1);
+        let number = self.number;
+        self.number += 1;
         // What a list has once is a quarter of a percent of full packets.
         self.fill = ((Header::LEN + HEAD + signature.len()) / 3).clamp(FILL, MAX_WINDOW);
-        let list = List { number: self.number, ssrc: open.ssrc, sequence, first, count, packet: list.into() };
+        let list = List { number, ssrc: open.ssrc, sequence, first, count, packet: list.into() };
         self.leaving.push_back((open.since, Outgoing::List(list)));
         let packets = open.packets.into_iter().filter(|(_, packet)| !packet.is_empty());
         self.leaving.extend(packets.map(|(came, packet)| (came, Outgoing::Media(packet))));
@@ -478,6 +474,21 @@ pub enum Verdict {
     Forged,
     /// No list is about it so far; it waits for one.
     Held,
+}
+
+/// What does not wait for its list any more, in the order in which it came.
+#[derive(Debug)]
+pub struct Released<T> {
+    /// What the source has sent.
+    pub genuine: Vec<(T, Bytes)>,
+    /// The headers of what it has not.
+    pub forged: Vec<(T, Header)>,
+}
+
+impl<T> Default for Released<T> {
+    fn default() -> Self {
+        Released { genuine: Vec::new(), forged: Vec::new() }
+    }
 }
 
 /// How many wrong signatures of one parent may be tried.
@@ -600,9 +611,9 @@ impl<T: Copy> Guard<T> {
         Some((from, Some(list)))
     }
 
-    /// What was held and is known to be genuine now, in the order in which it came; and who sent what turns out to be forged.
-    pub fn release(&mut self) -> (Vec<(T, Bytes)>, Vec<(T, Header)>) {
-        let (mut genuine, mut forged) = (Vec::new(), Vec::new());
+    /// What was held and can be judged now.
+    pub fn release(&mut self) -> Released<T> {
+        let Released { mut genuine, mut forged } = Released::default();
         for _ in 0..self.held.len() {
             let Some((since, from, packet)) = self.held.pop_front() else { break };
             let Ok(Packet { header, .. }) = Packet::parse(&packet) else { continue };
@@ -618,7 +629,7 @@ impl<T: Copy> Guard<T> {
                 None => self.held.push_back((since, from, packet)),
             }
         }
-        (genuine, forged)
+        Released { genuine, forged }
     }
 
     /// The sequence numbers of the lists that are missing, as what is held behind the newest one shows: from the first on, so
@@ -735,7 +746,7 @@ mod tests {
             return (vec![], Err(refused));
         }
         let Some((_, Some(list))) = guard.judge(is_from(1)) else { return (vec![], Err(Refused::BadList)) };
-        let released = guard.release().0.into_iter().map(|(_, packet)| packet);
+        let released = guard.release().genuine.into_iter().map(|(_, packet)| packet);
         (core::iter::once(list.packet().clone()).chain(released).collect(), Ok(Verdict::Genuine))
     }
 
@@ -745,7 +756,7 @@ mod tests {
 
     #[test]
     fn a_list_is_these_bytes() {
-        let mut signer = Signer::new();
+        let mut signer = Signer::new(0);
         let packet = media(3).slice(..20);
         signer.push(at(0), packet.clone()).unwrap();
         signer.finish();
@@ -758,7 +769,7 @@ mod tests {
 
     #[test]
     fn what_the_source_sends_passes_at_once_and_is_the_buffer_that_the_encoder_made() {
-        let (mut signer, mut guard) = (Signer::new(), guard());
+        let (mut signer, mut guard) = (Signer::new(0), guard());
         // Over the wrap of the numbers.
         for (round, first) in (0..).zip([65_520u16, 65_530, 4]) {
             let pushed: Vec<Bytes> = (0..10).map(|n| media(first.wrapping_add(n))).collect();
@@ -782,7 +793,7 @@ mod tests {
 
     #[test]
     fn no_bit_of_a_packet_or_of_a_list_can_be_changed() {
-        let sent = window(&mut Signer::new(), 1000, 7..10);
+        let sent = window(&mut Signer::new(0), 1000, 7..10);
         for (n, whole) in sent.iter().enumerate() {
             for bit in 0..whole.len().min(120) * 8 {
                 let mut guard = guard();
@@ -806,8 +817,8 @@ mod tests {
 
     #[test]
     fn a_list_under_another_key_or_about_another_source_is_none() {
-        let sent = window(&mut Signer::new(), 1000, 7..9);
-        let mut other = Signer::new();
+        let sent = window(&mut Signer::new(0), 1000, 7..9);
+        let mut other = Signer::new(0);
         other.push(at(0), media(7)).unwrap();
         other.finish();
         other.sign(at(0), 9, |list| Some(signature(2, list)));
@@ -823,7 +834,7 @@ mod tests {
 
     #[test]
     fn a_packet_in_the_place_of_another_is_forged_though_both_are_the_sources() {
-        let mut signer = Signer::new();
+        let mut signer = Signer::new(0);
         let (first, second) = (window(&mut signer, 1000, 0..3), window(&mut signer, 2000, 3..6));
         let mut guard = guard();
         offer(&mut guard, 0, &first[0]).1.unwrap();
@@ -839,7 +850,7 @@ mod tests {
 
     #[test]
     fn packets_wait_for_a_list_that_was_lost_and_no_longer_than_they_may() {
-        let (mut signer, mut guard) = (Signer::new(), guard());
+        let (mut signer, mut guard) = (Signer::new(0), guard());
         let known = window(&mut signer, 500, 0..4);
         let (first, second) = (window(&mut signer, 1000, 4..8), window(&mut signer, 2000, 8..12));
         offer(&mut guard, 0, &known[0]).1.unwrap();
@@ -861,7 +872,7 @@ mod tests {
 
     #[test]
     fn what_was_held_and_is_forged_goes_no_further_when_the_list_comes() {
-        let sent = window(&mut Signer::new(), 1000, 0..2);
+        let sent = window(&mut Signer::new(0), 1000, 0..2);
         let mut guard = guard();
         let mut forged = sent[1].to_vec();
         forged[500] ^= 1;
@@ -873,7 +884,7 @@ mod tests {
 
     #[test]
     fn an_old_window_cannot_be_played_again() {
-        let (mut signer, mut guard) = (Signer::new(), Guard::new(Limits { lists: 2, ..Limits::default() }));
+        let (mut signer, mut guard) = (Signer::new(0), Guard::new(Limits { lists: 2, ..Limits::default() }));
         let windows: Vec<Vec<Bytes>> =
             (0..4).map(|n| window(&mut signer, 1000 + n, 2 * n as u16..2 * n as u16 + 2)).collect();
         windows.iter().for_each(|sent| assert!(offer(&mut guard, 0, &sent[0]).1.is_ok()));
@@ -890,7 +901,7 @@ mod tests {
 
     #[test]
     fn the_numbers_of_windows_grow_whatever_the_clock_does() {
-        let mut signer = Signer::new();
+        let mut signer = Signer::new(0);
         let numbers = [(5000, 0), (5000, 1), (3, 2), (6000, 3)].map(|(clock, n)| {
             let sent = window(&mut signer, clock, n..n + 1);
             List::parse(sent[0].clone()).unwrap().number
@@ -906,14 +917,14 @@ mod tests {
         assert_eq!([1000, 1050, 1250, 11_000].map(&mut flood), [8, 0, 2, 8]);
         // True ones cost nothing of it, and what is not allowed is not even kept.
         assert!((0..50).all(|_| Trials::default().allow(at(0))));
-        let sent = window(&mut Signer::new(), 1000, 0..2);
+        let sent = window(&mut Signer::new(0), 1000, 0..2);
         assert_eq!(guard().offer(0, sent[0].clone(), false), Err(Refused::TooMany));
     }
 
     #[test]
     fn k8_no_more_packets_and_lists_wait_than_may() {
         let mut guard = Guard::new(Limits { held: 3, ..Limits::default() });
-        let mut signer = Signer::new();
+        let mut signer = Signer::new(0);
         let sent = window(&mut signer, 1000, 0..10);
         sent[1..].iter().for_each(|packet| assert!(offer(&mut guard, 0, packet).1.is_ok()));
         assert_eq!((guard.held.len(), guard.counts().unlisted), (3, 7));
@@ -933,7 +944,7 @@ mod tests {
 
     #[test]
     fn a_list_that_is_remembered_keeps_no_buffer_of_the_hosts() {
-        let sent = window(&mut Signer::new(), 1000, 0..2);
+        let sent = window(&mut Signer::new(0), 1000, 0..2);
         let mut buffer = vec![0; 5000];
         buffer[..sent[0].len()].copy_from_slice(&sent[0]);
         let buffer = Bytes::from(buffer);
@@ -968,7 +979,7 @@ mod tests {
     fn everything_leaves_after_350_ms_at_the_pace_at_which_it_came() {
         // 8, 2 and 0.8 Mbit/s; the slowest fills no window in time.
         for (gap, packets_of_first) in [(1316, 32), (5264, 32), (13_160, 27)] {
-            let sent = played(&mut Signer::new(), 400, gap);
+            let sent = played(&mut Signer::new(0), 400, gap);
             let first = List::parse(sent[0].1.clone()).unwrap();
             assert_eq!(first.end() - first.first, packets_of_first, "{gap}");
             let media: Vec<u64> = sent
@@ -985,7 +996,7 @@ mod tests {
     fn lists_are_less_than_one_and_a_half_percent_of_what_is_sent() {
         // In thousandths of a percent.
         let overhead = |gap: u64| {
-            let sent = played(&mut Signer::new(), 4000, gap);
+            let sent = played(&mut Signer::new(0), 4000, gap);
             let all: usize = sent.iter().map(|(_, p)| p.len()).sum();
             let lists = sent.iter().filter(|(_, p)| List::parse(p.clone()).is_some());
             lists.map(|(_, p)| p.len()).sum::<usize>() * 100_000 / all
@@ -995,7 +1006,7 @@ mod tests {
 
     #[test]
     fn a_long_signature_makes_long_windows_whose_lists_still_fit_into_a_datagram() {
-        let mut signer = Signer::new();
+        let mut signer = Signer::new(0);
         let mut sizes = Vec::new();
         for n in 0..300 {
             signer.push(at(u64::from(n)), media(n)).unwrap();
@@ -1015,7 +1026,7 @@ mod tests {
 
     #[test]
     fn what_the_encoder_sends_out_of_order_finds_its_place_while_its_window_is_open() {
-        let mut signer = Signer::new();
+        let mut signer = Signer::new(0);
         for n in [10, 12, 11, 14] {
             signer.push(at(0), media(n)).unwrap();
         }
@@ -1035,7 +1046,7 @@ mod tests {
 
     #[test]
     fn an_encoder_that_begins_anew_begins_a_window() {
-        let mut signer = Signer::new();
+        let mut signer = Signer::new(0);
         signer.push(at(0), media(10)).unwrap();
         signer.push(at(1), media_of(SSRC + 1, 11)).unwrap();
         signer.push(at(1), media_of(SSRC + 1, 12)).unwrap();
@@ -1059,7 +1070,7 @@ mod tests {
 
     #[test]
     fn without_signatures_nothing_leaves_and_not_everything_is_kept() {
-        let mut signer = Signer::new();
+        let mut signer = Signer::new(0);
         assert_eq!((signer.deadline(), signer.is_ripe(at(0))), (None, false));
         let pushed = (0..1000).take_while(|&n| signer.push(at(0), media(n)).is_ok()).count();
         assert_eq!(pushed, MAX_UNSIGNED * FILL);
@@ -1076,7 +1087,7 @@ mod tests {
 
     #[test]
     fn lists_are_found_by_their_packets_and_by_their_own_numbers() {
-        let (mut signer, mut lists) = (Signer::new(), Lists::new(3));
+        let (mut signer, mut lists) = (Signer::new(0), Lists::new(3));
         for n in 0..4u16 {
             let sent = window(&mut signer, 1000 + u64::from(n), 100 + 4 * n..104 + 4 * n);
             lists.insert(&List::parse(sent[0].clone()).unwrap());
@@ -1097,7 +1108,7 @@ mod tests {
     #[test]
     fn k7_no_packets_make_a_guard_panic_or_pass_on_what_was_not_sent() {
         fn law(changes: Vec<(u8, u8, u16, u8)>) -> bool {
-            let mut signer = Signer::new();
+            let mut signer = Signer::new(0);
             let sent: Vec<Bytes> =
                 (0..4).flat_map(|n| window(&mut signer, n, 5 * n as u16..5 * n as u16 + 5)).collect();
             let mut guard = Guard::new(Limits { lists: 2, held: 4, ..Limits::default() });

@@ -55,7 +55,7 @@ fn list(packet: &[u8]) -> bool {
 
 #[test]
 fn over_four_hops_that_lose_one_packet_of_a_hundred_nothing_true_is_lost_to_the_guards() {
-    for seed in 1..=5 {
+    for seed in 1..=3 {
         let mut play = Play::protected(seed, quick().with_loss(0.01), 4);
         for child in 1..=4 {
             play.connect(child - 1, child, Start::Live);
@@ -233,7 +233,7 @@ fn a_list_under_another_key_is_tried_a_few_times_and_keeps_no_other_parents_list
 
 #[test]
 fn when_a_parent_dies_a_standby_goes_on_in_the_middle_of_a_window_and_no_packet_is_missing() {
-    for offset in 0..FILL {
+    for offset in (0..FILL).step_by(5) {
         let mut play = Play::protected(7, Conditions::constant(milliseconds(20)), 4);
         for (parent, child) in [(0, 1), (0, 2), (1, 3), (3, 4)] {
             play.connect(parent, child, Start::Live);
@@ -256,7 +256,7 @@ fn when_a_parent_dies_a_standby_goes_on_in_the_middle_of_a_window_and_no_packet_
 
 #[test]
 fn a_newcomer_gets_the_list_of_what_it_begins_with_wherever_in_a_window_that_is() {
-    for offset in 0..FILL {
+    for offset in (0..FILL).step_by(5) {
         for from in [Start::Live, Start::After(260), Start::RandomAccess] {
             let mut play = Play::protected(7, Conditions::constant(milliseconds(20)), 3);
             play.connect(0, 1, Start::Live);

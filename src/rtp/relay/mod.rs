@@ -353,9 +353,13 @@ impl Relay {
     /// The host is the channel's source from now on: its parents are forgotten, its children get what is pushed.
     pub fn take_over(&mut self, now: Instant, channel: ChannelId) {
         let Some(state) = self.channels.get_mut(&channel) else { return };
+        let seal = state.seal.take().map(|seal| seal.taken_over(&self.config.limits));
         *state = Channel::new(Role::Source, &self.config.limits);
+        state.seal = seal;
         self.parents.retain(|peer| peer.channel != channel);
-        self.end_replays(now, channel);
+        // The past is not this source's.
+        self.end_replays(now, channel, &mut Effects::new());
+        self.schedule_seals();
         self.rest_when_parentless();
     }
 

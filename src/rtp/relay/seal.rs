@@ -21,12 +21,13 @@ use crate::effect::Effects;
 use crate::ids::ChannelId;
 use crate::rtp::header::{Header, Packet};
 use crate::rtp::integrity::{
-    Counts, Guard, Limits, List, Lists, Outgoing, Refused, SignError, Signer, Verdict,
+    Counts, Guard, List, Lists, Outgoing, Refused, Released, SignError, Signer, Verdict,
 };
 use crate::rtp::missing::{self, Missing};
 use crate::rtp::window::Seen;
 use crate::stats::DropReason;
 use crate::time::{Duration, Instant, earliest};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddr;
@@ -42,7 +43,7 @@ pub const HARM_TIME: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 enum Side {
-    Signs { signer: Signer, lists: Lists, counts: Counts },
+    Signs { signer: Box<Signer>, lists: Lists, counts: Counts },
     Checks(Guard<SocketAddr>),
 }
 
@@ -61,20 +62,31 @@ pub(super) struct Seal {
 }
 
 impl Seal {
-    fn new(role: Role, limits: Limits, missing: missing::Limits, since: u64) -> Self {
+    /// `since` is the least number of a window.
+    fn new(role: Role, limits: &super::Limits, since: u64) -> Self {
+        let super::Limits { integrity, missing, .. } = *limits;
+        // A source has nobody to ask.
+        let attempts = if role == Role::Source { 0 } else { missing.attempts };
         let side = match role {
             Role::Source => Side::Signs {
-                signer: Signer::new(),
-                lists: Lists::new(limits.lists),
+                signer: Box::new(Signer::new(since)),
+                lists: Lists::new(integrity.lists),
                 counts: Counts::default(),
             },
             Role::Viewer => {
-                let mut guard = Guard::new(limits);
+                let mut guard = Guard::new(integrity);
                 guard.not_before(since);
                 Side::Checks(guard)
             }
         };
-        Seal { side, missing: Missing::new(missing), newest: None, noted: 0, listeners: Vec::new() }
+        let missing = Missing::new(missing::Limits { attempts, ..missing });
+        Seal { side, missing, newest: None, noted: 0, listeners: Vec::new() }
+    }
+
+    /// The same at somebody who is the source from now on: its windows follow those of the one before.
+    pub(super) fn taken_over(&self, limits: &super::Limits) -> Box<Self> {
+        let since = self.lists().newest().map_or(0, |newest| newest.number + 1);
+        Box::new(Seal::new(Role::Source, limits, since))
     }
 
     /// The lists that are known to be the source's.
@@ -161,12 +173,11 @@ impl Seal {
 
 /// Orders.
 impl Relay {
-    /// Protects a channel from now on: a source signs it, a viewer takes only what is signed, and nothing that was signed
-    /// before the time of day `since`.
+    /// Protects a channel from now on: a source signs it, a viewer takes only what is signed. No window that was closed
+    /// before the time of day `since`, in milliseconds, counts.
     pub fn protect(&mut self, channel: ChannelId, since: u64) -> Result<(), RelayError> {
-        let super::Limits { integrity, missing, .. } = self.config.limits;
         let state = self.channels.get_mut(&channel).ok_or(RelayError::UnknownChannel)?;
-        state.seal = Some(alloc::boxed::Box::new(Seal::new(state.role, integrity, missing, since)));
+        state.seal = Some(Box::new(Seal::new(state.role, &self.config.limits, since)));
         self.retarget(channel);
         Ok(())
     }
@@ -209,7 +220,7 @@ impl Relay {
         };
         seal.note(now, &list);
         seal.listeners.iter().for_each(|&to| fx.send(to, list.packet().clone()));
-        let (genuine, forged) = seal.guard().map(Guard::release).unwrap_or_default();
+        let Released { genuine, forged } = seal.guard().map(Guard::release).unwrap_or_default();
         seal.look_for_missing(now);
         self.replay_late_list(channel, &list, fx);
         for (from, header) in forged {
