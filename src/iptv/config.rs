@@ -54,6 +54,9 @@ pub struct Config {
     pub standby_spread: Duration,
     /// Who refused a standby is not asked for one again for this long.
     pub lease_retry: Duration,
+    /// How long a child may sit in a rescue slot although the child of another standby asks for it. Then it is told to move,
+    /// and when it has not done so [`Config::farewell`] later its call ends.
+    pub tenure: Duration,
     /// A standby whose child sent no reception report for this long is over.
     pub lease_silence: Duration,
     /// A parent that says HOLD for this long is left, although it is alive.
@@ -191,6 +194,7 @@ impl Config {
             farewell: ms(2_000),
             standby_spread: ms(1_000),
             lease_retry: ms(10_000),
+            tenure: ms(10_000),
             lease_silence: ms(17_500),
             hold_limit: ms(2_000),
             source_hold: ms(10_000),
@@ -255,6 +259,7 @@ impl Config {
             &mut config.farewell,
             &mut config.standby_spread,
             &mut config.lease_retry,
+            &mut config.tenure,
             &mut config.lease_silence,
             &mut config.hedge_after,
             &mut config.answer_limit,

@@ -383,7 +383,8 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         // Whoever is silent for a short while only may still come back.
         let patience = if turn.config.is_paper() { Duration::ZERO } else { turn.config.confirm_after };
-        let gone = |p: &mut Link<P>| p.lost.is_some_and(|t| turn.now.since(t) >= patience);
+        let (now, awake) = (turn.now, turn.awake_since);
+        let gone = |p: &mut Link<P>| p.lost.is_some_and(|t| now.since(t.max(awake)) >= patience);
         if !purpose.is_planned()
             && let Some(lost) = self.parent.take_if(gone)
         {

@@ -23,6 +23,10 @@ impl iptv::Progress for Progress<'_> {
         self.0.last_from(call)
     }
 
+    fn brought(&self, call: CallId) -> u64 {
+        self.0.brought(call)
+    }
+
     fn last_report(&self, call: CallId) -> Option<Instant> {
         self.0.last_report(call)
     }

@@ -185,7 +185,7 @@ impl Node {
         let _ = self.with_agent(|agent, now, ctx| agent.reject(now, call, refusal, ctx));
     }
 
-    fn bye(&mut self, call: CallId, reason: ByeReason) {
+    pub(super) fn bye(&mut self, call: CallId, reason: ByeReason) {
         let body = match reason {
             ByeReason::EndOfChannel => self.encode_closing(call, Closing::EndOfChannel),
             ByeReason::Leaving => self.encode_closing(call, Closing::Leaving),

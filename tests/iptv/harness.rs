@@ -31,6 +31,7 @@ struct Media {
     last_media: BTreeMap<ChannelId, Instant>,
     last_from: BTreeMap<CallId, Instant>,
     last_report: BTreeMap<CallId, Instant>,
+    brought: BTreeMap<CallId, u64>,
     pace: Option<Pace>,
 }
 
@@ -43,6 +44,9 @@ impl Progress for Media {
     }
     fn last_report(&self, call: CallId) -> Option<Instant> {
         self.last_report.get(&call).copied()
+    }
+    fn brought(&self, call: CallId) -> u64 {
+        self.brought.get(&call).copied().unwrap_or(0)
     }
     fn pace(&self, _: ChannelId) -> Option<Pace> {
         self.pace
@@ -732,6 +736,7 @@ impl World {
                 let (id, call) = self.sessions[s].caller;
                 let media = &mut self.peers[id as usize].media;
                 media.last_from.insert(call, self.now);
+                *media.brought.entry(call).or_default() += 1;
                 if let Some(last) = media.last_media.insert(at.1, self.now)
                     && self.now.since(last) > TICK
                 {

@@ -104,6 +104,7 @@ impl Relay {
         let its = |parent: &&mut Peer<Upstream>| parent.channel == channel && !parent.state.flow.is_resting();
         for parent in parents.iter_mut().filter(its) {
             parent.state.last_heard = Some(now);
+            parent.state.count(arrival);
             if let Some(catching_up) = &mut parent.state.catching_up {
                 catching_up.after = catching_up.after.max(arrival.number);
                 if arrival.is_newest {
@@ -116,6 +117,11 @@ impl Relay {
                 fx.fact(Fact::FirstPacket { channel, call: parent.call });
             }
         }
+        if arrival.begins {
+            let others =
+                self.parents.iter_mut().filter(|other| other.channel == channel && other.addr != from);
+            others.for_each(|other| other.state.furthest = 0);
+        }
         if misses_otherwise {
             self.next_ask = self.next_to_ask();
         }
@@ -127,6 +133,18 @@ impl Relay {
             Seen::Duplicate => Err(DropReason::Duplicate),
             Seen::TooOld => Err(DropReason::TooOld),
             Seen::Jump => Err(DropReason::SequenceJump),
+        }
+    }
+}
+
+impl Upstream {
+    /// Takes note of a packet that came from there.
+    fn count(&mut self, arrival: Arrival) {
+        let Arrival { seen, number, begins, .. } = arrival;
+        let counts = matches!(seen, Seen::New | Seen::Duplicate);
+        if counts && (begins || number > self.furthest) {
+            self.brought += 1;
+            self.furthest = number;
         }
     }
 }

@@ -257,6 +257,9 @@ struct Upstream {
     flow: Flow,
     last_heard: Option<Instant>,
     flowing: bool,
+    /// Packets that were further on than all that it had brought before, and the number of the last of them.
+    brought: u64,
+    furthest: u64,
     last_reported: Option<Instant>,
     /// A standby that was asked for media.
     asking: Option<Asking>,
@@ -466,6 +469,7 @@ impl Relay {
 
     /// Works out anew who is sent the channel.
     fn retarget(&mut self, channel: ChannelId) {
+        self.extend_replays(channel);
         let Some(state) = self.channels.get_mut(&channel) else { return };
         state.targets.clear();
         state.catching_up.clear();
@@ -575,6 +579,12 @@ impl Relay {
     /// When this parent last gave a sign of life for its channel: media (duplicates too), a notice, an SR.
     pub fn last_from(&self, call: CallId) -> Option<Instant> {
         self.parents.get(call)?.state.last_heard
+    }
+
+    /// How many packets this parent has brought that were further on than all that it had brought before: new to this
+    /// node, or there already because another one was faster.
+    pub fn brought(&self, call: CallId) -> u64 {
+        self.parents.get(call).map_or(0, |peer| peer.state.brought)
     }
 
     /// When this child last reported. `None` is a child that never did; plain agents may not.

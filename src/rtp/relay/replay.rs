@@ -48,6 +48,8 @@ pub(super) struct Replay {
     pub(super) next: u64,
     /// The last one, for a child that gets everything behind it already, in another call.
     until: Option<u64>,
+    /// The first one that this other call, which is over, did not bring any more.
+    then: Option<u64>,
     /// Time that is not spent on packets yet, and up to when it was counted.
     credit: Duration,
     counted: Instant,
@@ -98,16 +100,13 @@ impl Relay {
             let behind = seal.lists().newest().map_or(0, |newest| newest.number + 1);
             Some(seal.lists().number_for(state.ssrc?, next as u16).unwrap_or(behind))
         });
-        let feeds = |other: &Peer<Downstream>| {
-            let flows = !other.state.flow.is_resting() && other.state.replay.is_none();
-            other.call != call && other.channel == channel && flows
-        };
-        let is_fed = self.children.at(addr).iter().any(feeds);
+        let is_fed = self.is_fed_otherwise(call);
         let Some(peer) = self.children.get_mut(call) else { return };
         peer.state.replay = first.map(|first| Replay {
             began: first,
             next: first,
             until: newest.filter(|_| is_fed),
+            then: None,
             credit: TICK,
             counted: now,
             lists,
@@ -126,6 +125,34 @@ impl Relay {
         self.schedule_replays(now);
     }
 
+    /// Whether the child of this call gets what comes in another one.
+    fn is_fed_otherwise(&self, call: CallId) -> bool {
+        let Some(peer) = self.children.get(call) else { return false };
+        let feeds = |other: &Peer<Downstream>| {
+            let flows = !other.state.flow.is_resting() && other.state.replay.is_none();
+            other.call != call && other.channel == peer.channel && flows
+        };
+        self.children.at(peer.addr).iter().any(feeds)
+    }
+
+    /// A call has ended, or rests: a replay that left what comes to it goes on with what it did not bring.
+    pub(super) fn extend_replays(&mut self, channel: ChannelId) {
+        let newest = self.channels.get(&channel).and_then(|state| state.reception.newest());
+        for n in 0..self.replays.len() {
+            let call = self.replays[n];
+            let is_fed = self.is_fed_otherwise(call);
+            let Some(peer) = self.children.get_mut(call).filter(|peer| peer.channel == channel) else {
+                continue;
+            };
+            if let Some(replay) = peer.state.replay.as_mut().filter(|_| !is_fed)
+                && replay.until.is_some()
+                && replay.then.is_none()
+            {
+                replay.then = newest.map(|newest| newest + 1);
+            }
+        }
+    }
+
     /// Goes on with all replays.
     pub(super) fn replay_all(&mut self, now: Instant, fx: &mut Effects<Fact>) {
         for n in (0..self.replays.len()).rev() {
@@ -140,12 +167,18 @@ impl Relay {
         let Some(peer) = self.children.get_mut(call) else { return };
         let Some(replay) = &mut peer.state.replay else { return };
         let Some(state) = self.channels.get(&peer.channel) else { return };
-        let end = replay.until.or(state.reception.newest()).unwrap_or(0);
+        let newest = state.reception.newest().unwrap_or(0);
+        let mut end = replay.until.unwrap_or(newest);
         let price = state.ring.spacing().unwrap_or(Duration::ZERO) / SPEED;
         // Who is late does not catch up: a replay is in no hurry, and a clock may jump.
         replay.credit = (replay.credit + now.since(replay.counted)).min(2 * TICK.max(price));
         replay.counted = now;
         replay.next = replay.next.max(state.ring.oldest().unwrap_or(0));
+        if replay.next > end
+            && let Some(then) = replay.then.take()
+        {
+            (replay.next, replay.until, end) = (then, None, newest);
+        }
         let mut sent = 0;
         while replay.next <= end && sent < BURST && replay.credit >= price {
             if let Some((packet, _)) = state.ring.get(replay.next) {
@@ -157,7 +190,7 @@ impl Relay {
             }
             replay.next += 1;
         }
-        if replay.next > end {
+        if replay.next > end && replay.then.is_none() {
             replay.send_lists(state, peer.addr, |_| true, fx);
             peer.state.replay = None;
             let channel = peer.channel;
