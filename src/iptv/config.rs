@@ -61,8 +61,8 @@ pub struct Config {
     pub lease_silence: Duration,
     /// A parent that says HOLD for this long is left, although it is alive.
     pub hold_limit: Duration,
-    /// The same for a parent that says that the source itself is gone: its children stay with it, so that the tree is
-    /// whole when another source takes over.
+    /// The same for a parent that says that the source itself is gone, unless a standby has media: its children stay with
+    /// it, so that the tree is whole when another source takes over.
     pub source_hold: Duration,
     /// A standby source asks the source whether it lives when nothing has come for this long, and gives it as long to
     /// answer.

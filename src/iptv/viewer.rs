@@ -220,6 +220,16 @@ impl<P: Copy + Ord> Viewer<P> {
         if self.sourceless { Hold::Sourceless } else { self.hold(turn).unwrap_or(Hold::Starved) }
     }
 
+    /// Whether the parent says that nobody has anything. It may be wrong, so standbys are asked; but the tree is left as it is.
+    pub(super) fn is_sourceless(&self, turn: &Turn<'_, P>) -> bool {
+        let held = self.parent.as_ref().and_then(|p| p.held);
+        let says_so = held.is_some_and(|(hold, at)| {
+            hold == Hold::Sourceless && turn.now.since(at.max(turn.awake_since)) < turn.config.repair_after
+        });
+        let media = turn.progress.last_media(self.channel).unwrap_or(Instant::ZERO).max(turn.awake_since);
+        says_so && turn.now.since(media) < turn.config.source_hold
+    }
+
     /// Notes the loss of this parent.
     pub(super) fn note_loss(&mut self, parent_depth: u8) {
         self.sourceless |= parent_depth == 0;
@@ -784,8 +794,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let mut due = heard.map_or(since, |t| t.max(since)) + silence;
         if hold != Some(Hold::Paused) && !config.is_paper() {
             let media = media.unwrap_or(Instant::ZERO);
-            let limit = if hold == Some(Hold::Sourceless) { config.source_hold } else { config.hold_limit };
-            due = due.min(media.max(since).max(link.paused) + limit);
+            due = due.min(media.max(since).max(link.paused) + config.hold_limit);
         }
         if now < due {
             self.listen_at = earliest(next_due, Some(due));

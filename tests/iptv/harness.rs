@@ -138,6 +138,7 @@ pub(crate) struct World {
     backs_up_since: BTreeMap<(u32, u32), Instant>,
     cuts: BTreeSet<(u32, u32)>,
     deaf: BTreeSet<u32>,
+    liars: BTreeMap<u32, Hold>,
 }
 
 impl World {
@@ -166,6 +167,7 @@ impl World {
             backs_up_since: BTreeMap::new(),
             cuts: BTreeSet::new(),
             deaf: BTreeSet::new(),
+            liars: BTreeMap::new(),
         };
         let config = w.config.clone();
         w.add(config);
@@ -267,6 +269,11 @@ impl World {
     /// From now on a peer does not take offers: its answers are lost on the way.
     pub(crate) fn swallow_reports(&mut self, id: u32) {
         self.deaf.insert(id);
+    }
+
+    /// From now on a peer says again and again, to its children, why it sends nothing.
+    pub(crate) fn lie(&mut self, id: u32, hold: Hold) {
+        self.liars.insert(id, hold);
     }
 
     pub(crate) fn status(&self, id: u32) -> Option<ChannelStatus<u32>> {
@@ -764,6 +771,9 @@ impl World {
         }
         for (id, fact) in firsts {
             self.tell(id, fact);
+        }
+        for (id, hold) in self.liars.clone() {
+            self.order(id, Order::Hold { channel: CHANNEL, hold });
         }
         self.check_cycles();
         if self.now.as_millis().is_multiple_of(200) {
