@@ -78,10 +78,26 @@ impl Stranger {
         contact: &str,
         media: SocketAddr,
     ) -> Option<Call> {
+        self.call_with(world, to, (id, contact), &sdp(media, "recvonly"))
+    }
+
+    /// Asks for a standby.
+    fn standby(&self, world: &mut World, to: NodeIndex, id: &str) -> Option<Call> {
+        let contact = format!("<sip:{id}@{}>;standby;slots=1", self.addr.ip());
+        self.call_with(world, to, (id, &contact), &sdp(self.addr, "inactive"))
+    }
+
+    fn call_with(
+        &self,
+        world: &mut World,
+        to: NodeIndex,
+        (id, contact): (&str, &str),
+        sdp: &str,
+    ) -> Option<Call> {
         let mut call = Call { id: id.into(), cseq: 1, to_tag: None };
         let rest = format!("Contact: {contact}\nPriority: urgent\nContent-Type: application/sdp");
         self.take();
-        self.request(world, to, "INVITE", &call, &rest, &sdp(media, "recvonly"));
+        self.request(world, to, "INVITE", &call, &rest, sdp);
         world.run_for(Duration::from_millis(50));
         let ok = self.take().into_iter().find(|(_, m)| m.starts_with("SIP/2.0 200"))?.1;
         call.to_tag = row(&ok, "To").and_then(|to| to.split("tag=").nth(1)).map(String::from);
@@ -214,6 +230,31 @@ fn k8_a_flooding_stranger_costs_a_newcomer_from_elsewhere_nothing() {
     assert!(bob.call(&mut world, source, "bob", contact, bob.addr).is_some(), "the rescue slot is free");
     let told = |status: &str| eve.take().iter().filter(|(_, a)| a.starts_with(status)).count();
     assert!(told("SIP/2.0 503") > 0);
+}
+
+#[test]
+fn k8_who_takes_all_standbys_of_a_node_lets_go_of_some_for_those_who_want_one() {
+    let mut world = World::new(Setup { seed: 9, ..Setup::default() });
+    let [eve, bob, carol] = [66, 67, 68].map(|host| Stranger::at(&mut world, host));
+    let source = world.source;
+    let calls: Vec<Option<Call>> =
+        (0..18).map(|n| eve.standby(&mut world, source, &format!("e{n}"))).collect();
+    assert_eq!(calls.iter().flatten().count(), 16, "and her own do not make room for each other");
+    let ended = || {
+        let byes = eve.take().into_iter().filter(|(_, m)| m.starts_with("BYE"));
+        byes.filter_map(|(_, m)| row(&m, "Call-ID").map(String::from)).collect::<Vec<_>>()
+    };
+    ended();
+    assert!(bob.standby(&mut world, source, "bob").is_some());
+    assert_eq!(ended(), ["e0"]);
+    // In the end each of them has as many as another one, give or take one, and no more changes.
+    for n in 0..10 {
+        let more = [
+            bob.standby(&mut world, source, &format!("b{n}")),
+            carol.standby(&mut world, source, &format!("c{n}")),
+        ];
+        assert_eq!(more.map(|call| call.is_some()), [n < 5, n < 5], "{n}");
+    }
 }
 
 #[test]

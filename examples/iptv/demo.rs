@@ -126,6 +126,7 @@ impl Stage {
             profile: asked.profile,
             mode: asked.mode,
             capacity: 0,
+            tree_first: false,
             protection: asked.protection,
             realm: Realm::default(),
             keys: inbox.keys.clone(),
@@ -255,7 +256,8 @@ impl Stage {
     fn enter(&mut self, name: &str) -> Result<Seat> {
         let Asked { profile, mode, protection, capacity, .. } = self.asked;
         let (name, keys) = (name.into(), self.inbox.keys.clone());
-        let setup = Setup { name, profile, mode, capacity, protection, realm: Realm::default(), keys };
+        let realm = Realm::default();
+        let setup = Setup { name, profile, mode, capacity, protection, realm, tree_first: false, keys };
         enter(&mut self.host, &mut self.inbox, &mut self.names, &setup)
     }
 

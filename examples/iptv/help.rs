@@ -123,6 +123,8 @@ Options:
                        it begins where a decoder can begin (without it: relay only)
   --owner FINGERPRINT  take the channel from this owner only, whose source prints the fingerprint
                        (without it: from whoever is found first)
+  --tree-first         look for a relayer in the channel's ReDiR tree before asking for its name:
+                       for audiences too large for the peer that has the name; needs --owner
   --capacity N         how many children this node can serve (2)
   --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
   --listen IP:PORT     address of the overlay (an address of this machine, any port)

@@ -150,6 +150,8 @@ pub struct Setup {
     pub protection: Protection,
     /// Where, and as whom.
     pub realm: Realm,
+    /// Whether it looks into the trees of channels first.
+    pub tree_first: bool,
     /// Where the keys of its streams go beside the file of SSLKEYLOGFILE.
     pub keys: Option<Keys>,
 }
@@ -171,6 +173,7 @@ impl Setup {
     /// A node's configuration with what this host knows better.
     fn adjusted(&self, mut config: Config) -> Config {
         config.policy = self.policy();
+        config.tree_first = self.tree_first;
         config.media.ring.buffer = MEDIA_RECEIVE;
         config
     }

@@ -449,6 +449,10 @@ impl<P: Copy + Ord> Channel<P> {
 
     // ---- standbys of others
 
+    pub(super) fn leases(&self) -> impl Iterator<Item = CallId> + '_ {
+        self.leases.iter().map(|l| l.call)
+    }
+
     /// Somebody wants this node as a backup parent (Q12).
     pub(super) fn on_standby_invited(
         &mut self,
@@ -491,10 +495,13 @@ impl<P: Copy + Ord> Channel<P> {
             return turn.order(Order::Serve { call });
         }
         let Some(&Lease { peer, slots, .. }) = self.leases.by_call(call) else { return };
-        self.suspect_parent_of(peer, turn);
-        let ordinary = self.serves(turn) && turn.uplink.free() > 0;
         let barred = self.denial(peer, true, turn).is_some() || self.seats.by_peer(peer).is_some();
-        if barred || !ordinary && !turn.uplink.can_rescue() {
+        if !barred {
+            self.suspect_parent_of(peer, turn);
+        }
+        let ordinary = self.serves(turn) && turn.uplink.free() > 0;
+        let has_room = ordinary || turn.uplink.can_rescue() || !barred && self.end_tenure(turn);
+        if barred || !has_room {
             count(&mut turn.counters.denied);
             return turn.order(Order::Deny { call });
         }
@@ -510,6 +517,27 @@ impl<P: Copy + Ord> Channel<P> {
         }
         turn.event(Event::ChildJoined { channel: self.id, child: peer });
         self.tell_places(Some(call), turn);
+    }
+
+    /// Somebody else needs the rescue slot in which a child has sat for its whole tenure: the child is told to move, and put
+    /// out when the slot is needed again and it has not. Whether there is room now.
+    fn end_tenure(&mut self, turn: &mut Turn<'_, P>) -> bool {
+        let (now, tenure, farewell) = (turn.now, turn.config.tenure, turn.config.farewell);
+        let rescued = self.seats.iter_mut().filter(|s| s.rescue);
+        let Some(seat) = rescued.min_by_key(|s| s.since).filter(|s| now.since(s.since) >= tenure) else {
+            return false;
+        };
+        let call = seat.call;
+        let told = *seat.told_to_move.get_or_insert(now);
+        if told == now {
+            turn.inform(call, Report::Leaving);
+        }
+        if now.since(told) < farewell {
+            return false;
+        }
+        turn.bye(call, ByeReason::Normal);
+        self.unseat(call, turn);
+        true
     }
 
     /// The child of a standby has enough.
@@ -541,7 +569,9 @@ impl<P: Copy + Ord> Channel<P> {
         let Station::Viewer(w) = &self.station else { return };
         let above: Vec<CallId> =
             self.leases.iter().filter(|l| w.viewer.is_above(l.peer)).map(|l| l.call).collect();
-        self.end_leases(|l| above.contains(&l.call), turn);
+        if !above.is_empty() {
+            self.end_leases(|l| above.contains(&l.call), turn);
+        }
     }
 
     // ---- control dialogs
@@ -798,14 +828,18 @@ impl<P: Copy + Ord> Channel<P> {
     }
 
     /// An orphan has come, or one that a backup parent has saved. If the parent that it has lost, as the table knows, sits
-    /// here and is silent here as well, its slot is free sooner than silence alone would make it.
+    /// here and is silent here as well, its slot is free sooner than silence alone would make it. Who was suspected and is
+    /// here still is left in peace for as long as a silence takes without that.
     fn suspect_parent_of(&mut self, orphan: P, turn: &mut Turn<'_, P>) {
         let Some(election) = self.station.election() else { return };
         let mut suspects = election.table.parents(orphan).into_iter().flatten();
-        let Some(suspect) = suspects.find(|&p| self.seats.by_peer(p).is_some()) else { return };
-        let Some(seat) = self.seats.by_peer_mut(suspect) else { return };
-        seat.suspected = Some(turn.now);
-        self.sweep_children(turn);
+        let call = suspects.find_map(|p| self.seats.by_peer(p)).map(|s| s.call);
+        let Some(seat) = call.and_then(|call| self.seats.by_call_mut(call)) else { return };
+        let is_old = |at: Instant| turn.now.since(at) >= turn.config.child_silence;
+        if seat.suspected.is_none_or(is_old) {
+            seat.suspected = Some(turn.now);
+            self.sweep_children(turn);
+        }
     }
 
     /// Puts out children that have stopped to report. Plain agents, which never did, are not judged.
@@ -909,9 +943,7 @@ impl<P: Copy + Ord> Channel<P> {
                 w.viewer.take_news().max(if changed { News::Later } else { News::None })
             }
         };
-        if news == News::Now {
-            self.end_leases_above(turn);
-        }
+        self.end_leases_above(turn);
         self.settle_places(news, turn);
     }
 

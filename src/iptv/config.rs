@@ -70,12 +70,15 @@ pub struct Config {
     pub standby_spread: Duration,
     /// Who refused a standby is not asked for one again for this long.
     pub lease_retry: Duration,
+    /// How long a child may sit in a rescue slot although the child of another standby asks for it. Then it is told to move,
+    /// and when it has not done so [`Config::farewell`] later its call ends.
+    pub tenure: Duration,
     /// A standby whose child sent no reception report for this long is over.
     pub lease_silence: Duration,
     /// A parent that says HOLD for this long is left, although it is alive.
     pub hold_limit: Duration,
-    /// The same for a parent that says that the source itself is gone: its children stay with it, so that the tree is
-    /// whole when another source takes over.
+    /// The same for a parent that says that the source itself is gone, unless a standby has media: its children stay with
+    /// it, so that the tree is whole when another source takes over.
     pub source_hold: Duration,
     /// A standby source asks the source whether it lives when nothing has come for this long, and gives it as long to
     /// answer.
@@ -217,6 +220,7 @@ impl Config {
             farewell: ms(2_000),
             standby_spread: ms(1_000),
             lease_retry: ms(10_000),
+            tenure: ms(10_000),
             lease_silence: ms(17_500),
             hold_limit: ms(2_000),
             source_hold: ms(10_000),
@@ -281,6 +285,7 @@ impl Config {
             &mut config.farewell,
             &mut config.standby_spread,
             &mut config.lease_retry,
+            &mut config.tenure,
             &mut config.lease_silence,
             &mut config.hedge_after,
             &mut config.answer_limit,

@@ -25,6 +25,9 @@ use alloc::vec::Vec;
 const MARGIN: Duration = Duration::from_millis(20);
 /// How often a false alarm doubles the patience at most.
 const ALARMS: u8 = 4;
+/// A parent that falls silent within so many times [`Config::confirm_after`](super::Config) of a false alarm is not taken
+/// back before it has sent for twice as long as confirms another one.
+const RELAPSE: u32 = 4;
 
 /// Why somebody else is asked to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,41 @@ pub(super) struct Cover<P> {
     early: Vec<Early<P>>,
     /// Whether the loss of the parent was told.
     told: bool,
+    /// When it said last that the source pauses.
+    paused: Instant,
+    /// How far the silent parent is with coming back.
+    back: Back,
+}
+
+/// A silent parent that may be on its way back. A packet now and then does not make it the parent again: it has to send for
+/// a while, as densely as the threshold of silence asks for.
+#[derive(Debug)]
+struct Back {
+    /// For how long it has to send.
+    trial: Duration,
+    /// What it had brought when it was looked at last.
+    brought: u64,
+    /// When it had brought something more, last.
+    moved: Instant,
+    /// Since when it sends again, and what it had brought then.
+    since: Option<(Instant, u64)>,
+}
+
+impl Back {
+    /// Takes a look at what the parent has brought by now. Whether that makes it the parent again.
+    fn look(&mut self, now: Instant, brought: u64, threshold: Duration) -> bool {
+        if brought > self.brought {
+            (self.brought, self.moved) = (brought, now);
+            self.since.get_or_insert((now, brought));
+        } else if now.since(self.moved) >= threshold {
+            self.since = None;
+        }
+        self.since.is_some_and(|(since, before)| {
+            let (time, packets) = (now.since(since), brought - before);
+            let fewest = time.as_micros() / threshold.as_micros().max(1);
+            time >= self.trial && u128::from(packets) >= fewest.max(1)
+        })
+    }
 }
 
 /// What a standby's provider told about the place of its child.
@@ -102,6 +140,10 @@ impl<P: Copy + Ord> Viewer<P> {
             let depth = link.depth;
             self.note_loss(depth);
         }
+        let confirm_after = turn.config.confirm_after;
+        let relapse = self.alarms > 0 && turn.now.since(self.alarmed) < confirm_after.saturating_mul(RELAPSE);
+        let trial = if relapse { confirm_after.saturating_mul(2) } else { self.threshold(turn) };
+        let brought = self.parent.as_ref().map_or(0, |p| turn.progress.brought(p.call));
         let cover = Cover {
             cause,
             since: turn.now,
@@ -112,6 +154,8 @@ impl<P: Copy + Ord> Viewer<P> {
             backups: Vec::new(),
             early: Vec::new(),
             told,
+            paused: Instant::ZERO,
+            back: Back { trial, brought, moved: turn.now, since: None },
         };
         self.cover = Some(Box::new(cover));
         self.climb_at = None;
@@ -133,9 +177,11 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         cover.hedge_at = None;
         let purpose = if cover.cause == Cause::Leaving { Purpose::Farewell } else { Purpose::Repair };
-        if self.search.as_ref().is_some_and(|s| s.purpose == purpose) || cover.link.is_some() {
+        let begun = self.search.as_ref().is_some_and(|s| s.purpose == purpose) || cover.link.is_some();
+        if begun || self.is_sourceless(turn) {
             return;
         }
+        let Some(cover) = &mut self.cover else { return };
         let (tried, told) = (core::mem::take(&mut cover.tried), core::mem::replace(&mut cover.told, true));
         let lost = self.parent.as_ref().map(|p| p.peer);
         if let Some(parent) = lost.filter(|_| !told && purpose == Purpose::Repair) {
@@ -245,13 +291,13 @@ impl<P: Copy + Ord> Viewer<P> {
 
     /// Judges the cover by what was heard; tells when to look again.
     pub(super) fn tend_cover(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) -> Option<Instant> {
-        let cover = self.cover.as_deref()?;
         let (now, config) = (turn.now, turn.config);
-        if self.parent_is_back(cover, turn) {
+        if self.parent_is_back(turn) {
             self.uncover(turn);
             return Some(now + self.cover_after(turn));
         }
         let look = now + config.hold_after / 2;
+        let cover = self.cover.as_deref()?;
         let Some(link) = &cover.link else {
             let waits = self.search.is_some() || self.next.is_some() || self.standbys.any_asked();
             if cover.hedge_at.is_some_and(|t| t <= now) || !waits {
@@ -260,7 +306,12 @@ impl<P: Copy + Ord> Viewer<P> {
             return earliest(Some(look), self.cover.as_ref().and_then(|c| c.hedge_at));
         };
         let since = link.since.max(turn.awake_since);
-        let heard = turn.progress.last_from(link.call).map_or(since, |t| t.max(since));
+        let mut heard = turn.progress.last_from(link.call).map_or(since, |t| t.max(since));
+        let media = turn.progress.last_media(self.channel).unwrap_or(Instant::ZERO);
+        if let Some(began) = cover.began {
+            // Whoever sends what is here already covers nothing, but for what the source does not send either.
+            heard = heard.min(media.max(cover.paused).max(began).max(turn.awake_since));
+        }
         let patience = if link.playing { config.repair_after } else { self.patience(turn) };
         if now >= heard + patience {
             let call = link.call;
@@ -269,7 +320,8 @@ impl<P: Copy + Ord> Viewer<P> {
             return Some(look);
         }
         let due = cover.began.map(|t| t.max(turn.awake_since) + config.confirm_after);
-        if due.is_some_and(|t| t <= now) && !self.parent_holds(turn) {
+        let brings = cover.began.is_some_and(|t| t < media);
+        if due.is_some_and(|t| t <= now) && brings && !self.parent_holds(turn) {
             self.confirm(turn);
             return Some(now + self.cover_after(turn));
         }
@@ -286,22 +338,23 @@ impl<P: Copy + Ord> Viewer<P> {
         }
     }
 
-    /// Whether the silent, or starving, parent has sent media since.
-    fn parent_is_back(&self, cover: &Cover<P>, turn: &Turn<'_, P>) -> bool {
-        let Some(parent) = self.parent.as_ref().filter(|_| cover.cause != Cause::Leaving) else {
+    /// Whether the silent, or starving, parent sends media again.
+    fn parent_is_back(&mut self, turn: &Turn<'_, P>) -> bool {
+        let threshold = self.threshold(turn);
+        let Some(cover) = self.cover.as_deref_mut().filter(|c| c.cause != Cause::Leaving) else {
             return false;
         };
-        let heard = turn.progress.last_from(parent.call);
-        heard.is_some_and(|t| t > cover.since && parent.held.is_none_or(|h| t > h.1))
+        let Some(parent) = &self.parent else { return false };
+        cover.back.look(turn.now, turn.progress.brought(parent.call), threshold)
     }
 
     /// Whether the parent is alive, and has not starved for too long yet.
     fn parent_holds(&self, turn: &Turn<'_, P>) -> bool {
         let Some(cover) = self.cover.as_ref().filter(|c| c.cause == Cause::Silence) else { return false };
         let held = self.parent.as_ref().and_then(|p| p.held).map(|h| h.1);
+        let waited = |since: Instant| turn.now.since(since.max(turn.awake_since));
         held.is_some_and(|t| {
-            turn.now.since(t) < turn.config.repair_after
-                && turn.now.since(cover.since) < turn.config.hold_limit
+            waited(t) < turn.config.repair_after && waited(cover.since) < turn.config.hold_limit
         })
     }
 
@@ -394,9 +447,17 @@ impl<P: Copy + Ord> Viewer<P> {
         seats: &Seats<P>,
         turn: &mut Turn<'_, P>,
     ) {
-        if hold != Hold::Paused && self.backs_up(call) && self.cover.is_some() {
-            self.drop_cover(call, turn);
-            self.uncovered_by(call, seats, turn);
+        if !self.backs_up(call) {
+            return;
+        }
+        let Some(cover) = &mut self.cover else { return };
+        match hold {
+            Hold::Starved | Hold::Sourceless => {
+                self.drop_cover(call, turn);
+                self.uncovered_by(call, seats, turn);
+            }
+            Hold::Paused if cover.link.as_ref().is_some_and(|l| l.call == call) => cover.paused = turn.now,
+            Hold::Paused => {}
         }
     }
 }

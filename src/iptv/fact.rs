@@ -11,6 +11,9 @@ pub trait Progress {
     fn last_media(&self, channel: ChannelId) -> Option<Instant>;
     /// When this parent was last heard on the media plane: media, HOLD, PAUSED or any RTCP.
     fn last_from(&self, call: CallId) -> Option<Instant>;
+    /// How many packets this parent has brought, each of them further on than all before it. What it repeats does not
+    /// count, nor does anything but media.
+    fn brought(&self, call: CallId) -> u64;
     /// When this child last sent a reception report.
     fn last_report(&self, call: CallId) -> Option<Instant>;
     /// The share of packets that this child missed of late, in 1/256, as its last report says.

@@ -56,7 +56,7 @@ use self::channel::Channel;
 use self::seats::Uplink;
 use self::turn::Turn;
 use crate::env::Entropy;
-use crate::ids::ChannelId;
+use crate::ids::{CallId, ChannelId};
 use crate::time::{Duration, Instant};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -398,6 +398,11 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         let (slots, free) = self.uplink.rescue();
         let held = self.channels.iter().map(Channel::standbys).sum();
         RescueSlots { slots: slots.into(), free: free.into(), promised: self.uplink.promised, held }
+    }
+
+    /// The calls of the standbys that this node promises and that get no media now, oldest first in each channel.
+    pub fn leases(&self) -> impl Iterator<Item = CallId> + '_ {
+        self.channels.iter().flat_map(Channel::leases)
     }
 
     // ---- inside

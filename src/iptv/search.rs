@@ -18,6 +18,9 @@ use crate::time::{Duration, Instant, earliest};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+/// Rounds of a search for somebody without a picture that follow quickly on each other.
+const HASTE: u8 = 8;
+
 /// Why a parent is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -259,7 +262,9 @@ impl<P: Copy + Ord> Search<P> {
         let (first, longest) = match self.purpose {
             Purpose::Join => (config.retry_after, config.retry_limit),
             // Somebody has no picture, or stands in the way of who will have none.
-            _ => (config.seek_after, config.seek_limit),
+            _ if self.rounds < HASTE => (config.seek_after, config.seek_limit),
+            // Nor has anybody else, by now.
+            _ => (config.retry_after, config.retry_limit),
         };
         let mut wait = first.saturating_mul(1 << self.rounds.min(16));
         if !self.wanted_wait.is_zero() {

@@ -87,6 +87,8 @@ pub(super) struct Seat<P> {
     pub(super) since: Instant,
     /// When one of its own children came here as an orphan.
     pub(super) suspected: Option<Instant>,
+    /// When it was told that somebody else needs its rescue slot.
+    pub(super) told_to_move: Option<Instant>,
     /// The lowest number that no other child of the channel had; spreads siblings over backups.
     pub(super) number: u16,
     /// What it was told last about its place in the tree.
@@ -149,10 +151,6 @@ impl<P: Copy + Ord> Seats<P> {
         self.seats.iter_mut().find(|s| s.call == call)
     }
 
-    pub(super) fn by_peer_mut(&mut self, peer: P) -> Option<&mut Seat<P>> {
-        self.seats.iter_mut().find(|s| s.peer == peer)
-    }
-
     pub(super) fn by_peer(&self, peer: P) -> Option<&Seat<P>> {
         self.seats.iter().find(|s| s.peer == peer)
     }
@@ -177,6 +175,7 @@ impl<P: Copy + Ord> Seats<P> {
             leased: false,
             since: now,
             suspected: None,
+            told_to_move: None,
             number,
             told: None,
         });

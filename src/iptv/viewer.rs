@@ -257,6 +257,16 @@ impl<P: Copy + Ord> Viewer<P> {
         if self.sourceless { Hold::Sourceless } else { self.hold(turn).unwrap_or(Hold::Starved) }
     }
 
+    /// Whether the parent says that nobody has anything. It may be wrong, so standbys are asked; but the tree is left as it is.
+    pub(super) fn is_sourceless(&self, turn: &Turn<'_, P>) -> bool {
+        let held = self.parent.as_ref().and_then(|p| p.held);
+        let says_so = held.is_some_and(|(hold, at)| {
+            hold == Hold::Sourceless && turn.now.since(at.max(turn.awake_since)) < turn.config.repair_after
+        });
+        let media = turn.progress.last_media(self.channel).unwrap_or(Instant::ZERO).max(turn.awake_since);
+        says_so && turn.now.since(media) < turn.config.source_hold
+    }
+
     /// Notes the loss of this parent.
     pub(super) fn note_loss(&mut self, parent_depth: u8) {
         self.sourceless |= parent_depth == 0;
@@ -387,8 +397,11 @@ impl<P: Copy + Ord> Viewer<P> {
         // Those above know what is free below them; the source, which everybody would ask, is left to its children.
         let moves = purpose == Purpose::Move;
         let near = [self.grandparent, Some(parent.peer)].into_iter().flatten().filter(|_| moves);
-        let far = self.somebody_above(turn).or_else(|| parent.path.first().copied());
-        backups.chain(near).chain(far).collect()
+        let mut known: Vec<P> = backups.chain(near).chain(self.somebody_above(turn)).collect();
+        if known.is_empty() {
+            known.extend(self.source);
+        }
+        known
     }
 
     fn scoped<R>(
@@ -431,7 +444,8 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         // Whoever is silent for a short while only may still come back.
         let patience = if turn.config.is_paper() { Duration::ZERO } else { turn.config.confirm_after };
-        let gone = |p: &mut Link<P>| p.lost.is_some_and(|t| turn.now.since(t) >= patience);
+        let (now, awake) = (turn.now, turn.awake_since);
+        let gone = |p: &mut Link<P>| p.lost.is_some_and(|t| now.since(t.max(awake)) >= patience);
         if !purpose.is_planned()
             && let Some(lost) = self.parent.take_if(gone)
         {
@@ -833,8 +847,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let mut due = heard.map_or(since, |t| t.max(since)) + silence;
         if hold != Some(Hold::Paused) && !config.is_paper() {
             let media = media.unwrap_or(Instant::ZERO);
-            let limit = if hold == Some(Hold::Sourceless) { config.source_hold } else { config.hold_limit };
-            due = due.min(media.max(since).max(link.paused) + limit);
+            due = due.min(media.max(since).max(link.paused) + config.hold_limit);
         }
         if now < due {
             self.listen_at = earliest(next_due, Some(due));

@@ -82,7 +82,7 @@ impl Node {
         let (Some(open), Some(contact)) = (self.channels.get(channel), self.directory.get(peer)) else {
             return self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::NoAnswer });
         };
-        if contact.node_id.is_some_and(|node| self.is_bad_node(node)) {
+        if contact.node_id.is_some_and(|node| self.is_bad_node(node)) || self.is_shunned(peer) {
             return self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::Other });
         }
         let target = Target {
@@ -185,7 +185,7 @@ impl Node {
         let _ = self.with_agent(|agent, now, ctx| agent.reject(now, call, refusal, ctx));
     }
 
-    fn bye(&mut self, call: CallId, reason: ByeReason) {
+    pub(super) fn bye(&mut self, call: CallId, reason: ByeReason) {
         let body = match reason {
             ByeReason::EndOfChannel => self.encode_closing(call, Closing::EndOfChannel),
             ByeReason::Leaving => self.encode_closing(call, Closing::Leaving),

@@ -6,8 +6,9 @@ use super::api::Output;
 use super::directory::{Contact, Source};
 use super::keys;
 use super::reports::Closing;
+use crate::bounded::{Place, gives_way};
 use crate::effect::Effect;
-use crate::ids::{CallId, ChannelId};
+use crate::ids::{CallId, ChannelId, HostPrefix};
 use crate::iptv::{self, ByeReason, Provider};
 use crate::rtp::srtcp::MasterKey;
 use crate::sip::agent::{EndCause, Fact, Failure, Invitation, Peer, Refusal};
@@ -147,6 +148,9 @@ impl Node {
         }
         let (slots, resume) = (contact.params.slots, contact.params.resume);
         let peer = self.meet(contact);
+        if let Usage::Standby(Some(addr)) = usage {
+            self.make_room_for_a_standby(HostPrefix::of(addr.ip()));
+        }
         self.calls
             .insert(call, Call { channel, peer, usage, offer: Some(session), key, resume, serving: false });
         self.tell(match usage {
@@ -154,6 +158,26 @@ impl Node {
             Usage::Standby(_) => iptv::Fact::StandbyInvited { channel, call, peer, slots },
             Usage::Control => iptv::Fact::ControlInvited { channel, call, peer },
         });
+    }
+
+    /// Standbys share few places. When all are taken, one of the host that has most is over for a host that has fewer even
+    /// with one more, so that nobody keeps everybody else from having one.
+    fn make_room_for_a_standby(&mut self, newcomer: HostPrefix) {
+        let mut places = Vec::new();
+        for key in self.policy.leases() {
+            if let Some(Usage::Standby(Some(addr))) = self.calls.get(&key).map(|call| call.usage) {
+                places.push(Place { holder: HostPrefix::of(addr.ip()), used: (), may_go: true, key });
+            }
+        }
+        if places.len() < usize::from(self.config.policy.limits.leases) {
+            return;
+        }
+        let Some(gone) = gives_way(places.iter().copied(), newcomer) else { return };
+        let count = |host| places.iter().filter(|place| place.holder == host).count();
+        if count(gone.holder) > count(newcomer) + 1 {
+            self.bye(gone.key, ByeReason::Normal);
+            self.tell(iptv::Fact::Ended { call: gone.key, reason: ByeReason::Normal });
+        }
     }
 
     fn on_answered(

@@ -27,6 +27,9 @@ use crate::time::{Duration, Instant};
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 
+/// A source that sends nothing for longer than this rests; the pace of its packets is that of the time in which it does not.
+const LONGEST_GAP: Duration = Duration::from_millis(100);
+
 /// How much a ring may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -53,6 +56,8 @@ struct Slot {
     /// Empty while the packet is missing.
     packet: Bytes,
     came: Instant,
+    /// How much longer than [`LONGEST_GAP`] for each number nothing had come before it.
+    rest: Duration,
     /// Octets that go with this slot.
     cost: usize,
     /// The stretch of memory that it shares with others; `None` if with nobody.
@@ -60,7 +65,8 @@ struct Slot {
 }
 
 impl Slot {
-    const MISSING: Slot = Slot { packet: Bytes::new(), came: Instant::ZERO, cost: 0, stretch: None };
+    const MISSING: Slot =
+        Slot { packet: Bytes::new(), came: Instant::ZERO, rest: Duration::ZERO, cost: 0, stretch: None };
 }
 
 /// The stretch of memory in which the last packet lies.
@@ -89,6 +95,8 @@ pub struct Ring {
     /// The number of the first slot.
     first: u64,
     octets: usize,
+    /// How long the source rested between the oldest packet and the newest.
+    rested: Duration,
     stretch: Option<Stretch>,
     stretches: u32,
     /// The last PAT.
@@ -108,6 +116,7 @@ impl Ring {
             slots: VecDeque::new(),
             first: 0,
             octets: 0,
+            rested: Duration::ZERO,
             stretch: None,
             stretches: 0,
             association: None,
@@ -135,7 +144,12 @@ impl Ring {
         }
         let at = (number - self.first) as usize;
         let is_newest = at >= self.slots.len();
+        let mut rest = Duration::ZERO;
         if is_newest {
+            let since = self.slots.back().map_or(now, |newest| newest.came);
+            let steps = u32::try_from(at + 1 - self.slots.len()).unwrap_or(u32::MAX);
+            rest = now.since(since).saturating_sub(LONGEST_GAP.saturating_mul(steps));
+            self.rested += rest;
             self.slots.resize(at + 1, Slot::MISSING);
         }
         if PayloadType(packet.get(1).map_or(0, |second| second & 0x7f)) == PayloadType::MP2T {
@@ -143,7 +157,7 @@ impl Ring {
         }
         let (stretch, cost) = if is_newest { self.stretch_of(packet) } else { (None, self.alone(packet)) };
         self.octets += cost;
-        self.slots[at] = Slot { packet: packet.clone(), came: now, cost, stretch };
+        self.slots[at] = Slot { packet: packet.clone(), came: now, rest, cost, stretch };
         self.make_room(now);
     }
 
@@ -163,16 +177,18 @@ impl Ring {
         self.access.map(|access| access.start)
     }
 
-    /// The mean time between two packets of the source, as they came. If they came faster than their timestamps say, in a
-    /// replay, it is the timestamps that count; but no more than fourfold, for they are only what somebody claims.
+    /// The mean time between two packets of the source while it did not rest, as they came. If they came faster than their
+    /// timestamps say, in a replay, it is the timestamps that count; but no more than fourfold, for they are only what somebody
+    /// claims.
     pub fn spacing(&self) -> Option<Duration> {
         let (oldest, newest) = (self.slots.front()?, self.slots.back()?);
         let steps = u32::try_from(self.slots.len() - 1).ok().filter(|&n| n > 0)?;
-        let came = newest.came.since(oldest.came);
+        let came = newest.came.since(oldest.came).saturating_sub(self.rested);
         let claimed = match (timestamp(&oldest.packet), timestamp(&newest.packet)) {
             (Some(from), Some(to)) => Duration::from_micros(u64::from(to.wrapping_sub(from)) * 100 / 9),
             _ => Duration::ZERO,
         };
+        let claimed = claimed.saturating_sub(self.rested);
         Some(came.max(claimed.min(came * 4)) / steps)
     }
 
@@ -237,6 +253,9 @@ impl Ring {
         while self.slots.front().is_some_and(|slot| slot.packet.is_empty()) {
             self.slots.pop_front();
             self.first += 1;
+        }
+        if let Some(oldest) = self.slots.front_mut() {
+            self.rested = self.rested.saturating_sub(core::mem::take(&mut oldest.rest));
         }
         if self.access.is_some_and(|access| access.start < self.first) {
             self.access = None;
@@ -437,6 +456,28 @@ mod tests {
         let mut ring = Ring::new(LIMITS);
         put(&mut ring, 1, ".");
         assert_eq!(ring.spacing(), None);
+    }
+
+    #[test]
+    fn a_rest_of_the_source_makes_its_pace_no_slower() {
+        let limits = Limits { time: Duration::from_secs(10), ..LIMITS };
+        let mut ring = Ring::new(limits);
+        let put_at = |ring: &mut Ring, millis: u64, number: u64| {
+            let mut packet = packet(number, ".").to_vec();
+            packet[4..8].copy_from_slice(&(millis as u32 * 90).to_be_bytes());
+            ring.insert(at(millis), number, &packet.into(), &[]);
+            ring.spacing()
+        };
+        // A packet every ten milliseconds, and two seconds without any: that is one gap of 100 ms.
+        (0..50).for_each(|n| _ = put_at(&mut ring, n * 10, n));
+        let spacing = (50..100).map(|n| put_at(&mut ring, 2000 + n * 10, n)).last().unwrap();
+        assert_eq!(spacing, Some(Duration::from_millis(98 * 10 + 100) / 99));
+        // When the rest is too old to be here it counts no more.
+        let spacing = (100..1600).map(|n| put_at(&mut ring, 2000 + n * 10, n)).last().unwrap();
+        assert_eq!((ring.oldest(), spacing), (Some(600), Some(Duration::from_millis(10))));
+        // Where packets are missing nobody rested.
+        let spacing = put_at(&mut ring, 2000 + 1650 * 10, 1650);
+        assert_eq!(spacing, Some(Duration::from_millis(10)));
     }
 
     #[test]

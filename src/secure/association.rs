@@ -22,12 +22,15 @@ use crate::effect::Effects;
 use crate::env::{Channel, ChannelError, Channels, Party};
 use crate::ids::HostPrefix;
 use crate::stats::DropReason;
-use crate::time::{Instant, UnixMillis, earliest};
+use crate::time::{Duration, Instant, UnixMillis, earliest};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use bytes::Bytes;
 use core::net::SocketAddr;
+
+/// What was due at one time is not due again before this has passed, whatever a channel says.
+const LEAST: Duration = Duration::from_millis(1);
 
 /// What the overlay must know of its associations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +133,8 @@ pub struct Associations {
     associations: BoundedMap<SocketAddr, Association>,
     /// When something is due, soonest first.
     alarms: BTreeSet<(Instant, SocketAddr)>,
+    /// When alarms went off last.
+    fired: Option<Instant>,
     /// Handshakes that others began, oldest first.
     strangers: BTreeSet<(Instant, SocketAddr)>,
     limits: Limits,
@@ -154,6 +159,7 @@ impl Associations {
             here,
             associations,
             alarms: BTreeSet::new(),
+            fired: None,
             strangers: BTreeSet::new(),
             limits,
         }
@@ -328,6 +334,7 @@ impl Associations {
 
     /// Fires what is due: flights of handshakes are sent again, and handshakes that took too long given up.
     pub fn handle_timeout(&mut self, now: Instant, effects: &mut Effects<Fact>) {
+        self.fired = self.fired.max(Some(now));
         while let Some(&(at, peer)) = self.alarms.first().filter(|(at, _)| *at <= now) {
             let Some(association) = self.associations.get_mut(&peer) else {
                 self.alarms.remove(&(at, peer));
@@ -383,7 +390,8 @@ impl Associations {
     /// Sets the alarm anew, and forgets what is empty.
     fn settle(&mut self, peer: SocketAddr) {
         let Some(association) = self.associations.get_mut(&peer) else { return };
-        let deadline = association.deadline();
+        let soonest = self.fired.map_or(Instant::ZERO, |fired| fired + LEAST);
+        let deadline = association.deadline().map(|at| at.max(soonest));
         if let Some(old) = core::mem::replace(&mut association.alarm, deadline) {
             self.alarms.remove(&(old, peer));
         }
@@ -681,6 +689,57 @@ mod tests {
             told.extend(matches!(effect, Effect::Fact(_)).then_some(effect));
         }
         assert_eq!(told, [], "nobody has to know of strangers");
+    }
+
+    /// Ends that always have something to do at once.
+    struct Eager(InsecureAssociations);
+
+    struct EagerEnd(Box<dyn Channel>);
+
+    impl Channels for Eager {
+        fn connect(&mut self, now: Instant, at: UnixMillis) -> Box<dyn Channel> {
+            Box::new(EagerEnd(self.0.connect(now, at)))
+        }
+        fn accept(&mut self, now: Instant, at: UnixMillis) -> Box<dyn Channel> {
+            Box::new(EagerEnd(self.0.accept(now, at)))
+        }
+    }
+
+    impl Channel for EagerEnd {
+        fn handle_ciphertext(&mut self, now: Instant, bytes: &[u8]) -> Result<(), ChannelError> {
+            self.0.handle_ciphertext(now, bytes)
+        }
+        fn send(&mut self, now: Instant, plaintext: &[u8]) -> Result<(), ChannelError> {
+            self.0.send(now, plaintext)
+        }
+        fn close(&mut self, now: Instant) {
+            self.0.close(now);
+        }
+        fn poll_ciphertext(&mut self) -> Option<Bytes> {
+            self.0.poll_ciphertext()
+        }
+        fn poll_plaintext(&mut self) -> Option<Bytes> {
+            self.0.poll_plaintext()
+        }
+        fn peer(&self) -> Option<&Arc<Party>> {
+            self.0.peer()
+        }
+        fn deadline(&self) -> Option<Instant> {
+            Some(Instant::ZERO)
+        }
+    }
+
+    #[test]
+    fn k1_a_channel_that_is_always_due_does_not_keep_its_node_at_it_for_ever() {
+        let channels = Box::new(Eager(InsecureAssociations::new(node(SMALL))));
+        let mut end = Associations::new(channels, address(0), Limits::default());
+        let mut effects = Effects::new();
+        let at = Instant::from_millis;
+        end.associate(at(1000), AT, address(1), &mut effects);
+        end.handle_timeout(at(1000), &mut effects);
+        assert_eq!(end.deadline(), Some(at(1001)));
+        end.handle_timeout(at(1500), &mut effects);
+        assert_eq!(end.deadline(), Some(at(1501)));
     }
 
     #[test]

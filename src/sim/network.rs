@@ -102,6 +102,7 @@ pub(super) struct Host<M> {
 
 type Observer = Box<dyn FnMut(&Record)>;
 type Viewer = Box<dyn FnMut(Instant, NodeIndex, ChannelId, &Bytes)>;
+type Alteration = Box<dyn FnMut(Plane, SocketAddr, Bytes) -> Bytes>;
 
 /// Machines on one virtual clock, and the network between them.
 ///
@@ -126,6 +127,7 @@ pub struct Network<M> {
     trace: VecDeque<Record>,
     observers: Vec<Observer>,
     viewers: Vec<Viewer>,
+    alterations: BTreeMap<NodeIndex, Alteration>,
 }
 
 impl<M: Machine> Network<M> {
@@ -147,6 +149,7 @@ impl<M: Machine> Network<M> {
             trace: VecDeque::new(),
             observers: Vec::new(),
             viewers: Vec::new(),
+            alterations: BTreeMap::new(),
         }
     }
 
@@ -342,6 +345,11 @@ impl<M: Machine> Network<M> {
         self.viewers.push(Box::new(viewer));
     }
 
+    /// From now on this node is a liar: each datagram that it sends to an address leaves as what `alter` makes of it.
+    pub fn alter(&mut self, node: NodeIndex, alter: impl FnMut(Plane, SocketAddr, Bytes) -> Bytes + 'static) {
+        self.alterations.insert(node, Box::new(alter));
+    }
+
     /// The last lines of the trace.
     pub fn trace(&self) -> String {
         self.trace.iter().fold(String::new(), |mut text, record| {
@@ -473,6 +481,10 @@ impl<M: Machine> Network<M> {
     }
 
     fn transmit(&mut self, node: NodeIndex, plane: Plane, to: SocketAddr, payload: Bytes) {
+        let payload = match self.alterations.get_mut(&node) {
+            Some(alter) => alter(plane, to, payload),
+            None => payload,
+        };
         self.count_sent(node, plane, payload.len());
         let from = self.addresses(node).of(plane);
         let fate = self.send(node, from, to, &payload, false);

@@ -31,6 +31,7 @@ struct Media {
     last_media: BTreeMap<ChannelId, Instant>,
     last_from: BTreeMap<CallId, Instant>,
     last_report: BTreeMap<CallId, Instant>,
+    brought: BTreeMap<CallId, u64>,
     pace: Option<Pace>,
 }
 
@@ -43,6 +44,9 @@ impl Progress for Media {
     }
     fn last_report(&self, call: CallId) -> Option<Instant> {
         self.last_report.get(&call).copied()
+    }
+    fn brought(&self, call: CallId) -> u64 {
+        self.brought.get(&call).copied().unwrap_or(0)
     }
     fn pace(&self, _: ChannelId) -> Option<Pace> {
         self.pace
@@ -134,6 +138,7 @@ pub(crate) struct World {
     backs_up_since: BTreeMap<(u32, u32), Instant>,
     cuts: BTreeSet<(u32, u32)>,
     deaf: BTreeSet<u32>,
+    liars: BTreeMap<u32, Hold>,
 }
 
 impl World {
@@ -162,6 +167,7 @@ impl World {
             backs_up_since: BTreeMap::new(),
             cuts: BTreeSet::new(),
             deaf: BTreeSet::new(),
+            liars: BTreeMap::new(),
         };
         let config = w.config.clone();
         w.add(config);
@@ -263,6 +269,11 @@ impl World {
     /// From now on a peer does not take offers: its answers are lost on the way.
     pub(crate) fn swallow_reports(&mut self, id: u32) {
         self.deaf.insert(id);
+    }
+
+    /// From now on a peer says again and again, to its children, why it sends nothing.
+    pub(crate) fn lie(&mut self, id: u32, hold: Hold) {
+        self.liars.insert(id, hold);
     }
 
     pub(crate) fn status(&self, id: u32) -> Option<ChannelStatus<u32>> {
@@ -732,6 +743,7 @@ impl World {
                 let (id, call) = self.sessions[s].caller;
                 let media = &mut self.peers[id as usize].media;
                 media.last_from.insert(call, self.now);
+                *media.brought.entry(call).or_default() += 1;
                 if let Some(last) = media.last_media.insert(at.1, self.now)
                     && self.now.since(last) > TICK
                 {
@@ -759,6 +771,9 @@ impl World {
         }
         for (id, fact) in firsts {
             self.tell(id, fact);
+        }
+        for (id, hold) in self.liars.clone() {
+            self.order(id, Order::Hold { channel: CHANNEL, hold });
         }
         self.check_cycles();
         if self.now.as_millis().is_multiple_of(200) {

@@ -7,6 +7,7 @@
 )]
 
 mod delegated;
+mod integrity;
 mod popular;
 mod scripts;
 mod secured;

@@ -183,7 +183,7 @@ fn demo(parser: &mut Parser) -> Result<Command> {
 mod tests {
     use super::ca::{NO_CA, NO_NAME, NO_OVERLAY};
     use super::overlay::NO_OVERLAY_COMMAND;
-    use super::words::{NO_BOOTSTRAP, NO_CHANNEL};
+    use super::words::{NO_BOOTSTRAP, NO_CHANNEL, NO_OWNER};
     use super::*;
     use p2piptv::ids::ChannelName;
     use std::net::SocketAddr;
@@ -258,6 +258,7 @@ mod tests {
                 protection: Protection::InsecureSip,
                 config: Some("tv.relo".into()),
                 identity: Some("alice.pem".into()),
+                tree_first: false,
             },
             publishes: vec![Publish {
                 keywords: ["news", "live"].iter().filter_map(|k| ChannelName::new(k)).collect(),
@@ -287,6 +288,23 @@ mod tests {
         assert_eq!(bootstrap("channel 1 --config tv.relo"), []);
         let given = "watch --channel 1 --config tv.relo --bootstrap 1.2.3.4:5 --bootstrap 1.2.3.4:6";
         assert_eq!(bootstrap(given), [at("1.2.3.4:5"), at("1.2.3.4:6")]);
+    }
+
+    #[test]
+    fn a_viewer_looks_into_the_tree_first_when_told_to_and_nobody_else_can_be() {
+        let tree_first = |line: &str| match read(line) {
+            Ok(Command::Peer(peer)) => Ok(peer.role.tree_first),
+            Ok(other) => panic!("{other:?}"),
+            Err(UsageError(line)) => Err(line),
+        };
+        let owner = "1".repeat(64);
+        let watch = "watch --bootstrap 1.2.3.4:5 --channel 1";
+        assert_eq!(tree_first(watch), Ok(false));
+        assert_eq!(tree_first(&format!("{watch} --tree-first --owner {owner}")), Ok(true));
+        assert_eq!(tree_first(&format!("{watch} --tree-first --insecure")), Ok(true), "nobody has grants");
+        assert_eq!(tree_first(&format!("{watch} --tree-first")), Err(NO_OWNER.into()));
+        let source = tree_first("source --bootstrap 1.2.3.4:5 --channel 1 --tree-first");
+        assert_eq!(source, Err("there is no option --tree-first here; --help lists them".into()));
     }
 
     #[test]
@@ -413,7 +431,8 @@ mod tests {
             "--capacity",
             "--uplink",
         ];
-        let watch = ["--bootstrap", "--channel", "--output", "--owner", "--capacity", "--uplink"];
+        let watch =
+            ["--bootstrap", "--channel", "--output", "--owner", "--tree-first", "--capacity", "--uplink"];
         let document = [
             "--out",
             "--follows",

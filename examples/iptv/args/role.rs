@@ -1,8 +1,8 @@
 //! The roles of a process: bootstrap node, source, viewer, peer, and the one that only asks.
 
 use super::words::{
-    NO_BOOTSTRAP, NO_CHANNEL, address, address_from, channel_from, channel_name, mode, needed, number,
-    profile, text,
+    NO_BOOTSTRAP, NO_CHANNEL, NO_OWNER, address, address_from, channel_from, channel_name, mode, needed,
+    number, profile, text,
 };
 use super::{Command, ModeName, ProfileName, Protection, Result, UsageError};
 use crate::help;
@@ -33,6 +33,8 @@ pub struct Role {
     pub config: Option<PathBuf>,
     /// The certificate of this node.
     pub identity: Option<PathBuf>,
+    /// Whether it looks for relayers in a channel's tree before it asks for the channel's name.
+    pub tree_first: bool,
 }
 
 /// How many children.
@@ -181,11 +183,15 @@ pub(super) fn watch(parser: &mut Parser) -> Result<Command> {
             Arg::Long("channel") => name = Some(channel_name(parser, "--channel")?),
             Arg::Long("output") => output = Some(place(&parser.value()?, "--output")?.into()),
             Arg::Long("owner") => owner = Some(fingerprint(parser, "--owner")?),
+            Arg::Long("tree-first") => role.tree_first = true,
             Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
             Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::WATCH)),
             other => role_option(&mut role, other.into(), parser)?,
         }
+    }
+    if role.tree_first && owner.is_none() && role.protection != Protection::Insecure {
+        return Err(UsageError(NO_OWNER.into()));
     }
     Ok(Command::Peer(Peer {
         bootstrap: way_in(bootstrap, &role)?,

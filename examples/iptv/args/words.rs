@@ -10,6 +10,8 @@ pub(super) const NO_BOOTSTRAP: &str = "--bootstrap is missing: give the address 
 
 pub(super) const NO_CHANNEL: &str = "--channel is missing: give the channel's name, as in --channel 100";
 
+pub(super) const NO_OWNER: &str = "--tree-first needs --owner FINGERPRINT: in a channel's tree anybody can stand, and only the owner's word tells who belongs there";
+
 pub(super) fn needed<T>(value: Option<T>, otherwise: &str) -> Result<T> {
     value.ok_or_else(|| UsageError(otherwise.into()))
 }

@@ -211,6 +211,30 @@ fn of_two_parents_the_faster_one_counts_and_both_show_that_they_flow() {
 }
 
 #[test]
+fn what_a_parent_brings_counts_once_and_in_its_own_order() {
+    let mut b = Bench::viewer();
+    let brought = |b: &Bench| (b.relay.brought(MOTHER), b.relay.brought(FATHER));
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    assert_eq!(brought(&b), (1, 0));
+    // Not new here, but further on than anything that he has sent.
+    b.datagram(1, 2, rtp(SSRC, 1)).unwrap_err();
+    assert_eq!(brought(&b), (1, 1));
+    for again in [rtp(SSRC, 1), sr(SSRC, 1 << 32, &[]), notice(SSRC, Hold::Starved)] {
+        let _ = b.datagram(2, 2, again);
+        assert_eq!((brought(&b), b.relay.last_from(FATHER)), ((1, 1), Some(at(2))));
+    }
+    b.datagram(3, 1, rtp(SSRC, 3)).unwrap();
+    b.datagram(4, 1, rtp(SSRC, 2)).unwrap();
+    b.datagram(5, 2, rtp(SSRC, 3)).unwrap_err();
+    assert_eq!(brought(&b), (2, 2));
+    // A source that begins anew has smaller numbers.
+    let _ = b.datagram(1000, 1, rtp(0xbbbb, 7));
+    b.datagram(1001, 1, rtp(0xbbbb, 8)).unwrap();
+    b.datagram(1002, 2, rtp(0xbbbb, 8)).unwrap_err();
+    assert_eq!(brought(&b), (3, 3));
+}
+
+#[test]
 fn a_parent_that_lags_behind_the_window_is_alive_but_does_not_flow() {
     let mut b = Bench::viewer();
     b.datagram(0, 1, rtp(SSRC, 5000)).unwrap();
@@ -1192,6 +1216,38 @@ fn who_is_fed_already_in_another_call_is_replayed_only_what_was_before() {
 }
 
 #[test]
+fn who_was_fed_in_another_call_that_ends_meanwhile_misses_nothing_and_gets_nothing_twice() {
+    for rests in [false, true] {
+        let mut b = broadcast(101);
+        if rests {
+            b.relay.add_standby_child(CHILD, CHANNEL, addr(9)).unwrap();
+            b.order(|relay, fx| relay.serve(at(1000), CHILD, fx));
+        } else {
+            b.begin(1000, CHILD, Start::Live);
+        }
+        let mut got = b.begin(1000, CallId::received(2), Start::After(90));
+        for (ms, sequence) in [(1003, 101), (1004, 102)] {
+            b.push(ms, video(sequence, PICTURE)).unwrap();
+            got.extend(b.got(9));
+        }
+        if rests {
+            b.relay.rest(CHILD)
+        } else {
+            b.relay.remove_child(CHILD)
+        }
+        for (ms, sequence) in [(1006, 103), (1040, 104), (1070, 105)] {
+            got.extend(b.until(ms).into_iter().map(|(_, n)| n));
+            b.push(ms, video(sequence, PICTURE)).unwrap();
+            got.extend(b.got(9));
+        }
+        got.extend(b.until(2000).into_iter().map(|(_, n)| n));
+        got.sort_unstable();
+        assert_eq!(got, (91..=105).collect::<Vec<_>>(), "rests: {rests}");
+        assert_eq!(b.relay.children(CHANNEL), [addr(9)]);
+    }
+}
+
+#[test]
 fn a_replay_ends_with_its_source_and_with_its_call() {
     let mut b = broadcast(101);
     b.begin(1000, CHILD, Start::RandomAccess);
@@ -1629,6 +1685,44 @@ fn k7_k8_no_sequence_of_datagrams_breaks_the_relay() {
         true
     }
     quickcheck::QuickCheck::new().tests(500).quickcheck(law as fn(Vec<(u8, u8, u16, Vec<u8>)>) -> bool);
+}
+
+#[test]
+fn no_packet_is_played_twice_whoever_sends_it_and_whenever() {
+    // Two parents and a standby that is asked and released as it comes; each sends what is new, or anything it ever sent.
+    fn law(steps: Vec<(u8, u8, u8)>) -> bool {
+        let mut b = with_standby();
+        let (mut now, mut newest) = (1, 1u16);
+        let mut played = alloc::collections::BTreeSet::from([1]);
+        for (time, who, what) in steps {
+            now += u64::from(time % 32);
+            if b.relay.deadline().is_some_and(|due| due <= at(now)) {
+                b.timeout(at(now), &mut Seeded::new(1));
+            }
+            match who % 8 {
+                6 => b.order(|relay, fx| relay.resume(at(now), STANDBY, fx)),
+                7 => b.order(|relay, fx| relay.release(at(now), STANDBY, fx)),
+                sender => {
+                    let sequence = match what % 4 {
+                        0 => newest + 2,
+                        1 | 2 => newest + 1,
+                        _ => newest.saturating_sub(u16::from(what / 4) * 4).max(1),
+                    };
+                    let from = [1, 2, 5][usize::from(sender % 3)];
+                    let taken = b.datagram(now, from, rtp(SSRC, sequence));
+                    let plays = b.facts.iter().any(|fact| matches!(fact, Fact::Packet { .. }));
+                    if taken.is_ok() != plays || plays && !played.insert(sequence) {
+                        return false;
+                    }
+                    if plays {
+                        newest = newest.max(sequence);
+                    }
+                }
+            }
+        }
+        true
+    }
+    quickcheck::QuickCheck::new().tests(2000).quickcheck(law as fn(Vec<(u8, u8, u8)>) -> bool);
 }
 
 #[test]

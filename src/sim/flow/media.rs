@@ -523,6 +523,16 @@ impl Media {
 
     /// When a parent was last heard on a path.
     pub fn last_from(&self, leg: Leg, now: Instant) -> Option<Instant> {
+        self.media_from(leg, now).max(self.paths[leg as usize].heard)
+    }
+
+    /// How many packets a parent could have sent on a path until its last one.
+    pub fn brought(&self, leg: Leg, now: Instant) -> u64 {
+        let last = self.media_from(leg, now).map_or(0, |last| last.min(now).as_micros());
+        u128::from(last).checked_div(self.terms.gap().as_micros()).map_or(0, |packets| packets as u64)
+    }
+
+    fn media_from(&self, leg: Leg, now: Instant) -> Option<Instant> {
         let path = &self.paths[leg as usize];
         let media = match self.node(path.child) {
             Some(child) if child.feed == leg && child.from <= now && path.flowing => {
@@ -535,7 +545,7 @@ impl Media {
                 (None, None) => Some(path.on),
             },
         };
-        media.filter(|&m| m <= now || self.terms.foresight > Duration::ZERO).max(path.heard)
+        media.filter(|&m| m <= now || self.terms.foresight > Duration::ZERO)
     }
 
     /// Whether media flow to a node, as far as anything that has happened tells.

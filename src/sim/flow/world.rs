@@ -212,6 +212,11 @@ impl Progress for Look<'_> {
         self.media.last_from(session.leg, self.now)
     }
 
+    fn brought(&self, call: CallId) -> u64 {
+        let leg = self.session(call).map_or(NO_LEG, |s| s.leg);
+        if leg == NO_LEG { 0 } else { self.media.brought(leg, self.now) }
+    }
+
     /// Reports come at regular intervals from the moment on in which the child took the call.
     fn last_report(&self, call: CallId) -> Option<Instant> {
         let session = self.session(call)?;

@@ -1,0 +1,232 @@
+//! What a bad parent, child or provider of a standby can bring about, and what it cannot.
+
+use super::*;
+
+impl Solo {
+    /// The provider of a standby sends something new now.
+    fn covered_by(&mut self, call: CallId) {
+        self.told.media = Some(self.now);
+        self.told.elsewhere.insert(call, self.now);
+    }
+
+    /// A standby sends a packet every 10 ms for so long.
+    fn cover_for(&mut self, call: CallId, time: u64) -> Vec<Order<u32>> {
+        let mut orders = Vec::new();
+        for _ in 0..time / 10 {
+            self.covered_by(call);
+            orders.extend(self.pass(10));
+        }
+        orders
+    }
+
+    /// Children report every half second.
+    fn pass_reported(&mut self, time: u64) -> Vec<Order<u32>> {
+        let mut orders = Vec::new();
+        for n in 0..time.div_ceil(500) {
+            self.told.report = Some(self.now);
+            orders.extend(self.pass((time - n * 500).min(500)));
+        }
+        self.told.report = Some(self.now);
+        orders
+    }
+}
+
+/// A viewer of 9 whose parent fell silent 80 ms ago, and which the first of its standbys covers.
+fn covered() -> (Solo, CallId, [CallId; 3]) {
+    let (mut s, parent, standbys) = backed_up();
+    assert_eq!(resumed(&s.pass(79)), [standbys[0]]);
+    s.covered_by(standbys[0]);
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: standbys[0] });
+    (s, parent, standbys)
+}
+
+fn is_left(orders: &[Order<u32>], call: CallId) -> bool {
+    orders.contains(&Order::Bye { call, reason: ByeReason::Normal })
+}
+
+#[test]
+fn q12_a_parent_that_sends_a_packet_now_and_then_or_the_same_again_is_given_up_like_a_silent_one() {
+    for repeats in [false, true] {
+        let (mut s, parent, [first, ..]) = covered();
+        let mut orders = Vec::new();
+        for _ in 0..9 {
+            orders.extend(s.cover_for(first, 100));
+            match repeats {
+                false => s.hear(),
+                true => s.told.from = Some(s.now),
+            }
+        }
+        assert!(!is_left(&orders, parent), "{orders:?}");
+        let orders = s.cover_for(first, 110);
+        assert!(is_left(&orders, parent), "{orders:?}");
+        assert_eq!((s.iptv.status(CHANNEL).unwrap().parent, s.iptv.counters().false_alarms), (Some(4), 0));
+    }
+}
+
+#[test]
+fn q12_a_parent_that_falls_silent_again_soon_after_it_was_taken_back_is_not_taken_back_again() {
+    for (again_after, is_parent) in [(3_500, false), (4_500, true)] {
+        let (mut s, parent, [first, ..]) = covered();
+        s.hear_for(200);
+        assert_eq!(s.iptv.counters().false_alarms, 1);
+        s.hear_for(again_after);
+        assert_eq!(resumed(&s.pass(160)), [first]);
+        s.covered_by(first);
+        s.fact(Fact::FirstPacket { channel: CHANNEL, call: first });
+        let mut orders = Vec::new();
+        for _ in 0..110 {
+            s.hear();
+            orders.extend(s.cover_for(first, 10));
+        }
+        assert_eq!(is_left(&orders, parent), !is_parent, "{orders:?}");
+        assert_eq!(s.iptv.counters().false_alarms, 1 + u32::from(is_parent));
+    }
+}
+
+/// Nobody else can cover, so that the one which has let this node down is better than none, once it has shown that it sends.
+#[test]
+fn q12_a_parent_that_falls_silent_again_is_taken_back_after_two_seconds_when_there_is_nobody_else() {
+    let (mut s, parent, standbys) = covered();
+    s.hear_for(200);
+    s.hear_for(1_000);
+    s.pass(160);
+    for call in standbys {
+        s.fact(Fact::Denied { call });
+    }
+    let orders = s.hear_for(1_900);
+    assert_eq!((is_left(&orders, parent), s.iptv.counters().false_alarms), (false, 1));
+    let orders = s.hear_for(300);
+    assert_eq!((is_left(&orders, parent), s.iptv.counters().false_alarms), (false, 2));
+    assert!(s.iptv.status(CHANNEL).unwrap().playing);
+}
+
+#[test]
+fn q12_whoever_covers_with_what_is_here_already_covers_nothing() {
+    let (mut s, parent, [first, second, _]) = covered();
+    let repeat = |s: &mut Solo, time: u64| {
+        let mut orders = Vec::new();
+        for _ in 0..time / 10 {
+            s.told.elsewhere.insert(first, s.now);
+            orders.extend(s.pass(10));
+        }
+        orders
+    };
+    assert!(resumed(&repeat(&mut s, 390)).is_empty());
+    let orders = repeat(&mut s, 20);
+    assert!(orders.contains(&Order::Release { call: first }), "{orders:?}");
+    assert_eq!(resumed(&orders), [second]);
+    assert!(!is_left(&orders, parent));
+}
+
+#[test]
+fn q12_nobody_becomes_the_parent_without_having_sent_something_new() {
+    let (mut s, parent, [first, ..]) = covered();
+    for _ in 0..10 {
+        s.told.elsewhere.insert(first, s.now);
+        let held = s.fact(Fact::Held { call: first, hold: Hold::Paused });
+        let orders = s.pass(200);
+        assert!(held.is_empty() && !is_left(&orders, parent), "{orders:?}");
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().cover, Some(4), "a pause is no silence");
+    }
+    let orders = s.cover_for(first, 200);
+    assert!(is_left(&orders, parent), "{orders:?}");
+}
+
+/// The child that sits in the only rescue slot never lets go of it.
+#[test]
+fn q12_a_rescue_slot_is_lent_for_ten_seconds_and_two_when_somebody_else_needs_it() {
+    let mut s = Solo::publisher(default(2));
+    let [held, wanted] = [3, 4].map(|peer| {
+        let call = CallId::received(100 + peer);
+        s.fact(Fact::StandbyInvited { channel: CHANNEL, call, peer, slots: Some(2) });
+        call
+    });
+    s.invited(1, false);
+    s.invited(2, false);
+    s.fact(Fact::Resumed { call: held });
+    let told = Order::Inform { call: held, report: Report::Leaving };
+    let ask = |s: &mut Solo| Vec::from(s.fact(Fact::Resumed { call: wanted }));
+    s.pass_reported(9_999);
+    assert_eq!(ask(&mut s), [Order::Deny { call: wanted }]);
+    s.pass_reported(1);
+    assert_eq!(ask(&mut s), [told.clone(), Order::Deny { call: wanted }]);
+    s.pass_reported(1_999);
+    assert_eq!(ask(&mut s), [Order::Deny { call: wanted }]);
+    s.pass_reported(1);
+    let orders = ask(&mut s);
+    assert!(is_left(&orders, held) && orders.contains(&Order::Serve { call: wanted }), "{orders:?}");
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (2, 1));
+    // Nobody takes from a child what nobody wants.
+    let orders = s.pass_reported(60_000);
+    assert!(!orders.contains(&told) && !is_left(&orders, wanted));
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (2, 1));
+}
+
+/// The relayer reports at 400, 1400 and 3400 ms; a report was lost. Somebody who lives from it asks the source all the time.
+#[test]
+fn a_relayer_that_was_suspected_and_has_reported_is_not_suspected_again_at_once() {
+    let mut s = Solo::publisher(default(2));
+    s.told.report = Some(s.now);
+    let (relayer, _) = s.invited(1, false);
+    s.invited(2, false);
+    s.reported(relayer, Report::RelayerAccepted { free: 2 });
+    let call = CallId::received(100);
+    s.fact(Fact::StandbyInvited { channel: CHANNEL, call, peer: 3, slots: Some(2) });
+    let children = vec![Child { peer: 3, slots: Some(2), rescue: false }];
+    s.reported(relayer, Report::ChildUpdate { children, free: Some(1) });
+    s.invited(4, true);
+    for quarter in 0..14 {
+        if [1, 5, 13].contains(&quarter) {
+            s.told.report = Some(s.now);
+        }
+        let orders = s.fact(Fact::Resumed { call });
+        assert_eq!(Vec::from(orders), [Order::Deny { call }], "no room");
+        let orders = s.pass(250);
+        assert!(!is_left(&orders, relayer), "after {quarter} quarters of a second");
+    }
+}
+
+#[test]
+fn k6_who_was_asleep_has_its_parent_say_hold_for_as_long_as_ever() {
+    let (mut s, parent, [first, ..]) = covered();
+    let hold = |s: &mut Solo| {
+        s.told.from = Some(s.now);
+        s.fact(Fact::Held { call: parent, hold: Hold::Starved });
+    };
+    s.now += ms(30_000);
+    s.act(|i, now, ctx| i.handle_timeout(now, ctx));
+    for n in 0..18 {
+        hold(&mut s);
+        let orders = s.cover_for(first, 100);
+        assert!(!is_left(&orders, parent), "{n}: {orders:?}");
+    }
+    hold(&mut s);
+    let orders = s.cover_for(first, 300);
+    assert!(is_left(&orders, parent), "{orders:?}");
+}
+
+#[test]
+fn k6_who_was_asleep_while_it_looked_for_another_parent_gives_the_silent_one_its_second() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let orders = s.pass(400);
+    assert!(has(&orders.into(), |o| matches!(o, Order::Fetch { .. })));
+    s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![] });
+    s.now += ms(30_000);
+    let mut orders = s.act(|i, now, ctx| i.handle_timeout(now, ctx));
+    let woke = s.now;
+    // Nobody knows anybody, and nobody has room.
+    while !is_left(orders.make_contiguous(), parent) {
+        let asked = orders.iter().find_map(|o| match o {
+            Order::Invite { call, .. } => Some(*call),
+            _ => None,
+        });
+        orders = match asked {
+            Some(call) => s.fact(Fact::Refused { call, refusal: Refusal::Busy { retry_after: None } }),
+            None if has(&orders, |o| matches!(o, Order::Fetch { .. })) => {
+                s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![] })
+            }
+            None => s.pass(10).into(),
+        };
+    }
+    assert!((1_000..3_000).contains(&s.now.since(woke).as_millis()), "{:?}", s.now.since(woke));
+}
