@@ -29,8 +29,8 @@ fn relayers_that_die_leave_no_gap_at_any_depth_below_them() {
     assert!(crash.by_depth().len() > 1 && crash.without_picture() == 0, "{:?}", crash.by_depth());
     for case in crash.cases() {
         assert_eq!((case.watched.gaps, case.watched.lost), (0, 0), "{case:?}");
-        // 300 ms and two round trips.
-        assert!(case.watched.silence <= Duration::from_millis(340), "{case:?}");
+        // The most that is waited for, a round trip with its jitter, and a packet.
+        assert!(case.watched.silence <= Duration::from_millis(400 + 80 + 21), "{case:?}");
     }
 }
 
