@@ -162,6 +162,26 @@ fn q12_a_rescue_slot_is_lent_for_ten_seconds_and_two_when_somebody_else_needs_it
     assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (2, 1));
 }
 
+#[test]
+fn q12_a_rescue_slot_is_shared_by_all_channels_and_so_is_its_end() {
+    const OTHER: ChannelId = ChannelId(7);
+    let mut s = Solo::publisher(default(1));
+    s.act(|i, now, ctx| i.publish(now, OTHER, ctx).unwrap());
+    let [held, wanted] = [(OTHER, 3), (CHANNEL, 4)].map(|(channel, peer)| {
+        let call = CallId::received(100 + peer);
+        s.fact(Fact::StandbyInvited { channel, call, peer, slots: Some(2) });
+        call
+    });
+    s.invited(1, false);
+    s.fact(Fact::Resumed { call: held });
+    s.pass_reported(10_000);
+    let orders = s.fact(Fact::Resumed { call: wanted });
+    assert!(orders.contains(&Order::Inform { call: held, report: Report::Leaving }));
+    s.pass_reported(2_000);
+    let orders = Vec::from(s.fact(Fact::Resumed { call: wanted }));
+    assert!(is_left(&orders, held) && orders.contains(&Order::Serve { call: wanted }), "{orders:?}");
+}
+
 /// The relayer reports at 400, 1400 and 3400 ms; a report was lost. Somebody who lives from it asks the source all the time.
 #[test]
 fn a_relayer_that_was_suspected_and_has_reported_is_not_suspected_again_at_once() {
