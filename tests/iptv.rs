@@ -208,8 +208,8 @@ struct Told {
     reception: Option<Reception>,
     /// What was heard from calls for which `from` does not speak.
     elsewhere: BTreeMap<CallId, Instant>,
-    /// Packets from the other ones.
-    brought: u64,
+    /// Packets from the other ones, and when the last one came.
+    brought: (u64, Option<Instant>),
 }
 
 impl Progress for Told {
@@ -220,7 +220,10 @@ impl Progress for Told {
         self.elsewhere.get(&call).copied().or(self.from)
     }
     fn brought(&self, call: CallId) -> u64 {
-        if self.elsewhere.contains_key(&call) { 0 } else { self.brought }
+        if self.elsewhere.contains_key(&call) { 0 } else { self.brought.0 }
+    }
+    fn last_brought(&self, call: CallId) -> Option<Instant> {
+        if self.elsewhere.contains_key(&call) { None } else { self.brought.1 }
     }
     fn last_report(&self, _: CallId) -> Option<Instant> {
         self.report
@@ -317,7 +320,7 @@ impl Solo {
     fn hear(&mut self) {
         self.told.media = Some(self.now);
         self.told.from = Some(self.now);
-        self.told.brought += 1;
+        self.told.brought = (self.told.brought.0 + 1, Some(self.now));
     }
 
     /// A packet every 10 ms from the parent, for so long; what was ordered meanwhile.

@@ -45,6 +45,17 @@ fn is_left(orders: &[Order<u32>], call: CallId) -> bool {
 }
 
 #[test]
+fn q12_a_parent_that_sends_only_reports_and_what_is_here_already_is_silent() {
+    let (mut s, _, [first, ..]) = backed_up();
+    for _ in 0..7 {
+        s.told.from = Some(s.now);
+        assert!(resumed(&s.pass(10)).is_empty());
+    }
+    s.told.from = Some(s.now);
+    assert_eq!(resumed(&s.pass(9)), [first], "after 80 ms without media");
+}
+
+#[test]
 fn q12_a_parent_that_sends_a_packet_now_and_then_or_the_same_again_is_given_up_like_a_silent_one() {
     for repeats in [false, true] {
         let (mut s, parent, [first, ..]) = covered();

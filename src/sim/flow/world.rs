@@ -214,6 +214,11 @@ impl Progress for Look<'_> {
         if leg == NO_LEG { 0 } else { self.media.brought(leg, self.now) }
     }
 
+    fn last_brought(&self, call: CallId) -> Option<Instant> {
+        let session = self.session(call).filter(|s| s.leg != NO_LEG)?;
+        self.media.media_from(session.leg, self.now)
+    }
+
     /// Reports come at regular intervals from the moment on in which the child took the call.
     fn last_report(&self, call: CallId) -> Option<Instant> {
         let session = self.session(call)?;
