@@ -24,6 +24,8 @@ Options of the demonstration:
   --viewers N          how many viewers (6)
   --capacity N         how many children each node can serve (2)
   --profile NAME       'default', or 'paper': what the 2010 paper says, its slow repair included
+  --mode NAME          who elects relayers: 'managed', the source in the whole tree, or 'delegated',
+                       every relayer among its own children
   --figure16 DIR       draw the source's traffic, server-based against P2P, into DIR (CSV and SVG)
   --pcap FILE          record every packet, with the keys to read them (pcapng, for Wireshark)
   --json FILE          write what happened to FILE
@@ -56,6 +58,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself
@@ -91,6 +95,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (source)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself
@@ -126,6 +132,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself
@@ -157,6 +165,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself
@@ -178,6 +188,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself

@@ -388,6 +388,7 @@ impl<P: Copy + Ord> Viewer<P> {
         self.standbys.release_all_but(None, turn);
         let channel = self.channel;
         if let Some(old) = self.parent.take() {
+            self.grandparent = old.grandparent();
             if !told && cause != Cause::Leaving {
                 turn.event(Event::Orphaned { channel, parent: old.peer });
             }

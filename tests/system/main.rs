@@ -6,6 +6,7 @@
     reason = "tests run on an operating system"
 )]
 
+mod delegated;
 mod integrity;
 mod popular;
 mod scripts;

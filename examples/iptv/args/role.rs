@@ -1,10 +1,10 @@
 //! The roles of a process: bootstrap node, source, viewer, peer, and the one that only asks.
 
 use super::words::{
-    NO_BOOTSTRAP, NO_CHANNEL, NO_OWNER, address, address_from, channel_from, channel_name, needed, number,
-    profile, text,
+    NO_BOOTSTRAP, NO_CHANNEL, NO_OWNER, address, address_from, channel_from, channel_name, mode, needed,
+    number, profile, text,
 };
-use super::{Command, ProfileName, Protection, Result, UsageError};
+use super::{Command, ModeName, ProfileName, Protection, Result, UsageError};
 use crate::help;
 use lexopt::{Arg, Parser};
 use p2piptv::ids::{ChannelName, KeyFingerprint};
@@ -25,6 +25,8 @@ pub struct Role {
     pub media: Option<SocketAddr>,
     /// Which behaviour.
     pub profile: ProfileName,
+    /// Who elects.
+    pub mode: ModeName,
     /// What is secured.
     pub protection: Protection,
     /// The configuration document of the overlay.
@@ -298,6 +300,7 @@ fn role_option(role: &mut Role, word: Word, parser: &mut Parser) -> Result<()> {
         "sip" => role.sip = Some(own_address(parser, "--sip")?),
         "media" => role.media = Some(own_address(parser, "--media")?),
         "profile" => role.profile = profile(parser)?,
+        "mode" => role.mode = mode(parser)?,
         "insecure" => role.protection = Protection::Insecure,
         "config" => role.config = Some(parser.value()?.into()),
         "identity" => role.identity = Some(parser.value()?.into()),

@@ -1,6 +1,6 @@
 //! Single words of a command line, and what is wrong with them.
 
-use super::{ProfileName, Result, UsageError};
+use super::{ModeName, ProfileName, Result, UsageError};
 use lexopt::{Parser, ValueExt};
 use p2piptv::ids::ChannelName;
 use std::ffi::OsString;
@@ -34,6 +34,14 @@ pub(super) fn profile(parser: &mut Parser) -> Result<ProfileName> {
         "default" => Ok(ProfileName::Default),
         "paper" => Ok(ProfileName::Paper),
         other => Err(UsageError(format!("--profile: there is no {other:?}; there are default and paper"))),
+    }
+}
+
+pub(super) fn mode(parser: &mut Parser) -> Result<ModeName> {
+    match text(parser, "--mode")?.as_str() {
+        "managed" => Ok(ModeName::Managed),
+        "delegated" => Ok(ModeName::Delegated),
+        other => Err(UsageError(format!("--mode: there is no {other:?}; there are managed and delegated"))),
     }
 }
 
