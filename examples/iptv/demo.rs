@@ -9,7 +9,7 @@ use crate::host::{Host, Seat, foreign_token};
 use crate::inbox::{Inbox, Outgoing};
 use crate::member::{self, Keys, Realm, Setup};
 use crate::news;
-use crate::report::{Happening, Report, Row, Source, Viewer};
+use crate::report::{Happening, Report, Row, Signed, Source, Viewer};
 use crate::screen::{Branch, Picture, Screen};
 use crate::sockets;
 use crate::stop::Stop;
@@ -76,6 +76,8 @@ struct Guest {
     alive: bool,
     /// What it saw, kept when it goes.
     seen: Viewer,
+    /// Packets that came to it and were not the source's.
+    forged: u64,
     rescued: bool,
     relays: bool,
     playing: bool,
@@ -255,8 +257,7 @@ impl Stage {
 
     fn enter(&mut self, name: &str) -> Result<Seat> {
         let Asked { profile, mode, protection, capacity, .. } = self.asked;
-        let (name, keys) = (name.into(), self.inbox.keys.clone());
-        let realm = Realm::default();
+        let (name, realm, keys) = (name.into(), Realm::default(), self.inbox.keys.clone());
         let setup = Setup { name, profile, mode, capacity, protection, realm, tree_first: false, keys };
         enter(&mut self.host, &mut self.inbox, &mut self.names, &setup)
     }
@@ -360,7 +361,12 @@ impl Stage {
             name => name.parse::<usize>().ok().and_then(|n| n.checked_sub(1)).map(Parent::Viewer),
         };
         let source = self.source.and_then(|seat| self.host.node(seat)).zip(self.channel);
-        let pushed = source.and_then(|(node, channel)| node.media_counters(channel)?.highest);
+        let sent = source.and_then(|(node, channel)| node.media_counters(channel));
+        let pushed = sent.and_then(|sent| sent.highest);
+        if let Some((sent, counts)) = sent.and_then(|sent| Some((sent, sent.integrity?))) {
+            let forged = self.guests.iter().map(|guest| guest.forged).sum();
+            self.report.signed = Some(Signed { lists: counts.lists.bytes, media: sent.media.bytes, forged });
+        }
         for (guest, seen) in self.guests.iter_mut().zip(&mut self.scene.viewers) {
             let node = guest.seat.and_then(|seat| self.host.node(seat));
             if let (Some(node), Some(channel)) = (node, guest.channel)
@@ -379,6 +385,7 @@ impl Stage {
                     duplicates: counters.sequence.duplicates,
                     longest_gap_ms: counters.sequence.longest_gap.max(silence).as_millis() as u64,
                 };
+                guest.forged = counters.integrity.map_or(0, |counts| counts.forged);
                 guest.rescued = status.rescue;
                 guest.relays = status.relayer;
                 guest.playing = status.playing;

@@ -86,8 +86,8 @@ Options:
   --owner-key FILE     the key of the channel's owner, made there if there is none (a key for this
                        run); the fingerprint that is printed stays the same with the same key;
                        where an authority vouches for owners, FILE.key beside NAME.pem of every name
-  --standby            watch the channel, and take it over when its source is gone; with the source's
-                       --owner-key and an input of its own
+  --standby            watch the channel, and take it over when its source is gone; with an input of
+                       its own, and the source's --owner-key
   --capacity N         how many children this node serves itself (2)
   --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
   --listen IP:PORT     address of the overlay (an address of this machine, any port)

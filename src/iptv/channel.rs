@@ -495,13 +495,12 @@ impl<P: Copy + Ord> Channel<P> {
             return turn.order(Order::Serve { call });
         }
         let Some(&Lease { peer, slots, .. }) = self.leases.by_call(call) else { return };
-        let barred = self.denial(peer, true, turn).is_some() || self.seats.by_peer(peer).is_some();
+        let barred = self.bars(peer, turn);
         if !barred {
             self.suspect_parent_of(peer, turn);
         }
         let ordinary = self.serves(turn) && turn.uplink.free() > 0;
-        let has_room = ordinary || turn.uplink.can_rescue() || !barred && self.end_tenure(turn);
-        if barred || !has_room {
+        if barred || !ordinary && !turn.uplink.can_rescue() {
             count(&mut turn.counters.denied);
             return turn.order(Order::Deny { call });
         }
@@ -519,25 +518,33 @@ impl<P: Copy + Ord> Channel<P> {
         self.tell_places(Some(call), turn);
     }
 
-    /// Somebody else needs the rescue slot in which a child has sat for its whole tenure: the child is told to move, and put
-    /// out when the slot is needed again and it has not. Whether there is room now.
-    fn end_tenure(&mut self, turn: &mut Turn<'_, P>) -> bool {
+    /// Whether the child of a standby is not served here whatever the room.
+    fn bars(&self, peer: P, turn: &Turn<'_, P>) -> bool {
+        self.denial(peer, true, turn).is_some() || self.seats.by_peer(peer).is_some()
+    }
+
+    /// Whether this call, whose child asks for media, is denied only because every slot is taken.
+    pub(super) fn lacks_a_slot(&self, call: CallId, turn: &Turn<'_, P>) -> bool {
+        let waits = self.leases.by_call(call).is_some_and(|lease| !self.bars(lease.peer, turn));
+        waits && !turn.uplink.can_rescue() && !(self.serves(turn) && turn.uplink.free() > 0)
+    }
+
+    /// Somebody else needs the rescue slot in which a child has sat longest. At the end of its tenure it is told to move, and
+    /// put out when the slot is needed again and it has not.
+    pub(super) fn end_tenure(&mut self, turn: &mut Turn<'_, P>) {
         let (now, tenure, farewell) = (turn.now, turn.config.tenure, turn.config.farewell);
         let rescued = self.seats.iter_mut().filter(|s| s.rescue);
         let Some(seat) = rescued.min_by_key(|s| s.since).filter(|s| now.since(s.since) >= tenure) else {
-            return false;
+            return;
         };
         let call = seat.call;
         let told = *seat.told_to_move.get_or_insert(now);
         if told == now {
             turn.inform(call, Report::Leaving);
+        } else if now.since(told) >= farewell {
+            turn.bye(call, ByeReason::Normal);
+            self.unseat(call, turn);
         }
-        if now.since(told) < farewell {
-            return false;
-        }
-        turn.bye(call, ByeReason::Normal);
-        self.unseat(call, turn);
-        true
     }
 
     /// The child of a standby has enough.

@@ -207,6 +207,11 @@ impl<P: Copy + Ord> Election<P> {
 
     fn rest(&mut self, peer: P, turn: &mut Turn<'_, P>) {
         self.table.rest(peer, turn.now + turn.config.candidate_backoff);
+        self.hang_up(peer, turn);
+    }
+
+    /// A control dialog that was opened for a relayer, or for one to be, ends.
+    fn hang_up(&mut self, peer: P, turn: &mut Turn<'_, P>) {
         if let Some(call) = self.table.call(peer)
             && self.controls.remove(&call).is_some()
         {
@@ -364,14 +369,15 @@ impl<P: Copy + Ord> Election<P> {
         let asked = standing != Standing::Viewer || self.delegated && !self.table.rests(peer, turn.now);
         match report {
             Report::RelayerAccepted { free } if asked || !self.table.rests(peer, turn.now) => {
-                if !asked && self.heir {
+                if self.heir && standing == Standing::Viewer {
                     self.confirm(peer, turn);
                 }
                 self.on_heard(peer, Some(free), turn);
             }
             Report::RelayerDeclined if standing == Standing::Offered => self.withdraw(peer, turn),
             Report::RelayerDeclined if asked && standing != Standing::Viewer => {
-                self.rest(peer, turn);
+                self.table.fail(peer, turn.now, turn.config.candidate_backoff);
+                self.hang_up(peer, turn);
                 turn.event(Event::RelayerLost { channel: self.channel, relayer: peer });
             }
             Report::FullCapacity { children } if asked => {

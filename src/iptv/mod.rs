@@ -10,7 +10,7 @@
 //! | `standby`, `cover` | backup parents that are ready; the bridge over a parent's silence |
 //! | `succession` | a standby source, which takes the channel over |
 //! | `backups`, `leases` | what a parent tells its children about their places; standbys promised to others |
-//! | `delivery` | whether a relayer delivers; one that does not is none |
+//! | `delivery` | whether a relayer delivers: it registers when it does, and is none when it does not |
 //! | `promotion` | who can relay takes the slot of who cannot |
 //! | `counters` | what the host prints |
 //! | `election`, `table` | who relays, in the whole tree or among my children; the peer table |
@@ -314,6 +314,16 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             | Fact::RoundTrip { call, .. } => self.channels.iter().find(|c| c.owns(*call)).map(Channel::id),
         };
         let (channels, mut turn) = self.turn(ctx);
+        if let Fact::Resumed { call } = fact
+            && channels.iter().any(|c| c.lacks_a_slot(call, &turn))
+        {
+            // All channels share the rescue slots.
+            let rescuers = channels.iter_mut().filter_map(|c| c.oldest_rescued().map(|t| (t, c)));
+            if let Some((_, channel)) = rescuers.min_by_key(|r| r.0) {
+                channel.end_tenure(&mut turn);
+                channel.settle(&mut turn);
+            }
+        }
         let channel = id.and_then(|id| channels.iter_mut().find(|c| c.id() == id));
         match (channel, fact) {
             (Some(channel), fact) => hand_over(channel, fact, &mut turn),

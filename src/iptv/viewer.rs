@@ -838,11 +838,14 @@ impl<P: Copy + Ord> Viewer<P> {
             }
             return;
         }
-        let silence = match (link.playing, hold) {
-            (false, _) => patience,
-            (true, None) if self.standbys.any_ready(config) => cover_after,
+        let (heard, silence) = match (link.playing, hold) {
+            (false, _) => (heard, patience),
+            // Media is expected of it: a report, or an old packet, shows nothing.
+            (true, None) if self.standbys.any_ready(config) => {
+                (turn.progress.last_brought(link.call), cover_after)
+            }
             // Who said HOLD will say so again.
-            (true, _) => config.repair_after,
+            (true, _) => (heard, config.repair_after),
         };
         let mut due = heard.map_or(since, |t| t.max(since)) + silence;
         if hold != Some(Hold::Paused) && !config.is_paper() {

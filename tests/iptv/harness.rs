@@ -31,7 +31,7 @@ struct Media {
     last_media: BTreeMap<ChannelId, Instant>,
     last_from: BTreeMap<CallId, Instant>,
     last_report: BTreeMap<CallId, Instant>,
-    brought: BTreeMap<CallId, u64>,
+    brought: BTreeMap<CallId, (u64, Instant)>,
     pace: Option<Pace>,
 }
 
@@ -45,8 +45,14 @@ impl Progress for Media {
     fn last_report(&self, call: CallId) -> Option<Instant> {
         self.last_report.get(&call).copied()
     }
+    fn reported_loss(&self, call: CallId) -> Option<u8> {
+        self.last_report.get(&call).map(|_| 0)
+    }
     fn brought(&self, call: CallId) -> u64 {
-        self.brought.get(&call).copied().unwrap_or(0)
+        self.brought.get(&call).map_or(0, |b| b.0)
+    }
+    fn last_brought(&self, call: CallId) -> Option<Instant> {
+        self.brought.get(&call).map(|b| b.1)
     }
     fn pace(&self, _: ChannelId) -> Option<Pace> {
         self.pace
@@ -743,7 +749,8 @@ impl World {
                 let (id, call) = self.sessions[s].caller;
                 let media = &mut self.peers[id as usize].media;
                 media.last_from.insert(call, self.now);
-                *media.brought.entry(call).or_default() += 1;
+                let brought = media.brought.entry(call).or_default();
+                *brought = (brought.0 + 1, self.now);
                 if let Some(last) = media.last_media.insert(at.1, self.now)
                     && self.now.since(last) > TICK
                 {

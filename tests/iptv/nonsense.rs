@@ -165,6 +165,10 @@ fn shrugs(seed: u64) -> bool {
             25 => Fact::FirstPacket { channel, call: any(open.asked.iter().copied(), &mut dice) },
             26 => Fact::Reported { call, report: Report::Leaving },
             27 => Fact::Reported { call, report: Report::Yield { to: providers } },
+            29 => {
+                let subtree = Subtree { peers: u32::MAX, free: u32::MAX, open: providers };
+                Fact::Reported { call, report: Report::Subtree(subtree) }
+            }
             28 => Fact::FirstPacket { channel, call: any(open.answered.iter().copied(), &mut dice) },
             _ => Fact::Answered {
                 call: any(open.placed.keys().copied(), &mut dice),

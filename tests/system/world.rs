@@ -4,7 +4,7 @@ use bytes::Bytes;
 use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
 use p2piptv::ids::{ChannelId, ChannelName, KeyFingerprint, NodeId};
 use p2piptv::iptv::{self, Mode, Profile};
-use p2piptv::node::{Addresses, CommandError, Config, Event, Node, Owner, Security};
+use p2piptv::node::{Addresses, CommandError, Config, Event, Node, Owner, PeerName, Security};
 use p2piptv::rtp::mp2t::Packetizer;
 use p2piptv::sim::{self, Conditions, Death, Network, NodeIndex};
 use p2piptv::sip::agent::Transport;
@@ -272,20 +272,29 @@ impl World {
         }
     }
 
-    /// Whether the source or a relayer whose record can be read has a free slot.
+    /// Whether the source has a free slot, or a relayer to whom it sends callers; in the paper's profile, in which it sends
+    /// nobody on, one whose record can be read.
     pub fn has_room(&self) -> bool {
         let capacity = usize::from(self.setup.capacity);
-        // Where relayers elect, those above send callers to one that nobody can read about.
-        let known = |e: &Event| match self.setup.mode {
-            Mode::SourceManaged => matches!(e, Event::Registered { .. }),
-            Mode::Delegated => matches!(e, Event::Elected { .. }),
-        };
         let has_room = |node: NodeIndex, channel: ChannelId| {
             let status = self.net.machine(node).and_then(|n| n.status(channel));
             status.is_some_and(|s| s.children < capacity)
         };
         has_room(self.source, self.channel)
-            || self.viewers.iter().any(|v| has_room(v.node, v.channel) && self.told(v.node, known))
+            || self.viewers.iter().any(|v| {
+                let name = self.net.machine(v.node).map(|n| n.config().name.as_str());
+                let is_it = |relayer: &PeerName| Some(relayer.name.as_str()) == name;
+                let is_ready = |e: &Event| matches!(e, Event::RelayerReady { relayer, .. } if is_it(relayer));
+                let is_known = match (self.setup.profile, self.setup.mode) {
+                    (Profile::Paper, _) => self.told(v.node, |e| matches!(e, Event::Registered { .. })),
+                    (Profile::Default, Mode::SourceManaged) => self.told(self.source, is_ready),
+                    // Those above send callers to one of whom the source knows nothing.
+                    (Profile::Default, Mode::Delegated) => {
+                        self.told(v.node, |e| matches!(e, Event::Elected { .. }))
+                    }
+                };
+                has_room(v.node, v.channel) && is_known
+            })
     }
 
     /// Lets time pass, with the source sending, until something holds; `false` after this many seconds.

@@ -212,9 +212,19 @@ impl Progress for Look<'_> {
         self.media.last_from(session.leg, self.now)
     }
 
+    /// What is lost is mended.
+    fn reported_loss(&self, call: CallId) -> Option<u8> {
+        self.last_report(call).map(|_| 0)
+    }
+
     fn brought(&self, call: CallId) -> u64 {
         let leg = self.session(call).map_or(NO_LEG, |s| s.leg);
         if leg == NO_LEG { 0 } else { self.media.brought(leg, self.now) }
+    }
+
+    fn last_brought(&self, call: CallId) -> Option<Instant> {
+        let session = self.session(call).filter(|s| s.leg != NO_LEG)?;
+        self.media.media_from(session.leg, self.now)
     }
 
     /// Reports come at regular intervals from the moment on in which the child took the call.
