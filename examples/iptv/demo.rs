@@ -126,7 +126,9 @@ impl Stage {
         let setup = Setup {
             name: "bootstrap".into(),
             profile: asked.profile,
+            mode: asked.mode,
             capacity: 0,
+            tree_first: false,
             protection: asked.protection,
             realm: Realm::default(),
             keys: inbox.keys.clone(),
@@ -254,9 +256,9 @@ impl Stage {
     }
 
     fn enter(&mut self, name: &str) -> Result<Seat> {
-        let (profile, protection) = (self.asked.profile, self.asked.protection);
-        let (capacity, keys) = (self.asked.capacity, self.inbox.keys.clone());
-        let setup = Setup { name: name.into(), profile, capacity, protection, realm: Realm::default(), keys };
+        let Asked { profile, mode, protection, capacity, .. } = self.asked;
+        let (name, realm, keys) = (name.into(), Realm::default(), self.inbox.keys.clone());
+        let setup = Setup { name, profile, mode, capacity, protection, realm, tree_first: false, keys };
         enter(&mut self.host, &mut self.inbox, &mut self.names, &setup)
     }
 

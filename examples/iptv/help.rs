@@ -24,6 +24,8 @@ Options of the demonstration:
   --viewers N          how many viewers (6)
   --capacity N         how many children each node can serve (2)
   --profile NAME       'default', or 'paper': what the 2010 paper says, its slow repair included
+  --mode NAME          who elects relayers: 'managed', the source in the whole tree, or 'delegated',
+                       every relayer among its own children
   --figure16 DIR       draw the source's traffic, server-based against P2P, into DIR (CSV and SVG)
   --pcap FILE          record every packet, with the keys to read them (pcapng, for Wireshark)
   --json FILE          write what happened to FILE
@@ -56,6 +58,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself
@@ -82,8 +86,8 @@ Options:
   --owner-key FILE     the key of the channel's owner, made there if there is none (a key for this
                        run); the fingerprint that is printed stays the same with the same key;
                        where an authority vouches for owners, FILE.key beside NAME.pem of every name
-  --standby            watch the channel, and take it over when its source is gone; with the source's
-                       --owner-key and an input of its own
+  --standby            watch the channel, and take it over when its source is gone; with an input of
+                       its own, and the source's --owner-key
   --capacity N         how many children this node serves itself (2)
   --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
   --listen IP:PORT     address of the overlay (an address of this machine, any port)
@@ -91,6 +95,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (source)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself
@@ -117,6 +123,8 @@ Options:
                        it begins where a decoder can begin (without it: relay only)
   --owner FINGERPRINT  take the channel from this owner only, whose source prints the fingerprint
                        (without it: from whoever is found first)
+  --tree-first         look for a relayer in the channel's ReDiR tree before asking for its name:
+                       for audiences too large for the peer that has the name; needs --owner
   --capacity N         how many children this node can serve (2)
   --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
   --listen IP:PORT     address of the overlay (an address of this machine, any port)
@@ -124,6 +132,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself
@@ -155,6 +165,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself
@@ -176,6 +188,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself

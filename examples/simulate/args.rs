@@ -1,7 +1,7 @@
 //! What the user asks for.
 
 use lexopt::{Arg, Parser, ValueExt};
-use p2piptv::iptv::Profile;
+use p2piptv::iptv::{Mode, Profile};
 use p2piptv::sim::flow::{Crowd, Stay, Uplinks};
 use p2piptv::time::Duration;
 use std::ffi::OsString;
@@ -19,6 +19,10 @@ Commands:
              lookups that are answered, values that are lost
   rest       an overlay that nobody disturbs: hops, owners, replicas, memory
   heal       two halves of an overlay that are cut apart and find each other again
+  crash      a source and whole nodes whose relayers die, or leave, again and again: how long their descendants
+             have nothing, what players miss, how long newcomers wait
+  calm       the same where nobody dies, but queues build up and the encoder pauses: what is repaired in vain, and
+             what the upkeep costs
   viewers    a hundred thousand viewers of one channel: the policy of every node on one clock, media as a flow
   compare    the same crowd before every system: a server, a CDN, a tracker, meshes, several trees,
              the paper's tree, and this one
@@ -46,6 +50,22 @@ Options of churn:
   --replaced-per-minute P   nodes that crash and are replaced (10%)
   --svg FILE                the result as a drawing
 
+Options of crash and calm:
+  --viewers N    how many (40; 100 in a calm)
+  --rtt MS       the round-trip time (20, 80 and 200, one after the other; 80 in a calm)
+  --rate R       bits of RTP a second (2000000)
+  --json FILE    the result as JSON
+
+Options of crash:
+  --kills N      relayers that die at each round-trip time (100)
+  --leave        they do not die but leave by plan
+  --capacity N   how many children each viewer can serve (2)
+  --svg FILE     how silences are spread, as a drawing
+  --trace N      print everything but media that travels around departure N, from 0
+
+Options of calm:
+  --minutes N    how long (10)
+
 Options of viewers, compare and validate:
   --viewers N    how many (10000; 2000 to compare, 100 to validate)
   --churn P      viewers that leave in a minute and are replaced (1%)
@@ -60,6 +80,8 @@ Options of viewers, compare and validate:
 
 Options of viewers:
   --profile P    default, or paper: the published design
+  --mode M       who elects relayers: managed, the source for the whole tree, or delegated, every relayer for its
+                 own children (managed up to 2000 viewers, else delegated)
   --exact        no timer looks ahead; many times slower
   --json FILE    the result as JSON
 
@@ -76,6 +98,9 @@ Options of every command:
   --seed N       another world (1)
   --help         this text
 ";
+
+/// The largest crowd that a source manages unless told otherwise.
+const MANAGEABLE: u32 = 2_000;
 
 /// The command `figure16`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,11 +129,40 @@ pub struct Overlays {
     pub svg: Option<PathBuf>,
 }
 
+/// The command `crash`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crashes {
+    pub viewers: u32,
+    /// In milliseconds.
+    pub round_trips: Vec<u64>,
+    pub rate: u64,
+    pub kills: u32,
+    pub leave: bool,
+    pub capacity: u16,
+    pub trace: Option<u32>,
+    pub seed: u64,
+    pub json: Option<PathBuf>,
+    pub svg: Option<PathBuf>,
+}
+
+/// The command `calm`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calms {
+    pub viewers: u32,
+    /// In milliseconds.
+    pub round_trip: u64,
+    pub rate: u64,
+    pub minutes: u64,
+    pub seed: u64,
+    pub json: Option<PathBuf>,
+}
+
 /// The command `viewers`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Viewers {
     pub crowd: Crowd,
     pub profile: Profile,
+    pub mode: Mode,
     pub exact: bool,
     pub json: Option<PathBuf>,
 }
@@ -143,6 +197,8 @@ pub enum Command {
     Churn(Overlays),
     Rest(Overlays),
     Heal(Overlays),
+    Crash(Crashes),
+    Calm(Calms),
     Viewers(Viewers),
     Compare(Compare),
     All(All),
@@ -163,12 +219,15 @@ pub fn parse(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Com
         "churn" => overlays(parser, 1000, 0.01, true, Command::Churn),
         "rest" => overlays(parser, 10_000, 0.0, false, Command::Rest),
         "heal" => overlays(parser, 400, 0.01, false, Command::Heal),
+        "crash" => crash(parser),
+        "calm" => calm(parser),
         "viewers" => viewers(parser),
         "compare" => compare(parser),
         "all" => all(parser),
         "validate" => validate(parser),
         other => Err(format!(
-            "there is no command {other:?}; there are figure16, churn, rest, heal, viewers, compare, all and validate"
+            "there is no command {other:?}; there are figure16, churn, rest, heal, crash, calm, viewers, compare, all and \
+             validate"
         )),
     }
 }
@@ -236,6 +295,58 @@ fn overlays(
     }))
 }
 
+fn crash(mut parser: Parser) -> Result<Command, String> {
+    let mut wanted = Crashes {
+        viewers: 40,
+        round_trips: vec![20, 80, 200],
+        rate: 2_000_000,
+        kills: 100,
+        leave: false,
+        capacity: 2,
+        trace: None,
+        seed: 1,
+        json: None,
+        svg: None,
+    };
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("viewers") => wanted.viewers = number(&mut parser, "--viewers", 2, 10_000)? as u32,
+            Arg::Long("rtt") => wanted.round_trips = vec![number(&mut parser, "--rtt", 0, 2000)?],
+            Arg::Long("rate") => wanted.rate = number(&mut parser, "--rate", 50_000, 50_000_000)?,
+            Arg::Long("kills") => wanted.kills = number(&mut parser, "--kills", 1, 1_000_000)? as u32,
+            Arg::Long("leave") => wanted.leave = true,
+            Arg::Long("capacity") => wanted.capacity = number(&mut parser, "--capacity", 1, 1000)? as u16,
+            Arg::Long("trace") => {
+                wanted.trace = Some(number(&mut parser, "--trace", 0, u64::from(u32::MAX))? as u32);
+            }
+            Arg::Long("seed") => wanted.seed = number(&mut parser, "--seed", 0, u64::MAX)?,
+            Arg::Long("json") => wanted.json = Some(path(&mut parser)?),
+            Arg::Long("svg") => wanted.svg = Some(path(&mut parser)?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            other => return Err(unexpected(other)),
+        }
+    }
+    Ok(Command::Crash(wanted))
+}
+
+fn calm(mut parser: Parser) -> Result<Command, String> {
+    let mut wanted =
+        Calms { viewers: 100, round_trip: 80, rate: 2_000_000, minutes: 10, seed: 1, json: None };
+    while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
+        match arg {
+            Arg::Long("viewers") => wanted.viewers = number(&mut parser, "--viewers", 2, 10_000)? as u32,
+            Arg::Long("rtt") => wanted.round_trip = number(&mut parser, "--rtt", 0, 2000)?,
+            Arg::Long("rate") => wanted.rate = number(&mut parser, "--rate", 50_000, 50_000_000)?,
+            Arg::Long("minutes") => wanted.minutes = number(&mut parser, "--minutes", 1, 10_000)?,
+            Arg::Long("seed") => wanted.seed = number(&mut parser, "--seed", 0, u64::MAX)?,
+            Arg::Long("json") => wanted.json = Some(path(&mut parser)?),
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            other => return Err(unexpected(other)),
+        }
+    }
+    Ok(Command::Calm(wanted))
+}
+
 /// What `viewers` and `compare` share.
 struct People {
     crowd: Crowd,
@@ -289,11 +400,16 @@ impl People {
 
 fn viewers(mut parser: Parser) -> Result<Command, String> {
     let (mut people, mut profile, mut exact, mut json) = (People::new(10_000), Profile::Default, false, None);
+    let mut mode = None;
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
             Arg::Long("profile") => {
                 let profiles = [("default", Profile::Default), ("paper", Profile::Paper)];
                 profile = choice(&mut parser, "--profile", &profiles)?;
+            }
+            Arg::Long("mode") => {
+                let modes = [("managed", Mode::SourceManaged), ("delegated", Mode::Delegated)];
+                mode = Some(choice(&mut parser, "--mode", &modes)?);
             }
             Arg::Long("exact") => exact = true,
             Arg::Long("json") => json = Some(path(&mut parser)?),
@@ -307,7 +423,14 @@ fn viewers(mut parser: Parser) -> Result<Command, String> {
             other => return Err(unexpected(other)),
         }
     }
-    Ok(Command::Viewers(Viewers { crowd: people.crowd(), profile, exact, json }))
+    let crowd = people.crowd();
+    let mode = mode.unwrap_or_else(|| crowd_mode(&crowd));
+    Ok(Command::Viewers(Viewers { crowd, profile, mode, exact, json }))
+}
+
+/// Who elects where nobody says: what is better for a crowd of this size.
+pub fn crowd_mode(crowd: &Crowd) -> Mode {
+    if crowd.viewers > MANAGEABLE { Mode::Delegated } else { Mode::SourceManaged }
 }
 
 fn compare(mut parser: Parser) -> Result<Command, String> {
@@ -451,6 +574,19 @@ mod tests {
     }
 
     #[test]
+    fn relayers_die_at_three_distances_unless_one_is_named() {
+        let Ok(Command::Crash(crash)) = read("crash") else { panic!("a crash") };
+        assert_eq!((crash.viewers, crash.round_trips, crash.leave), (40, vec![20, 80, 200], false));
+        let Ok(Command::Crash(leave)) = read("crash --rtt 50 --leave --kills 7 --trace 3") else {
+            panic!("a crash")
+        };
+        assert_eq!((leave.round_trips, leave.leave, leave.kills, leave.trace), (vec![50], true, 7, Some(3)));
+        assert!(
+            matches!(read("calm --minutes 3"), Ok(Command::Calm(c)) if (c.viewers, c.minutes) == (100, 3))
+        );
+    }
+
+    #[test]
     fn a_crowd_is_described_in_the_same_words_by_every_command_about_crowds() {
         let line =
             "--viewers 70 --churn 50% --uplinks mixed --sessions lognormal --liars 5 --half-time 30 --seed 9";
@@ -480,6 +616,7 @@ mod tests {
             ("churn --nodes 1", r#"--nodes: "1" is no number from 2"#),
             ("rest --svg x", "invalid option '--svg'; --help"),
             ("--nodes 3", "a command comes first; invalid option '--nodes'"),
+            ("calm --kills 3", "invalid option '--kills'; --help"),
             ("viewers --uplinks many", r#"--uplinks: "many" is neither mixed nor a number"#),
             ("viewers --profile best", r#"--profile: "best" is none of default, paper"#),
             ("compare --exact", "invalid option '--exact'; --help"),

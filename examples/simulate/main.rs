@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `play` | figure 16: one run of the whole system |
 //! | `churn`, `rest`, `heal` | the commands that play overlays |
+//! | `crash`, `calm` | whole nodes: relayers die, or nobody does |
 //! | `viewers` | a hundred thousand viewers of one channel |
 //! | `compare` | the same crowd before every system |
 //! | `all`, `plot` | every table and figure about crowds |
@@ -19,8 +20,10 @@
 
 mod all;
 mod args;
+mod calm;
 mod churn;
 mod compare;
+mod crash;
 #[path = "../common/figure16.rs"]
 mod figure16;
 
@@ -51,6 +54,8 @@ fn main() -> ExitCode {
         Ok(Command::Churn(setting)) => churn::churn(&setting),
         Ok(Command::Rest(setting)) => rest::rest(&setting),
         Ok(Command::Heal(setting)) => heal::heal(&setting),
+        Ok(Command::Crash(wanted)) => crash::crash(&wanted),
+        Ok(Command::Calm(wanted)) => calm::calm(&wanted),
         Ok(Command::Compare(wanted)) => compare::compare(&wanted),
         Ok(Command::All(wanted)) => all::all(&wanted, draw),
         Ok(Command::Validate(wanted)) => validate::validate(&wanted),

@@ -1,12 +1,12 @@
 //! One run: a bootstrap node, a source, and viewers that join one after the other, in virtual time.
 
 use crate::figure16::Second;
-use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
-use p2piptv::ids::{ChannelId, ChannelName, NodeId};
-use p2piptv::node::{self, Addresses, Event, Node};
+use p2piptv::ids::{ChannelId, ChannelName};
+use p2piptv::node::{Event, Node};
+use p2piptv::sim::audience::plain_node;
 use p2piptv::sim::{Conditions, Config, Network, NodeIndex, Record};
 use p2piptv::stats::Plane;
-use p2piptv::time::{Duration, Instant, UnixMillis};
+use p2piptv::time::{Duration, Instant};
 use std::error::Error;
 
 /// 7 transport packets behind an RTP header, 76 times a second: about 800 kbit/s.
@@ -14,8 +14,6 @@ const PACKET: usize = 12 + 7 * 188;
 const INTERVAL: Duration = Duration::from_micros(13_160);
 /// One hop between two homes.
 const LATENCY: Duration = Duration::from_millis(15);
-/// The simulation begins on 2026-01-01.
-const NEW_YEAR: Duration = Duration::from_secs(1_767_225_600);
 const SETTLING: Duration = Duration::from_secs(5);
 
 /// What a run is to be.
@@ -37,27 +35,6 @@ pub struct Run {
     pub playing: u32,
 }
 
-/// What a node is made with.
-#[derive(Clone, Copy, Debug)]
-pub struct Kit {
-    pub capacity: u16,
-    pub seed: u64,
-}
-
-/// A node without security.
-pub fn start(now: Instant, at: NodeIndex, addresses: Addresses, kit: Kit, name: &str) -> Node {
-    let mut config = node::Config::new(name, "p2piptv.invalid", addresses);
-    config.policy.capacity = kit.capacity;
-    let mut entropy = Seeded::new(kit.seed << 32 | u64::from(at.0));
-    let mut id = NodeId::default();
-    entropy.fill(&mut id.0);
-    let identity = Box::new(InsecureIdentity::new(id));
-    let mut node = Node::new(config, Box::new(entropy), identity).expect("the default configuration is good");
-    // Records carry the wall-clock time of their storage.
-    node.handle_wall_clock(now, UnixMillis(now.as_millis()) + NEW_YEAR);
-    node
-}
-
 /// Plays once. Every packet and event is shown to `observer`.
 pub fn play(setting: Setting, observer: impl FnMut(&Record) + 'static) -> Result<Run, Box<dyn Error>> {
     let conditions = Conditions::constant(LATENCY);
@@ -67,8 +44,10 @@ pub fn play(setting: Setting, observer: impl FnMut(&Record) + 'static) -> Result
 
     let add = |network: &mut Network<Node>, name: &str| {
         let now = network.now();
-        let kit = Kit { capacity: setting.capacity, seed: setting.seed };
-        network.add(|at, addresses| start(now, at, addresses, kit, name))
+        let kit = (name, setting.capacity, setting.seed);
+        network.add(|at, addresses| {
+            plain_node(now, at, addresses, kit).expect("the default configuration is good")
+        })
     };
     let bootstrap = add(&mut network, "bootstrap");
     let entry = network.addresses(bootstrap).overlay;

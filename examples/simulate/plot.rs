@@ -1,4 +1,4 @@
-//! Lines on logarithmic axes.
+//! Lines on logarithmic axes, and distributions on straight ones.
 
 use plotters::prelude::*;
 use std::error::Error;
@@ -74,6 +74,53 @@ impl Plot {
             chart
                 .configure_series_labels()
                 .position(SeriesLabelPosition::UpperLeft)
+                .background_style(WHITE.mix(0.8))
+                .border_style(BLACK.mix(0.2))
+                .draw()?;
+            root.present()?;
+        }
+        Ok(svg)
+    }
+}
+
+/// How numbers are spread: for each line, the share in percent that is not above.
+pub struct Distribution {
+    pub title: String,
+    pub x: String,
+    pub y: String,
+    pub series: Vec<Series>,
+}
+
+impl Distribution {
+    pub fn write(&self, path: &Path) -> Result<(), Box<dyn Error>> {
+        fs::write(path, self.svg()?).map_err(|e| format!("{}: {e}", path.display()))?;
+        println!("drawn: {}", path.display());
+        Ok(())
+    }
+
+    pub fn svg(&self) -> Result<String, Box<dyn Error>> {
+        let most = self.series.iter().flat_map(|s| &s.points).map(|p| p.0).fold(1.0, f64::max);
+        let mut svg = String::new();
+        {
+            let root = SVGBackend::with_string(&mut svg, (900, 520)).into_drawing_area();
+            root.fill(&WHITE)?;
+            let mut chart = ChartBuilder::on(&root)
+                .caption(&self.title, ("sans-serif", 18))
+                .margin(12)
+                .x_label_area_size(40)
+                .y_label_area_size(60)
+                .build_cartesian_2d(0.0..most * 1.05, 0.0..102.0)?;
+            chart.configure_mesh().x_desc(&self.x).y_desc(&self.y).light_line_style(WHITE).draw()?;
+            for (series, colour) in self.series.iter().zip(COLOURS.iter().cycle()) {
+                let style = colour.stroke_width(2);
+                chart
+                    .draw_series(LineSeries::new(series.points.iter().copied(), style))?
+                    .label(&series.name)
+                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+            }
+            chart
+                .configure_series_labels()
+                .position(SeriesLabelPosition::LowerRight)
                 .background_style(WHITE.mix(0.8))
                 .border_style(BLACK.mix(0.2))
                 .draw()?;

@@ -1,12 +1,12 @@
 //! The command `validate`: the same crowd once as whole nodes, packet by packet, and once as policies with media as a flow.
 
 use crate::args::Validate;
-use crate::play::{Kit, start};
 use crate::report::Progress;
 use crate::viewers;
 use p2piptv::ids::{ChannelId, ChannelName};
 use p2piptv::iptv::Profile;
 use p2piptv::node::{Event, Node};
+use p2piptv::sim::audience::plain_node;
 use p2piptv::sim::flow::{Crowd, Histogram, Person, Setting, Summary, underlay};
 use p2piptv::sim::{Config, Death, Network, NodeIndex, Record, What};
 use p2piptv::stats::Plane;
@@ -132,8 +132,10 @@ fn packets(wanted: &Validate, progress: &mut Progress) -> Result<(Summary, Seen)
     network.watch(move |now, node, _, packet| watcher.borrow_mut().packet(now, node, packet));
     let channel = ChannelName::new("100").ok_or("a channel name")?;
     let add = |network: &mut Network<Node>, name: &str, capacity: u16| {
-        let (now, kit) = (network.now(), Kit { capacity, seed: crowd.seed });
-        network.add(|at, addresses| start(now, at, addresses, kit, name))
+        let (now, kit) = (network.now(), (name, capacity, crowd.seed));
+        network.add(|at, addresses| {
+            plain_node(now, at, addresses, kit).expect("the default configuration is good")
+        })
     };
     let bootstrap = add(&mut network, "bootstrap", 0);
     let entry = network.addresses(bootstrap).overlay;

@@ -27,6 +27,10 @@ impl iptv::Progress for Progress<'_> {
         self.0.brought(call)
     }
 
+    fn last_brought(&self, call: CallId) -> Option<Instant> {
+        self.0.last_brought(call)
+    }
+
     fn last_report(&self, call: CallId) -> Option<Instant> {
         self.0.last_report(call)
     }

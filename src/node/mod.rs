@@ -406,6 +406,16 @@ impl Node {
         })
     }
 
+    /// What this node has done about silences: of its own parents, and for others.
+    pub const fn repairs(&self) -> iptv::Counters {
+        self.policy.counters()
+    }
+
+    /// This node's rescue slots, and what is promised of them.
+    pub fn rescue_slots(&self) -> iptv::RescueSlots {
+        self.policy.rescue_slots()
+    }
+
     /// The peer table of a channel (table 1 of the paper), by depth: a publisher's holds everybody that it knows, a
     /// relayer's its own children.
     pub fn table(&self, channel: ChannelId) -> Vec<TableRow> {

@@ -15,10 +15,12 @@
 //! | `authority` | [`Authority`]: identities with certificates and users, the same in every run |
 //! | `trace` | [`Record`]: one line for everything that travels |
 //! | `summary` | what a datagram is, in a few words |
+//! | `audience` | [`audience::Audience`]: one source and its viewers, all of them whole nodes, and what their players miss |
 //! | `overlay` | [`overlay::OverlayNetwork`]: thousands of overlays with nothing on top, growth, churn, audits |
 //! | `statistics` | [`Samples`] and their percentiles |
 //! | `pcapng` | a capture file of what travelled, for Wireshark |
 
+pub mod audience;
 mod authority;
 mod checked;
 pub mod flow;

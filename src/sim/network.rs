@@ -93,6 +93,8 @@ pub(super) struct Host<M> {
     pub(super) death: Death,
     pub(super) frozen_until: Instant,
     island: u8,
+    /// What waits in front of its uplink.
+    queue: Duration,
     waiting: u32,
     wake: Option<(Instant, Ticket)>,
     played: Vec<(ChannelId, Played)>,
@@ -162,6 +164,7 @@ impl<M: Machine> Network<M> {
             death: Death::Host,
             frozen_until: Instant::ZERO,
             island: 0,
+            queue: Duration::ZERO,
             waiting: 0,
             wake: None,
             played: Vec::new(),
@@ -258,6 +261,14 @@ impl<M: Machine> Network<M> {
     /// The conditions of one path, in one direction, from now on.
     pub fn set_path(&mut self, from: NodeIndex, to: NodeIndex, conditions: Conditions) {
         self.paths.insert((from, to), conditions);
+    }
+
+    /// From now on what leaves a node waits so long in front of its uplink. Packets of a path that has jitter keep their order
+    /// when the queue shrinks.
+    pub fn set_uplink_queue(&mut self, node: NodeIndex, queue: Duration) {
+        if let Some(host) = self.hosts.get_mut(node.at()) {
+            host.queue = queue;
+        }
     }
 
     /// Cuts a path in one direction.
@@ -380,7 +391,9 @@ impl<M: Machine> Network<M> {
             None if from == to => LOOPBACK,
             None => self.config.conditions,
         };
-        (conditions, conditions.latency.between(from.0, to.0, self.config.seed))
+        let queue =
+            self.hosts.get(from.at()).filter(|_| from != to).map_or(Duration::ZERO, |host| host.queue);
+        (conditions, conditions.latency.between(from.0, to.0, self.config.seed) + queue)
     }
 
     pub(super) fn dice(&mut self) -> &mut Seeded {

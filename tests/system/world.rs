@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
 use p2piptv::ids::{ChannelId, ChannelName, KeyFingerprint, NodeId};
-use p2piptv::iptv::{self, Profile};
-use p2piptv::node::{Addresses, CommandError, Config, Event, Node, Owner, Security};
+use p2piptv::iptv::{self, Mode, Profile};
+use p2piptv::node::{Addresses, CommandError, Config, Event, Node, Owner, PeerName, Security};
 use p2piptv::rtp::mp2t::Packetizer;
 use p2piptv::sim::{self, Conditions, Death, Network, NodeIndex};
 use p2piptv::sip::agent::Transport;
@@ -22,6 +22,7 @@ pub struct Setup {
     pub seed: u64,
     pub capacity: u16,
     pub profile: Profile,
+    pub mode: Mode,
     pub conditions: Conditions,
     /// How SIP travels.
     pub transport: Transport,
@@ -40,6 +41,7 @@ impl Default for Setup {
             seed: 1,
             capacity: 2,
             profile: Profile::Default,
+            mode: Mode::SourceManaged,
             conditions,
             transport: Transport::Udp,
             secured: false,
@@ -124,6 +126,7 @@ fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeInd
         let mut config = Config::new(label, OVERLAY, addresses);
         config.agent.transport = setup.transport;
         config.policy = iptv::Config::new(setup.profile, setup.capacity);
+        config.policy.mode = setup.mode;
         config.tree_first = odd.tree_first;
         config.policy.registered_relayers = setup.registered_relayers;
         if setup.secured {
@@ -269,7 +272,8 @@ impl World {
         }
     }
 
-    /// Whether the source or a relayer whose record can be read has a free slot.
+    /// Whether the source has a free slot, or a relayer to whom it sends callers; in the paper's profile, in which it sends
+    /// nobody on, one whose record can be read.
     pub fn has_room(&self) -> bool {
         let capacity = usize::from(self.setup.capacity);
         let has_room = |node: NodeIndex, channel: ChannelId| {
@@ -278,7 +282,18 @@ impl World {
         };
         has_room(self.source, self.channel)
             || self.viewers.iter().any(|v| {
-                has_room(v.node, v.channel) && self.told(v.node, |e| matches!(e, Event::Registered { .. }))
+                let name = self.net.machine(v.node).map(|n| n.config().name.as_str());
+                let is_it = |relayer: &PeerName| Some(relayer.name.as_str()) == name;
+                let is_ready = |e: &Event| matches!(e, Event::RelayerReady { relayer, .. } if is_it(relayer));
+                let is_known = match (self.setup.profile, self.setup.mode) {
+                    (Profile::Paper, _) => self.told(v.node, |e| matches!(e, Event::Registered { .. })),
+                    (Profile::Default, Mode::SourceManaged) => self.told(self.source, is_ready),
+                    // Those above send callers to one of whom the source knows nothing.
+                    (Profile::Default, Mode::Delegated) => {
+                        self.told(v.node, |e| matches!(e, Event::Elected { .. }))
+                    }
+                };
+                has_room(v.node, v.channel) && is_known
             })
     }
 

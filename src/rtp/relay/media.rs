@@ -104,7 +104,7 @@ impl Relay {
         let its = |parent: &&mut Peer<Upstream>| parent.channel == channel && !parent.state.flow.is_resting();
         for parent in parents.iter_mut().filter(its) {
             parent.state.last_heard = Some(now);
-            parent.state.count(arrival);
+            parent.state.count(now, arrival);
             if let Some(catching_up) = &mut parent.state.catching_up {
                 catching_up.after = catching_up.after.max(arrival.number);
                 if arrival.is_newest {
@@ -139,12 +139,13 @@ impl Relay {
 
 impl Upstream {
     /// Takes note of a packet that came from there.
-    fn count(&mut self, arrival: Arrival) {
+    fn count(&mut self, now: Instant, arrival: Arrival) {
         let Arrival { seen, number, begins, .. } = arrival;
         let counts = matches!(seen, Seen::New | Seen::Duplicate);
         if counts && (begins || number > self.furthest) {
             self.brought += 1;
             self.furthest = number;
+            self.last_brought = Some(now);
         }
     }
 }

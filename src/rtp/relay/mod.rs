@@ -260,6 +260,7 @@ struct Upstream {
     /// Packets that were further on than all that it had brought before, and the number of the last of them.
     brought: u64,
     furthest: u64,
+    last_brought: Option<Instant>,
     last_reported: Option<Instant>,
     /// A standby that was asked for media.
     asking: Option<Asking>,
@@ -585,6 +586,11 @@ impl Relay {
     /// node, or there already because another one was faster.
     pub fn brought(&self, call: CallId) -> u64 {
         self.parents.get(call).map_or(0, |peer| peer.state.brought)
+    }
+
+    /// When it brought the last of them.
+    pub fn last_brought(&self, call: CallId) -> Option<Instant> {
+        self.parents.get(call)?.state.last_brought
     }
 
     /// When this child last reported. `None` is a child that never did; plain agents may not.
