@@ -14,7 +14,7 @@ use p2piptv::env::{Entropy, Seeded};
 use p2piptv::ids::{CallId, ChannelId};
 use p2piptv::iptv::{
     ByeReason, Child, Config, Context, Denial, EndReason, Event, Fact, Hold, InviteKind, Iptv, Order, Pace,
-    Profile, Progress, Provider, Reception, Refusal, Report,
+    Profile, Progress, Provider, Reception, Refusal, Report, Role,
 };
 use p2piptv::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
@@ -705,7 +705,6 @@ fn p16_full_capacity_is_reported_when_the_last_slot_is_taken_and_updates_are_coa
     let (mut s, parent) = Solo::viewer(default(2), 9);
     let orders = s.reported(parent, Report::SelectedRelayer { register: true });
     assert!(orders.contains(&Order::Inform { call: parent, report: Report::RelayerAccepted { free: 2 } }));
-    assert!(has(&orders, |o| matches!(o, Order::Register { free: 2, .. })));
     let (_, orders) = s.invited(3, false);
     let child = |peer| Child { peer, slots: Some(2), rescue: false };
     assert!(!has(&orders, |o| matches!(o, Order::Inform { report: Report::ChildUpdate { .. }, .. })));
@@ -1189,7 +1188,6 @@ fn a_leaving_relayer_serves_until_its_children_have_moved_or_the_farewell_has_pa
         let orders = s.act(|i, now, ctx| i.stop(now, CHANNEL, ctx).unwrap());
         assert!(orders.contains(&Order::Inform { call: child, report: Report::Leaving }));
         assert!(orders.contains(&Order::Inform { call: parent, report: Report::Leaving }));
-        assert!(orders.contains(&Order::Unregister { channel: CHANNEL }));
         assert!(!has(&orders, |o| matches!(o, Order::Bye { .. })));
         let (late, orders) = s.invited(4, true);
         assert!(has(&orders, |o| matches!(o, Order::Refuse { call, .. } if *call == late)));
@@ -1277,8 +1275,66 @@ fn q14_the_tree_stays_flat_under_churn() {
 
 // ---- who does not deliver
 
+fn registers(orders: &[Order<u32>]) -> bool {
+    orders.iter().any(|o| matches!(o, Order::Register { role: Role::Relayer, .. }))
+}
+
+/// The first report, which is empty, comes at once, the next ones every second.
+#[test]
+fn q8_a_new_relayer_registers_when_a_child_that_it_served_for_a_while_misses_nothing() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let orders = s.reported(parent, Report::SelectedRelayer { register: true });
+    let accepted = Order::Inform { call: parent, report: Report::RelayerAccepted { free: 2 } };
+    assert!(orders.contains(&accepted), "its elector sends it callers at once");
+    let orders = s.hear_for(5_000);
+    assert!(!registers(&orders), "nobody has tried it");
+    let (child, orders) = s.invited(3, false);
+    assert!(has(&orders, |o| matches!(o, Order::Accept { call, .. } if *call == child)));
+    s.told.report = Some(s.now);
+    assert!(!registers(&s.hear_for(1_000)), "one report, of nothing yet");
+    s.told.report = Some(s.now);
+    let orders = s.hear_for(250);
+    let register =
+        |free| Order::Register { channel: CHANNEL, role: Role::Relayer, depth: 1, free, listed: true };
+    assert_eq!(orders.iter().filter(|o| **o == register(1)).count(), 1, "{orders:?}");
+    let orders = s.act(|i, now, ctx| i.leave(now, ctx));
+    assert!(orders.contains(&Order::Unregister { channel: CHANNEL }));
+}
+
+/// The only candidate there is; nobody waits for a slot, which would shorten its rest.
+#[test]
+fn q8_who_fails_as_a_relayer_rests_for_twice_as_long_each_time_until_it_has_done_well() {
+    let mut s = Solo::publisher(default(1));
+    let (call, orders) = s.invited(1, false);
+    let mut offers = selected(orders);
+    let mut rests = Vec::new();
+    for well_for in [0, 5_000, 5_000, 5_000, 5_000, 5_000, 301_000] {
+        assert_eq!(offers, [call]);
+        s.reported(call, Report::RelayerAccepted { free: 2 });
+        for _ in 0..well_for / 1_000 {
+            s.told.report = Some(s.now);
+            s.reported(call, Report::Alive);
+            s.pass(1_000);
+        }
+        let failed = s.now;
+        offers = selected(s.reported(call, Report::RelayerDeclined));
+        while offers.is_empty() {
+            s.told.report = Some(s.now);
+            offers = selected(s.pass(250));
+        }
+        rests.push(s.now.since(failed).as_millis().div_euclid(1_000));
+    }
+    assert_eq!(rests, [30, 60, 120, 240, 480, 480, 30]);
+}
+
+#[test]
+fn q8_the_papers_relayer_registers_with_its_election() {
+    let (mut s, parent) = Solo::viewer(Config::new(Profile::Paper, 2), 9);
+    assert!(registers(&Vec::from(s.reported(parent, Report::SelectedRelayer { register: true }))));
+}
+
 /// A relayer with children that report a loss of 12 %. If it loses as much itself it is not its uplink, and if one child
-/// loses nothing it is not either.
+/// loses nothing it is not either. If there is only the one that misses packets, nobody finds it by name.
 #[test]
 fn q8_a_relayer_whose_children_all_miss_what_it_has_is_a_viewer_again() {
     for (own_loss, second_child, fails) in [(0, false, true), (12, false, false), (0, true, false)] {
@@ -1298,10 +1354,31 @@ fn q8_a_relayer_whose_children_all_miss_what_it_has_is_a_viewer_again() {
         }
         let declined = orders.contains(&Order::Inform { call: parent, report: Report::RelayerDeclined });
         assert_eq!(declined, fails, "own loss {own_loss}, another child: {second_child}");
-        assert_eq!(orders.contains(&Order::Unregister { channel: CHANNEL }), fails);
+        assert_eq!(
+            (registers(&orders), orders.contains(&Order::Unregister { channel: CHANNEL })),
+            (!fails, false)
+        );
         assert_eq!(orders.contains(&Order::Inform { call: child, report: Report::Leaving }), fails);
         assert_eq!(s.iptv.status(CHANNEL).unwrap().relayer, !fails);
     }
+}
+
+#[test]
+fn q8_a_relayer_that_delivered_once_and_does_no_more_takes_its_record_back() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    s.reported(parent, Report::SelectedRelayer { register: false });
+    let (child, _) = s.invited(3, false);
+    let mut orders = Vec::new();
+    for n in 0..100 {
+        s.hear();
+        s.told.report = Some(s.now);
+        s.told.lossy = Some(child).filter(|_| n >= 50);
+        s.told.reception = Some(Reception { received: n * 100, lost: 0 });
+        orders.extend(s.pass(100));
+        assert!(n != 6 && n != 12 || registers(&orders) == (n == 12), "{n}");
+    }
+    assert!(orders.contains(&Order::Unregister { channel: CHANNEL }));
+    assert!(!s.iptv.status(CHANNEL).unwrap().relayer);
 }
 
 /// The parent says that it leaves, and whoever is called instead never sends. The search goes on.

@@ -102,6 +102,9 @@ pub struct Config {
     /// The same for a child of the source whose own child has come to the source as an orphan: a little longer than one
     /// interval of the reports.
     pub suspect_silence: Duration,
+    /// For how long a child of a new relayer has to be served, and then to report that it misses hardly more than its parent,
+    /// until the relayer registers itself. In the paper's profile it does so at once.
+    pub probe: Duration,
     /// An offer to relay is void when it was not answered for this long.
     pub offer_limit: Duration,
     /// Who declined or failed as a relayer is not asked again for this long.
@@ -214,6 +217,7 @@ impl Config {
             alive_misses: 3,
             child_silence: ms(3_500),
             suspect_silence: ms(1_500),
+            probe: ms(750),
             offer_limit: ms(3_000),
             candidate_backoff: ms(30_000),
             registered_relayers: 8,
@@ -274,6 +278,7 @@ impl Config {
             &mut config.alive_interval,
             &mut config.child_silence,
             &mut config.suspect_silence,
+            &mut config.probe,
             &mut config.offer_limit,
             &mut config.candidate_backoff,
             &mut config.update_interval,

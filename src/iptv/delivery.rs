@@ -1,11 +1,14 @@
-//! Whether a relayer delivers (Q8, Q15): its children say in their reception reports what they miss. If none of them gets
-//! what this node gets, its uplink is not what it was thought to be, and it is a viewer again.
+//! Whether a relayer delivers (Q8, Q15): its children say in their reception reports what they miss.
+//!
+//! A new relayer is on probation. Its elector sends it callers at once, for nobody is to wait; but it registers itself, so
+//! that strangers find it, only when one of its children was served for a while and misses hardly more than itself. If
+//! none of the children gets what this node gets, its uplink is not what it was thought to be, and it is a viewer again.
 
 use super::fact::Reception;
-use super::seats::Seats;
+use super::seats::{Seat, Seats};
 use super::turn::Turn;
 use crate::ids::ChannelId;
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earliest};
 
 /// Between two looks: what reception reports take.
 const INTERVAL: Duration = Duration::from_millis(1_100);
@@ -13,18 +16,52 @@ const INTERVAL: Duration = Duration::from_millis(1_100);
 const LOSSY: u64 = 13;
 /// So many looks in a row show nothing but badly served children: that is no burst.
 const LOOKS: u8 = 4;
+/// Between two looks at children of which none has reported yet.
+const GLANCE: Duration = Duration::from_millis(250);
 
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
+    glance_at: Option<Instant>,
     look_at: Option<Instant>,
     before: Reception,
     bad: u8,
 }
 
 impl Delivery {
-    pub(super) const fn deadline(&self) -> Option<Instant> {
-        self.look_at
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        earliest(self.look_at, self.glance_at)
+    }
+
+    /// Whether this node has shown that it delivers: one child was served for so long, and reports that it misses hardly more
+    /// than this node does.
+    pub(super) fn is_proven<P: Copy + Ord>(
+        &mut self,
+        channel: ChannelId,
+        seats: &Seats<P>,
+        turn: &Turn<'_, P>,
+    ) -> bool {
+        let own = self.own_loss(channel, turn);
+        let shows = |seat: &Seat<P>| {
+            let served =
+                turn.progress.last_report(seat.call).is_some_and(|t| t >= seat.since + turn.config.probe);
+            let lost = turn.progress.reported_loss(seat.call).filter(|_| served);
+            lost.is_some_and(|lost| u64::from(lost) < own.saturating_add(LOSSY))
+        };
+        let is_proven = seats.iter().any(shows);
+        // Plain agents may never report.
+        let expected = seats.iter().filter(|s| s.slots.is_some());
+        let due = expected.map(|s| s.since + turn.config.probe).min();
+        self.glance_at = due.filter(|_| !is_proven).map(|due| due.max(turn.now + GLANCE));
+        is_proven
+    }
+
+    /// What this node itself missed since the last look, in 1/256.
+    fn own_loss<P>(&self, channel: ChannelId, turn: &Turn<'_, P>) -> u64 {
+        let Some(now) = turn.progress.reception(channel) else { return 0 };
+        let lost = now.lost.saturating_sub(self.before.lost);
+        let all = now.received.saturating_sub(self.before.received).saturating_add(lost);
+        lost.saturating_mul(256).checked_div(all).unwrap_or(0)
     }
 
     /// Looks when it is time. True when this node does not deliver.
@@ -44,10 +81,8 @@ impl Delivery {
         }
         self.look_at = Some(turn.now + INTERVAL);
         let Some(now) = turn.progress.reception(channel) else { return false };
-        let before = core::mem::replace(&mut self.before, now);
-        let lost = now.lost.saturating_sub(before.lost);
-        let all = now.received.saturating_sub(before.received).saturating_add(lost);
-        let own = lost.saturating_mul(256).checked_div(all).unwrap_or(0);
+        let own = self.own_loss(channel, turn);
+        self.before = now;
         // A child alone may have a bad line; the best of them shows what this node can do.
         let best = seats.iter().filter_map(|s| turn.progress.reported_loss(s.call)).min();
         let bad = best.is_some_and(|b| u64::from(b) >= own.saturating_add(LOSSY));

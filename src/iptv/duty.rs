@@ -42,6 +42,9 @@ pub(super) struct Duty<P> {
     elector: P,
     dialog: Dialog,
     redial_after: Duration,
+    /// Whether the record is to stand under the channel's name; `None`: there is to be none.
+    listed: Option<bool>,
+    /// Once this node has shown that it delivers.
     record: Option<Record>,
     alive_at: Instant,
     /// Children and free slots as reported last.
@@ -66,6 +69,7 @@ impl<P: Copy + Ord> Duty<P> {
             elector,
             dialog,
             redial_after: turn.config.retry_after,
+            listed: None,
             record: None,
             alive_at: turn.now,
             reported: None,
@@ -75,9 +79,12 @@ impl<P: Copy + Ord> Duty<P> {
         };
         duty.announce(turn);
         turn.event(Event::Elected { channel });
-        // In the paper's profile there is one place for records only.
-        let registers = register || !turn.config.is_paper();
-        duty.record = registers.then(|| Record::store(channel, (Role::Relayer, register), depth, turn));
+        if !turn.config.is_paper() {
+            duty.listed = Some(register);
+        } else if register {
+            // There is one place for records, and nobody is tried.
+            duty.record = Some(Record::store(channel, (Role::Relayer, true), depth, turn));
+        }
         duty
     }
 
@@ -230,6 +237,10 @@ impl<P: Copy + Ord> Duty<P> {
         self.settle_dialog(parent, turn);
         if let Some(record) = &mut self.record {
             record.settle(self.channel, depth, turn);
+        } else if let Some(listed) = self.listed
+            && self.delivery.is_proven(self.channel, seats, turn)
+        {
+            self.record = Some(Record::store(self.channel, (Role::Relayer, listed), depth, turn));
         }
         self.report_at = None;
         let Some(call) = self.call() else { return };

@@ -164,6 +164,11 @@ impl<P: Copy + Ord> Election<P> {
 
     fn rest(&mut self, peer: P, turn: &mut Turn<'_, P>) {
         self.table.rest(peer, turn.now + turn.config.candidate_backoff);
+        self.hang_up(peer, turn);
+    }
+
+    /// A control dialog that was opened for a relayer, or for one to be, ends.
+    fn hang_up(&mut self, peer: P, turn: &mut Turn<'_, P>) {
         if let Some(call) = self.table.call(peer)
             && self.controls.remove(&call).is_some()
         {
@@ -318,7 +323,8 @@ impl<P: Copy + Ord> Election<P> {
             }
             Report::RelayerDeclined if standing == Standing::Offered => self.withdraw(turn),
             Report::RelayerDeclined if asked => {
-                self.rest(peer, turn);
+                self.table.fail(peer, turn.now, turn.config.candidate_backoff);
+                self.hang_up(peer, turn);
                 turn.event(Event::RelayerLost { channel: self.channel, relayer: peer });
             }
             Report::FullCapacity { children } if asked => {

@@ -10,7 +10,7 @@
 //! | `standby`, `cover` | backup parents that are ready; the bridge over a parent's silence |
 //! | `succession` | a standby source, which takes the channel over |
 //! | `backups`, `leases` | what a parent tells its children about their places; standbys promised to others |
-//! | `delivery` | whether a relayer delivers; one that does not is none |
+//! | `delivery` | whether a relayer delivers: it registers when it does, and is none when it does not |
 //! | `promotion` | who can relay takes the slot of who cannot |
 //! | `counters` | what the host prints |
 //! | `election`, `table` | who relays; the peer table |

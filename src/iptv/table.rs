@@ -22,6 +22,10 @@ const COMPARED: usize = 16;
 const CONSIDERED: usize = 32;
 /// A slot promised by a redirect is not promised again for this long, unless the relayer reports earlier.
 const PLEDGE: Duration = Duration::from_secs(2);
+/// How often the rest of a relayer that was no good is doubled at most.
+const FAILURES: u8 = 4;
+/// After so many times the first rest without another failure the earlier ones are forgotten.
+const FORGIVEN: u32 = 10;
 
 /// How far a peer is with relaying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ struct Row<P> {
     registers: bool,
     /// Not a candidate before this.
     rests_until: Instant,
+    /// How often it was no good as a relayer, of late.
+    failures: u8,
     call: Option<CallId>,
     rtt: Duration,
     /// Under which time it is filed while it is adrift.
@@ -260,6 +266,7 @@ impl<P: Copy + Ord> Table<P> {
             pledged: (0, now),
             registers: false,
             rests_until: Instant::ZERO,
+            failures: 0,
             call: None,
             rtt: Duration::ZERO,
             adrift_until: now,
@@ -483,6 +490,19 @@ impl<P: Copy + Ord> Table<P> {
             r.standing = Standing::Viewer;
             r.registers = false;
             r.rests_until = until;
+        });
+    }
+
+    /// A relayer was no good: it rests for twice as long as after the last time, unless it has done well since.
+    pub(super) fn fail(&mut self, peer: P, now: Instant, rest: Duration) {
+        self.update(peer, |r| {
+            let did_well = now.since(r.rests_until) >= rest.saturating_mul(FORGIVEN);
+            r.failures = if did_well { 0 } else { r.failures };
+            let doubled = rest.saturating_mul(1 << r.failures.min(FAILURES));
+            r.failures = r.failures.saturating_add(1);
+            r.standing = Standing::Viewer;
+            r.registers = false;
+            r.rests_until = now + doubled;
         });
     }
 

@@ -45,6 +45,9 @@ impl Progress for Media {
     fn last_report(&self, call: CallId) -> Option<Instant> {
         self.last_report.get(&call).copied()
     }
+    fn reported_loss(&self, call: CallId) -> Option<u8> {
+        self.last_report.get(&call).map(|_| 0)
+    }
     fn brought(&self, call: CallId) -> u64 {
         self.brought.get(&call).copied().unwrap_or(0)
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
 use p2piptv::ids::{ChannelId, ChannelName, KeyFingerprint, NodeId};
 use p2piptv::iptv::{self, Profile};
-use p2piptv::node::{Addresses, CommandError, Config, Event, Node, Owner, Security};
+use p2piptv::node::{Addresses, CommandError, Config, Event, Node, Owner, PeerName, Security};
 use p2piptv::rtp::mp2t::Packetizer;
 use p2piptv::sim::{self, Conditions, Death, Network, NodeIndex};
 use p2piptv::sip::agent::Transport;
@@ -269,7 +269,8 @@ impl World {
         }
     }
 
-    /// Whether the source or a relayer whose record can be read has a free slot.
+    /// Whether the source has a free slot, or a relayer to whom it sends callers; in the paper's profile, in which it sends
+    /// nobody on, one whose record can be read.
     pub fn has_room(&self) -> bool {
         let capacity = usize::from(self.setup.capacity);
         let has_room = |node: NodeIndex, channel: ChannelId| {
@@ -278,7 +279,16 @@ impl World {
         };
         has_room(self.source, self.channel)
             || self.viewers.iter().any(|v| {
-                has_room(v.node, v.channel) && self.told(v.node, |e| matches!(e, Event::Registered { .. }))
+                let name = self.net.machine(v.node).map(|n| n.config().name.as_str());
+                let is_it = |relayer: &PeerName| Some(relayer.name.as_str()) == name;
+                let is_known = match self.setup.profile {
+                    Profile::Paper => self.told(v.node, |e| matches!(e, Event::Registered { .. })),
+                    Profile::Default => self.told(
+                        self.source,
+                        |e| matches!(e, Event::RelayerReady { relayer, .. } if is_it(relayer)),
+                    ),
+                };
+                has_room(v.node, v.channel) && is_known
             })
     }
 

@@ -204,6 +204,11 @@ impl Progress for Look<'_> {
         self.media.last_from(session.leg, self.now)
     }
 
+    /// What is lost is mended.
+    fn reported_loss(&self, call: CallId) -> Option<u8> {
+        self.last_report(call).map(|_| 0)
+    }
+
     fn brought(&self, call: CallId) -> u64 {
         let leg = self.session(call).map_or(NO_LEG, |s| s.leg);
         if leg == NO_LEG { 0 } else { self.media.brought(leg, self.now) }
