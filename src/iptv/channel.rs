@@ -37,7 +37,7 @@ struct Watching<P> {
     /// A control dialog in which no offer was accepted yet.
     control: Option<(CallId, P)>,
     /// A standby source's look at its source.
-    succession: Option<Box<Succession>>,
+    succession: Option<Box<Succession<P>>>,
 }
 
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl<P: Copy + Ord> Channel<P> {
         Channel::watch(id, succession, turn)
     }
 
-    fn watch(id: ChannelId, succession: Option<Box<Succession>>, turn: &mut Turn<'_, P>) -> Self {
+    fn watch(id: ChannelId, succession: Option<Box<Succession<P>>>, turn: &mut Turn<'_, P>) -> Self {
         let watching = Watching { viewer: Viewer::new(id), duty: None, control: None, succession };
         let mut channel = Channel::new(id, Station::Viewer(Box::new(watching)), turn.now);
         if let Station::Viewer(w) = &mut channel.station {
@@ -263,6 +263,10 @@ impl<P: Copy + Ord> Channel<P> {
         }
         if let Some((call, _)) = w.control.take() {
             turn.bye(call, ByeReason::Normal);
+        }
+        // Nor does it succeed anybody.
+        if let Some(mut succession) = w.succession.take() {
+            succession.stop(turn);
         }
         w.viewer.stand_still(turn);
         for seat in self.seats.iter() {
@@ -570,10 +574,10 @@ impl<P: Copy + Ord> Channel<P> {
 
     // ---- facts
 
-    /// The lookup was answered with these, or failed.
-    pub(super) fn on_fetched(&mut self, found: Option<Vec<Provider<P>>>, turn: &mut Turn<'_, P>) {
+    /// The lookup found these; `all` whether the source would be among them.
+    pub(super) fn on_fetched(&mut self, providers: Vec<Provider<P>>, all: bool, turn: &mut Turn<'_, P>) {
         if let Station::Viewer(w) = &mut self.station {
-            w.viewer.on_fetched(found, &self.seats, turn);
+            w.viewer.on_fetched((providers, all), &self.seats, turn);
         }
     }
 
@@ -598,7 +602,7 @@ impl<P: Copy + Ord> Channel<P> {
             Station::Publisher { election, .. } => election.on_answered(call, turn),
             Station::Viewer(w) => match (&mut w.duty, &mut w.succession) {
                 (Some(duty), _) if duty.owns(call) => duty.on_answered(call, turn),
-                (_, Some(succession)) if succession.owns(call) => succession.on_answered(call, turn),
+                (_, Some(succession)) if succession.owns(call) => succession.on_answered(call, depth, turn),
                 _ => w.viewer.on_answered(call, depth, rescue, turn),
             },
         }
@@ -818,8 +822,9 @@ impl<P: Copy + Ord> Channel<P> {
             return self.close(ByeReason::Leaving, EndReason::Stopped, turn);
         }
         if let Station::Viewer(w) = &mut self.station {
+            w.viewer.note_fed(turn);
             if let Some(heir) = &mut w.succession {
-                if self.farewell.is_none() && heir.finds_it_gone(&w.viewer, turn) {
+                if heir.finds_it_gone(&w.viewer, turn) {
                     self.take_over(turn);
                 }
             } else if w.viewer.is_forsaken(turn) {
