@@ -582,6 +582,8 @@ impl<P: Copy + Ord> Viewer<P> {
         } else {
             turn.event(Event::Playing { channel, parent, depth });
         }
+        // What the one before promised says nothing about this one.
+        self.listen_at = earliest(self.listen_at, Some(turn.now + self.cover_after(turn)));
         self.news = News::Now;
         self.standbys.plan(turn);
         self.settle_slot(turn);
