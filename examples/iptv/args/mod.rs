@@ -72,6 +72,8 @@ pub struct Demo {
     pub viewers: usize,
     /// Children that every node can serve.
     pub capacity: u16,
+    /// How many relayers are killed, one after the other.
+    pub kills: usize,
     /// Which behaviour.
     pub profile: ProfileName,
     /// Where to draw figure 16.
@@ -89,6 +91,7 @@ impl Default for Demo {
         Demo {
             viewers: 6,
             capacity: 2,
+            kills: 1,
             profile: ProfileName::Default,
             figure16: None,
             pcap: None,
@@ -152,6 +155,7 @@ fn demo(parser: &mut Parser) -> Result<Command> {
         match arg {
             Arg::Long("viewers") => demo.viewers = number(parser, "--viewers", 1, 200)?,
             Arg::Long("capacity") => demo.capacity = number(parser, "--capacity", 1, 64)?,
+            Arg::Long("kills") => demo.kills = number(parser, "--kills", 0, 100)?,
             Arg::Long("profile") => demo.profile = profile(parser)?,
             Arg::Long("figure16") => demo.figure16 = Some(parser.value()?.into()),
             Arg::Long("pcap") => demo.pcap = Some(parser.value()?.into()),
@@ -193,10 +197,13 @@ mod tests {
     fn without_words_the_demonstration_plays() {
         assert_eq!(read(""), Ok(Command::Demo(Demo::default())));
         assert_eq!(
-            read("--viewers 9 --capacity 3 --profile paper --figure16 out --pcap a.pcapng --json r.json"),
+            read(
+                "--viewers 9 --capacity 3 --kills 5 --profile paper --figure16 out --pcap a.pcapng --json r.json"
+            ),
             Ok(Command::Demo(Demo {
                 viewers: 9,
                 capacity: 3,
+                kills: 5,
                 profile: ProfileName::Paper,
                 figure16: Some("out".into()),
                 pcap: Some("a.pcapng".into()),
