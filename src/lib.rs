@@ -5,8 +5,9 @@
 //! register themselves too and serve the next viewers, so that the media flows as [RTP](rtp) down a tree. When a
 //! relayer vanishes, the [policy](iptv) of its children finds them another parent.
 //!
-//! Links and SIP go over [TLS](tls) (feature `tls`), messages and records are signed, and a channel belongs to a key; a
-//! node without all that is one whose identity is called [insecure](env::InsecureIdentity).
+//! Links and SIP go over [TLS](tls) (feature `tls`), messages and records are signed, and a channel belongs to a key, which
+//! signs its [packets](rtp::integrity) too; a node without all that is one whose identity is called
+//! [insecure](env::InsecureIdentity).
 //!
 //! This crate does no input or output: no sockets, no clock, no threads, no `async`, no `unsafe`; it needs `alloc` and
 //! nothing of `std`. A [`Node`](node::Node) is a value that turns packets and time into packets and time.

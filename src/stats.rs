@@ -91,6 +91,14 @@ drop_reasons! {
     BadAuthentication => "RTCP not authentic",
     /// Media: this packet was here already.
     Duplicate => "duplicate packet",
+    /// Media: not what the channel's source has sent.
+    Forged => "not what the source has sent",
+    /// Media: nothing that the source has signed was about it in time.
+    Unlisted => "not listed by the source",
+    /// Media: a list that the source has not signed, or an old one.
+    BadList => "not a list of the source's",
+    /// Media: a parent sends more wrong lists than are looked at.
+    TooManyLists => "too many wrong lists",
     /// Media: older than the duplicate window reaches.
     TooOld => "packet older than the window",
     /// Media: a child asks for more packets again than it may.

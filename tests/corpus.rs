@@ -73,6 +73,7 @@ targets! {
     srtcp at EVERY_BYTE;
     certificate at SOME;
     node_ops at EVERY_BYTE;
+    media_world at FEW;
     node_world at FEW;
     secured_world at FEW;
 }

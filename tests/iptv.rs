@@ -1,5 +1,7 @@
 //! The policy as a whole: many machines on one virtual clock, and the laws of the tree.
 
+#[path = "iptv/delegated.rs"]
+mod delegated;
 #[path = "iptv/harness.rs"]
 mod harness;
 #[path = "iptv/misuse.rs"]
@@ -13,8 +15,8 @@ use harness::{CHANNEL, SOURCE, World, ms};
 use p2piptv::env::{Entropy, Seeded};
 use p2piptv::ids::{CallId, ChannelId};
 use p2piptv::iptv::{
-    ByeReason, Child, Config, Context, Denial, EndReason, Event, Fact, Hold, InviteKind, Iptv, Order, Pace,
-    Profile, Progress, Provider, Reception, Refusal, Report, Role,
+    ByeReason, Child, Config, Context, Denial, EndReason, Event, Fact, Hold, InviteKind, Iptv, Mode, Order,
+    Pace, Profile, Progress, Provider, Reception, Refusal, Report, Role, Subtree,
 };
 use p2piptv::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
@@ -155,9 +157,9 @@ fn p18_the_papers_orphans_do_not_wait_for_the_dead_and_its_table_is_refreshed() 
 
 /// A script of joins, deaths, departures and stalls, drawn from a seed; then peace. Everybody who lives plays again, soon,
 /// and nobody stays in a rescue slot. (The harness checks the other laws at every step.)
-fn survives(seed: u64) -> bool {
+fn survives(seed: u64, mode: Mode) -> bool {
     let mut dice = Seeded::new(seed);
-    let mut w = World::new(default(1 + dice.below(3) as u16), seed);
+    let mut w = World::new(Config { mode, ..default(1 + dice.below(3) as u16) }, seed);
     w.latency = ms(1 + dice.below(60));
     w.run(ms(500));
     for _ in 0..6 + dice.below(40) {
@@ -191,7 +193,7 @@ fn survives(seed: u64) -> bool {
 #[test]
 fn whoever_lives_plays_again_soon_after_the_last_blow() {
     for seed in 0..24 {
-        survives(seed);
+        survives(seed, Mode::SourceManaged);
     }
 }
 
@@ -208,8 +210,8 @@ struct Told {
     reception: Option<Reception>,
     /// What was heard from calls for which `from` does not speak.
     elsewhere: BTreeMap<CallId, Instant>,
-    /// Packets from the other ones.
-    brought: u64,
+    /// Packets from the other ones, and when the last one came.
+    brought: (u64, Option<Instant>),
 }
 
 impl Progress for Told {
@@ -220,7 +222,10 @@ impl Progress for Told {
         self.elsewhere.get(&call).copied().or(self.from)
     }
     fn brought(&self, call: CallId) -> u64 {
-        if self.elsewhere.contains_key(&call) { 0 } else { self.brought }
+        if self.elsewhere.contains_key(&call) { 0 } else { self.brought.0 }
+    }
+    fn last_brought(&self, call: CallId) -> Option<Instant> {
+        if self.elsewhere.contains_key(&call) { None } else { self.brought.1 }
     }
     fn last_report(&self, _: CallId) -> Option<Instant> {
         self.report
@@ -317,7 +322,7 @@ impl Solo {
     fn hear(&mut self) {
         self.told.media = Some(self.now);
         self.told.from = Some(self.now);
-        self.told.brought += 1;
+        self.told.brought = (self.told.brought.0 + 1, Some(self.now));
     }
 
     /// A packet every 10 ms from the parent, for so long; what was ordered meanwhile.
@@ -480,7 +485,13 @@ fn q13_when_everybody_is_full_the_source_names_rescue_slots_away_from_the_dead()
 #[test]
 fn a_viewer_that_sank_climbs_back_when_there_is_a_place_two_layers_nearer_to_the_source() {
     let (mut s, first) = Solo::viewer(default(2), 9);
-    let place = |path: Vec<u32>| Report::TreePosition { depth: 0, path, rescue: false, backups: vec![] };
+    let place = |path: Vec<u32>| Report::TreePosition {
+        depth: 0,
+        path,
+        rescue: false,
+        backups: vec![],
+        delegated: false,
+    };
     s.reported(first, place(vec![9]));
     let orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Leaving });
     let call = placed(&orders, 9).expect("the source is asked");
@@ -523,7 +534,10 @@ fn a_viewer_that_sank_climbs_back_when_there_is_a_place_two_layers_nearer_to_the
 fn whoever_sinks_with_its_parent_leaves_the_climb_to_the_parent() {
     let (mut s, call) = Solo::viewer(default(0), 9);
     for path in [vec![9], vec![9, 2, 3, 4, 5]] {
-        s.reported(call, Report::TreePosition { depth: 0, path, rescue: false, backups: vec![] });
+        s.reported(
+            call,
+            Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false },
+        );
     }
     for _ in 0..2_000 {
         s.hear();
@@ -668,7 +682,8 @@ fn k6_who_was_asleep_himself_declares_nobody_dead() {
 fn q6_a_path_through_myself_is_a_cycle_and_that_parent_is_left_at_once() {
     let (mut s, call) = Solo::viewer(default(2), 9);
     let backups = vec![Provider { peer: 5, depth: Some(1), free: None }];
-    let place = |path, backups| Report::TreePosition { depth: 2, path, rescue: false, backups };
+    let place =
+        |path, backups| Report::TreePosition { depth: 2, path, rescue: false, backups, delegated: false };
     s.reported(call, place(vec![7, 9], backups));
     let orders = s.reported(call, place(vec![7, SOURCE, 9], vec![]));
     assert!(orders.contains(&Order::Bye { call, reason: ByeReason::Normal }));
@@ -679,7 +694,10 @@ fn q6_a_path_through_myself_is_a_cycle_and_that_parent_is_left_at_once() {
 fn q6_whoever_stands_above_me_is_refused_with_a_loop() {
     let (mut s, call) = Solo::viewer(default(2), 9);
     let path = vec![7, 8, 9];
-    s.reported(call, Report::TreePosition { depth: 3, path, rescue: false, backups: vec![] });
+    s.reported(
+        call,
+        Report::TreePosition { depth: 3, path, rescue: false, backups: vec![], delegated: false },
+    );
     for peer in [7, 8, 9, SOURCE] {
         let (call, orders) = s.invited(peer, true);
         assert!(orders.contains(&Order::Refuse { call, denial: Denial::Loop }), "{peer}");
@@ -886,7 +904,10 @@ fn backed_up() -> (Solo, CallId, [CallId; 3]) {
     s.told.pace = Some(Pace { gap: ms(10), jitter: ms(0) });
     let at = |peer| Provider { peer, depth: Some(1), free: None };
     let backups = vec![at(4), at(5), at(6)];
-    s.reported(parent, Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups });
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups, delegated: false },
+    );
     let mut calls = Vec::new();
     for _ in 0..40 {
         s.hear();
@@ -1064,7 +1085,8 @@ fn q6_a_lease_ends_when_its_child_comes_to_stand_above() {
     let (mut s, parent) = Solo::viewer(default(2), 9);
     let call = CallId::received(7);
     s.fact(Fact::StandbyInvited { channel: CHANNEL, call, peer: 3, slots: Some(2) });
-    let place = |path| Report::TreePosition { depth: 3, path, rescue: false, backups: vec![] };
+    let place =
+        |path| Report::TreePosition { depth: 3, path, rescue: false, backups: vec![], delegated: false };
     let orders = s.reported(parent, place(vec![7, 3, 9]));
     assert!(orders.contains(&Order::Bye { call, reason: ByeReason::Normal }));
     let again = CallId::received(8);
@@ -1078,7 +1100,10 @@ fn q6_a_lease_ends_as_soon_as_its_provider_asks_its_child_for_media() {
     let lease = CallId::received(7);
     s.fact(Fact::StandbyInvited { channel: CHANNEL, call: lease, peer: 3, slots: Some(2) });
     let backups = vec![Provider { peer: 3, depth: Some(1), free: None }];
-    s.reported(parent, Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups });
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups, delegated: false },
+    );
     let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
     let call = placed(&orders, 3).expect("its backup");
     let orders = s.fact(Fact::Answered { call, depth: Some(1), rescue: false });
@@ -1386,7 +1411,10 @@ fn q8_a_relayer_that_delivered_once_and_does_no_more_takes_its_record_back() {
 #[test]
 fn q13_a_next_parent_that_sends_nothing_does_not_end_the_search_of_a_child_whose_parent_leaves() {
     let (mut s, parent) = Solo::viewer(default(2), 9);
-    s.reported(parent, Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups: vec![] });
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups: vec![], delegated: false },
+    );
     let orders = s.reported(parent, Report::Leaving);
     assert!(has(&orders, |o| matches!(o, Order::Fetch { .. })), "{orders:?}");
     let providers = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];

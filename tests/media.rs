@@ -10,6 +10,9 @@ mod world;
 #[path = "media/repair.rs"]
 mod repair;
 
+#[path = "media/integrity.rs"]
+mod integrity;
+
 /// What the host reads its sockets with.
 #[path = "../examples/iptv/receiver.rs"]
 mod receiver;

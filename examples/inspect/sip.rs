@@ -2,7 +2,9 @@
 
 use crate::report::{Field, Report, Value};
 use bytes::Bytes;
-use p2piptv::sip::body::{self, Carrier, Child, IptvBody, IptvInfo, Position, Report as Children, Slot};
+use p2piptv::sip::body::{
+    self, Carrier, Child, Elector, IptvBody, IptvInfo, Position, Report as Children, Slot,
+};
 use p2piptv::sip::msg::{CSeq, Headers, Host, MediaType, Message, Name, NameAddr, SipUri, Uri, Values, Via};
 use p2piptv::sip::sdes;
 use p2piptv::sip::sdp::{self, Media, SessionDescription};
@@ -273,6 +275,11 @@ fn iptv_fields(body: &IptvBody) -> Vec<Field> {
             fields.extend(children_fields(report))
         }
         IptvInfo::TreePosition(position) => fields.extend(position_fields(position)),
+        IptvInfo::Subtree(subtree) => fields.extend([
+            Field::new("PEERS BELOW", subtree.peers),
+            Field::new("FREE BELOW", subtree.free),
+            Field::new("OPEN CONTACT", subtree.open.iter().map(address_value).collect::<Vec<Value>>()),
+        ]),
         _ => {}
     }
     fields
@@ -297,11 +304,16 @@ fn position_fields(position: &Position) -> Vec<Field> {
         Slot::Ordinary => "ordinary",
         Slot::Rescue => "rescue",
     };
+    let elector = match position.elector {
+        Elector::Source => "source",
+        Elector::Parent => "parent",
+    };
     vec![
         Field::new("DEPTH", position.depth),
         Field::new("PATH", path),
         Field::new("SLOT", slot),
         Field::new("BACKUP CONTACT", backups),
+        Field::new("ELECTOR", elector),
     ]
 }
 

@@ -9,7 +9,7 @@ use crate::host::{Host, Seat, foreign_token};
 use crate::inbox::{Inbox, Outgoing};
 use crate::member::{self, Keys, Realm, Setup};
 use crate::news;
-use crate::report::{Happening, Report, Row, Silence, Slots, Source, Viewer};
+use crate::report::{Happening, Report, Row, Signed, Silence, Slots, Source, Viewer};
 use crate::screen::{Branch, Picture, Screen};
 use crate::silence::Silences;
 use crate::sockets;
@@ -77,6 +77,8 @@ struct Guest {
     alive: bool,
     /// What it saw, kept when it goes.
     seen: Viewer,
+    /// Packets that came to it and were not the source's.
+    forged: u64,
     rescued: bool,
     relays: bool,
     playing: bool,
@@ -135,7 +137,9 @@ impl Stage {
         let setup = Setup {
             name: "bootstrap".into(),
             profile: asked.profile,
+            mode: asked.mode,
             capacity: 0,
+            tree_first: false,
             protection: asked.protection,
             realm: Realm::default(),
             keys: inbox.keys.clone(),
@@ -322,9 +326,9 @@ impl Stage {
     }
 
     fn enter(&mut self, name: &str) -> Result<Seat> {
-        let (profile, protection) = (self.asked.profile, self.asked.protection);
-        let (capacity, keys) = (self.asked.capacity, self.inbox.keys.clone());
-        let setup = Setup { name: name.into(), profile, capacity, protection, realm: Realm::default(), keys };
+        let Asked { profile, mode, protection, capacity, .. } = self.asked;
+        let (name, realm, keys) = (name.into(), Realm::default(), self.inbox.keys.clone());
+        let setup = Setup { name, profile, mode, capacity, protection, realm, tree_first: false, keys };
         enter(&mut self.host, &mut self.inbox, &mut self.names, &setup)
     }
 
@@ -427,7 +431,12 @@ impl Stage {
             name => name.parse::<usize>().ok().and_then(|n| n.checked_sub(1)).map(Parent::Viewer),
         };
         let source = self.source.and_then(|seat| self.host.node(seat)).zip(self.channel);
-        let pushed = source.and_then(|(node, channel)| node.media_counters(channel)?.highest);
+        let sent = source.and_then(|(node, channel)| node.media_counters(channel));
+        let pushed = sent.and_then(|sent| sent.highest);
+        if let Some((sent, counts)) = sent.and_then(|sent| Some((sent, sent.integrity?))) {
+            let forged = self.guests.iter().map(|guest| guest.forged).sum();
+            self.report.signed = Some(Signed { lists: counts.lists.bytes, media: sent.media.bytes, forged });
+        }
         for (guest, seen) in self.guests.iter_mut().zip(&mut self.scene.viewers) {
             let node = guest.seat.and_then(|seat| self.host.node(seat));
             if let (Some(node), Some(channel)) = (node, guest.channel)
@@ -446,6 +455,7 @@ impl Stage {
                     duplicates: counters.sequence.duplicates,
                     longest_gap_ms: counters.sequence.longest_gap.max(silence).as_millis() as u64,
                 };
+                guest.forged = counters.integrity.map_or(0, |counts| counts.forged);
                 guest.rescued = status.rescue;
                 guest.relays = status.relayer;
                 guest.playing = status.playing;

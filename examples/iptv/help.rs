@@ -25,10 +25,12 @@ Options of the demonstration:
   --capacity N         how many children each node can serve (2)
   --kills N            how many relayers are killed, one after the other (1)
   --profile NAME       'default', or 'paper': what the 2010 paper says, its slow repair included
+  --mode NAME          who elects relayers: 'managed', the source in the whole tree, or 'delegated',
+                       every relayer among its own children
   --figure16 DIR       draw the source's traffic, server-based against P2P, into DIR (CSV and SVG)
   --pcap FILE          record every packet, with the keys to read them (pcapng, for Wireshark)
   --json FILE          write what happened to FILE
-  --dtls               links of the overlay over DTLS instead of TLS
+  --dtls               links of the overlay over DTLS instead of TLS; --pcap has no keys for these
   --insecure           secure nothing, for comparison
   --help               this text
 
@@ -57,6 +59,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself
@@ -83,8 +87,8 @@ Options:
   --owner-key FILE     the key of the channel's owner, made there if there is none (a key for this
                        run); the fingerprint that is printed stays the same with the same key;
                        where an authority vouches for owners, FILE.key beside NAME.pem of every name
-  --standby            watch the channel, and take it over when its source is gone; with the source's
-                       --owner-key and an input of its own
+  --standby            watch the channel, and take it over when its source is gone; with an input of
+                       its own, and the source's --owner-key
   --capacity N         how many children this node serves itself (2)
   --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
   --listen IP:PORT     address of the overlay (an address of this machine, any port)
@@ -92,6 +96,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (source)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself
@@ -118,6 +124,8 @@ Options:
                        it begins where a decoder can begin (without it: relay only)
   --owner FINGERPRINT  take the channel from this owner only, whose source prints the fingerprint
                        (without it: from whoever is found first)
+  --tree-first         look for a relayer in the channel's ReDiR tree before asking for its name:
+                       for audiences too large for the peer that has the name; needs --owner
   --capacity N         how many children this node can serve (2)
   --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
   --listen IP:PORT     address of the overlay (an address of this machine, any port)
@@ -125,6 +133,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself
@@ -156,6 +166,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself
@@ -177,6 +189,8 @@ Options:
   --media IP:PORT      address of RTP (the same IP, any port)
   --name NAME          its name in SIP addresses (made from its port)
   --profile NAME       'default' or 'paper'
+  --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
+                       among its own children ('delegated', for large crowds)
   --config FILE        the overlay's configuration document ('iptv overlay' makes one)
   --identity FILE.pem  this node's certificate, FILE.key beside it ('iptv ca' makes both); without
                        one the node makes a key for itself

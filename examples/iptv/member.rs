@@ -1,11 +1,11 @@
 //! A node of this host: its configuration, its identity, its random numbers.
 
-use crate::args::{ProfileName, Protection};
+use crate::args::{ModeName, ProfileName, Protection};
 use crate::host::MEDIA_RECEIVE;
 use crate::overlay;
 use p2piptv::env::{Crypto, Entropy, InsecureIdentity};
 use p2piptv::ids::{ChannelName, KeyFingerprint, NodeId};
-use p2piptv::iptv::{self, Profile};
+use p2piptv::iptv::{self, Mode, Profile};
 use p2piptv::node::{Addresses, Config, Node, Owner, Security};
 use p2piptv::reload::configuration::Document;
 use p2piptv::time::UnixMillis;
@@ -143,12 +143,15 @@ pub struct Setup {
     pub name: String,
     /// Which behaviour.
     pub profile: ProfileName,
+    pub mode: ModeName,
     /// How many children it can serve.
     pub capacity: u16,
     /// What is secured.
     pub protection: Protection,
     /// Where, and as whom.
     pub realm: Realm,
+    /// Whether it looks into the trees of channels first.
+    pub tree_first: bool,
     /// Where the keys of its streams go beside the file of SSLKEYLOGFILE.
     pub keys: Option<Keys>,
 }
@@ -160,12 +163,17 @@ impl Setup {
             ProfileName::Default => Profile::Default,
             ProfileName::Paper => Profile::Paper,
         };
-        iptv::Config::new(profile, self.capacity)
+        let mode = match self.mode {
+            ModeName::Managed => Mode::SourceManaged,
+            ModeName::Delegated => Mode::Delegated,
+        };
+        iptv::Config { mode, ..iptv::Config::new(profile, self.capacity) }
     }
 
     /// A node's configuration with what this host knows better.
     fn adjusted(&self, mut config: Config) -> Config {
         config.policy = self.policy();
+        config.tree_first = self.tree_first;
         config.media.ring.buffer = MEDIA_RECEIVE;
         config
     }

@@ -20,6 +20,9 @@ pub fn line(event: &Event) -> Option<String> {
         Event::Covered { provider, .. } => {
             format!("is served by {} while its parent is silent", name(provider))
         }
+        Event::Deceived { parent, .. } => {
+            format!("leaves {}, who sends what is not the source's", name(parent))
+        }
         Event::Orphaned { parent, .. } => format!("lost its parent {}", name(parent)),
         Event::Reparented { parent, depth, rescue, .. } => {
             let how = if *rescue { ", in its rescue slot" } else { "" };

@@ -84,8 +84,9 @@ impl Process {
                 _ => format!("{title}-{}", addresses.overlay.port()),
             };
             let name = role.name.clone().unwrap_or(own_name);
-            let (profile, protection) = (role.profile, role.protection);
-            let setup = Setup { name, profile, capacity, protection, realm: realm.clone(), keys: None };
+            let &Role { profile, mode, protection, tree_first, .. } = role;
+            let realm = realm.clone();
+            let setup = Setup { name, profile, mode, capacity, protection, realm, tree_first, keys: None };
             let (node, proved) = setup.node_and_identity(addresses)?;
             identity = proved;
             Ok(node)

@@ -45,6 +45,16 @@ pub struct Source {
     pub most_children: usize,
 }
 
+/// What the signatures of the source were, and what they were good for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Signed {
+    /// Bytes of lists that the source has sent to one child, and of media.
+    pub lists: u64,
+    pub media: u64,
+    /// Packets that came to viewers and were not the source's.
+    pub forged: u64,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Happening {
@@ -124,6 +134,8 @@ pub struct Report {
     pub table_after_repair: Vec<Row>,
     /// What the source did.
     pub source: Source,
+    /// What was signed, if anything was.
+    pub signed: Option<Signed>,
     /// What happened, in order.
     pub events: Vec<Happening>,
 }
@@ -221,7 +233,17 @@ impl Report {
             "The source sent {media_bytes} bytes of media and {control_bytes} bytes of control, to at most \
              {most_children} children (capacity {}).",
             self.capacity
-        )
+        )?;
+        match self.signed {
+            Some(Signed { lists, media, forged }) => {
+                let share = lists as f64 * 100.0 / (lists + media).max(1) as f64;
+                writeln!(
+                    out,
+                    "Its signatures were {share:.2} % of the media; {forged} packets were not the source's."
+                )
+            }
+            None => writeln!(out, "Nothing was signed, and every packet was believed."),
+        }
     }
 }
 
@@ -444,6 +466,7 @@ mod tests {
             },
             table_after_repair: vec![row(1, "3", "source")],
             source: Source { media_bytes: 10, control_bytes: 20, most_children: 3 },
+            signed: Some(Signed { lists: 15, media: 985, forged: 0 }),
             events: vec![Happening { at_ms: 7, event: "said \"hello\"\n".into(), peer: "ä\\".into() }],
         }
     }
@@ -477,6 +500,9 @@ mod tests {
         );
         assert!(text.contains("Below 1 killed, 1 viewers heard nothing for 50 % 104 ms"), "{text}");
         assert!(text.contains("25.0 % of the 8 leases that were asked for were refused."), "{text}");
+        assert!(text.contains("Its signatures were 1.50 % of the media; 0 packets were not"), "{text}");
+        let unsigned = Report { signed: None, ..report() }.text();
+        assert!(unsigned.ends_with("Nothing was signed, and every packet was believed.\n"), "{unsigned}");
         assert!(text.lines().any(|l| l.contains("(killed)") && l.trim_start().starts_with('1')));
     }
 }

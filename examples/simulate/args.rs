@@ -1,7 +1,7 @@
 //! What the user asks for.
 
 use lexopt::{Arg, Parser, ValueExt};
-use p2piptv::iptv::Profile;
+use p2piptv::iptv::{Mode, Profile};
 use p2piptv::sim::flow::{Crowd, Stay, Uplinks};
 use p2piptv::time::Duration;
 use std::ffi::OsString;
@@ -80,6 +80,8 @@ Options of viewers, compare and validate:
 
 Options of viewers:
   --profile P    default, or paper: the published design
+  --mode M       who elects relayers: managed, the source for the whole tree, or delegated, every relayer for its
+                 own children (managed up to 2000 viewers, else delegated)
   --exact        no timer looks ahead; many times slower
   --json FILE    the result as JSON
 
@@ -96,6 +98,9 @@ Options of every command:
   --seed N       another world (1)
   --help         this text
 ";
+
+/// The largest crowd that a source manages unless told otherwise.
+const MANAGEABLE: u32 = 2_000;
 
 /// The command `figure16`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +162,7 @@ pub struct Calms {
 pub struct Viewers {
     pub crowd: Crowd,
     pub profile: Profile,
+    pub mode: Mode,
     pub exact: bool,
     pub json: Option<PathBuf>,
 }
@@ -394,11 +400,16 @@ impl People {
 
 fn viewers(mut parser: Parser) -> Result<Command, String> {
     let (mut people, mut profile, mut exact, mut json) = (People::new(10_000), Profile::Default, false, None);
+    let mut mode = None;
     while let Some(arg) = parser.next().map_err(|e| e.to_string())? {
         match arg {
             Arg::Long("profile") => {
                 let profiles = [("default", Profile::Default), ("paper", Profile::Paper)];
                 profile = choice(&mut parser, "--profile", &profiles)?;
+            }
+            Arg::Long("mode") => {
+                let modes = [("managed", Mode::SourceManaged), ("delegated", Mode::Delegated)];
+                mode = Some(choice(&mut parser, "--mode", &modes)?);
             }
             Arg::Long("exact") => exact = true,
             Arg::Long("json") => json = Some(path(&mut parser)?),
@@ -412,7 +423,14 @@ fn viewers(mut parser: Parser) -> Result<Command, String> {
             other => return Err(unexpected(other)),
         }
     }
-    Ok(Command::Viewers(Viewers { crowd: people.crowd(), profile, exact, json }))
+    let crowd = people.crowd();
+    let mode = mode.unwrap_or_else(|| crowd_mode(&crowd));
+    Ok(Command::Viewers(Viewers { crowd, profile, mode, exact, json }))
+}
+
+/// Who elects where nobody says: what is better for a crowd of this size.
+pub fn crowd_mode(crowd: &Crowd) -> Mode {
+    if crowd.viewers > MANAGEABLE { Mode::Delegated } else { Mode::SourceManaged }
 }
 
 fn compare(mut parser: Parser) -> Result<Command, String> {

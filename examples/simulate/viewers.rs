@@ -9,6 +9,11 @@ use std::error::Error;
 /// How long the last viewers may take to find a place before the watch begins.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Above this crowd nodes see farther ahead, so that each wakes once in two seconds at most.
+const LARGE: u32 = 50_000;
+/// So far do they.
+const FAR_SIGHT: Duration = Duration::from_secs(10);
+
 /// Lets a world grow and watches it.
 pub fn play(setting: &Setting, name: &str, progress: &mut Progress) -> Summary {
     let mut world = World::new(setting.clone());
@@ -36,8 +41,12 @@ pub fn play(setting: &Setting, name: &str, progress: &mut Progress) -> Summary {
 
 pub fn viewers(wanted: &Viewers) -> Result<(), Box<dyn Error>> {
     let mut progress = Progress::new();
-    let mut setting = Setting::new(wanted.profile, wanted.crowd);
-    setting.terms.foresight = if wanted.exact { Duration::ZERO } else { setting.terms.foresight };
+    let mut setting = Setting::new(wanted.profile, wanted.crowd).with_mode(wanted.mode);
+    setting.terms.foresight = match wanted.exact {
+        true => Duration::ZERO,
+        false if wanted.crowd.viewers > LARGE => FAR_SIGHT,
+        false => setting.terms.foresight,
+    };
     let summary = play(&setting, "tree", &mut progress);
     let took = progress.done();
     print(&summary);
@@ -85,8 +94,9 @@ pub fn print(s: &Summary) {
         t.startup.len()
     );
     println!(
-        "  depth mean {:.1}, 99 % {}, deepest {}; {} orphaned, {} back, {} elected, {} times no room",
+        "  depth mean {:.1}, 95 % {}, 99 % {}, deepest {}; {} orphaned, {} back, {} elected, {} times no room",
         s.depth.mean(),
+        s.depth.percentile(95.0),
         s.depth.percentile(99.0),
         s.depth.max(),
         s.orphaned,
@@ -126,6 +136,7 @@ fn json(s: &Summary, wanted: &Viewers, took: f64) -> Json {
     let mut json = Json::default();
     json.raw("command", "\"viewers\"");
     json.raw("profile", &format!("\"{:?}\"", wanted.profile));
+    json.raw("mode", &format!("\"{:?}\"", wanted.mode));
     json.number("seed", wanted.crowd.seed);
     json.number("viewers", wanted.crowd.viewers);
     numbers(s, &mut json);

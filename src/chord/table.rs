@@ -182,10 +182,11 @@ impl Topology for Chord {
 
     /// CH-3, for the part behind "directly connected": the peer farthest along in (me, place), and when there is none
     /// the first peer behind the place.
-    fn next_hop(&self, place: Place) -> Option<NodeId> {
+    fn next_hops(&self, place: Place) -> impl Iterator<Item = NodeId> {
         let d = distance(self.me.to_u128(), place);
-        let before = self.peers.range(..d).next_back();
-        before.or_else(|| self.peers.range(d..).next()).map(|&d| self.at(d))
+        let before = self.peers.range(..d);
+        let behind = before.clone().next().is_none().then(|| self.peers.range(d..).next()).flatten();
+        before.rev().chain(behind).map(|&d| self.at(d))
     }
 
     fn is_close_enough(&self, signer: NodeId, place: Place) -> bool {
@@ -269,11 +270,9 @@ impl Topology for Chord {
     }
 
     fn finger_replacement(&self, lost: NodeId, entropy: &mut dyn Entropy) -> Option<Place> {
-        let d = self.distance_to(lost);
-        let (first, last) = self.invalid_fingers().find(|&(first, last)| {
-            let entry = d.leading_zeros();
-            first.leading_zeros() == entry || last.leading_zeros() == entry
-        })?;
+        // The distances of one entry have their highest bit in common.
+        let entry = self.distance_to(lost).leading_zeros();
+        let (first, last) = self.invalid_fingers().find(|(first, _)| first.leading_zeros() == entry)?;
         Some(self.random_place(first, last, entropy))
     }
 
@@ -427,6 +426,15 @@ mod tests {
         assert_eq!(chord.next_hop(40), Some(node(150)), "across the zero");
         assert_eq!(chord.next_hop(105), Some(node(110)));
         assert_eq!(Chord::new(node(1)).next_hop(2), None);
+    }
+
+    #[test]
+    fn ch3_every_peer_before_the_place_brings_a_message_nearer_and_those_behind_it_are_for_want_of_any() {
+        let chord = member(100, &[110, 150, 50]);
+        let through = |place| chord.next_hops(place).collect::<Vec<_>>();
+        assert_eq!(through(40), nodes(&[150, 110]), "the farthest along first");
+        assert_eq!(through(150), nodes(&[110]));
+        assert_eq!(through(105), nodes(&[110]), "only one of those behind, so that nothing runs in circles");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! | `codecs` | one target for each parser |
 //! | `certificate` | certificates and the names in them, with the feature `tls` |
 //! | `srtcp` | two ends of a call, and whoever writes in their place |
+//! | `media` | a source that signs, and relays that check |
 //! | `machine` | any calls in any order on one machine of any kind |
 //! | `script` | letters and operands: how `world` reads its bytes |
 //! | `world` | three nodes, a network, a host for each, and a script of what befalls them |
@@ -21,6 +22,7 @@ mod certificate;
 mod codecs;
 mod forge;
 mod machine;
+mod media;
 mod script;
 mod secured;
 mod srtcp;
@@ -30,5 +32,6 @@ mod world;
 pub use certificate::certificate;
 pub use codecs::{configuration, iptv_body, reload_frame, reload_message, rtp, sdp, sip_message, sip_stream};
 pub use machine::{node_ops, operate};
+pub use media::media_world;
 pub use srtcp::srtcp;
 pub use world::{node_world, secured_world};

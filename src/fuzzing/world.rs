@@ -224,7 +224,7 @@ impl<'a> World<'a> {
 
     fn step(&mut self, letter: u8) {
         match letter {
-            b'c' | b'j' | b'p' | b't' | b'k' | b'm' | b's' | b'u' | b'q' | b'l' | b'w' => {
+            b'c' | b'j' | b'p' | b'e' | b't' | b'k' | b'm' | b's' | b'u' | b'q' | b'l' | b'w' => {
                 self.command(letter);
             }
             b'r' => {
@@ -289,6 +289,14 @@ impl<'a> World<'a> {
                 self.call(who, |node, now| match secured {
                     true => node.publish_as(now, &name, keywords, secured::owner(who)).ok(),
                     false => node.publish(now, &name, keywords).ok(),
+                });
+            }
+            b'e' => {
+                let (name, owner) = (channel_name(self.script.choice(3)), self.node());
+                let secured = self.security != Security::InsecurePlain;
+                self.call(who, |node, now| match secured {
+                    true => node.stand_by_as(now, &name, &[], secured::owner(owner)).ok(),
+                    false => node.stand_by(now, &name, &[]).ok(),
                 });
             }
             b't' => {

@@ -15,6 +15,7 @@ pub(super) struct Standpoint<'a, P> {
     pub(super) nephews: &'a dyn Fn(P) -> Vec<Provider<P>>,
     /// Names in a child's list at most.
     pub(super) limit: usize,
+    pub(super) delegated: bool,
 }
 
 /// A child's place. Its backups begin with peers outside of this node's subtree (my own backups, and my parent, which has
@@ -52,7 +53,7 @@ pub(super) fn place<P: Copy + Ord>(
             backups.push(p);
         }
     }
-    Place { path, rescue: child.rescue, backups }
+    Place { path, rescue: child.rescue, backups, delegated: at.delegated }
 }
 
 #[cfg(test)]
@@ -78,7 +79,14 @@ mod tests {
     fn q12_siblings_are_sent_to_different_backups_outside_of_the_subtree() {
         let seats = seats(&['a', 'b']);
         let uncle = Provider { peer: 'u', depth: Some(1), free: None };
-        let at = Standpoint { me: 'r', path: &['s'], backups: &[uncle], nephews: &|_| Vec::new(), limit: 4 };
+        let at = Standpoint {
+            me: 'r',
+            path: &['s'],
+            backups: &[uncle],
+            nephews: &|_| Vec::new(),
+            limit: 4,
+            delegated: false,
+        };
         let places: Vec<_> = seats.iter().enumerate().map(|s| place(&at, &seats, s)).collect();
         assert_eq!(names(&places[0]), ['u', 's', 'b']);
         assert_eq!(names(&places[1]), ['s', 'u', 'a']);
@@ -88,7 +96,14 @@ mod tests {
     #[test]
     fn children_of_the_source_back_each_other_up_in_turn() {
         let seats = seats(&['a', 'b', 'c']);
-        let at = Standpoint { me: 's', path: &[], backups: &[], nephews: &|_| Vec::new(), limit: 4 };
+        let at = Standpoint {
+            me: 's',
+            path: &[],
+            backups: &[],
+            nephews: &|_| Vec::new(),
+            limit: 4,
+            delegated: false,
+        };
         let lists: Vec<_> = seats.iter().enumerate().map(|s| names(&place(&at, &seats, s))).collect();
         assert_eq!(lists, [['b', 'c'], ['c', 'a'], ['a', 'b']]);
     }
@@ -97,7 +112,14 @@ mod tests {
     fn k8_the_list_is_bounded_and_never_names_the_child_twice_or_itself() {
         let seats = seats(&['a', 'b', 'c', 'd', 'e', 'f']);
         let twice = ['a', 'u', 'u', 'r'].map(|peer| Provider { peer, depth: None, free: None });
-        let at = Standpoint { me: 'r', path: &['s'], backups: &twice, nephews: &|_| Vec::new(), limit: 4 };
+        let at = Standpoint {
+            me: 'r',
+            path: &['s'],
+            backups: &twice,
+            nephews: &|_| Vec::new(),
+            limit: 4,
+            delegated: false,
+        };
         for (here, seat) in seats.iter().enumerate() {
             let place = place(&at, &seats, (here, seat));
             let mut list = names(&place);

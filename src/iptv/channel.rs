@@ -1,9 +1,10 @@
 //! One channel at one node: its children, and either the publisher's office or the viewer's parent.
 
 use super::backups::{Standpoint, place};
+use super::config::LEAST;
 use super::counters::count;
 use super::cover;
-use super::duty::Duty;
+use super::duty::{Duty, Views};
 use super::election::Election;
 use super::fact::{ByeReason, Hold, Refusal};
 use super::leases::{Lease, Leases};
@@ -13,10 +14,9 @@ use super::record::Record;
 use super::report::{Provider, Report};
 use super::seats::{Place, Seat, Seats};
 use super::succession::Succession;
-use super::table::Table;
 use super::turn::Turn;
 use super::viewer::{News, Viewer};
-use super::{ChannelStatus, Config, TableRow};
+use super::{ChannelStatus, Config, Mode, TableRow};
 use crate::ids::{CallId, ChannelId};
 use crate::time::{Duration, Instant, earliest};
 use alloc::boxed::Box;
@@ -34,6 +34,8 @@ enum Station<P> {
 struct Watching<P> {
     viewer: Viewer<P>,
     duty: Option<Box<Duty<P>>>,
+    /// Where relayers elect: the office of an elector, which goes with that of a relayer.
+    election: Option<Box<Election<P>>>,
     /// A control dialog in which no offer was accepted yet.
     control: Option<(CallId, P)>,
     /// A standby source's look at its source.
@@ -52,17 +54,33 @@ pub(super) struct Channel<P> {
     placed_at: Instant,
     hold_at: Option<Instant>,
     sweep_at: Option<Instant>,
+    /// The children that the next sweep was planned for.
+    swept: u32,
     /// This node leaves as soon as its children have other parents, and then at the latest.
     farewell: Option<Instant>,
     promotion: Option<Box<Promotion>>,
     over: Option<EndReason>,
 }
 
+impl<P> Station<P> {
+    fn election(&self) -> Option<&Election<P>> {
+        match self {
+            Station::Publisher { election, .. } => Some(election),
+            Station::Viewer(w) => w.election.as_deref(),
+        }
+    }
+
+    fn election_mut(&mut self) -> Option<&mut Election<P>> {
+        match self {
+            Station::Publisher { election, .. } => Some(election),
+            Station::Viewer(w) => w.election.as_deref_mut(),
+        }
+    }
+}
+
 impl<P: Copy + Ord> Channel<P> {
     pub(super) fn publish(id: ChannelId, turn: &mut Turn<'_, P>) -> Self {
-        let rows = usize::try_from(turn.config.limits.rows).unwrap_or(usize::MAX);
-        let table = Table::new(turn.me, rows, (turn.config.adrift_limit, turn.config.missing_limit));
-        let election = Box::new(Election::new(id, table));
+        let election = Box::new(Election::of_publisher(id, turn.me, turn.config));
         let record = Record::store(id, (Role::Source, true), 0, turn);
         Channel::new(id, Station::Publisher { election, record }, turn.now)
     }
@@ -78,7 +96,8 @@ impl<P: Copy + Ord> Channel<P> {
     }
 
     fn watch(id: ChannelId, succession: Option<Box<Succession>>, turn: &mut Turn<'_, P>) -> Self {
-        let watching = Watching { viewer: Viewer::new(id), duty: None, control: None, succession };
+        let viewer = Viewer::new(id, turn.config.mode == Mode::Delegated);
+        let watching = Watching { viewer, duty: None, election: None, control: None, succession };
         let mut channel = Channel::new(id, Station::Viewer(Box::new(watching)), turn.now);
         if let Station::Viewer(w) = &mut channel.station {
             w.viewer.tune(&channel.seats, turn);
@@ -89,10 +108,12 @@ impl<P: Copy + Ord> Channel<P> {
     /// Becomes the source: the children stay, everything that led to the one before ends.
     fn take_over(&mut self, turn: &mut Turn<'_, P>) {
         let Station::Viewer(w) = &mut self.station else { return };
+        let delegated = w.viewer.is_delegated();
         w.viewer.stop(turn);
         if let Some(duty) = w.duty.take() {
             duty.hand_over(turn);
         }
+        w.settle_office(self.id, &self.seats, turn);
         if let Some((call, _)) = w.control.take() {
             turn.bye(call, ByeReason::Normal);
         }
@@ -100,7 +121,7 @@ impl<P: Copy + Ord> Channel<P> {
         turn.event(Event::TookOver { channel: self.id });
         let heir = Channel::publish(self.id, turn);
         let Station::Publisher { election, record } = heir.station else { return };
-        let mut election = Box::new(election.inherited());
+        let mut election = Box::new(election.inherited(delegated));
         for seat in self.seats.iter() {
             if seat.leased {
                 election.table.cover(seat.peer, seat.call, seat.slots, turn.now);
@@ -130,6 +151,7 @@ impl<P: Copy + Ord> Channel<P> {
             placed_at: now,
             hold_at: None,
             sweep_at: None,
+            swept: 0,
             farewell: None,
             promotion: None,
             over: None,
@@ -151,13 +173,14 @@ impl<P: Copy + Ord> Channel<P> {
 
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         let station = match &self.station {
-            Station::Publisher { election, record } => earliest(election.deadline(), record.deadline()),
+            Station::Publisher { record, .. } => record.deadline(),
             Station::Viewer(w) => {
                 let succession = w.succession.as_ref().map(|s| s.deadline());
                 let duty = w.duty.as_ref().and_then(|d| d.deadline());
                 earliest(earliest(w.viewer.deadline(config), duty), succession)
             }
         };
+        let station = earliest(station, self.station.election().and_then(Election::deadline));
         let promotion = self.promotion.as_ref().map(|p| p.due);
         let children = earliest(earliest(self.hold_at, self.sweep_at), earliest(self.farewell, promotion));
         earliest(station, earliest(children, self.place_at))
@@ -181,8 +204,9 @@ impl<P: Copy + Ord> Channel<P> {
     pub(super) fn counts_on(&self, peer: P) -> bool {
         self.seats.by_peer(peer).is_some()
             || self.leases.by_peer(peer).is_some()
+            || self.station.election().is_some_and(|e| e.table.knows(peer))
             || match &self.station {
-                Station::Publisher { election, .. } => election.table.contains(peer),
+                Station::Publisher { .. } => false,
                 Station::Viewer(w) => w.viewer.counts_on(peer),
             }
     }
@@ -261,6 +285,7 @@ impl<P: Copy + Ord> Channel<P> {
         if let Some(duty) = w.duty.take() {
             duty.resign(true, turn);
         }
+        w.settle_office(self.id, &self.seats, turn);
         if let Some((call, _)) = w.control.take() {
             turn.bye(call, ByeReason::Normal);
         }
@@ -288,6 +313,7 @@ impl<P: Copy + Ord> Channel<P> {
                 if let Some(duty) = w.duty.take() {
                     duty.resign(false, turn);
                 }
+                w.settle_office(self.id, &self.seats, turn);
                 if let Some((call, _)) = w.control.take() {
                     turn.bye(call, ByeReason::Normal);
                 }
@@ -342,7 +368,7 @@ impl<P: Copy + Ord> Channel<P> {
             leech.map(|leech| Box::new(Promotion::new(leech, call, turn))).or(self.promotion.take());
         let (depth, free) = (self.depth(), turn.uplink.free());
         turn.order(Order::Accept { call, depth, rescue, free });
-        if let Station::Publisher { election, .. } = &mut self.station {
+        if let Some(election) = self.station.election_mut() {
             election.table.seat(peer, call, slots, turn.now);
         }
         turn.event(Event::ChildJoined { channel: self.id, child: peer });
@@ -366,8 +392,8 @@ impl<P: Copy + Ord> Channel<P> {
             self.promotion = None;
             return;
         };
-        let to = match &mut self.station {
-            Station::Publisher { election, .. } => {
+        let to = match self.station.election_mut() {
+            Some(election) => {
                 let to = election.elsewhere(peer, turn);
                 if to.is_empty() {
                     // Till a relayer is ready.
@@ -376,7 +402,7 @@ impl<P: Copy + Ord> Channel<P> {
                 to
             }
             // The source knows who has a slot.
-            Station::Viewer(_) => Vec::new(),
+            None => Vec::new(),
         };
         turn.inform(call, Report::Yield { to });
     }
@@ -402,15 +428,16 @@ impl<P: Copy + Ord> Channel<P> {
 
     /// There is no room: the caller is sent to somebody who has, or told to wait (Q1).
     fn send_on(&mut self, call: CallId, peer: P, urgent: bool, turn: &mut Turn<'_, P>) {
-        let providers = match &mut self.station {
-            _ if turn.config.is_paper() => Vec::new(),
-            Station::Publisher { election, .. } => election.redirect(peer, urgent, turn),
-            // An orphan has better addresses than the source; a newcomer does not.
-            Station::Viewer(w) => {
-                let source = w.viewer.source().filter(|&s| s != peer && !urgent);
-                source.map(|peer| Provider { peer, depth: Some(0), free: None }).into_iter().collect()
-            }
-        };
+        let below = self.station.election_mut().filter(|_| !turn.config.is_paper());
+        let mut providers = below.map(|e| e.redirect(peer, urgent, turn)).unwrap_or_default();
+        // An orphan has better addresses than those above; a newcomer does not.
+        if let Station::Viewer(w) = &self.station
+            && providers.is_empty()
+            && !urgent
+            && !turn.config.is_paper()
+        {
+            providers = w.viewer.upwards(turn).filter(|p| p.peer != peer).collect();
+        }
         if providers.is_empty() {
             // The caller adds the jitter: on its way this becomes whole seconds, rounded up.
             let retry_after = turn.config.busy_retry_after;
@@ -469,13 +496,12 @@ impl<P: Copy + Ord> Channel<P> {
             return turn.order(Order::Serve { call });
         }
         let Some(&Lease { peer, slots, .. }) = self.leases.by_call(call) else { return };
-        let barred = self.denial(peer, true, turn).is_some() || self.seats.by_peer(peer).is_some();
+        let barred = self.bars(peer, turn);
         if !barred {
             self.suspect_parent_of(peer, turn);
         }
         let ordinary = self.serves(turn) && turn.uplink.free() > 0;
-        let has_room = ordinary || turn.uplink.can_rescue() || !barred && self.end_tenure(turn);
-        if barred || !has_room {
+        if barred || !ordinary && !turn.uplink.can_rescue() {
             count(&mut turn.counters.denied);
             return turn.order(Order::Deny { call });
         }
@@ -486,32 +512,40 @@ impl<P: Copy + Ord> Channel<P> {
         }
         count(&mut turn.counters.served);
         turn.order(Order::Serve { call });
-        if let Station::Publisher { election, .. } = &mut self.station {
+        if let Some(election) = self.station.election_mut() {
             election.table.cover(peer, call, slots, turn.now);
         }
         turn.event(Event::ChildJoined { channel: self.id, child: peer });
         self.tell_places(Some(call), turn);
     }
 
-    /// Somebody else needs the rescue slot in which a child has sat for its whole tenure: the child is told to move, and put
-    /// out when the slot is needed again and it has not. Whether there is room now.
-    fn end_tenure(&mut self, turn: &mut Turn<'_, P>) -> bool {
+    /// Whether the child of a standby is not served here whatever the room.
+    fn bars(&self, peer: P, turn: &Turn<'_, P>) -> bool {
+        self.denial(peer, true, turn).is_some() || self.seats.by_peer(peer).is_some()
+    }
+
+    /// Whether this call, whose child asks for media, is denied only because every slot is taken.
+    pub(super) fn lacks_a_slot(&self, call: CallId, turn: &Turn<'_, P>) -> bool {
+        let waits = self.leases.by_call(call).is_some_and(|lease| !self.bars(lease.peer, turn));
+        waits && !turn.uplink.can_rescue() && !(self.serves(turn) && turn.uplink.free() > 0)
+    }
+
+    /// Somebody else needs the rescue slot in which a child has sat longest. At the end of its tenure it is told to move, and
+    /// put out when the slot is needed again and it has not.
+    pub(super) fn end_tenure(&mut self, turn: &mut Turn<'_, P>) {
         let (now, tenure, farewell) = (turn.now, turn.config.tenure, turn.config.farewell);
         let rescued = self.seats.iter_mut().filter(|s| s.rescue);
         let Some(seat) = rescued.min_by_key(|s| s.since).filter(|s| now.since(s.since) >= tenure) else {
-            return false;
+            return;
         };
         let call = seat.call;
         let told = *seat.told_to_move.get_or_insert(now);
         if told == now {
             turn.inform(call, Report::Leaving);
+        } else if now.since(told) >= farewell {
+            turn.bye(call, ByeReason::Normal);
+            self.unseat(call, turn);
         }
-        if now.since(told) < farewell {
-            return false;
-        }
-        turn.bye(call, ByeReason::Normal);
-        self.unseat(call, turn);
-        true
     }
 
     /// The child of a standby has enough.
@@ -591,7 +625,7 @@ impl<P: Copy + Ord> Channel<P> {
     /// Takes a child out whose dialog is over.
     fn unseat(&mut self, call: CallId, turn: &mut Turn<'_, P>) -> Option<Seat<P>> {
         let seat = self.seats.unseat(call, turn.uplink)?;
-        if let Station::Publisher { election, .. } = &mut self.station {
+        if let Some(election) = self.station.election_mut() {
             election.table.unseat(seat.peer, call, turn.now);
             election.on_unseated(seat.peer, turn);
         }
@@ -649,7 +683,7 @@ impl<P: Copy + Ord> Channel<P> {
     pub(super) fn on_ended(&mut self, call: CallId, reason: ByeReason, turn: &mut Turn<'_, P>) {
         if let Some(peer) = self.seats.by_call(call).map(|s| s.peer) {
             self.unseat(call, turn);
-            if let (Station::Publisher { election, .. }, ByeReason::Leaving) = (&mut self.station, reason) {
+            if let (Some(election), ByeReason::Leaving) = (self.station.election_mut(), reason) {
                 election.on_leaving(peer, turn);
             }
             return;
@@ -686,16 +720,20 @@ impl<P: Copy + Ord> Channel<P> {
     }
 
     pub(super) fn on_reported(&mut self, call: CallId, report: Report<P>, turn: &mut Turn<'_, P>) {
+        let child = self.seats.by_call(call).map(|s| s.peer);
         match &mut self.station {
+            Station::Viewer(w) if child.is_some() => w.on_child_reported(child, report, turn),
             Station::Publisher { election, .. } => {
-                let child = self.seats.by_call(call).map(|s| s.peer);
-                if let Some(peer) = child.or_else(|| election.control_peer(call)) {
-                    election.on_reported(peer, report, turn);
+                match (child.or_else(|| election.control_peer(call)), report) {
+                    (Some(peer), Report::Subtree(said)) => election.on_subtree(peer, said, |_| false, turn),
+                    (Some(peer), report) => election.on_reported(peer, report, turn),
+                    (None, _) => {}
                 }
             }
             Station::Viewer(w) => match report {
-                Report::TreePosition { path, rescue, backups, .. } => {
-                    w.viewer.on_place(call, path, rescue, backups, &self.seats, turn);
+                Report::TreePosition { path, rescue, backups, delegated, .. } => {
+                    let place = Place { path, rescue, backups, delegated };
+                    w.viewer.on_place(call, place, &self.seats, turn);
                 }
                 Report::Yield { to } => w.viewer.on_yield(call, to, &self.seats, turn),
                 Report::Leaving => w.viewer.on_leaving(call, &self.seats, turn),
@@ -716,18 +754,16 @@ impl<P: Copy + Ord> Channel<P> {
             seat.told = None;
             self.place_at = earliest(self.place_at, Some(turn.now + turn.config.update_interval));
         }
-        match &mut self.station {
-            Station::Publisher { election, .. } => {
-                let child = self.seats.by_call(call).map(|s| s.peer);
-                if let Some(peer) = child.or_else(|| election.control_peer(call)) {
-                    election.on_report_failed(call, peer, turn);
-                }
+        if let Some(election) = self.station.election_mut() {
+            let child = self.seats.by_call(call).map(|s| s.peer);
+            if let Some(peer) = child.or_else(|| election.control_peer(call)) {
+                election.on_report_failed(call, peer, turn);
             }
-            Station::Viewer(w) => {
-                if let Some(duty) = &mut w.duty {
-                    duty.on_report_failed(call, turn);
-                }
-            }
+        }
+        if let Station::Viewer(w) = &mut self.station
+            && let Some(duty) = &mut w.duty
+        {
+            duty.on_report_failed(call, turn);
         }
     }
 
@@ -750,27 +786,26 @@ impl<P: Copy + Ord> Channel<P> {
     }
 
     pub(super) fn on_round_trip(&mut self, call: CallId, rtt: Duration) {
-        match &mut self.station {
-            Station::Publisher { election, .. } => {
-                let child = self.seats.by_call(call).map(|s| s.peer);
-                if let Some(peer) = child.or_else(|| election.control_peer(call)) {
-                    election.table.set_rtt(peer, rtt);
-                }
+        if let Some(election) = self.station.election_mut() {
+            let child = self.seats.by_call(call).map(|s| s.peer);
+            if let Some(peer) = child.or_else(|| election.control_peer(call)) {
+                election.table.set_rtt(peer, rtt);
             }
-            Station::Viewer(w) => w.viewer.on_round_trip(rtt),
+        }
+        if let Station::Viewer(w) = &mut self.station {
+            w.viewer.on_round_trip(rtt);
         }
     }
 
     // ---- time
 
     pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_, P>) {
-        match &mut self.station {
-            Station::Publisher { election, .. } => {
-                for relayer in election.handle_timeout(turn) {
-                    self.put_out_if_silent(relayer, turn);
-                }
-            }
-            Station::Viewer(w) => w.viewer.handle_timeout(&self.seats, turn),
+        let lost = self.station.election_mut().map(|e| e.handle_timeout(turn)).unwrap_or_default();
+        for relayer in lost {
+            self.put_out_if_silent(relayer, turn);
+        }
+        if let Station::Viewer(w) = &mut self.station {
+            w.viewer.handle_timeout(&self.seats, turn);
         }
         self.promote_when_due(turn);
         if self.hold_at.is_some_and(|t| t <= turn.now) {
@@ -804,7 +839,7 @@ impl<P: Copy + Ord> Channel<P> {
     /// here and is silent here as well, its slot is free sooner than silence alone would make it. Who was suspected and is
     /// here still is left in peace for as long as a silence takes without that.
     fn suspect_parent_of(&mut self, orphan: P, turn: &mut Turn<'_, P>) {
-        let Station::Publisher { election, .. } = &self.station else { return };
+        let Some(election) = self.station.election() else { return };
         let mut suspects = election.table.parents(orphan).into_iter().flatten();
         let call = suspects.find_map(|p| self.seats.by_peer(p)).map(|s| s.call);
         let Some(seat) = call.and_then(|call| self.seats.by_call_mut(call)) else { return };
@@ -823,12 +858,18 @@ impl<P: Copy + Ord> Channel<P> {
             turn.bye(call, ByeReason::Normal);
             self.unseat(call, turn);
         }
-        let (now, awake, patience) = (turn.now, turn.awake_since, turn.config.lease_silence);
-        let progress = turn.progress;
-        let heard = |l: &Lease<P>| progress.last_report(l.call).unwrap_or(l.since).max(l.since).max(awake);
-        self.end_leases(|l| now.since(heard(l)) >= patience, turn);
-        let suspects = self.seats.iter().filter(|s| s.suspected.is_some());
-        self.sweep_at = earliest(self.sweep_at, suspects.filter_map(|s| silent_at(s, turn)).min());
+        let over = |l: &&Lease<P>| lease_heard(l, turn) + turn.config.lease_silence <= turn.now;
+        let over: Vec<CallId> = self.leases.iter().filter(over).map(|l| l.call).collect();
+        self.end_leases(|l| over.contains(&l.call), turn);
+        self.sweep_at = self.next_silence(turn);
+    }
+
+    /// When the first of the children and of the standbys' children will have been silent for too long, if it is not heard
+    /// till then.
+    fn next_silence(&self, turn: &Turn<'_, P>) -> Option<Instant> {
+        let children = self.seats.iter().filter_map(|s| silent_at(s, turn)).min();
+        let leases = self.leases.iter().map(|l| lease_heard(l, turn) + turn.config.lease_silence).min();
+        earliest(children, leases)
     }
 
     /// A relayer that sends no alive messages any more loses its slot, unless its reception reports still come.
@@ -867,11 +908,12 @@ impl<P: Copy + Ord> Channel<P> {
             let hold = (!turn.config.is_paper()).then(|| turn.now + cover::threshold(self.id, turn));
             self.hold_at = self.hold_at.or(hold);
         }
-        if self.seats.is_empty() && self.leases.is_empty() {
+        if self.swept != self.seats.version() {
             self.sweep_at = None;
-        } else {
-            self.sweep_at = self.sweep_at.or(Some(turn.now + turn.config.child_silence / 4));
+            self.swept = self.seats.version();
         }
+        let silence = |channel: &Self| Some(channel.next_silence(turn)?.max(turn.now + LEAST));
+        self.sweep_at = self.sweep_at.or_else(|| silence(self));
         let depth = self.depth();
         let news = match &mut self.station {
             Station::Publisher { election, record } => {
@@ -885,23 +927,28 @@ impl<P: Copy + Ord> Channel<P> {
                 }
             }
             Station::Viewer(w) => {
+                w.settle_office(self.id, &self.seats, turn);
                 if let Some(duty) = &mut w.duty {
-                    let parent = w.viewer.parent().map(|p| (p.call, p.peer));
-                    if let Some(root) = w.viewer.root().filter(|_| !turn.config.is_paper()) {
+                    let (parent, table) =
+                        (w.viewer.parent().map(|p| (p.call, p.peer)), w.election.as_ref().map(|e| &e.table));
+                    if let Some(root) = w.viewer.root().filter(|_| !turn.config.is_paper() && table.is_none())
+                    {
                         duty.follow(root, turn);
                     }
-                    duty.settle(parent, depth, &self.seats, turn);
+                    duty.settle(&Views { parent, depth, seats: &self.seats, table }, turn);
                 }
                 if w.duty.as_mut().is_some_and(|d| d.fails(&self.seats, turn))
                     && let Some(duty) = w.duty.take()
                 {
                     duty.give_up(turn);
+                    w.settle_office(self.id, &self.seats, turn);
                     for seat in self.seats.iter() {
                         turn.inform(seat.call, Report::Leaving);
                     }
                 }
                 w.viewer.settle_standbys(&self.seats, turn);
-                w.viewer.take_news()
+                let changed = w.election.as_mut().is_some_and(|e| e.table.take_changed());
+                w.viewer.take_news().max(if changed { News::Later } else { News::None })
             }
         };
         self.end_leases_above(turn);
@@ -944,11 +991,14 @@ impl<P: Copy + Ord> Channel<P> {
             Station::Viewer(w) => (w.viewer.path(), w.viewer.backups()),
         };
         let limit = usize::from(turn.config.limits.backups);
-        let nephews = |child: P| match &self.station {
-            Station::Publisher { election, .. } => election.table.nephews(child, limit),
-            Station::Viewer(_) => Vec::new(),
+        let election = self.station.election();
+        let nephews =
+            |child: P| election.map(|election| election.table.nephews(child, limit)).unwrap_or_default();
+        let delegated = match &self.station {
+            Station::Publisher { election, .. } => election.delegated,
+            Station::Viewer(w) => w.viewer.is_delegated(),
         };
-        let at = Standpoint { me: turn.me, path: &path, backups, nephews: &nephews, limit };
+        let at = Standpoint { me: turn.me, path: &path, backups, nephews: &nephews, limit, delegated };
         let told: Vec<Option<Place<P>>> = self
             .seats
             .iter()
@@ -962,9 +1012,9 @@ impl<P: Copy + Ord> Channel<P> {
         for (seat, place) in self.seats.iter_mut().zip(told) {
             let Some(place) = place else { continue };
             seat.told = Some(place.clone());
-            let Place { path, rescue, backups } = place;
+            let Place { path, rescue, backups, delegated } = place;
             let depth = u8::try_from(path.len()).unwrap_or(u8::MAX);
-            turn.inform(seat.call, Report::TreePosition { depth, path, rescue, backups });
+            turn.inform(seat.call, Report::TreePosition { depth, path, rescue, backups, delegated });
         }
     }
 }
@@ -981,7 +1031,46 @@ fn silent_at<P>(seat: &Seat<P>, turn: &Turn<'_, P>) -> Option<Instant> {
     Some(heard + if suspected { turn.config.suspect_silence } else { turn.config.child_silence })
 }
 
+/// When the child of a standby was heard last.
+fn lease_heard<P>(lease: &Lease<P>, turn: &Turn<'_, P>) -> Instant {
+    let heard = turn.progress.last_report(lease.call).unwrap_or(lease.since);
+    heard.max(lease.since).max(turn.awake_since)
+}
+
 impl<P: Copy + Ord> Watching<P> {
+    /// Where relayers elect, whoever relays is the elector of its children, and nobody else is.
+    fn settle_office(&mut self, channel: ChannelId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if self.duty.is_none() || !self.viewer.is_delegated() {
+            if let Some(mut election) = self.election.take() {
+                election.stop(ByeReason::Normal, turn);
+            }
+            return;
+        }
+        let election = self.election.get_or_insert_with(|| {
+            let mut election = Box::new(Election::of_relayer(channel, turn.me, turn.config));
+            for seat in seats.iter() {
+                election.table.seat(seat.peer, seat.call, seat.slots, turn.now);
+            }
+            election
+        });
+        election.table.set_base(self.viewer.depth().unwrap_or_default());
+        if self.viewer.is_fed(turn) {
+            election.settle(turn);
+        }
+    }
+
+    /// A child of this relayer reports.
+    fn on_child_reported(&mut self, child: Option<P>, report: Report<P>, turn: &mut Turn<'_, P>) {
+        let (Some(election), Some(peer)) = (&mut self.election, child) else { return };
+        match report {
+            Report::Subtree(said) => {
+                let viewer = &self.viewer;
+                election.on_subtree(peer, said, |p| viewer.is_above(p), turn);
+            }
+            report => election.on_reported(peer, report, turn),
+        }
+    }
+
     /// An offer to relay. It is taken when there is a slot to give, or when this node serves children from an earlier
     /// office, whom the elector would otherwise not know. The media may still be on its way.
     fn on_selected(

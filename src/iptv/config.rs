@@ -16,11 +16,27 @@ pub enum Profile {
     Default,
 }
 
+/// Who elects the relayers of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// The publisher, everywhere in the tree: it knows every viewer, sends callers wherever a slot is free, and does work
+    /// for each relayer (the published design).
+    #[default]
+    SourceManaged,
+    /// Every relayer, among its own children. Nobody knows more than its children and theirs, and what the children say
+    /// in sum of all that is below them; nobody does more work than its own children give it, whatever the crowd.
+    Delegated,
+}
+
 /// Timers and sizes of the policy. Every duration is at least a millisecond once it is in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Which behaviour.
     pub profile: Profile,
+    /// Who elects. A publisher lays it down for its channel, and every parent passes it on with the child's place in the
+    /// tree; of viewers it decides only whom they ask first before they have a parent. The paper's profile is always
+    /// source-managed.
+    pub mode: Mode,
     /// Ordinary slots, shared by all channels: how many children this node's uplink can serve.
     pub capacity: u16,
     /// Slots on top of `capacity`, for orphans only and never advertised. None are given while `capacity` is zero, and
@@ -61,8 +77,8 @@ pub struct Config {
     pub lease_silence: Duration,
     /// A parent that says HOLD for this long is left, although it is alive.
     pub hold_limit: Duration,
-    /// The same for a parent that says that the source itself is gone: its children stay with it, so that the tree is
-    /// whole when another source takes over.
+    /// The same for a parent that says that the source itself is gone, unless a standby has media: its children stay with
+    /// it, so that the tree is whole when another source takes over.
     pub source_hold: Duration,
     /// A standby source asks the source whether it lives when nothing has come for this long, and gives it as long to
     /// answer.
@@ -156,6 +172,12 @@ pub struct Limits {
     pub strangers: u32,
     /// Control dialogs of one elector; candidates beyond are not asked.
     pub controls: u32,
+    /// The same as `rows` where relayers elect: my children and theirs.
+    pub subtree_rows: u16,
+    /// Offers of such an elector that wait for an answer at once; further candidates wait.
+    pub offers: u8,
+    /// Providers with free slots that an aggregate names; the rest is only counted.
+    pub open: u8,
 }
 
 impl Default for Limits {
@@ -175,6 +197,9 @@ impl Default for Limits {
             depth: 64,
             strangers: 256,
             controls: 32_768,
+            subtree_rows: 1024,
+            offers: 4,
+            open: 8,
         }
     }
 }
@@ -185,6 +210,7 @@ impl Config {
         let ms = Duration::from_millis;
         let common = Config {
             profile,
+            mode: Mode::SourceManaged,
             capacity,
             rescue_slots: 1,
             hold_after: ms(200),
@@ -244,8 +270,8 @@ impl Config {
         self.profile == Profile::Paper
     }
 
-    /// The same, with every timer long enough that one which fires is due later the next time, and no rescue slots in the
-    /// paper's profile. A configuration that is in order stays shared.
+    /// The same, with every timer long enough that one which fires is due later the next time, and in the paper's profile no
+    /// rescue slots and one elector. A configuration that is in order stays shared.
     pub(super) fn sane(shared: Arc<Self>) -> Arc<Self> {
         let mut config = Config::clone(&shared);
         for timer in [
@@ -290,6 +316,7 @@ impl Config {
         }
         if config.is_paper() {
             config.rescue_slots = 0;
+            config.mode = Mode::SourceManaged;
         }
         if config == *shared { shared } else { Arc::new(config) }
     }

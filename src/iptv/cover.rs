@@ -178,9 +178,11 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         cover.hedge_at = None;
         let purpose = if cover.cause == Cause::Leaving { Purpose::Farewell } else { Purpose::Repair };
-        if self.search.as_ref().is_some_and(|s| s.purpose == purpose) || cover.link.is_some() {
+        let begun = self.search.as_ref().is_some_and(|s| s.purpose == purpose) || cover.link.is_some();
+        if begun || self.is_sourceless(turn) {
             return;
         }
+        let Some(cover) = &mut self.cover else { return };
         let (tried, told) = (core::mem::take(&mut cover.tried), core::mem::replace(&mut cover.told, true));
         let lost = self.parent.as_ref().map(|p| p.peer);
         if let Some(parent) = lost.filter(|_| !told && purpose == Purpose::Repair) {
@@ -387,6 +389,7 @@ impl<P: Copy + Ord> Viewer<P> {
         self.standbys.release_all_but(None, turn);
         let channel = self.channel;
         if let Some(old) = self.parent.take() {
+            self.grandparent = old.grandparent();
             if !told && cause != Cause::Leaving {
                 turn.event(Event::Orphaned { channel, parent: old.peer });
             }

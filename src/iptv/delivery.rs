@@ -12,6 +12,8 @@ use crate::time::{Duration, Instant, earliest};
 
 /// Between two looks: what reception reports take.
 const INTERVAL: Duration = Duration::from_millis(1_100);
+/// The same while nobody counts what comes here.
+const UNCOUNTED: Duration = Duration::from_secs(30);
 /// The loss, in 1/256 and beyond this node's own, from which a child counts as badly served.
 const LOSSY: u64 = 13;
 /// So many looks in a row show nothing but badly served children: that is no burst.
@@ -80,7 +82,10 @@ impl Delivery {
             return false;
         }
         self.look_at = Some(turn.now + INTERVAL);
-        let Some(now) = turn.progress.reception(channel) else { return false };
+        let Some(now) = turn.progress.reception(channel) else {
+            self.look_at = Some(turn.now + UNCOUNTED);
+            return false;
+        };
         let own = self.own_loss(channel, turn);
         self.before = now;
         // A child alone may have a bad line; the best of them shows what this node can do.

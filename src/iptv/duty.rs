@@ -6,23 +6,30 @@
 //! stand nowhere.
 //!
 //! The reports travel in the dialog with the parent when the parent is the elector, in a control dialog otherwise. The
-//! elector opens the first control dialog; a relayer whose parent changes opens the next one itself.
+//! elector opens the first control dialog; a relayer whose parent changes opens the next one itself. Where relayers elect
+//! the parent always is the elector: a relayer announces itself to a new one, keeps its office while it has none, and adds
+//! what is below its children to its reports.
 
 use super::delivery::Delivery;
 use super::fact::ByeReason;
 use super::order::{Event, InviteKind, Order, Role};
 use super::record::Record;
-use super::report::Report;
+use super::report::{Report, Subtree};
 use super::seats::Seats;
+use super::table::Table;
 use super::turn::Turn;
 use crate::ids::{CallId, ChannelId};
 use crate::time::{Duration, Instant, earliest};
+use alloc::boxed::Box;
 
 /// The longest pause between two attempts to reach the elector.
 const REDIAL_LIMIT: Duration = Duration::from_secs(32);
 
 /// Every so many alive messages one names the children again, so that whatever the elector missed is put right (P17).
 const REFRESH: u32 = 10;
+/// Where the parent is the elector there are no alive messages, for it hears reception reports; so many intervals apart
+/// everything is told again.
+pub(super) const ALIVE_TO_A_PARENT: u32 = 30;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dialog {
@@ -33,6 +40,25 @@ enum Dialog {
     Broken {
         redial: Instant,
     },
+    /// Relayers elect, and there is no parent.
+    Adrift,
+}
+
+/// What the elector was told of the subtree.
+#[derive(Debug)]
+struct Told<P> {
+    below: Subtree<P>,
+    at: Instant,
+}
+
+/// What a relayer reports about at this moment.
+pub(super) struct Views<'a, P> {
+    /// The dialog with the parent, if there is one.
+    pub(super) parent: Option<(CallId, P)>,
+    pub(super) depth: u8,
+    pub(super) seats: &'a Seats<P>,
+    /// Where relayers elect: my own table.
+    pub(super) table: Option<&'a Table<P>>,
 }
 
 /// The office of a relayer.
@@ -52,6 +78,11 @@ pub(super) struct Duty<P> {
     reported_at: Instant,
     report_at: Option<Instant>,
     delivery: Delivery,
+    told: Option<Box<Told<P>>>,
+    /// Whether relayers elect.
+    delegated: bool,
+    /// Of the table, when it was looked at last.
+    seen: u32,
 }
 
 impl<P: Copy + Ord> Duty<P> {
@@ -76,6 +107,9 @@ impl<P: Copy + Ord> Duty<P> {
             reported_at: turn.now,
             report_at: None,
             delivery: Delivery::default(),
+            told: None,
+            delegated: false,
+            seen: 0,
         };
         duty.announce(turn);
         turn.event(Event::Elected { channel });
@@ -97,11 +131,7 @@ impl<P: Copy + Ord> Duty<P> {
         if self.elector == elector {
             return;
         }
-        match self.dialog {
-            Dialog::Control(call) => turn.bye(call, ByeReason::Normal),
-            Dialog::Dialling(call) => turn.order(Order::Cancel { call }),
-            Dialog::Parent(_) | Dialog::Broken { .. } => {}
-        }
+        self.hang_up(self.dialog, turn);
         self.elector = elector;
         self.redial_after = turn.config.retry_after;
         self.dialog = Dialog::Broken { redial: turn.now };
@@ -115,7 +145,7 @@ impl<P: Copy + Ord> Duty<P> {
         let dialog = match self.dialog {
             Dialog::Parent(_) | Dialog::Control(_) => Some(self.alive_at),
             Dialog::Broken { redial } => Some(redial),
-            Dialog::Dialling(_) => None,
+            Dialog::Dialling(_) | Dialog::Adrift => None,
         };
         let record = self.record.as_ref().and_then(Record::deadline);
         earliest(earliest(dialog, self.delivery.deadline()), earliest(self.report_at, record))
@@ -124,7 +154,7 @@ impl<P: Copy + Ord> Duty<P> {
     fn call(&self) -> Option<CallId> {
         match self.dialog {
             Dialog::Parent(call) | Dialog::Control(call) => Some(call),
-            Dialog::Dialling(_) | Dialog::Broken { .. } => None,
+            Dialog::Dialling(_) | Dialog::Broken { .. } | Dialog::Adrift => None,
         }
     }
 
@@ -132,8 +162,9 @@ impl<P: Copy + Ord> Duty<P> {
     fn announce(&mut self, turn: &mut Turn<'_, P>) {
         if let Some(call) = self.call() {
             turn.inform(call, Report::RelayerAccepted { free: turn.uplink.free() });
-            self.alive_at = turn.now + turn.about(turn.config.alive_interval);
+            self.plan_alive(self.delegated, turn);
             self.reported = None;
+            self.told = None;
         }
     }
 
@@ -143,13 +174,17 @@ impl<P: Copy + Ord> Duty<P> {
         if old == Dialog::Parent(call) || old == Dialog::Control(call) {
             return self.announce(turn);
         }
-        match old {
-            Dialog::Control(old) => turn.bye(old, ByeReason::Normal),
-            Dialog::Dialling(old) => turn.order(Order::Cancel { call: old }),
-            Dialog::Parent(_) | Dialog::Broken { .. } => {}
-        }
+        self.hang_up(old, turn);
         self.dialog = Dialog::Control(call);
         self.announce(turn);
+    }
+
+    fn hang_up(&self, dialog: Dialog, turn: &mut Turn<'_, P>) {
+        match dialog {
+            Dialog::Control(call) => turn.bye(call, ByeReason::Normal),
+            Dialog::Dialling(call) => turn.order(Order::Cancel { call }),
+            Dialog::Parent(_) | Dialog::Broken { .. } | Dialog::Adrift => {}
+        }
     }
 
     pub(super) fn on_answered(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
@@ -194,7 +229,7 @@ impl<P: Copy + Ord> Duty<P> {
             Dialog::Dialling(call) => turn.order(Order::Cancel { call }),
             // That dialog ends when the children are gone.
             Dialog::Parent(call) if parting => turn.inform(call, Report::Leaving),
-            Dialog::Parent(_) | Dialog::Broken { .. } => {}
+            Dialog::Parent(_) | Dialog::Broken { .. } | Dialog::Adrift => {}
         }
         self.retire(turn);
     }
@@ -204,7 +239,7 @@ impl<P: Copy + Ord> Duty<P> {
         match self.dialog {
             Dialog::Control(call) => turn.bye(call, ByeReason::Normal),
             Dialog::Dialling(call) => turn.order(Order::Cancel { call }),
-            Dialog::Parent(_) | Dialog::Broken { .. } => {}
+            Dialog::Parent(_) | Dialog::Broken { .. } | Dialog::Adrift => {}
         }
         if self.record.as_ref().is_some_and(|r| !r.is_listed()) {
             turn.order(Order::Unregister { channel: self.channel });
@@ -221,26 +256,24 @@ impl<P: Copy + Ord> Duty<P> {
         match self.dialog {
             Dialog::Parent(call) | Dialog::Control(call) => turn.inform(call, Report::RelayerDeclined),
             Dialog::Dialling(call) => turn.order(Order::Cancel { call }),
-            Dialog::Broken { .. } => {}
+            Dialog::Broken { .. } | Dialog::Adrift => {}
         }
         self.retire(turn);
     }
 
     /// Does what is due: the right dialog, alive messages, reports, the record.
-    pub(super) fn settle(
-        &mut self,
-        parent: Option<(CallId, P)>,
-        depth: u8,
-        seats: &Seats<P>,
-        turn: &mut Turn<'_, P>,
-    ) {
-        self.settle_dialog(parent, turn);
+    pub(super) fn settle(&mut self, at: &Views<'_, P>, turn: &mut Turn<'_, P>) {
+        let seats = at.seats;
+        if core::mem::replace(&mut self.delegated, at.table.is_some()) != self.delegated {
+            self.plan_alive(self.delegated, turn);
+        }
+        self.settle_dialog(at.parent, at.table.is_some(), turn);
         if let Some(record) = &mut self.record {
-            record.settle(self.channel, depth, turn);
+            record.settle(self.channel, at.depth, turn);
         } else if let Some(listed) = self.listed
             && self.delivery.is_proven(self.channel, seats, turn)
         {
-            self.record = Some(Record::store(self.channel, (Role::Relayer, listed), depth, turn));
+            self.record = Some(Record::store(self.channel, (Role::Relayer, listed), at.depth, turn));
         }
         self.report_at = None;
         let Some(call) = self.call() else { return };
@@ -249,31 +282,76 @@ impl<P: Copy + Ord> Duty<P> {
             let refresh = self.reported_at + turn.config.alive_interval.saturating_mul(REFRESH);
             let due = match turn.config.is_paper() {
                 true => self.reported.map_or(!seats.is_empty(), |r| r.0 != seats.version()),
-                false => turn.now >= refresh,
+                false => at.table.is_some() || turn.now >= refresh,
             };
             if due {
                 self.update(call, seats, turn);
+                // What is only counted goes along.
+                self.told = None;
             } else {
                 turn.inform(call, Report::Alive);
             }
-            self.alive_at = turn.now + turn.about(turn.config.alive_interval);
+            self.plan_alive(at.table.is_some(), turn);
+        }
+        if let Some(table) = at.table {
+            self.report_subtree(call, table, turn);
         }
     }
 
-    fn settle_dialog(&mut self, parent: Option<(CallId, P)>, turn: &mut Turn<'_, P>) {
+    fn plan_alive(&mut self, delegated: bool, turn: &mut Turn<'_, P>) {
+        let interval =
+            turn.config.alive_interval.saturating_mul(if delegated { ALIVE_TO_A_PARENT } else { 1 });
+        self.alive_at = turn.now + turn.about(interval);
+    }
+
+    /// Tells what is below the children when other relayers are open there than were told, once an interval; whether any
+    /// is, sooner. Mere numbers wait for the next refresh.
+    fn report_subtree(&mut self, call: CallId, table: &Table<P>, turn: &mut Turn<'_, P>) {
+        if self.told.is_some() && self.seen == table.version() {
+            return;
+        }
+        let below = table.aggregate(usize::from(turn.config.limits.open));
+        let Some(told) = &self.told else { return self.tell_subtree(call, (below, table.version()), turn) };
+        let open = |s: &Subtree<P>| !s.open.is_empty();
+        if told.below.open.iter().map(|p| p.peer).eq(below.open.iter().map(|p| p.peer)) {
+            self.seen = table.version();
+            return;
+        }
+        let interval = turn.config.update_interval;
+        let allowed = told.at + if open(&told.below) == open(&below) { interval } else { interval / 10 };
+        if turn.now < allowed {
+            self.report_at = earliest(self.report_at, Some(allowed));
+        } else {
+            self.tell_subtree(call, (below, table.version()), turn);
+        }
+    }
+
+    fn tell_subtree(&mut self, call: CallId, (below, version): (Subtree<P>, u32), turn: &mut Turn<'_, P>) {
+        self.seen = version;
+        // An elector that has heard nothing believes that nothing is below.
+        if !below.open.is_empty() || self.told.is_some() || below.peers > 0 {
+            turn.inform(call, Report::Subtree(below.clone()));
+        }
+        self.told = Some(Box::new(Told { below, at: turn.now }));
+    }
+
+    fn settle_dialog(&mut self, parent: Option<(CallId, P)>, delegated: bool, turn: &mut Turn<'_, P>) {
+        if delegated && let Some((_, peer)) = parent {
+            self.elector = peer;
+        }
         let elector_is_parent = parent.filter(|p| p.1 == self.elector).map(|p| p.0);
         match (self.dialog, elector_is_parent) {
             (Dialog::Parent(old), Some(call)) if old == call => {}
             (old, Some(call)) => {
-                match old {
-                    Dialog::Control(old) => turn.bye(old, ByeReason::Normal),
-                    Dialog::Dialling(old) => turn.order(Order::Cancel { call: old }),
-                    Dialog::Parent(_) | Dialog::Broken { .. } => {}
-                }
+                self.hang_up(old, turn);
                 self.dialog = Dialog::Parent(call);
                 self.announce(turn);
             }
-            (Dialog::Parent(_), None) => self.dialog = Dialog::Broken { redial: turn.now },
+            (old, None) if delegated => {
+                self.hang_up(old, turn);
+                self.dialog = Dialog::Adrift;
+            }
+            (Dialog::Parent(_) | Dialog::Adrift, None) => self.dialog = Dialog::Broken { redial: turn.now },
             (Dialog::Control(_) | Dialog::Dialling(_) | Dialog::Broken { .. }, None) => {}
         }
         if let Dialog::Broken { redial } = self.dialog

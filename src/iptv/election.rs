@@ -1,17 +1,22 @@
-//! The elector's side: who relays (P10 to P17, Q8 to Q10, Q18). The publisher is everybody's elector.
+//! The elector's side: who relays (P10 to P17, Q8 to Q10, Q18). The publisher is everybody's elector; or else every relayer
+//! is that of its own children (`Mode::Delegated`, Q9), with the same machine.
 //!
 //! ```text
 //!   candidate ──(control dialog)── offer ──accepted──► relayer ──three alive messages missed──► viewer that rests
 //!                                    └─ declined, failed, timed out ──► viewer that rests
 //! ```
+//! A delegated elector has children for candidates, so there are no control dialogs; whoever is silent there is missed by
+//! its reception reports, so alive messages are rare; and what is below the children, their aggregates say.
 
+use super::config::{Config, Mode};
+use super::duty::ALIVE_TO_A_PARENT;
 use super::fact::ByeReason;
 use super::order::{Event, InviteKind, Order};
-use super::report::{Child, Provider, Report};
+use super::report::{Child, Provider, Report, Subtree};
 use super::table::{Standing, Table};
 use super::turn::Turn;
 use crate::ids::{CallId, ChannelId};
-use crate::time::{Instant, earliest};
+use crate::time::{Duration, Instant, earliest};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -23,12 +28,20 @@ struct Offer<P> {
     until: Instant,
 }
 
-/// The publisher's side of a channel.
+/// The deepest layer that a delegated elector elects from.
+const CHILDREN: u8 = 1;
+
+/// The elector's side of a channel.
 #[derive(Debug)]
 pub(super) struct Election<P> {
     channel: ChannelId,
+    /// Whether the relayers elect their own.
+    pub(super) delegated: bool,
+    /// How many relayers are told to put themselves under the channel's name: a publisher's are, nobody else's.
+    registers: u16,
     pub(super) table: Table<P>,
-    offer: Option<Offer<P>>,
+    /// One at a time, or [`Limits::offers`](super::Limits::offers) where they are delegated.
+    offers: Vec<Offer<P>>,
     controls: BTreeMap<CallId, P>,
     sweep_at: Option<Instant>,
     /// Somebody for whom no relayer was open: all free slots are promised, or hang below the caller itself.
@@ -38,11 +51,29 @@ pub(super) struct Election<P> {
 }
 
 impl<P: Copy + Ord> Election<P> {
-    pub(super) const fn new(channel: ChannelId, table: Table<P>) -> Self {
+    /// A publisher's, for the whole tree or, if so configured, for its own children.
+    pub(super) fn of_publisher(channel: ChannelId, me: P, config: &Config) -> Self {
+        let delegated = config.mode == Mode::Delegated;
+        let rows = if delegated { u32::from(config.limits.subtree_rows) } else { config.limits.rows };
+        let registers = config.registered_relayers;
+        Election { registers, ..Election::new(channel, me, delegated, rows, config) }
+    }
+
+    /// A relayer's, for its own children.
+    pub(super) fn of_relayer(channel: ChannelId, me: P, config: &Config) -> Self {
+        Election::new(channel, me, true, config.limits.subtree_rows.into(), config)
+    }
+
+    fn new(channel: ChannelId, me: P, delegated: bool, rows: u32, config: &Config) -> Self {
+        // Who is no longer below me is somebody else's business.
+        let patience = if delegated { config.missing_limit } else { config.adrift_limit };
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
         Election {
             channel,
-            table,
-            offer: None,
+            delegated,
+            registers: 0,
+            table: Table::new(me, rows, (patience, config.missing_limit)),
+            offers: Vec::new(),
             controls: BTreeMap::new(),
             sweep_at: None,
             turned_away: None,
@@ -50,13 +81,18 @@ impl<P: Copy + Ord> Election<P> {
         }
     }
 
-    /// The same for a source that takes a channel over.
-    pub(super) fn inherited(self) -> Self {
-        Election { heir: true, ..self }
+    /// Time between two alive messages.
+    fn alive_interval(&self, config: &Config) -> Duration {
+        config.alive_interval.saturating_mul(if self.delegated { ALIVE_TO_A_PARENT } else { 1 })
+    }
+
+    /// The same for a source that takes a channel over, and with it the way of electing.
+    pub(super) fn inherited(self, delegated: bool) -> Self {
+        Election { heir: true, delegated, ..self }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        earliest(self.sweep_at, self.offer.as_ref().map(|o| o.until))
+        earliest(self.sweep_at, self.offers.iter().map(|o| o.until).min())
     }
 
     pub(super) fn owns(&self, call: CallId) -> bool {
@@ -64,7 +100,7 @@ impl<P: Copy + Ord> Election<P> {
     }
 
     fn is_dialling(&self, call: CallId) -> bool {
-        self.offer.as_ref().is_some_and(|o| o.dialling == Some(call))
+        self.offers.iter().any(|o| o.dialling == Some(call))
     }
 
     /// Who is at the other end of a control dialog.
@@ -77,13 +113,13 @@ impl<P: Copy + Ord> Election<P> {
         for (call, _) in core::mem::take(&mut self.controls) {
             turn.bye(call, reason);
         }
-        if let Some(call) = self.offer.take().and_then(|o| o.dialling) {
-            turn.order(Order::Cancel { call });
+        for call in self.offers.drain(..).filter_map(|o| o.dialling) {
+            turn.orders.push_back(Order::Cancel { call });
         }
     }
 
     /// Where a caller may be sent. If nowhere, one more relayer is wanted; till then an orphan may try the rescue slots of
-    /// others.
+    /// others, and anybody those in whose subtrees more is free than they can name.
     pub(super) fn redirect(&mut self, caller: P, urgent: bool, turn: &mut Turn<'_, P>) -> Vec<Provider<P>> {
         self.table.seen(caller, turn.now);
         let most = usize::from(turn.config.limits.redirect_contacts);
@@ -93,6 +129,7 @@ impl<P: Copy + Ord> Election<P> {
             if urgent {
                 return self.table.rescuers(caller, most, |n| turn.entropy.below(n));
             }
+            return self.table.branches_with_room(caller, most, |n| turn.entropy.below(n));
         }
         providers
     }
@@ -108,24 +145,29 @@ impl<P: Copy + Ord> Election<P> {
         providers
     }
 
-    /// Elects when no slot is left, or none for somebody who asked, and nobody is being asked.
+    /// Elects when no slot is left, or none for somebody who asked, and nobody is being asked; a delegated elector asks
+    /// one more for each who found none.
     pub(super) fn settle(&mut self, turn: &mut Turn<'_, P>) {
         if self.sweep_at.is_none() && !self.table.is_empty() {
-            self.sweep_at = Some(turn.now + turn.config.alive_interval / 4);
+            let interval = self.alive_interval(turn.config);
+            self.sweep_at = Some(turn.now + if self.delegated { interval } else { interval / 4 });
         }
         let turned_away = self.turned_away.take();
-        while self.offer.is_none()
+        let most = if self.delegated { usize::from(turn.config.limits.offers) } else { 1 };
+        let before = self.offers.len();
+        while self.offers.len() < most
+            && self.offers.len() == before
             && turn.uplink.free() == 0
-            && (turned_away.is_some() || !self.table.is_open())
+            && (turned_away.is_some() || before == 0 && !self.table.is_open())
         {
-            let paper = turn.config.is_paper();
+            let among = (turn.config.is_paper(), if self.delegated { CHILDREN } else { u8::MAX });
             let progress = turn.progress;
             let loss = |call| progress.reported_loss(call);
-            let rested = self.table.candidate(turn.now, paper, turned_away, loss);
+            let rested = self.table.candidate(turn.now, among, turned_away, loss);
             // For somebody who waits, and if there is nobody else, a sixth of the rest has to do.
             let most_of_it = turn.config.candidate_backoff / 6 * 5;
             let candidate = rested.or_else(|| match turned_away {
-                Some(_) => self.table.candidate(turn.now + most_of_it, paper, turned_away, loss),
+                Some(_) => self.table.candidate(turn.now + most_of_it, among, turned_away, loss),
                 None => None,
             });
             let Some(peer) = candidate else { return };
@@ -134,7 +176,7 @@ impl<P: Copy + Ord> Election<P> {
     }
 
     fn make_offer(&mut self, peer: P, turn: &mut Turn<'_, P>) {
-        let register = self.table.registered() < usize::from(turn.config.registered_relayers);
+        let register = self.table.registered() < usize::from(self.registers);
         let until = turn.now + turn.config.offer_limit;
         let dialling = match self.table.call(peer) {
             Some(call) => {
@@ -150,12 +192,13 @@ impl<P: Copy + Ord> Election<P> {
             None => Some(turn.invite(self.channel, peer, InviteKind::Control, turn.uplink.free())),
         };
         self.table.offer(peer, register);
-        self.offer = Some(Offer { peer, dialling, until });
+        self.offers.push(Offer { peer, dialling, until });
     }
 
     /// The candidate will not relay: it rests, and a control dialog that was opened for it ends.
-    fn withdraw(&mut self, turn: &mut Turn<'_, P>) {
-        let Some(offer) = self.offer.take() else { return };
+    fn withdraw(&mut self, peer: P, turn: &mut Turn<'_, P>) {
+        let Some(at) = self.offers.iter().position(|o| o.peer == peer) else { return };
+        let offer = self.offers.remove(at);
         if let Some(call) = offer.dialling {
             turn.order(Order::Cancel { call });
         }
@@ -180,16 +223,16 @@ impl<P: Copy + Ord> Election<P> {
     /// Fires what is due. The answer names relayers that were lost: whoever of them sits in a slot of this node and is
     /// silent there as well may be put out.
     pub(super) fn handle_timeout(&mut self, turn: &mut Turn<'_, P>) -> Vec<P> {
-        if self.offer.as_ref().is_some_and(|o| o.until <= turn.now) {
-            self.withdraw(turn);
+        while let Some(peer) = self.offers.iter().find(|o| o.until <= turn.now).map(|o| o.peer) {
+            self.withdraw(peer, turn);
         }
         if self.sweep_at.is_none_or(|t| turn.now < t) {
             return Vec::new();
         }
         self.sweep_at = None;
         // The jitter of the last message, and its way.
-        let window = turn.config.alive_interval.saturating_mul(u32::from(turn.config.alive_misses))
-            + turn.config.alive_interval / 4;
+        let interval = self.alive_interval(turn.config);
+        let window = interval.saturating_mul(u32::from(turn.config.alive_misses)) + interval / 4;
         let limit = turn.now - window;
         let lost = if turn.awake_since > limit { Vec::new() } else { self.table.silent(limit) };
         for &relayer in &lost {
@@ -221,6 +264,9 @@ impl<P: Copy + Ord> Election<P> {
 
     /// A relayer that has lost its dialog, and whom the table may have forgotten, opens a new one.
     pub(super) fn admits_control(&mut self, peer: P, turn: &Turn<'_, P>) -> bool {
+        if self.delegated {
+            return false;
+        }
         let room = self.controls.len() < usize::try_from(turn.config.limits.controls).unwrap_or(usize::MAX);
         let strangers = usize::try_from(turn.config.limits.strangers).unwrap_or(usize::MAX);
         let welcome = self.table.contains(peer) || self.table.adrift() < strangers;
@@ -239,7 +285,7 @@ impl<P: Copy + Ord> Election<P> {
     }
 
     pub(super) fn on_answered(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
-        let Some(offer) = self.offer.as_mut().filter(|o| o.dialling == Some(call)) else { return };
+        let Some(offer) = self.offers.iter_mut().find(|o| o.dialling == Some(call)) else { return };
         let peer = offer.peer;
         offer.dialling = None;
         offer.until = turn.now + turn.config.offer_limit;
@@ -249,11 +295,10 @@ impl<P: Copy + Ord> Election<P> {
     }
 
     pub(super) fn on_refused(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
-        if self.is_dialling(call) {
-            if let Some(offer) = &mut self.offer {
-                offer.dialling = None;
-            }
-            self.withdraw(turn);
+        if let Some(offer) = self.offers.iter_mut().find(|o| o.dialling == Some(call)) {
+            offer.dialling = None;
+            let peer = offer.peer;
+            self.withdraw(peer, turn);
         }
     }
 
@@ -285,17 +330,24 @@ impl<P: Copy + Ord> Election<P> {
     }
 
     /// A peer has left its slot here. An offer that crossed with its BYE is void, and may be made again where it is now.
-    pub(super) fn on_unseated(&mut self, peer: P, turn: &Turn<'_, P>) {
-        if self.offer.take_if(|o| o.peer == peer).is_some() {
+    pub(super) fn on_unseated(&mut self, peer: P, turn: &mut Turn<'_, P>) {
+        let relayed = matches!(self.table.standing(peer), Some(Standing::Relayer { .. }));
+        let offered = self.offers.iter().position(|o| o.peer == peer).map(|at| self.offers.remove(at));
+        if offered.is_some() || self.delegated {
             self.table.rest(peer, turn.now);
+        }
+        if self.delegated && relayed {
+            turn.event(Event::RelayerLost { channel: self.channel, relayer: peer });
+        }
+        if self.delegated && self.table.parent(peer).is_none() {
+            // Whoever is its parent now is its elector.
+            self.table.remove(peer, turn.now);
         }
     }
 
     /// The dialog with a peer is gone; an offer that was made in it is void.
     pub(super) fn on_unreachable(&mut self, peer: P, turn: &mut Turn<'_, P>) {
-        if self.offer.as_ref().is_some_and(|o| o.peer == peer) {
-            self.withdraw(turn);
-        }
+        self.withdraw(peer, turn);
     }
 
     /// A report to this peer did not get through.
@@ -313,16 +365,17 @@ impl<P: Copy + Ord> Election<P> {
     /// announces itself again after its dialog broke.
     pub(super) fn on_reported(&mut self, peer: P, report: Report<P>, turn: &mut Turn<'_, P>) {
         let Some(standing) = self.table.standing(peer) else { return };
-        let asked = standing != Standing::Viewer;
+        // One that has come here with its office, before this node had its own, tells its children now and then.
+        let asked = standing != Standing::Viewer || self.delegated && !self.table.rests(peer, turn.now);
         match report {
             Report::RelayerAccepted { free } if asked || !self.table.rests(peer, turn.now) => {
-                if !asked && self.heir {
+                if self.heir && standing == Standing::Viewer {
                     self.confirm(peer, turn);
                 }
                 self.on_heard(peer, Some(free), turn);
             }
-            Report::RelayerDeclined if standing == Standing::Offered => self.withdraw(turn),
-            Report::RelayerDeclined if asked => {
+            Report::RelayerDeclined if standing == Standing::Offered => self.withdraw(peer, turn),
+            Report::RelayerDeclined if asked && standing != Standing::Viewer => {
                 self.table.fail(peer, turn.now, turn.config.candidate_backoff);
                 self.hang_up(peer, turn);
                 turn.event(Event::RelayerLost { channel: self.channel, relayer: peer });
@@ -337,7 +390,7 @@ impl<P: Copy + Ord> Election<P> {
             }
             Report::Alive if asked => self.on_heard(peer, None, turn),
             // It serves until its children have moved, and nobody new.
-            Report::Leaving if asked => {
+            Report::Leaving if asked && standing != Standing::Viewer => {
                 self.on_unreachable(peer, turn);
                 self.table.rest(peer, turn.now + turn.config.candidate_backoff);
                 turn.event(Event::RelayerLost { channel: self.channel, relayer: peer });
@@ -346,16 +399,29 @@ impl<P: Copy + Ord> Election<P> {
         }
     }
 
+    /// A relayer among the children says what is below it; `is_above` knows who is above me.
+    pub(super) fn on_subtree(
+        &mut self,
+        peer: P,
+        said: Subtree<P>,
+        is_above: impl Fn(P) -> bool,
+        turn: &Turn<'_, P>,
+    ) {
+        if self.delegated {
+            self.table.set_below(peer, said, usize::from(turn.config.limits.open), is_above);
+        }
+    }
+
     /// A relayer whom the source before me elected: it is told that it relays for me as well.
     fn confirm(&mut self, peer: P, turn: &mut Turn<'_, P>) {
         let Some(call) = self.table.call(peer) else { return };
-        let register = self.table.registered() < usize::from(turn.config.registered_relayers);
+        let register = self.table.registered() < usize::from(self.registers);
         self.table.offer(peer, register);
         turn.inform(call, Report::SelectedRelayer { register });
     }
 
     fn on_heard(&mut self, peer: P, free: Option<u16>, turn: &mut Turn<'_, P>) {
-        self.offer.take_if(|o| o.peer == peer);
+        self.offers.retain(|o| o.peer != peer);
         if self.table.relays(peer, free, turn.now) {
             turn.event(Event::RelayerReady { channel: self.channel, relayer: peer });
         }

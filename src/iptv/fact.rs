@@ -14,6 +14,8 @@ pub trait Progress {
     /// How many packets this parent has brought, each of them further on than all before it. What it repeats does not
     /// count, nor does anything but media.
     fn brought(&self, call: CallId) -> u64;
+    /// When it brought the last of them.
+    fn last_brought(&self, call: CallId) -> Option<Instant>;
     /// When this child last sent a reception report.
     fn last_report(&self, call: CallId) -> Option<Instant>;
     /// The share of packets that this child missed of late, in 1/256, as its last report says.

@@ -30,10 +30,6 @@ impl<P: Copy + Ord> Leases<P> {
         Leases(Vec::new())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(super) fn iter(&self) -> core::slice::Iter<'_, Lease<P>> {
         self.0.iter()
     }

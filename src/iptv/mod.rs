@@ -13,9 +13,13 @@
 //! | `delivery` | whether a relayer delivers: it registers when it does, and is none when it does not |
 //! | `promotion` | who can relay takes the slot of who cannot |
 //! | `counters` | what the host prints |
-//! | `election`, `table` | who relays; the peer table |
+//! | `election`, `table` | who relays, in the whole tree or among my children; the peer table |
 //! | `duty`, `record` | what a relayer owes its elector; when a record is stored anew |
 //! | `turn` | what the handling of one input may touch |
+//!
+//! Who elects is the publisher's choice ([`Mode`]): it does so itself for the whole tree, or every relayer does so for its own
+//! children. Then a table ends two layers below its node, reports go to the parent and say in sum what is below, and callers
+//! and orphans ask relayers above them and not the source.
 //!
 //! An input goes to its channel, which changes and gives orders; then the channel *settles*: slots that became free are
 //! given away, the election goes on, reports and positions that are due are sent, deadlines are read anew.
@@ -42,11 +46,11 @@ mod table;
 mod turn;
 mod viewer;
 
-pub use config::{Config, Limits, Profile};
+pub use config::{Config, Limits, Mode, Profile};
 pub use counters::{Counters, RescueSlots};
 pub use fact::{ByeReason, Fact, Hold, Pace, Progress, Reception, Refusal};
 pub use order::{Denial, EndReason, Event, InviteKind, Order, Role};
-pub use report::{Child, Provider, Report};
+pub use report::{Child, Provider, Report, Subtree};
 
 use self::channel::Channel;
 use self::seats::Uplink;
@@ -310,6 +314,16 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             | Fact::RoundTrip { call, .. } => self.channels.iter().find(|c| c.owns(*call)).map(Channel::id),
         };
         let (channels, mut turn) = self.turn(ctx);
+        if let Fact::Resumed { call } = fact
+            && channels.iter().any(|c| c.lacks_a_slot(call, &turn))
+        {
+            // All channels share the rescue slots.
+            let rescuers = channels.iter_mut().filter_map(|c| c.oldest_rescued().map(|t| (t, c)));
+            if let Some((_, channel)) = rescuers.min_by_key(|r| r.0) {
+                channel.end_tenure(&mut turn);
+                channel.settle(&mut turn);
+            }
+        }
         let channel = id.and_then(|id| channels.iter_mut().find(|c| c.id() == id));
         match (channel, fact) {
             (Some(channel), fact) => hand_over(channel, fact, &mut turn),
@@ -359,7 +373,7 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
     // ---- looks
 
     /// The table of a channel: all peers below this node that it knows, by depth and then by age. A publisher knows
-    /// everybody, others their own children.
+    /// everybody, or two layers where relayers elect; others their own children.
     pub fn table(&self, channel: ChannelId) -> Vec<TableRow<P>> {
         self.find(channel).map(|c| c.table(self.me)).unwrap_or_default()
     }

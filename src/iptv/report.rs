@@ -31,6 +31,18 @@ pub struct Child<P> {
     pub rescue: bool,
 }
 
+/// What is below a relayer, as it tells its elector where relayers elect (`Mode::Delegated`): merged from what its own
+/// children tell, never from more than that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subtree<P> {
+    /// Peers below it.
+    pub peers: u32,
+    /// Free ordinary slots below it.
+    pub free: u32,
+    /// Relayers below it that have free slots, those nearest to the source first, as many as there is room for.
+    pub open: Vec<Provider<P>>,
+}
+
 /// The body of an INFO.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report<P> {
@@ -60,6 +72,8 @@ pub enum Report<P> {
     },
     /// Relayer to elector: I am here.
     Alive,
+    /// Relayer to the parent that is its elector: what is below me. My children and my own slots are told by themselves.
+    Subtree(Subtree<P>),
     /// Parent to child: somebody who can relay needs your slot. Look for another one, at these first; you stay until then.
     Yield {
         /// Who has a free slot, as far as the parent knows.
@@ -78,5 +92,7 @@ pub enum Report<P> {
         rescue: bool,
         /// Whom to ask when the parent is lost, in this order.
         backups: Vec<Provider<P>>,
+        /// Whether every relayer of the channel elects among its own children, so that a parent is the elector.
+        delegated: bool,
     },
 }

@@ -18,6 +18,9 @@ use crate::time::{Duration, Instant, earliest};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+/// Rounds of a search for somebody without a picture that follow quickly on each other.
+const HASTE: u8 = 8;
+
 /// Why a parent is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -94,6 +97,8 @@ pub(super) struct Scope<'a, P> {
     pub(super) slots: u16,
     /// The longest round trip seen.
     pub(super) rtt: Duration,
+    /// Whether relayers elect: then the source knows no more than anybody else.
+    pub(super) delegated: bool,
 }
 
 /// One search, from its cause to its success; it never gives up by itself.
@@ -257,7 +262,9 @@ impl<P: Copy + Ord> Search<P> {
         let (first, longest) = match self.purpose {
             Purpose::Join => (config.retry_after, config.retry_limit),
             // Somebody has no picture, or stands in the way of who will have none.
-            _ => (config.seek_after, config.seek_limit),
+            _ if self.rounds < HASTE => (config.seek_after, config.seek_limit),
+            // Nor has anybody else, by now.
+            _ => (config.retry_after, config.retry_limit),
         };
         let mut wait = first.saturating_mul(1 << self.rounds.min(16));
         if !self.wanted_wait.is_zero() {
@@ -279,7 +286,7 @@ impl<P: Copy + Ord> Search<P> {
     pub(super) fn on_fetched(
         &mut self,
         providers: &[Provider<P>],
-        source: Option<P>,
+        scope: &Scope<'_, P>,
         turn: &mut Turn<'_, P>,
     ) {
         if !matches!(self.phase, Phase::Fetching { .. }) {
@@ -288,9 +295,9 @@ impl<P: Copy + Ord> Search<P> {
         self.phase = Phase::Fetched;
         self.found_nobody = providers.is_empty();
         let providers: Vec<_> = providers.iter().filter(|p| self.purpose.suits(p)).copied().collect();
-        let ranked = rank(&providers, self.purpose, turn.config, turn.entropy);
+        let ranked = rank(&providers, (self.purpose, scope.delegated), turn.config, turn.entropy);
         let (lost, others): (Vec<P>, Vec<P>) = ranked.into_iter().partition(|&p| self.lost == Some(p));
-        let ranked = others.into_iter().chain(source).chain(lost);
+        let ranked = others.into_iter().chain(scope.source).chain(lost);
         self.queue.extend(ranked.map(|peer| Candidate { peer, redirects: 0 }));
     }
 
@@ -304,7 +311,9 @@ impl<P: Copy + Ord> Search<P> {
     ) {
         let Some(asked) = self.forget(call) else { return };
         // Whoever asks those above it for a better place has one, and takes no slot's promise from who has none.
-        let lifts = matches!(self.purpose, Purpose::Climb { .. }) && scope.source != Some(asked.peer);
+        let lifts = matches!(self.purpose, Purpose::Climb { .. })
+            && scope.source != Some(asked.peer)
+            && !scope.delegated;
         match refusal {
             Refusal::Redirected(_) if lifts && asked.redirects == 0 => {}
             Refusal::Redirected(providers) if asked.redirects < config.limits.redirects => {
@@ -314,14 +323,14 @@ impl<P: Copy + Ord> Search<P> {
                     self.queue.push_front(Candidate { peer: p.peer, redirects });
                 }
                 // When they lead nowhere, the source decides.
-                if let Some(peer) = scope.source {
+                if let Some(peer) = scope.source.filter(|_| !scope.delegated) {
                     self.queue.push_back(Candidate { peer, redirects });
                 }
                 self.queue.truncate(usize::from(config.limits.asked));
             }
             Refusal::Busy { retry_after } => {
                 self.wanted_wait = self.wanted_wait.max(retry_after.unwrap_or_default());
-                let knows_all = scope.source == Some(asked.peer) && !config.is_paper();
+                let knows_all = scope.source == Some(asked.peer) && !config.is_paper() && !scope.delegated;
                 if knows_all && !self.purpose.is_urgent() {
                     // It elects already. An orphan goes on all the same: rescue slots are in no table.
                     self.queue.clear();
@@ -357,10 +366,11 @@ impl<P: Copy + Ord> Search<P> {
 
 /// The order in which providers from the overlay are asked (Q5): those with free slots at random, weighted by them; then
 /// the source; then those that were full. Whoever has been in the tree, and may bring a subtree along, begins with those
-/// nearest to the source, so that the tree does not grow into a chain. In the paper's profile: as they stand.
+/// nearest to the source, so that the tree does not grow into a chain. Where relayers elect everybody does so, and those that
+/// were full come before the source: either knows who is open below it. In the paper's profile: as they stand.
 pub(super) fn rank<P: Copy + Ord>(
     providers: &[Provider<P>],
-    purpose: Purpose,
+    (purpose, delegated): (Purpose, bool),
     config: &Config,
     entropy: &mut dyn Entropy,
 ) -> Vec<P> {
@@ -371,10 +381,16 @@ pub(super) fn rank<P: Copy + Ord>(
     let mut keyed: Vec<(u8, u8, u64, P)> = providers
         .map(|p| {
             let free = u64::from(p.free.unwrap_or(1));
-            let class = if p.is_source() { 1 } else { 2 * u8::from(free == 0) };
+            let class = match (p.is_source(), free == 0) {
+                (true, _) => 2,
+                (false, true) if delegated => 1,
+                (false, true) => 3,
+                (false, false) => 0,
+            };
             // The least of `free` draws wins about `free` times as often as a single draw.
             let draw = (0..free.clamp(1, 16)).map(|_| entropy.next_u64()).min().unwrap_or(0);
-            let layer = if purpose == Purpose::Join { 0 } else { p.depth.unwrap_or(u8::MAX) };
+            let nearest = purpose != Purpose::Join || delegated;
+            let layer = if nearest { p.depth.unwrap_or(u8::MAX) } else { 0 };
             (class, layer, draw, p.peer)
         })
         .collect();
@@ -395,11 +411,16 @@ mod tests {
         let mut entropy = Seeded::new(1);
         let mut first = [0; 2];
         for _ in 0..4000 {
-            let order = rank(&providers, Purpose::Join, &config, &mut entropy);
+            let order = rank(&providers, (Purpose::Join, false), &config, &mut entropy);
             assert_eq!(&order[2..], ['s', 'f']);
             first[usize::from(order[0] == 'b')] += 1;
             // Who has been in the tree goes to the upper layer.
-            assert_eq!(rank(&providers, Purpose::Repair, &config, &mut entropy), ['a', 'b', 's', 'f']);
+            assert_eq!(
+                rank(&providers, (Purpose::Repair, false), &config, &mut entropy),
+                ['a', 'b', 's', 'f']
+            );
+            // Where relayers elect, everybody does, and the source is asked last of all.
+            assert_eq!(rank(&providers, (Purpose::Join, true), &config, &mut entropy), ['a', 'b', 'f', 's']);
         }
         // Three of four, give or take five standard deviations.
         assert!((2860..3140).contains(&first[1]), "{first:?}");
@@ -409,6 +430,9 @@ mod tests {
     fn the_paper_asks_in_the_order_of_the_answer() {
         let p = |peer| Provider { peer, depth: None, free: None };
         let config = Config::new(super::super::Profile::Paper, 2);
-        assert_eq!(rank(&[p(3), p(1), p(2)], Purpose::Repair, &config, &mut Seeded::new(1)), [3, 1, 2]);
+        assert_eq!(
+            rank(&[p(3), p(1), p(2)], (Purpose::Repair, true), &config, &mut Seeded::new(1)),
+            [3, 1, 2]
+        );
     }
 }

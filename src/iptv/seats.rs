@@ -101,6 +101,8 @@ pub(super) struct Place<P> {
     pub(super) path: Vec<P>,
     pub(super) rescue: bool,
     pub(super) backups: Vec<Provider<P>>,
+    /// Whether relayers elect.
+    pub(super) delegated: bool,
 }
 
 /// The children of one channel, oldest first.

@@ -2,11 +2,15 @@
 //!
 //! A row moves with everything below it. A row whose parent nobody knows any more is *adrift*: it keeps its subtree for
 //! a while, because a moved peer soon turns up under another parent.
+//!
+//! Where relayers elect for themselves (`Mode::Delegated`) there are rows for my children and theirs only. What is below
+//! them a child's aggregate ([`Subtree`]) says, merged from those of its own children.
 
 use super::TableRow;
-use super::report::{Child, Provider};
+use super::report::{Child, Provider, Subtree};
 use crate::ids::CallId;
 use crate::time::{Duration, Instant};
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -26,6 +30,10 @@ const PLEDGE: Duration = Duration::from_secs(2);
 const FAILURES: u8 = 4;
 /// After so many times the first rest without another failure the earlier ones are forgotten.
 const FORGIVEN: u32 = 10;
+/// The most slots that are believed of one provider of an aggregate.
+const BELIEVED: u16 = 16;
+/// The most promises that are remembered of slots further below; the oldest are forgotten first.
+const PLEDGES: usize = 64;
 
 /// How far a peer is with relaying.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,13 +76,23 @@ struct Row<P> {
     /// Another relayer that named this peer as its child. News of a move come in any order: when the present parent lets
     /// go, that one is believed.
     claimed: Option<P>,
+    /// What is below it, as it says.
+    below: Option<Box<Subtree<P>>>,
     children: Vec<P>,
+}
+
+impl<P> Row<P> {
+    fn names(&self) -> bool {
+        self.below.as_ref().is_some_and(|b| !b.open.is_empty())
+    }
 }
 
 /// The table of one channel.
 #[derive(Debug)]
 pub(super) struct Table<P> {
     me: P,
+    /// My own hops from the source: the rows count from me.
+    base: u8,
     limit: usize,
     rows: BTreeMap<P, Row<P>>,
     /// Viewers that could relay, by layer and arrival.
@@ -90,6 +108,12 @@ pub(super) struct Table<P> {
     arrivals: u32,
     registered: usize,
     changed: bool,
+    /// Rows whose aggregates name somebody.
+    naming: usize,
+    /// Slots below my children's that were promised to redirected callers: whose, how many, and when the last one was.
+    pledges: Vec<(P, u16, Instant)>,
+    /// Grows with everything that an aggregate would show.
+    version: u32,
 }
 
 impl<P: Copy + Ord> Table<P> {
@@ -99,6 +123,7 @@ impl<P: Copy + Ord> Table<P> {
         Table {
             patience,
             me,
+            base: 0,
             limit,
             rows: BTreeMap::new(),
             electable: BTreeSet::new(),
@@ -108,6 +133,9 @@ impl<P: Copy + Ord> Table<P> {
             arrivals: 0,
             registered: 0,
             changed: false,
+            naming: 0,
+            pledges: Vec::new(),
+            version: 0,
         }
     }
 
@@ -272,6 +300,7 @@ impl<P: Copy + Ord> Table<P> {
             adrift_until: now,
             silent: false,
             claimed: None,
+            below: None,
             children: Vec::new(),
         };
         self.rows.insert(peer, row);
@@ -342,8 +371,13 @@ impl<P: Copy + Ord> Table<P> {
         let old = (row.depth, row.arrival, peer);
         let old_standing = row.standing;
         self.registered -= usize::from(row.registers);
+        self.naming -= usize::from(row.names());
         change(row);
+        if !matches!(row.standing, Standing::Relayer { .. }) {
+            row.below = None;
+        }
         self.registered += usize::from(row.registers);
+        self.naming += usize::from(row.names());
         let new = (row.depth, row.arrival, peer);
         let (electable, relays, open) = match row.standing {
             Standing::Viewer => (row.slots != Some(0), false, false),
@@ -358,6 +392,10 @@ impl<P: Copy + Ord> Table<P> {
         set(&mut self.electable, new, electable);
         set(&mut self.open, new, open);
         set(&mut self.relayers, new, relays);
+        let free = |s: Standing| if let Standing::Relayer { free, .. } = s { Some(free) } else { None };
+        if old != new || free(row.standing) != free(old_standing) {
+            self.version = self.version.wrapping_add(1);
+        }
         self.changed |= relays != matches!(old_standing, Standing::Relayer { .. });
     }
 
@@ -517,23 +555,35 @@ impl<P: Copy + Ord> Table<P> {
         self.relayers.iter().map(|r| r.2).filter(silent).collect()
     }
 
-    /// Whether some relayer has a free slot, and media to fill it as far as anybody knows.
+    /// Whether some relayer has a free slot, and media to fill it as far as anybody knows. Of what aggregates name nothing
+    /// counts: it is farther from the source than the slots of one more child that relays would be.
     pub(super) fn is_open(&self) -> bool {
         self.open.first().is_some_and(|o| o.0 != ADRIFT)
     }
 
+    /// Where I am myself.
+    pub(super) const fn set_base(&mut self, base: u8) {
+        self.base = base;
+    }
+
+    /// Hops from the source.
+    const fn absolute(&self, depth: u8) -> Option<u8> {
+        if depth == ADRIFT { None } else { Some(depth.saturating_add(self.base)) }
+    }
+
     /// The next candidate (P11): of the lowest layer that has one. Which of the layer is the policy's choice (Q10): the
     /// first of the table, or else the one with most slots, then who receives well, the nearest, the oldest. Nobody who
-    /// hangs below `caller`, for whom the slots are wanted, and nobody who rests at `now`.
+    /// hangs below `caller`, for whom the slots are wanted, nobody in a layer below the `deepest`, and nobody who rests at
+    /// `now`.
     pub(super) fn candidate(
         &self,
         now: Instant,
-        paper: bool,
+        (paper, deepest): (bool, u8),
         caller: Option<P>,
         loss: impl Fn(CallId) -> Option<u8>,
     ) -> Option<P> {
-        let able = |&(_, _, p): &(u8, u32, P)| {
-            !self.rests(p, now) && caller.is_none_or(|c| p != c && !self.is_below(p, c))
+        let able = |&(depth, _, p): &(u8, u32, P)| {
+            depth <= deepest && !self.rests(p, now) && caller.is_none_or(|c| p != c && !self.is_below(p, c))
         };
         let mut able = self.electable.iter().copied().filter(able);
         let first = able.next()?;
@@ -554,7 +604,7 @@ impl<P: Copy + Ord> Table<P> {
     }
 
     /// Relayers that a caller is sent to (Q1, Q5): those nearest to the source first, of one layer at random, weighted by the
-    /// slots that are not promised yet.
+    /// slots that are not promised yet. They are relayers of the table, and those that their aggregates name.
     pub(super) fn redirect(
         &mut self,
         caller: P,
@@ -562,37 +612,137 @@ impl<P: Copy + Ord> Table<P> {
         now: Instant,
         mut below: impl FnMut(u64) -> u64,
     ) -> Vec<Provider<P>> {
+        self.pledges.retain(|p| now.since(p.2) < PLEDGE);
         let mut pool: Vec<(u64, Provider<P>)> = Vec::new();
         for &(depth, _, peer) in self.open.iter().filter(|o| o.2 != caller).take(CONSIDERED) {
             let Some(row) = self.rows.get(&peer) else { continue };
             let Standing::Relayer { free, .. } = row.standing else { continue };
             let pledged = if now.since(row.pledged.1) < PLEDGE { row.pledged.0 } else { 0 };
-            let depth = (depth != ADRIFT).then_some(depth);
+            let depth = self.absolute(depth);
             let left = u64::from(free.saturating_sub(pledged));
             if left > 0 && !self.is_below(peer, caller) {
                 pool.push((left, Provider { peer, depth, free: Some(free) }));
             }
         }
-        let mut ranked = Vec::new();
-        while ranked.len() < most
-            && let Some(depth) = pool.first().map(|p| p.1.depth)
-        {
-            let layer = || pool.iter().take_while(|p| p.1.depth == depth);
-            let mut ticket = below(layer().map(|p| p.0).sum());
-            let drawn = layer().position(|p| {
-                let hit = ticket < p.0;
-                ticket = ticket.saturating_sub(p.0);
-                hit
-            });
-            ranked.push(pool.remove(drawn.unwrap_or(0)).1);
+        for aggregate in self.branches(caller).filter_map(|(_, row)| row.below.as_deref()) {
+            for &p in aggregate.open.iter().filter(|p| p.peer != caller) {
+                let pledged = self.pledges.iter().find(|known| known.0 == p.peer).map_or(0, |known| known.1);
+                let left = u64::from(p.free.unwrap_or(1).saturating_sub(pledged));
+                if left > 0 && pool.iter().all(|known| known.1.peer != p.peer) {
+                    pool.push((left, p));
+                }
+            }
         }
-        if let Some(first) = ranked.first()
-            && let Some(row) = self.rows.get_mut(&first.peer)
+        // Where nobody knows the depth is farthest.
+        pool.sort_by_key(|p| p.1.depth.unwrap_or(ADRIFT));
+        let ranked = draw(pool, most, &mut below);
+        if let Some(first) = ranked.first() {
+            self.pledge(first.peer, now);
+        }
+        ranked
+    }
+
+    /// Children in whose subtrees slots are free beyond those that they name, drawn by how many they say.
+    pub(super) fn branches_with_room(
+        &self,
+        caller: P,
+        most: usize,
+        mut below: impl FnMut(u64) -> u64,
+    ) -> Vec<Provider<P>> {
+        let room = |(peer, row): (P, &Row<P>)| {
+            let free = row.below.as_ref().filter(|b| !b.open.is_empty())?.free;
+            let provider = Provider { peer, depth: self.absolute(row.depth), free: None };
+            Some((u64::from(free.min(u32::from(u16::MAX))), provider))
+        };
+        draw(self.branches(caller).filter_map(room).collect(), most, &mut below)
+    }
+
+    /// Relayers among my children, without the one below which a caller hangs, as far as I know.
+    fn branches(&self, caller: P) -> impl Iterator<Item = (P, &Row<P>)> {
+        let row = |r: &(u8, u32, P)| Some((r.2, self.rows.get(&r.2)?));
+        let first = self.relayers.iter().take_while(|r| r.0 == 1).take(CONSIDERED).filter_map(row);
+        first.filter(move |&(peer, _)| peer != caller && !self.is_below(caller, peer))
+    }
+
+    /// One slot of this provider is promised.
+    fn pledge(&mut self, peer: P, now: Instant) {
+        if let Some(row) = self.rows.get_mut(&peer).filter(|r| matches!(r.standing, Standing::Relayer { .. }))
         {
             let pledged = if now.since(row.pledged.1) < PLEDGE { row.pledged.0 } else { 0 };
             row.pledged = (pledged.saturating_add(1), now);
+        } else if let Some(known) = self.pledges.iter_mut().find(|known| known.0 == peer) {
+            *known = (peer, known.1.saturating_add(1), now);
+        } else {
+            if self.pledges.len() >= PLEDGES {
+                self.pledges.remove(0);
+            }
+            self.pledges.push((peer, 1, now));
         }
-        ranked
+    }
+
+    /// A relayer among my children says what is below it. Nobody speaks for me, for those above me, for itself, or for
+    /// whoever sits here; nothing below it is as near to the source as it is; and nobody has any number of slots.
+    pub(super) fn set_below(
+        &mut self,
+        peer: P,
+        mut said: Subtree<P>,
+        most: usize,
+        is_above: impl Fn(P) -> bool,
+    ) {
+        let relays = matches!(self.standing(peer), Some(Standing::Relayer { .. }));
+        if !relays || self.parent(peer) != Some(self.me) {
+            return;
+        }
+        let nearest = self.base.saturating_add(2);
+        let mine = |p: P| self.rows.get(&p).is_some_and(|r| r.parent == Some(self.me));
+        said.open.retain(|p| p.peer != self.me && p.free != Some(0) && !mine(p.peer) && !is_above(p.peer));
+        said.open.truncate(most);
+        for p in &mut said.open {
+            p.depth = Some(p.depth.unwrap_or(nearest).max(nearest));
+            p.free = Some(p.free.unwrap_or(1).min(BELIEVED));
+        }
+        if self.rows.get(&peer).and_then(|r| r.below.as_deref()) != Some(&said) {
+            self.version = self.version.wrapping_add(1);
+            self.update(peer, |r| r.below = Some(Box::new(said)));
+        }
+    }
+
+    /// What is below me, as far as I know and believe: how many peers, and where slots are free, the `most` nearest by name.
+    pub(super) fn aggregate(&self, most: usize) -> Subtree<P> {
+        let mut all = Subtree { peers: 0, free: 0, open: Vec::new() };
+        for (&peer, row) in self.rows.iter().filter(|(_, r)| r.parent == Some(self.me)) {
+            all.peers = all.peers.saturating_add(1);
+            let Standing::Relayer { free, .. } = row.standing else { continue };
+            all.free = all.free.saturating_add(free.into());
+            if free > 0 {
+                all.open.push(Provider { peer, depth: self.absolute(row.depth), free: Some(free) });
+            }
+            if let Some(below) = &row.below {
+                all.peers = all.peers.saturating_add(below.peers);
+                all.free = all.free.saturating_add(below.free);
+                all.open.extend_from_slice(&below.open);
+            }
+        }
+        all.open.sort_by_key(|p| (p.depth, p.peer));
+        let mut nearest: Vec<Provider<P>> = Vec::with_capacity(most.min(all.open.len()));
+        for p in core::mem::take(&mut all.open) {
+            if nearest.len() < most && nearest.iter().all(|known| known.peer != p.peer) {
+                nearest.push(p);
+            }
+        }
+        all.open = nearest;
+        all
+    }
+
+    /// Changes whenever an aggregate would.
+    pub(super) const fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Whether a peer stands in a row or is named by an aggregate.
+    pub(super) fn knows(&self, peer: P) -> bool {
+        let names = |r: &Row<P>| r.below.as_ref().is_some_and(|b| b.open.iter().any(|p| p.peer == peer));
+        self.contains(peer) || self.naming > 0 && self.rows.values().any(names)
     }
 
     /// Peers two layers below me whose parent is not this child, the longest known first.
@@ -601,7 +751,8 @@ impl<P: Copy + Ord> Table<P> {
             .into_iter()
             .flat_map(|set| set.iter().skip_while(|r| r.0 < 2).take(CONSIDERED));
         let foreign = second.filter(|&&(depth, _, p)| depth == 2 && self.parent(p) != Some(child));
-        let provider = |&(depth, _, peer): &(u8, u32, P)| Provider { peer, depth: Some(depth), free: None };
+        let provider =
+            |&(depth, _, peer): &(u8, u32, P)| Provider { peer, depth: self.absolute(depth), free: None };
         foreign.map(provider).take(most).collect()
     }
 
@@ -622,9 +773,31 @@ impl<P: Copy + Ord> Table<P> {
         });
         let mut drawn: Vec<(u8, u64, P)> = able.map(|&(depth, _, p)| (depth, below(u64::MAX), p)).collect();
         drawn.sort_unstable();
-        let provider = |(depth, _, peer)| Provider { peer, depth: Some(depth), free: Some(0) };
+        let provider = |(depth, _, peer)| Provider { peer, depth: self.absolute(depth), free: Some(0) };
         drawn.into_iter().take(most).map(provider).collect()
     }
+}
+
+/// Draws providers from a pool that is sorted by depth: layer after layer, within one by weight.
+fn draw<P: Copy>(
+    mut pool: Vec<(u64, Provider<P>)>,
+    most: usize,
+    below: &mut impl FnMut(u64) -> u64,
+) -> Vec<Provider<P>> {
+    let mut ranked = Vec::new();
+    while ranked.len() < most
+        && let Some(depth) = pool.first().map(|p| p.1.depth)
+    {
+        let layer = || pool.iter().take_while(|p| p.1.depth == depth);
+        let mut ticket = below(layer().map(|p| p.0).sum());
+        let drawn = layer().position(|p| {
+            let hit = ticket < p.0;
+            ticket = ticket.saturating_sub(p.0);
+            hit
+        });
+        ranked.push(pool.remove(drawn.unwrap_or(0)).1);
+    }
+    ranked
 }
 
 fn set<T: Ord>(into: &mut BTreeSet<T>, value: T, present: bool) {
@@ -638,6 +811,7 @@ fn set<T: Ord>(into: &mut BTreeSet<T>, value: T, present: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quickcheck::quickcheck;
 
     const ME: char = 's';
     const T: Instant = Instant::from_millis(1000);
@@ -780,21 +954,69 @@ mod tests {
         assert_eq!(row(&t, 'b').1, Some(ME));
     }
 
+    /// Peers that a made-up aggregate names, with depth and free slots.
+    type Named = Vec<(u8, Option<u8>, Option<u16>)>;
+
+    quickcheck! {
+        /// Whatever children say of what is below them, in any order: what is passed on and where callers are sent names
+        /// neither me nor those above nor my children by hearsay, nothing nearer than it can be, and no more than fits.
+        fn q9_an_aggregate_is_bounded_and_names_nobody_it_must_not(
+            said: Vec<(bool, u32, u32, Named)>
+        ) -> bool {
+            let mut t = table();
+            t.set_base(4);
+            let of = |n: u8| char::from(b'a' + n % 26);
+            for (first, peers, free, open) in said {
+                let open = open.into_iter().map(|(n, depth, free)| Provider { peer: of(n), depth, free });
+                let said = Subtree { peers, free, open: open.collect() };
+                let from = if first { 'a' } else { 'b' };
+                t.relays(from, Some(0), T);
+                t.set_below(from, said, 8, |p| "xyz".contains(p));
+                let all = t.aggregate(8);
+                let hearsay = |p: &Provider<char>| {
+                    !"sabxyz".contains(p.peer)
+                        && p.depth.is_some_and(|d| d >= 6)
+                        && p.free.is_some_and(|f| (1..=BELIEVED).contains(&f))
+                };
+                let once = all.open.iter().all(|p| all.open.iter().filter(|q| q.peer == p.peer).count() == 1);
+                let sent = t.redirect('q', 8, T, |_| 0);
+                if all.open.len() > 8 || !once || !all.open.iter().chain(&sent).all(hearsay) {
+                    return false;
+                }
+                if sent.len() > 8 || sent.iter().any(|p| p.peer == 'q') || t.pledges.len() > PLEDGES {
+                    return false;
+                }
+                if all.open.iter().zip(all.open.iter().skip(1)).any(|(p, q)| p.depth > q.depth) {
+                    return false;
+                }
+            }
+            // Who goes takes all that it said along.
+            for gone in ['a', 'b'] {
+                t.rest(gone, T);
+                t.remove(gone, T);
+            }
+            t.aggregate(8) == Subtree { peers: 0, free: 0, open: Vec::new() } && !t.is_open()
+        }
+    }
+
     #[test]
     fn p11_the_candidate_is_of_the_lowest_layer_and_q10_the_best_of_it() {
         let mut t = table();
-        assert_eq!(t.candidate(T, false, None, |_| None), Some('b'));
+        assert_eq!(t.candidate(T, (false, DEEPEST), None, |_| None), Some('b'));
         t.offer('b', true);
-        assert_eq!((t.candidate(T, false, None, |_| None), t.registered()), (Some('d'), 1));
+        assert_eq!((t.candidate(T, (false, DEEPEST), None, |_| None), t.registered()), (Some('d'), 1));
         t.rest('b', T + Duration::from_secs(30));
-        assert_eq!((t.candidate(T, false, None, |_| None), t.registered()), (Some('d'), 0));
-        assert_eq!(t.candidate(T + Duration::from_secs(30), false, None, |_| None), Some('b'));
+        assert_eq!((t.candidate(T, (false, DEEPEST), None, |_| None), t.registered()), (Some('d'), 0));
+        assert_eq!(t.candidate(T + Duration::from_secs(30), (false, DEEPEST), None, |_| None), Some('b'));
         // Nobody below the one for whom it is.
-        assert_eq!(t.candidate(T, false, Some('a'), |_| None), None);
+        assert_eq!(t.candidate(T, (false, DEEPEST), Some('a'), |_| None), None);
         t.report('a', &kids("cdf"), T);
         t.set_rtt('d', Duration::from_millis(200));
         assert_eq!(
-            (t.candidate(T, false, None, |_| None), t.candidate(T, true, None, |_| None)),
+            (
+                t.candidate(T, (false, DEEPEST), None, |_| None),
+                t.candidate(T, (true, DEEPEST), None, |_| None)
+            ),
             (Some('f'), Some('d'))
         );
     }

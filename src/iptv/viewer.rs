@@ -15,7 +15,7 @@ use super::fact::{ByeReason, Hold, Refusal};
 use super::order::Event;
 use super::report::Provider;
 use super::search::{Purpose, Scope, Search};
-use super::seats::Seats;
+use super::seats::{Place, Seats};
 use super::standby::{Standby, Standbys, State};
 use super::turn::Turn;
 use crate::ids::{CallId, ChannelId};
@@ -82,6 +82,11 @@ impl<P: Copy> Link<P> {
         self.playing && self.lost.is_none()
     }
 
+    /// The parent of this parent, where it told.
+    pub(super) fn grandparent(&self) -> Option<P> {
+        self.path.get(self.path.len().checked_sub(2)?).copied()
+    }
+
     pub(super) fn depth(&self) -> u8 {
         match u8::try_from(self.path.len()) {
             Ok(0) => self.depth.saturating_add(1),
@@ -103,6 +108,10 @@ pub(super) enum News {
 pub(super) struct Viewer<P> {
     pub(super) channel: ChannelId,
     source: Option<P>,
+    /// Whether relayers elect, as the parent says, or the configuration while there was none.
+    delegated: bool,
+    /// The parent of the parent that was lost last: there a slot becomes free.
+    pub(super) grandparent: Option<P>,
     pub(super) parent: Option<Link<P>>,
     /// The parent to be, while both are connected.
     pub(super) next: Option<Box<Link<P>>>,
@@ -132,10 +141,12 @@ pub(super) struct Viewer<P> {
 }
 
 impl<P: Copy + Ord> Viewer<P> {
-    pub(super) const fn new(channel: ChannelId) -> Self {
+    pub(super) const fn new(channel: ChannelId, delegated: bool) -> Self {
         Viewer {
             channel,
             source: None,
+            delegated,
+            grandparent: None,
             parent: None,
             next: None,
             cover: None,
@@ -163,6 +174,32 @@ impl<P: Copy + Ord> Viewer<P> {
 
     pub(super) const fn source(&self) -> Option<P> {
         self.source
+    }
+
+    pub(super) const fn is_delegated(&self) -> bool {
+        self.delegated
+    }
+
+    /// Where a caller is sent for whom nothing is known below: to the source, which knows everybody; or else to the parent
+    /// and somebody above it, who know more than this node does.
+    pub(super) fn upwards(&self, turn: &mut Turn<'_, P>) -> impl Iterator<Item = Provider<P>> + use<P> {
+        let names = match &self.parent {
+            Some(parent) if self.delegated => [Some(parent.peer), self.somebody_above(turn)],
+            _ => [self.source, None],
+        };
+        let source = self.source;
+        names.into_iter().flatten().map(move |peer| {
+            let depth = (source == Some(peer)).then_some(0);
+            Provider { peer, depth, free: None }
+        })
+    }
+
+    /// A peer between the source and the parent, any of them.
+    fn somebody_above(&self, turn: &mut Turn<'_, P>) -> Option<P> {
+        let path = &self.parent.as_ref()?.path;
+        let between = path.get(1..path.len().checked_sub(1)?)?;
+        let nth = turn.entropy.below(u64::try_from(between.len()).unwrap_or(u64::MAX).max(1));
+        between.get(usize::try_from(nth).unwrap_or(0)).copied()
     }
 
     pub(super) fn backups(&self) -> &[Provider<P>] {
@@ -218,6 +255,16 @@ impl<P: Copy + Ord> Viewer<P> {
     /// What children are told who get nothing.
     pub(super) fn hold_below(&self, turn: &Turn<'_, P>) -> Hold {
         if self.sourceless { Hold::Sourceless } else { self.hold(turn).unwrap_or(Hold::Starved) }
+    }
+
+    /// Whether the parent says that nobody has anything. It may be wrong, so standbys are asked; but the tree is left as it is.
+    pub(super) fn is_sourceless(&self, turn: &Turn<'_, P>) -> bool {
+        let held = self.parent.as_ref().and_then(|p| p.held);
+        let says_so = held.is_some_and(|(hold, at)| {
+            hold == Hold::Sourceless && turn.now.since(at.max(turn.awake_since)) < turn.config.repair_after
+        });
+        let media = turn.progress.last_media(self.channel).unwrap_or(Instant::ZERO).max(turn.awake_since);
+        says_so && turn.now.since(media) < turn.config.source_hold
     }
 
     /// Notes the loss of this parent.
@@ -335,7 +382,7 @@ impl<P: Copy + Ord> Viewer<P> {
     }
 
     /// What a round of a search begins with, before the overlay is asked.
-    pub(super) fn known(&self, purpose: Purpose, turn: &Turn<'_, P>) -> Vec<P> {
+    pub(super) fn known(&self, purpose: Purpose, turn: &mut Turn<'_, P>) -> Vec<P> {
         let backups = match purpose {
             _ if turn.config.is_paper() => return Vec::new(),
             Purpose::Join => return Vec::new(),
@@ -343,7 +390,18 @@ impl<P: Copy + Ord> Viewer<P> {
             // The source knows best who has a slot.
             Purpose::Move | Purpose::Yield | Purpose::Climb { .. } => &[],
         };
-        backups.iter().map(|b| b.peer).chain(self.source).collect()
+        let backups = backups.iter().map(|b| b.peer);
+        let Some(parent) = self.parent.as_ref().filter(|_| self.delegated) else {
+            return backups.chain(self.source).collect();
+        };
+        // Those above know what is free below them; the source, which everybody would ask, is left to its children.
+        let moves = purpose == Purpose::Move;
+        let near = [self.grandparent, Some(parent.peer)].into_iter().flatten().filter(|_| moves);
+        let mut known: Vec<P> = backups.chain(near).chain(self.somebody_above(turn)).collect();
+        if known.is_empty() {
+            known.extend(self.source);
+        }
+        known
     }
 
     fn scoped<R>(
@@ -357,7 +415,9 @@ impl<P: Copy + Ord> Viewer<P> {
         // The source may be asked out of its own rescue slot: it knows who else has room.
         let asks_source = search.purpose.is_planned() && search.purpose != Purpose::Farewell;
         let parent = self.parent.as_ref().map(|p| p.peer);
-        let parent = parent.filter(|&p| !(asks_source && self.source == Some(p)));
+        let asks_parent =
+            asks_source && self.source == parent || self.delegated && search.purpose == Purpose::Move;
+        let parent = parent.filter(|_| !asks_parent);
         let excluded: Vec<P> = seats.iter().map(|s| s.peer).chain(parent).collect();
         let scope = Scope {
             channel: self.channel,
@@ -366,6 +426,7 @@ impl<P: Copy + Ord> Viewer<P> {
             excluded: &excluded,
             slots: turn.uplink.free().saturating_add(seats.ordinary()),
             rtt: self.rtt,
+            delegated: self.delegated,
         };
         let result = act(&mut search, &scope, turn);
         self.search = Some(search);
@@ -411,8 +472,7 @@ impl<P: Copy + Ord> Viewer<P> {
         } else if answered {
             self.unsourced.get_or_insert(turn.now);
         }
-        let source = self.source;
-        self.scoped(seats, turn, |search, _, turn| search.on_fetched(&providers, source, turn));
+        self.scoped(seats, turn, |search, scope, turn| search.on_fetched(&providers, scope, turn));
         self.advance(seats, turn);
     }
 
@@ -572,8 +632,9 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         self.climb_at = None;
         let most = usize::from(turn.config.limits.redirect_contacts);
-        let source = self.source.filter(|&s| self.parent.as_ref().is_none_or(|p| p.peer != s));
-        let known: Vec<P> = to.into_iter().take(most).map(|p| p.peer).chain(source).collect();
+        let above = if self.delegated { self.somebody_above(turn) } else { self.source };
+        let above = above.filter(|&s| self.parent.as_ref().is_none_or(|p| p.peer != s));
+        let known: Vec<P> = to.into_iter().take(most).map(|p| p.peer).chain(above).collect();
         self.search(Search::new(Purpose::Yield, &known), seats, turn);
     }
 
@@ -592,7 +653,7 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         if self.has_sunk(depth) || depth > DEEP && turn.uplink.capacity() > 0 {
             // Those above change all the time; the source, which the others ask, has more to do.
-            let most = if self.has_sunk(depth) { CLIMBS } else { 1 };
+            let most = if self.has_sunk(depth) || self.delegated { CLIMBS } else { 1 };
             let pause = turn.config.climb_after.saturating_mul(1 << self.climbs.min(most));
             self.climb_at = Some(turn.now + turn.at_least(pause));
         }
@@ -647,9 +708,7 @@ impl<P: Copy + Ord> Viewer<P> {
     pub(super) fn on_place(
         &mut self,
         call: CallId,
-        path: Vec<P>,
-        rescue: bool,
-        mut backups: Vec<Provider<P>>,
+        Place { path, rescue, mut backups, delegated }: Place<P>,
         seats: &Seats<P>,
         turn: &mut Turn<'_, P>,
     ) {
@@ -671,6 +730,9 @@ impl<P: Copy + Ord> Viewer<P> {
             return self.on_early_place(call, (path, rescue), backups, turn);
         }
         let is_parent = self.is_parent(call);
+        if is_parent {
+            self.delegated = delegated && !turn.config.is_paper();
+        }
         let covering = self.cover.as_mut().and_then(|c| {
             let covers = c.link.as_mut().filter(|l| l.call == call)?;
             c.backups.clone_from(&backups);
@@ -718,6 +780,7 @@ impl<P: Copy + Ord> Viewer<P> {
 
     /// This parent is no longer any good, and no longer there.
     fn orphan(&mut self, link: Link<P>, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        self.grandparent = link.grandparent();
         if link.playing {
             turn.event(Event::Orphaned { channel: self.channel, parent: link.peer });
             self.note_loss(link.depth);
@@ -775,17 +838,19 @@ impl<P: Copy + Ord> Viewer<P> {
             }
             return;
         }
-        let silence = match (link.playing, hold) {
-            (false, _) => patience,
-            (true, None) if self.standbys.any_ready(config) => cover_after,
+        let (heard, silence) = match (link.playing, hold) {
+            (false, _) => (heard, patience),
+            // Media is expected of it: a report, or an old packet, shows nothing.
+            (true, None) if self.standbys.any_ready(config) => {
+                (turn.progress.last_brought(link.call), cover_after)
+            }
             // Who said HOLD will say so again.
-            (true, _) => config.repair_after,
+            (true, _) => (heard, config.repair_after),
         };
         let mut due = heard.map_or(since, |t| t.max(since)) + silence;
         if hold != Some(Hold::Paused) && !config.is_paper() {
             let media = media.unwrap_or(Instant::ZERO);
-            let limit = if hold == Some(Hold::Sourceless) { config.source_hold } else { config.hold_limit };
-            due = due.min(media.max(since).max(link.paused) + limit);
+            due = due.min(media.max(since).max(link.paused) + config.hold_limit);
         }
         if now < due {
             self.listen_at = earliest(next_due, Some(due));

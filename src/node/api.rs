@@ -265,6 +265,14 @@ pub enum Event {
         /// The relayer.
         relayer: PeerName,
     },
+    /// A parent has sent other packets than the source, and those of the source were missing. Nothing of that was played or
+    /// passed on, and that parent is left.
+    Deceived {
+        /// The channel.
+        channel: ChannelId,
+        /// The parent that was.
+        parent: PeerName,
+    },
     /// The channel is over for this node.
     Ended {
         /// The channel.

@@ -1,6 +1,7 @@
 //! The channels of this node: their numbers and their names.
 
 use super::api::Owner;
+use super::integrity::OwnerKey;
 use crate::bounded::BoundedMap;
 use crate::ids::{ChannelId, ChannelName, KeyFingerprint};
 use crate::reload::codec::Grant;
@@ -22,6 +23,8 @@ pub(super) struct Channel {
     pub(super) inheritance: Option<Inheritance>,
     /// The key of the owner whose grants count here: as the host said, or of whom was believed first.
     pub(super) trusted: Option<KeyFingerprint>,
+    /// What that key signs by.
+    pub(super) owner_key: Option<OwnerKey>,
     /// The owner's leave for this node to be found as a relayer.
     pub(super) grant: Option<Grant>,
     /// At its publisher the epoch of what it grants, elsewhere the newest that the trusted owner was found to grant in.
@@ -51,6 +54,7 @@ impl Channel {
             owner: None,
             inheritance: None,
             trusted: None,
+            owner_key: None,
             grant: None,
             epoch: 0,
             crowded: false,

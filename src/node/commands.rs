@@ -178,7 +178,8 @@ impl Node {
             return Err(CommandError::ChannelInUse);
         }
         let id = self.channels.open(channel).ok_or(CommandError::Limit("channels"))?;
-        if self.relay.open(id, role).is_err() {
+        if self.relay.open(id, role).is_err() || self.protect(id).is_err() {
+            self.relay.close(id);
             self.channels.close(id);
             return Err(CommandError::Limit("channels"));
         }
@@ -198,7 +199,8 @@ impl Node {
     }
 
     /// Sends the next RTP packet of a channel that this node publishes. It goes out as it is: SSRC, sequence number and
-    /// timestamp are the caller's.
+    /// timestamp are the caller's. In a secured overlay it goes out when the window of packets that it lies in is signed, at
+    /// most [`WINDOW_TIME`](crate::rtp::integrity::WINDOW_TIME) later.
     pub fn push_media(
         &mut self,
         now: Instant,
@@ -222,9 +224,16 @@ impl Node {
     /// removed. [`Event::Ended`] follows.
     pub fn stop(&mut self, now: Instant, channel: ChannelId) -> Result<(), CommandError> {
         self.begin(now);
+        self.finish_media(channel);
         self.with_policy(|policy, now, ctx| policy.stop(now, channel, ctx))?;
         self.finish();
         Ok(())
+    }
+
+    /// What waits here to be signed leaves before anybody is told that nothing follows.
+    fn finish_media(&mut self, channel: ChannelId) {
+        self.relay.finish(self.now, channel, &mut self.media_effects);
+        self.work_off();
     }
 
     /// How many children this node's uplink can serve from now on. Those it has already stay.
@@ -265,6 +274,8 @@ impl Node {
         match self.membership {
             Membership::Outside => self.queue.event(Event::Left, &mut self.stats),
             Membership::Joining | Membership::Joined => {
+                let channels: Vec<ChannelId> = self.channels.ids().collect();
+                channels.into_iter().for_each(|channel| self.finish_media(channel));
                 self.with_policy(|policy, now, ctx| policy.leave(now, ctx));
                 self.membership = Membership::TakingLeave(self.now + self.config.farewell);
             }

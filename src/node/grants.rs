@@ -6,6 +6,7 @@
 
 use super::api::Owner;
 use super::channels::Channel;
+use super::integrity::OwnerKey;
 use super::{Node, Security};
 use crate::ids::{CallId, ChannelId, ChannelName, KeyFingerprint, NodeId, ResourceId};
 use crate::reload::codec::{Grant, ProviderRole, Structure as _};
@@ -160,6 +161,7 @@ impl Node {
         let newer = open.grant.as_ref().is_none_or(|held| age(held) < age(&grant));
         if let Some(open) = self.channels.get_mut(channel) {
             open.epoch = word.epoch;
+            open.owner_key = Some(OwnerKey::of(&grant));
             if newer {
                 open.grant = Some(grant);
             }

@@ -27,6 +27,10 @@ impl iptv::Progress for Progress<'_> {
         self.0.brought(call)
     }
 
+    fn last_brought(&self, call: CallId) -> Option<Instant> {
+        self.0.last_brought(call)
+    }
+
     fn last_report(&self, call: CallId) -> Option<Instant> {
         self.0.last_report(call)
     }
@@ -66,6 +70,10 @@ impl Node {
             Effect::Fact(Fact::Resumed { channel: _, call }) => self.tell(iptv::Fact::Resumed { call }),
             Effect::Fact(Fact::Released { channel: _, call }) => self.tell(iptv::Fact::Released { call }),
             Effect::Fact(Fact::Denied { channel: _, call }) => self.tell(iptv::Fact::Denied { call }),
+            Effect::Fact(Fact::ToSign { channel }) => self.sign_media(channel),
+            Effect::Fact(Fact::ToJudge { channel }) => self.judge_media(channel),
+            Effect::Fact(Fact::Deceived { channel, call }) => self.leave_deceiver(channel, call),
+            Effect::Fact(Fact::Dropped { reason }) => self.stats.count_drop(reason),
             Effect::Send { to, payload } => {
                 self.queue.push(Output::Transmit { plane: Plane::Media, to, payload }, &mut self.stats);
             }

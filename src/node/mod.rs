@@ -15,6 +15,7 @@
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
 //! | `grants` | who may be found under a channel's name |
+//! | `integrity` | media signed and checked by the keys of channels' owners |
 //! | `exclusion` | whom the configuration shuts out |
 //! | `records` | this node's own entries in the overlay, kept fresh |
 //! | `redir` | the tree of relayers of a popular channel: standing there, and looking there |
@@ -42,6 +43,7 @@ mod config;
 mod directory;
 mod exclusion;
 mod grants;
+mod integrity;
 mod keys;
 mod media;
 mod orders;
@@ -134,6 +136,8 @@ pub struct Node {
     records: Records,
     trees: Trees,
     grants: Grants,
+    /// Who has sent what no source had sent, and until when that counts.
+    shunned: Vec<(PeerKey, Instant)>,
     /// When children without RTCP are asked for a sign of life again.
     next_refresh: Option<Instant>,
 
@@ -252,6 +256,7 @@ impl Node {
             records: Records::new(config.record_lifetime, config.record_retry),
             trees: Trees::new(config.redir),
             grants: Grants::new(config.grant_lifetime),
+            shunned: Vec::new(),
             next_refresh: None,
             queue: Queue::new(config.limits.outputs),
             stats: Stats::default(),

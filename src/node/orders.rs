@@ -82,7 +82,7 @@ impl Node {
         let (Some(open), Some(contact)) = (self.channels.get(channel), self.directory.get(peer)) else {
             return self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::NoAnswer });
         };
-        if contact.node_id.is_some_and(|node| self.is_bad_node(node)) {
+        if contact.node_id.is_some_and(|node| self.is_bad_node(node)) || self.is_shunned(peer) {
             return self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::Other });
         }
         let target = Target {

@@ -4,6 +4,7 @@ use super::Node;
 use super::api::{Event, Output, ProviderInfo};
 use super::channels::Channel;
 use super::directory::{Contact, Source};
+use super::integrity::OwnerKey;
 use super::records::Record;
 use super::{Membership, PeerKey};
 use crate::effect::Effect;
@@ -347,6 +348,7 @@ impl Node {
             let node = value.signer.node_id;
             let word = self.word_for(resource, node, record.role, record.grant.as_ref())?;
             (found.info.owner, found.epoch) = (Some(word.owner), word.epoch);
+            found.owner_key = record.grant.as_ref().map(OwnerKey::of);
         }
         Some(found)
     }
@@ -367,6 +369,8 @@ impl Node {
         open.epoch = found.iter().map(|f| f.epoch).fold(open.epoch, u32::max);
         let epoch = open.epoch;
         found.retain(|f| f.epoch == epoch);
+        // Certificates are renewed, and the key is the same.
+        open.owner_key = found.iter().find_map(|f| f.owner_key.clone()).or(open.owner_key.take());
         if chosen_here && !others.is_empty() {
             self.queue.event(Event::Disputed { channel, owner, others }, &mut self.stats);
         }
@@ -401,6 +405,8 @@ pub(super) struct Found {
     channel: Option<ChannelName>,
     /// The epoch of the owner's grant.
     pub(super) epoch: u32,
+    /// What the owner signs by.
+    pub(super) owner_key: Option<OwnerKey>,
 }
 
 /// What a value says by itself.
@@ -422,7 +428,7 @@ fn read(value: &Value) -> Option<(Found, ProviderRecord)> {
         contact: record.sip_contact.clone(),
         owner: None,
     };
-    Some((Found { info, contact, channel, epoch: 0 }, record))
+    Some((Found { info, contact, channel, epoch: 0, owner_key: None }, record))
 }
 
 #[cfg(test)]

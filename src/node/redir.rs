@@ -296,6 +296,7 @@ impl Node {
         if !found.is_empty() {
             open.levels.completed(level);
             open.epoch = found.iter().map(|f| f.epoch).fold(open.epoch, u32::max);
+            open.owner_key = found.iter().find_map(|f| f.owner_key.clone()).or(open.owner_key.take());
         }
         let met = found.into_iter().map(|Found { info, contact, .. }| Provider {
             peer: self.remember(contact, Source::Itself),

@@ -3,9 +3,9 @@
 use super::directory::{Contact, Source};
 use super::{Node, PeerKey};
 use crate::ids::{CallId, ChannelName};
-use crate::iptv::{Child, Provider, Report};
+use crate::iptv::{Child, Provider, Report, Subtree};
 use crate::sip::agent::Transport;
-use crate::sip::body::{self, Carrier, IptvBody, IptvInfo, Position, Slot};
+use crate::sip::body::{self, Carrier, Elector, IptvBody, IptvInfo, Position, Slot};
 use crate::sip::msg::NameAddr;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -69,12 +69,20 @@ impl Node {
                 IptvInfo::Yield { to: to.iter().filter_map(|p| self.name_addr(p)).collect() }
             }
             Report::Leaving => IptvInfo::Leaving,
-            Report::TreePosition { depth, path, rescue, backups } => IptvInfo::TreePosition(Position {
-                depth: *depth,
-                path: path.iter().map(|key| key.node_id()).collect(),
-                slot: if *rescue { Slot::Rescue } else { Slot::Ordinary },
-                backups: backups.iter().filter_map(|backup| self.name_addr(backup)).collect(),
+            Report::Subtree(Subtree { peers, free, open }) => IptvInfo::Subtree(body::Subtree {
+                peers: *peers,
+                free: *free,
+                open: open.iter().filter_map(|p| self.name_addr(p)).collect(),
             }),
+            Report::TreePosition { depth, path, rescue, backups, delegated } => {
+                IptvInfo::TreePosition(Position {
+                    depth: *depth,
+                    path: path.iter().map(|key| key.node_id()).collect(),
+                    slot: if *rescue { Slot::Rescue } else { Slot::Ordinary },
+                    backups: backups.iter().filter_map(|backup| self.name_addr(backup)).collect(),
+                    elector: if *delegated { Elector::Parent } else { Elector::Source },
+                })
+            }
         };
         IptvBody { channel: self.channel_of(call), info }.to_bytes().ok()
     }
@@ -125,7 +133,12 @@ impl Node {
                 path: position.path.into_iter().map(PeerKey::of_node).collect(),
                 rescue: position.slot == Slot::Rescue,
                 backups: position.backups.iter().filter_map(|backup| self.meet_provider(backup)).collect(),
+                delegated: position.elector == Elector::Parent,
             },
+            IptvInfo::Subtree(body::Subtree { peers, free, open }) => {
+                let open = open.iter().filter_map(|p| self.meet_provider(p)).collect();
+                Report::Subtree(Subtree { peers, free, open })
+            }
             IptvInfo::EndOfChannel | IptvInfo::Grant(_) | IptvInfo::Other(_) => {
                 return None;
             }

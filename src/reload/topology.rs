@@ -101,8 +101,14 @@ pub trait Topology {
     /// Whether this node is responsible for a place.
     fn is_responsible(&self, place: Place) -> bool;
 
-    /// The peer to route through towards a place that this node is not responsible for.
-    fn next_hop(&self, place: Place) -> Option<NodeId>;
+    /// The peers to route through towards a place that this node is not responsible for, best first. Through each of them
+    /// a message comes nearer to its place.
+    fn next_hops(&self, place: Place) -> impl Iterator<Item = NodeId>;
+
+    /// The best of them.
+    fn next_hop(&self, place: Place) -> Option<NodeId> {
+        self.next_hops(place).next()
+    }
 
     /// Whether an answer about a place can come from this node: nobody in the neighbor table is closer (SR-9).
     fn is_close_enough(&self, signer: NodeId, place: Place) -> bool;

@@ -7,7 +7,7 @@
 //! | [`srtcp`] | the same under a key (RFC 3711 §3.4): nobody can forge or repeat them |
 //! | [`mp2t`] | MPEG-2 transport stream packets in RTP (RFC 2250 §2): peeking and packetising |
 //! | [`window`] | which sequence numbers were here already (RFC 3550 §A.1 with a bitmap) |
-//! | [`integrity`] | signed lists of packets, by which a forged one is known; not in use yet |
+//! | [`integrity`] | windows of packets that their source signs, and by which a forged one is known |
 //! | [`missing`] | which packets a receiver lacks, and when it asks for them (RFC 4585) |
 //! | [`ring`] | the last packets of a channel, for those who lack some |
 //! | [`reception`] | what a receiver knows of one source: window, jitter, report blocks |
@@ -21,11 +21,17 @@
 //!
 //! Between secured nodes every call has a key for each direction, exchanged in its offer and answer (RFC 4568) over
 //! authenticated TLS. **RTCP is authenticated**, hop by hop: a goodbye, a notice, a report or a sender report that does not
-//! come under the key of its call changes nothing and is counted, and so is one that comes again. **RTP is not**: the
-//! packets are those of UNENCRYPTED_SRTP and UNAUTHENTICATED_SRTP, byte for byte what the source sent, because a relay
-//! sends one buffer to all its children. Whoever can send from a parent's address can therefore add media packets; he
-//! cannot move the tree. Nothing is secret: neither media nor reports. Calls with plain SIP agents have no keys, and
-//! whoever can send from their address speaks for them. How media could be signed by its source, [`integrity`] says.
+//! come under the key of its call changes nothing and is counted, and so is one that comes again.
+//!
+//! **RTP is signed by its source**, end to end, where channels have owners: the packets themselves are those of
+//! UNENCRYPTED_SRTP and UNAUTHENTICATED_SRTP, byte for byte what the source sent, because a relay sends one buffer to all its
+//! children; but in front of each window of them goes a list of their hashes under the owner's key ([`integrity`]). What
+//! the source has not sent is neither played nor passed on, and a parent that sends such things in place of the source's is
+//! left.
+//!
+//! Nothing is secret: neither media nor reports. Calls with plain SIP agents have no keys, whoever can send from their address
+//! speaks for them, and they are sent the media without the lists. In an overlay that is not secured nobody owns a channel,
+//! and what comes is believed ([`Counters::integrity`](reception::Counters::integrity) is `None`).
 
 pub mod header;
 pub mod integrity;

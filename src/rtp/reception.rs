@@ -50,6 +50,8 @@ pub struct Counters {
     pub jitter: u32,
     /// What was asked for again.
     pub repair: super::missing::Counts,
+    /// What was checked; `None` where nobody signs, and whatever comes is believed.
+    pub integrity: Option<super::integrity::Counts>,
 }
 
 /// The reception of one source.
@@ -180,6 +182,7 @@ impl Reception {
             highest: self.highest(),
             last_new: self.last_new(),
             jitter: self.jitter(),
+            integrity: None,
             repair: super::missing::Counts::default(),
         }
     }

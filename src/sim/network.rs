@@ -104,6 +104,7 @@ pub(super) struct Host<M> {
 
 type Observer = Box<dyn FnMut(&Record)>;
 type Viewer = Box<dyn FnMut(Instant, NodeIndex, ChannelId, &Bytes)>;
+type Alteration = Box<dyn FnMut(Plane, SocketAddr, Bytes) -> Bytes>;
 
 /// Machines on one virtual clock, and the network between them.
 ///
@@ -128,6 +129,7 @@ pub struct Network<M> {
     trace: VecDeque<Record>,
     observers: Vec<Observer>,
     viewers: Vec<Viewer>,
+    alterations: BTreeMap<NodeIndex, Alteration>,
 }
 
 impl<M: Machine> Network<M> {
@@ -149,6 +151,7 @@ impl<M: Machine> Network<M> {
             trace: VecDeque::new(),
             observers: Vec::new(),
             viewers: Vec::new(),
+            alterations: BTreeMap::new(),
         }
     }
 
@@ -353,6 +356,11 @@ impl<M: Machine> Network<M> {
         self.viewers.push(Box::new(viewer));
     }
 
+    /// From now on this node is a liar: each datagram that it sends to an address leaves as what `alter` makes of it.
+    pub fn alter(&mut self, node: NodeIndex, alter: impl FnMut(Plane, SocketAddr, Bytes) -> Bytes + 'static) {
+        self.alterations.insert(node, Box::new(alter));
+    }
+
     /// The last lines of the trace.
     pub fn trace(&self) -> String {
         self.trace.iter().fold(String::new(), |mut text, record| {
@@ -486,6 +494,10 @@ impl<M: Machine> Network<M> {
     }
 
     fn transmit(&mut self, node: NodeIndex, plane: Plane, to: SocketAddr, payload: Bytes) {
+        let payload = match self.alterations.get_mut(&node) {
+            Some(alter) => alter(plane, to, payload),
+            None => payload,
+        };
         self.count_sent(node, plane, payload.len());
         let from = self.addresses(node).of(plane);
         let fate = self.send(node, from, to, &payload, false);

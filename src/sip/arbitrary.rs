@@ -1,6 +1,8 @@
 //! Generators of messages and bodies for fuzzing and property tests. What they make is legal: it prints, and reads back.
 
-use super::body::{Child, IptvBody, IptvInfo, MAX_BACKUPS, Position, Report, Slot};
+use super::body::{
+    Child, Elector, IptvBody, IptvInfo, MAX_BACKUPS, MAX_OPEN, Position, Report, Slot, Subtree,
+};
 use super::msg::{Host, Method, Name, NameAddr, RequestBuilder, SipUri, Status, Transport, Via};
 use super::sdp::{Direction, Local, SessionDescription};
 use crate::ids::{ChannelName, NodeId};
@@ -142,7 +144,7 @@ impl<'a> Arbitrary<'a> for IptvBody {
             true => Some(ChannelName::new(&word(u, b"019abz-_.")?).ok_or(Error::IncorrectFormat)?),
             false => None,
         };
-        let info = match u.int_in_range(0..=10)? {
+        let info = match u.int_in_range(0..=11)? {
             0 => IptvInfo::SelectedRelayer {
                 register: u.arbitrary()?,
                 grant: u.arbitrary::<Option<Vec<u8>>>()?.map(Bytes::from),
@@ -156,6 +158,7 @@ impl<'a> Arbitrary<'a> for IptvBody {
             7 => IptvInfo::EndOfChannel,
             8 => IptvInfo::Leaving,
             9 => IptvInfo::Grant(u.arbitrary::<Vec<u8>>()?.into()),
+            10 => IptvInfo::Subtree(u.arbitrary()?),
             _ => IptvInfo::Other("New ".to_string() + &token(u)?),
         };
         Ok(IptvBody { channel, info })
@@ -178,7 +181,16 @@ impl<'a> Arbitrary<'a> for Position {
         let mut backups = few(u, |u| u.arbitrary::<NameAddr<'static>>())?;
         backups.truncate(MAX_BACKUPS);
         let slot = if u.arbitrary()? { Slot::Rescue } else { Slot::Ordinary };
-        Ok(Position { depth: u.arbitrary()?, path: few(u, node_id)?, slot, backups })
+        let elector = if u.arbitrary()? { Elector::Parent } else { Elector::Source };
+        Ok(Position { depth: u.arbitrary()?, path: few(u, node_id)?, slot, backups, elector })
+    }
+}
+
+impl<'a> Arbitrary<'a> for Subtree {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let mut open = few(u, |u| u.arbitrary::<NameAddr<'static>>())?;
+        open.truncate(MAX_OPEN);
+        Ok(Subtree { peers: u.arbitrary()?, free: u.arbitrary()?, open })
     }
 }
 

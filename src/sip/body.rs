@@ -8,7 +8,8 @@
 //! | `Relayer declined` | candidate → elector | `REASON : text` |
 //! | `Full capacity`, `Child update` | relayer → elector | `CHILD PEER : 3, 4`, `CHILD CONTACT : <sip:..>;.., ...` in the same order, `FREE SLOTS : n` |
 //! | `Alive` | relayer → elector | |
-//! | `Tree position` | parent → child | `DEPTH : n`, `PATH : <hex>, ...` from the source to the parent, `SLOT : ordinary` or `rescue`, `BACKUP CONTACT : <sip:..>;.., ...` |
+//! | `Subtree` | relayer → the parent that is its elector | `PEERS BELOW : n`, `FREE BELOW : n`, `OPEN CONTACT : <sip:..>;.., ...` |
+//! | `Tree position` | parent → child | `DEPTH : n`, `PATH : <hex>, ...` from the source to the parent, `SLOT : ordinary` or `rescue`, `BACKUP CONTACT : <sip:..>;.., ...`, `ELECTOR : source` or `parent` (absent: source) |
 //! | `Yield` | parent → child: somebody needs your slot | `BACKUP CONTACT : ...`, where another one is free |
 //! | `End of channel` | parent → child, in a BYE | |
 //! | `Leaving` | parent ↔ child, relayer → elector, in a BYE; parent → child, before: look for another parent | |
@@ -41,6 +42,8 @@ pub const MAX_CHILDREN: usize = 128;
 pub const MAX_PATH: usize = 64;
 /// The most backup parents.
 pub const MAX_BACKUPS: usize = 4;
+/// The most providers that a subtree names.
+pub const MAX_OPEN: usize = 8;
 /// The most bytes of a grant, before they become base64.
 pub const MAX_GRANT: usize = 6 * 1024;
 /// The most bytes of a child's name or a reason.
@@ -83,6 +86,8 @@ pub enum IptvInfo {
     ChildUpdate(Report),
     /// I am there.
     Alive,
+    /// What is below my children.
+    Subtree(Subtree),
     /// Where you are in the tree.
     TreePosition(Position),
     /// Somebody who can relay needs your slot; look for another one.
@@ -116,6 +121,17 @@ pub struct Child {
     pub contact: Option<NameAddr<'static>>,
 }
 
+/// What is below a relayer, summed up.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subtree {
+    /// Peers.
+    pub peers: u32,
+    /// Their free slots.
+    pub free: u32,
+    /// Those of them that have free slots, the nearest to the source first, at most [`MAX_OPEN`].
+    pub open: Vec<NameAddr<'static>>,
+}
+
 /// A child's place in the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -127,6 +143,18 @@ pub struct Position {
     pub slot: Slot,
     /// Other parents, the best first.
     pub backups: Vec<NameAddr<'static>>,
+    /// Who elects the relayers.
+    pub elector: Elector,
+}
+
+/// Who elects the relayers of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Elector {
+    /// The source does, for the whole tree.
+    #[default]
+    Source,
+    /// Every parent does, for its children.
+    Parent,
 }
 
 /// A slot of a parent.
@@ -163,7 +191,11 @@ mod line {
     pub(super) const PATH: &str = "PATH";
     pub(super) const SLOT: &str = "SLOT";
     pub(super) const BACKUP_CONTACT: &str = "BACKUP CONTACT";
-    pub(super) const ALL: [&str; 12] = [
+    pub(super) const ELECTOR: &str = "ELECTOR";
+    pub(super) const PEERS_BELOW: &str = "PEERS BELOW";
+    pub(super) const FREE_BELOW: &str = "FREE BELOW";
+    pub(super) const OPEN_CONTACT: &str = "OPEN CONTACT";
+    pub(super) const ALL: [&str; 16] = [
         INFO,
         CHANNEL,
         REGISTER,
@@ -176,6 +208,10 @@ mod line {
         PATH,
         SLOT,
         BACKUP_CONTACT,
+        ELECTOR,
+        PEERS_BELOW,
+        FREE_BELOW,
+        OPEN_CONTACT,
     ];
 }
 
@@ -188,11 +224,12 @@ mod info {
     pub(super) const FULL_CAPACITY: &str = "Full capacity";
     pub(super) const CHILD_UPDATE: &str = "Child update";
     pub(super) const ALIVE: &str = "Alive";
+    pub(super) const SUBTREE: &str = "Subtree";
     pub(super) const TREE_POSITION: &str = "Tree position";
     pub(super) const YIELD: &str = "Yield";
     pub(super) const END_OF_CHANNEL: &str = "End of channel";
     pub(super) const LEAVING: &str = "Leaving";
-    pub(super) const ALL: [&str; 11] = [
+    pub(super) const ALL: [&str; 12] = [
         SELECTED_RELAYER,
         GRANT,
         RELAYER_ACCEPTED,
@@ -200,6 +237,7 @@ mod info {
         FULL_CAPACITY,
         CHILD_UPDATE,
         ALIVE,
+        SUBTREE,
         TREE_POSITION,
         YIELD,
         END_OF_CHANNEL,
@@ -218,6 +256,7 @@ impl IptvInfo {
             IptvInfo::FullCapacity(_) => info::FULL_CAPACITY,
             IptvInfo::ChildUpdate(_) => info::CHILD_UPDATE,
             IptvInfo::Alive => info::ALIVE,
+            IptvInfo::Subtree(_) => info::SUBTREE,
             IptvInfo::TreePosition(_) => info::TREE_POSITION,
             IptvInfo::Yield { .. } => info::YIELD,
             IptvInfo::EndOfChannel => info::END_OF_CHANNEL,
@@ -359,6 +398,7 @@ impl<'a> Fields<'a> {
             Some(info::FULL_CAPACITY) => IptvInfo::FullCapacity(self.report()?),
             Some(info::CHILD_UPDATE) => IptvInfo::ChildUpdate(self.report()?),
             Some(info::ALIVE) => IptvInfo::Alive,
+            Some(info::SUBTREE) => IptvInfo::Subtree(self.subtree()?),
             Some(info::TREE_POSITION) => IptvInfo::TreePosition(self.position()?),
             Some(info::YIELD) => IptvInfo::Yield { to: self.backups()? },
             Some(info::END_OF_CHANNEL) => IptvInfo::EndOfChannel,
@@ -393,13 +433,24 @@ impl<'a> Fields<'a> {
         Ok(Report { children, free_slots })
     }
 
+    fn subtree(&self) -> Result<Subtree, DecodeError> {
+        let open = self.get(line::OPEN_CONTACT).map(|f| f.contacts(MAX_OPEN)).transpose()?;
+        Ok(Subtree {
+            peers: self.need(line::PEERS_BELOW)?.number()?,
+            free: self.need(line::FREE_BELOW)?.number()?,
+            open: open.unwrap_or_default(),
+        })
+    }
+
     fn position(&self) -> Result<Position, DecodeError> {
+        let delegated = self.get(line::ELECTOR).map_or(Ok(false), |f| f.either("parent", "source"))?;
         let rescue = self.get(line::SLOT).map_or(Ok(false), |f| f.either("rescue", "ordinary"))?;
         Ok(Position {
             depth: self.need(line::DEPTH)?.number()?,
             path: self.need(line::PATH)?.items(MAX_PATH, NodeId::from_hex)?,
             slot: if rescue { Slot::Rescue } else { Slot::Ordinary },
             backups: self.backups()?,
+            elector: if delegated { Elector::Parent } else { Elector::Source },
         })
     }
 
@@ -451,6 +502,7 @@ impl IptvBody {
             IptvInfo::RelayerDeclined { reason: Some(_) } => lines.refuse(line::REASON),
             IptvInfo::FullCapacity(report) | IptvInfo::ChildUpdate(report) => lines.report(report),
             IptvInfo::TreePosition(position) => lines.position(position),
+            IptvInfo::Subtree(subtree) => lines.subtree(subtree),
             _ => {}
         }
         match lines.error {
@@ -543,6 +595,17 @@ impl Lines {
         if !position.backups.is_empty() {
             self.list(line::BACKUP_CONTACT, position.backups.iter(), MAX_BACKUPS);
         }
+        if position.elector == Elector::Parent {
+            self.line(line::ELECTOR, "parent");
+        }
+    }
+
+    fn subtree(&mut self, subtree: &Subtree) {
+        self.line(line::PEERS_BELOW, subtree.peers);
+        self.line(line::FREE_BELOW, subtree.free);
+        if !subtree.open.is_empty() {
+            self.list(line::OPEN_CONTACT, subtree.open.iter(), MAX_OPEN);
+        }
     }
 }
 
@@ -606,13 +669,42 @@ mod tests {
                 path: [NodeId::from_u128(1), NodeId::from_u128(2)].into(),
                 slot: Slot::Rescue,
                 backups: [NameAddr::new(uri("sip:source@127.0.0.1:5060")).with_depth(0)].into(),
+                elector: Elector::Parent,
             }),
         };
         let text = "IPTV INFO : Tree position\r\nCHANNEL : 100\r\nDEPTH : 2\r\n\
                     PATH : 00000000000000000000000000000001, 00000000000000000000000000000002\r\n\
-                    SLOT : rescue\r\nBACKUP CONTACT : <sip:source@127.0.0.1:5060>;depth=0\r\n";
+                    SLOT : rescue\r\nBACKUP CONTACT : <sip:source@127.0.0.1:5060>;depth=0\r\n\
+                    ELECTOR : parent\r\n";
         assert_eq!(body.to_bytes().unwrap(), text);
         assert_eq!(IptvBody::parse(text.as_bytes(), Carrier::Stream), Ok(body));
+    }
+
+    #[test]
+    fn q9_a_subtree_is_these_bytes_and_names_no_more_than_its_limit() {
+        let open = |n| -> Vec<_> {
+            let uri = super::super::msg::SipUri::new("sip:3@127.0.0.1:5064").unwrap();
+            (0..n).map(|_| NameAddr::new(uri.clone()).with_slots(2).with_depth(3)).collect()
+        };
+        let body = |n| IptvBody {
+            channel: None,
+            info: IptvInfo::Subtree(Subtree { peers: 17, free: 9, open: open(n) }),
+        };
+        let text = "IPTV INFO : Subtree\r\nPEERS BELOW : 17\r\nFREE BELOW : 9\r\n\
+                    OPEN CONTACT : <sip:3@127.0.0.1:5064>;slots=2;depth=3\r\n";
+        assert_eq!(body(1).to_bytes().unwrap(), text);
+        for n in [0, 1, MAX_OPEN] {
+            assert_eq!(IptvBody::parse(&body(n).to_bytes().unwrap(), Carrier::Stream), Ok(body(n)));
+        }
+        assert_eq!(body(MAX_OPEN + 1).to_bytes().unwrap_err().field, "OPEN CONTACT");
+        let many = ["<sip:3@127.0.0.1:5064>"; MAX_OPEN + 1].join(", ");
+        let text = alloc::format!(
+            "IPTV INFO : Subtree\r\nPEERS BELOW : 1\r\nFREE BELOW : 1\r\nOPEN CONTACT : {many}\r\n"
+        );
+        let e = IptvBody::parse(text.as_bytes(), Carrier::Stream).unwrap_err();
+        assert_eq!((e.kind, e.field), (DecodeErrorKind::TooLong, "OPEN CONTACT"));
+        let e = IptvBody::parse(b"IPTV INFO : Subtree\r\nPEERS BELOW : 1\r\n", Carrier::Stream).unwrap_err();
+        assert_eq!((e.kind, e.field), (DecodeErrorKind::Truncated, "FREE BELOW"));
     }
 
     #[test]

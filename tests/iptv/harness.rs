@@ -31,7 +31,7 @@ struct Media {
     last_media: BTreeMap<ChannelId, Instant>,
     last_from: BTreeMap<CallId, Instant>,
     last_report: BTreeMap<CallId, Instant>,
-    brought: BTreeMap<CallId, u64>,
+    brought: BTreeMap<CallId, (u64, Instant)>,
     pace: Option<Pace>,
 }
 
@@ -49,7 +49,10 @@ impl Progress for Media {
         self.last_report.get(&call).map(|_| 0)
     }
     fn brought(&self, call: CallId) -> u64 {
-        self.brought.get(&call).copied().unwrap_or(0)
+        self.brought.get(&call).map_or(0, |b| b.0)
+    }
+    fn last_brought(&self, call: CallId) -> Option<Instant> {
+        self.brought.get(&call).map(|b| b.1)
     }
     fn pace(&self, _: ChannelId) -> Option<Pace> {
         self.pace
@@ -141,6 +144,7 @@ pub(crate) struct World {
     backs_up_since: BTreeMap<(u32, u32), Instant>,
     cuts: BTreeSet<(u32, u32)>,
     deaf: BTreeSet<u32>,
+    liars: BTreeMap<u32, Hold>,
 }
 
 impl World {
@@ -169,6 +173,7 @@ impl World {
             backs_up_since: BTreeMap::new(),
             cuts: BTreeSet::new(),
             deaf: BTreeSet::new(),
+            liars: BTreeMap::new(),
         };
         let config = w.config.clone();
         w.add(config);
@@ -270,6 +275,11 @@ impl World {
     /// From now on a peer does not take offers: its answers are lost on the way.
     pub(crate) fn swallow_reports(&mut self, id: u32) {
         self.deaf.insert(id);
+    }
+
+    /// From now on a peer says again and again, to its children, why it sends nothing.
+    pub(crate) fn lie(&mut self, id: u32, hold: Hold) {
+        self.liars.insert(id, hold);
     }
 
     pub(crate) fn status(&self, id: u32) -> Option<ChannelStatus<u32>> {
@@ -739,7 +749,8 @@ impl World {
                 let (id, call) = self.sessions[s].caller;
                 let media = &mut self.peers[id as usize].media;
                 media.last_from.insert(call, self.now);
-                *media.brought.entry(call).or_default() += 1;
+                let brought = media.brought.entry(call).or_default();
+                *brought = (brought.0 + 1, self.now);
                 if let Some(last) = media.last_media.insert(at.1, self.now)
                     && self.now.since(last) > TICK
                 {
@@ -767,6 +778,9 @@ impl World {
         }
         for (id, fact) in firsts {
             self.tell(id, fact);
+        }
+        for (id, hold) in self.liars.clone() {
+            self.order(id, Order::Hold { channel: CHANNEL, hold });
         }
         self.check_cycles();
         if self.now.as_millis().is_multiple_of(200) {

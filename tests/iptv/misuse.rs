@@ -45,6 +45,17 @@ fn is_left(orders: &[Order<u32>], call: CallId) -> bool {
 }
 
 #[test]
+fn q12_a_parent_that_sends_only_reports_and_what_is_here_already_is_silent() {
+    let (mut s, _, [first, ..]) = backed_up();
+    for _ in 0..7 {
+        s.told.from = Some(s.now);
+        assert!(resumed(&s.pass(10)).is_empty());
+    }
+    s.told.from = Some(s.now);
+    assert_eq!(resumed(&s.pass(9)), [first], "after 80 ms without media");
+}
+
+#[test]
 fn q12_a_parent_that_sends_a_packet_now_and_then_or_the_same_again_is_given_up_like_a_silent_one() {
     for repeats in [false, true] {
         let (mut s, parent, [first, ..]) = covered();
@@ -160,6 +171,26 @@ fn q12_a_rescue_slot_is_lent_for_ten_seconds_and_two_when_somebody_else_needs_it
     let orders = s.pass_reported(60_000);
     assert!(!orders.contains(&told) && !is_left(&orders, wanted));
     assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (2, 1));
+}
+
+#[test]
+fn q12_a_rescue_slot_is_shared_by_all_channels_and_so_is_its_end() {
+    const OTHER: ChannelId = ChannelId(7);
+    let mut s = Solo::publisher(default(1));
+    s.act(|i, now, ctx| i.publish(now, OTHER, ctx).unwrap());
+    let [held, wanted] = [(OTHER, 3), (CHANNEL, 4)].map(|(channel, peer)| {
+        let call = CallId::received(100 + peer);
+        s.fact(Fact::StandbyInvited { channel, call, peer, slots: Some(2) });
+        call
+    });
+    s.invited(1, false);
+    s.fact(Fact::Resumed { call: held });
+    s.pass_reported(10_000);
+    let orders = s.fact(Fact::Resumed { call: wanted });
+    assert!(orders.contains(&Order::Inform { call: held, report: Report::Leaving }));
+    s.pass_reported(2_000);
+    let orders = Vec::from(s.fact(Fact::Resumed { call: wanted }));
+    assert!(is_left(&orders, held) && orders.contains(&Order::Serve { call: wanted }), "{orders:?}");
 }
 
 /// The relayer reports at 400, 1400 and 3400 ms; a report was lost. Somebody who lives from it asks the source all the time.

@@ -89,6 +89,8 @@ fn shrugs(seed: u64) -> bool {
     let mut config = default(3);
     config.limits.rows = 40;
     config.limits.controls = 4;
+    config.limits.subtree_rows = 40;
+    config.mode = if dice.below(2) == 0 { Mode::Delegated } else { Mode::SourceManaged };
     let mut s = if dice.below(2) == 0 { Solo::publisher(config) } else { Solo::viewer(config, 9).0 };
     let mut open = Open::default();
     let mut standbys = 0;
@@ -110,8 +112,12 @@ fn shrugs(seed: u64) -> bool {
             .iter()
             .map(|&peer| Provider { peer: peer % 20, depth: Some(peer as u8), free: None })
             .collect();
-        let fact = match dice.below(31) {
+        let fact = match dice.below(32) {
             0 => Fact::Fetched { channel, providers },
+            31 => {
+                let subtree = Subtree { peers: u32::MAX, free: u32::MAX, open: providers };
+                Fact::Reported { call, report: Report::Subtree(subtree) }
+            }
             1 => Fact::FetchFailed { channel },
             2 => Fact::Registered { channel, ok: dice.below(2) == 0 },
             3 | 4 => Fact::Invited {
@@ -135,7 +141,13 @@ fn shrugs(seed: u64) -> bool {
                 let rescue = dice.below(2) == 0;
                 Fact::Reported {
                     call,
-                    report: Report::TreePosition { depth: 3, path, rescue, backups: providers },
+                    report: Report::TreePosition {
+                        depth: 3,
+                        path,
+                        rescue,
+                        backups: providers,
+                        delegated: n > 3,
+                    },
                 }
             }
             15 => Fact::ReportFailed { call },
@@ -153,6 +165,10 @@ fn shrugs(seed: u64) -> bool {
             25 => Fact::FirstPacket { channel, call: any(open.asked.iter().copied(), &mut dice) },
             26 => Fact::Reported { call, report: Report::Leaving },
             27 => Fact::Reported { call, report: Report::Yield { to: providers } },
+            29 => {
+                let subtree = Subtree { peers: u32::MAX, free: u32::MAX, open: providers };
+                Fact::Reported { call, report: Report::Subtree(subtree) }
+            }
             28 => Fact::FirstPacket { channel, call: any(open.answered.iter().copied(), &mut dice) },
             _ => Fact::Answered {
                 call: any(open.placed.keys().copied(), &mut dice),

@@ -6,33 +6,55 @@ use p2piptv::effect::{Effect, Effects};
 use p2piptv::env::Seeded;
 use p2piptv::ids::{CallId, ChannelId, StreamId};
 use p2piptv::node::{Datagram, Output, Receipt, StreamInput};
+use p2piptv::rtp::header::{self, PayloadType};
 use p2piptv::rtp::mp2t::Packetizer;
-use p2piptv::rtp::relay::{Config, Fact, Limits, Relay, Role, Start};
+use p2piptv::rtp::relay::{Config, Fact, Limits, Relay, Remote, Role, Start};
 use p2piptv::rtp::rtcp;
+use p2piptv::rtp::srtcp::{Keys, MasterKey};
 use p2piptv::sim::{self, Conditions, Death, Machine, Network, NodeIndex};
-use p2piptv::stats::Plane;
+use p2piptv::stats::{DropReason, Plane};
 use p2piptv::time::{Duration, Instant};
+use sha2::{Digest as _, Sha256};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// A relay whose provider's side does whatever it is asked for.
-struct Hop {
-    relay: Relay,
+pub(crate) struct Hop {
+    pub(crate) relay: Relay,
     entropy: Seeded,
     outputs: VecDeque<Output>,
     now: Instant,
+    /// What it does to media before it passes them on.
+    pub(crate) lie: fn(&mut [u8]),
+    /// All RTP that has come, and what is lost of it on the way, so many times.
+    pub(crate) heard: Vec<(Instant, Bytes)>,
+    pub(crate) deaf: (fn(&[u8]) -> bool, usize),
+    /// Signatures that it has looked at.
+    pub(crate) judged: usize,
+    /// The parents that have deceived it, and when that was told.
+    pub(crate) deceivers: Vec<(Instant, CallId)>,
 }
 
 impl Hop {
     fn new(role: Role, seed: u32) -> Self {
         let mut relay = Relay::new(Config { ssrc: seed, cname: "n@h".into(), limits: Limits::default() });
         relay.open(CHANNEL, role).unwrap();
-        Hop { relay, entropy: Seeded::new(seed.into()), outputs: VecDeque::new(), now: Instant::ZERO }
+        Hop {
+            relay,
+            entropy: Seeded::new(seed.into()),
+            outputs: VecDeque::new(),
+            now: Instant::ZERO,
+            lie: |_| (),
+            heard: Vec::new(),
+            deaf: (|_| false, 0),
+            judged: 0,
+            deceivers: Vec::new(),
+        }
     }
 
-    fn run<R>(
+    pub(crate) fn run<R>(
         &mut self,
         now: Instant,
         input: impl FnOnce(&mut Relay, Instant, &mut Effects<Fact>) -> R,
@@ -45,9 +67,22 @@ impl Hop {
         while let Some(effect) = fx.pop() {
             match effect {
                 Effect::Fact(Fact::Packet { channel, payload }) => {
+                    let payload = self.told(payload);
                     self.outputs.push_back(Output::Media { channel, packets: vec![payload] });
                 }
+                Effect::Fact(Fact::ToSign { channel }) => {
+                    let millis = EPOCH + self.now.as_micros() / 1000;
+                    let sign = |list: &[u8]| Some(signature(OWNER, list));
+                    self.relay.sign(self.now, channel, millis, sign, &mut fx);
+                }
+                Effect::Fact(Fact::ToJudge { channel }) => {
+                    self.judged += 1;
+                    let verify = |list: &[u8], candidate: &[u8]| candidate == signature(OWNER, list);
+                    self.relay.judge(self.now, channel, verify, &mut fx);
+                }
+                Effect::Fact(Fact::Deceived { call, .. }) => self.deceivers.push((self.now, call)),
                 Effect::Send { to, payload } => {
+                    let payload = self.told(payload);
                     self.outputs.push_back(Output::Transmit { plane: Plane::Media, to, payload });
                 }
                 Effect::Fact(Fact::Resumed { call, .. }) => self.relay.serve(self.now, call, &mut fx),
@@ -56,6 +91,16 @@ impl Hop {
             }
         }
         result
+    }
+
+    /// What becomes of a datagram here.
+    fn told(&self, payload: Bytes) -> Bytes {
+        if payload[1] & 0x7f != PayloadType::MP2T.0 {
+            return payload;
+        }
+        let mut told = payload.to_vec();
+        (self.lie)(&mut told);
+        if told == payload { payload } else { told.into() }
     }
 
     fn fire(&mut self, fx: &mut Effects<Fact>) {
@@ -68,6 +113,14 @@ impl Hop {
 impl Machine for Hop {
     fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Receipt {
         let Datagram { from, payload, .. } = datagram;
+        if self.deaf.1 > 0 && self.deaf.0(&payload) {
+            self.deaf.1 -= 1;
+            self.handle_timeout(now);
+            return Receipt::Dropped(DropReason::NotRtp);
+        }
+        if header::kind_of(&payload) == Some(header::Kind::Rtp) {
+            self.heard.push((now, payload.clone()));
+        }
         match self.run(now, |relay, now, fx| relay.handle_datagram(now, from, payload, fx)) {
             Ok(()) => Receipt::Accepted,
             Err(reason) => Receipt::Dropped(reason),
@@ -99,21 +152,33 @@ impl Machine for Hop {
     }
 }
 
+/// Whose channel it is, and the time of day when a run begins.
+pub(crate) const OWNER: u8 = 1;
+pub(crate) const EPOCH: u64 = 1_700_000_000_000;
+
+/// As long as one of ECDSA P-256.
+pub(crate) fn signature(key: u8, list: &[u8]) -> Bytes {
+    let digest = Sha256::digest([&[key], list].concat());
+    [&digest[..], &digest[..], &[0; 8]].concat().into()
+}
+
 type Played = Rc<RefCell<BTreeMap<NodeIndex, Vec<(Instant, u16)>>>>;
 
 /// A source that sends a packet every five milliseconds, and relays.
-struct Play {
-    net: Network<Hop>,
-    packetizer: Packetizer,
+pub(crate) struct Play {
+    pub(crate) net: Network<Hop>,
+    pub(crate) packetizer: Packetizer,
+    /// Whether the source signs; then calls have keys.
+    protected: bool,
     /// What each node played, and when.
-    played: Played,
+    pub(crate) played: Played,
     /// When each packet left the source.
-    sent: Vec<Instant>,
+    pub(crate) sent: Vec<Instant>,
     calls: u32,
 }
 
 impl Play {
-    const SOURCE: NodeIndex = NodeIndex(0);
+    pub(crate) const SOURCE: NodeIndex = NodeIndex(0);
     const GAP: Duration = Duration::from_millis(5);
 
     fn new(seed: u64, conditions: Conditions, viewers: u32) -> Self {
@@ -128,16 +193,37 @@ impl Play {
             let sequence = u16::from_be_bytes([packet[2], packet[3]]);
             seen.borrow_mut().entry(node).or_default().push((now, sequence));
         });
-        Play { net, packetizer: Packetizer::new(9, 0), played, sent: Vec::new(), calls: 0 }
+        Play { net, packetizer: Packetizer::new(9, 0), protected: false, played, sent: Vec::new(), calls: 0 }
     }
 
-    fn media(&self, node: u32) -> SocketAddr {
+    /// The same with a source that signs.
+    pub(crate) fn protected(seed: u64, conditions: Conditions, viewers: u32) -> Self {
+        let mut play = Play { protected: true, ..Play::new(seed, conditions, viewers) };
+        for n in 0..=viewers {
+            play.net.command(NodeIndex(n), |hop, _| hop.relay.protect(CHANNEL, EPOCH)).unwrap().unwrap();
+        }
+        play
+    }
+
+    /// The two ends of a call.
+    fn remotes(&self, parent: u32, child: u32) -> (Remote, Remote) {
+        let (parent, child) = (Remote::from(self.media(parent)), Remote::from(self.media(child)));
+        if !self.protected {
+            return (parent, child);
+        }
+        let (up, down) = (MasterKey::new([1; 30]), MasterKey::new([2; 30]));
+        let of_child = Keys { ours: up.clone(), theirs: down.clone() };
+        let of_parent = Keys { ours: down, theirs: up };
+        (Remote { keys: Some(of_child), ..parent }, Remote { keys: Some(of_parent), ..child })
+    }
+
+    pub(crate) fn media(&self, node: u32) -> SocketAddr {
         self.net.addresses(NodeIndex(node)).media
     }
 
     /// The parent serves the child from now on.
-    fn connect(&mut self, parent: u32, child: u32, from: Start) {
-        let (p, c) = (self.media(parent), self.media(child));
+    pub(crate) fn connect(&mut self, parent: u32, child: u32, from: Start) -> CallId {
+        let (p, c) = self.remotes(parent, child);
         self.calls += 1;
         let (placed, received) = (CallId::placed(self.calls), CallId::received(self.calls));
         let order = |hop: &mut Hop, now| {
@@ -148,11 +234,12 @@ impl Play {
             hop.run(now, |relay, now, fx| relay.add_child(now, received, CHANNEL, c, from, fx)).unwrap();
         };
         self.net.command(NodeIndex(parent), order);
+        placed
     }
 
     /// A standby; its number at the child.
-    fn lease(&mut self, provider: u32, child: u32) -> CallId {
-        let (p, c) = (self.media(provider), self.media(child));
+    pub(crate) fn lease(&mut self, provider: u32, child: u32) -> CallId {
+        let (p, c) = self.remotes(provider, child);
         self.calls += 1;
         let (placed, received) = (CallId::placed(self.calls), CallId::received(self.calls));
         let order = |hop: &mut Hop, now| {
@@ -166,13 +253,13 @@ impl Play {
         placed
     }
 
-    fn resume(&mut self, child: u32, call: CallId) {
+    pub(crate) fn resume(&mut self, child: u32, call: CallId) {
         let order = |hop: &mut Hop, now| hop.run(now, |relay, now, fx| relay.resume(now, call, fx));
         self.net.command(NodeIndex(child), order);
     }
 
     /// The source sends so many packets.
-    fn send(&mut self, packets: usize) {
+    pub(crate) fn send(&mut self, packets: usize) {
         for _ in 0..packets {
             let timestamp = self.net.now().as_micros() * 9 / 100;
             let packet = self.packetizer.packetize(timestamp as u32, false, &stream()).unwrap();
@@ -185,12 +272,12 @@ impl Play {
         }
     }
 
-    fn counters(&self, node: u32) -> p2piptv::rtp::reception::Counters {
+    pub(crate) fn counters(&self, node: u32) -> p2piptv::rtp::reception::Counters {
         self.net.machine(NodeIndex(node)).unwrap().relay.counters(CHANNEL).unwrap()
     }
 
     /// Asserts that a node played each of these packets, and once.
-    fn assert_played(&self, node: u32, expected: core::ops::Range<u16>) {
+    pub(crate) fn assert_played(&self, node: u32, expected: core::ops::Range<u16>) {
         let mut times = vec![0; self.sent.len()];
         self.played.borrow()[&NodeIndex(node)].iter().for_each(|&(_, n)| times[usize::from(n)] += 1);
         let wrong: Vec<u16> = expected.filter(|&n| times[usize::from(n)] != 1).collect();
@@ -198,18 +285,18 @@ impl Play {
     }
 
     /// The last packet that a node played.
-    fn last(&self, node: u32) -> Option<u16> {
+    pub(crate) fn last(&self, node: u32) -> Option<u16> {
         self.played.borrow()[&NodeIndex(node)].last().map(|&(_, n)| n)
     }
 
     /// The longest that a packet took from the source to a node.
-    fn slowest(&self, node: u32) -> Duration {
+    pub(crate) fn slowest(&self, node: u32) -> Duration {
         let played = self.played.borrow();
         played[&NodeIndex(node)].iter().map(|&(at, n)| at.since(self.sent[usize::from(n)])).max().unwrap()
     }
 }
 
-fn milliseconds(n: u64) -> Duration {
+pub(crate) fn milliseconds(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 

@@ -59,13 +59,35 @@ impl Hub {
         hub
     }
 
-    /// Hands in a message over the link of a node, acknowledges whatever leaves, and lets time pass for what waits.
-    pub(super) fn hand(&mut self, from: NodeId, message: Bytes) -> (Result<(), DropReason>, Vec<Left>) {
-        let since = self.bench.sent.len();
+    /// Hands in a message over the link of a node.
+    pub(super) fn pass(&mut self, from: NodeId, message: Bytes) -> Result<(), DropReason> {
         let frame = Frame::Data { sequence: self.bench.sequence, message };
         self.bench.sequence += 1;
         let datagram = frame.encode().unwrap();
-        let result = self.bench.with(|o, now, ctx| o.handle_datagram(now, address(from), datagram, ctx)).0;
+        self.bench.with(|o, now, ctx| o.handle_datagram(now, address(from), datagram, ctx)).0
+    }
+
+    /// Who was sent messages of this transaction, and with which numbers.
+    pub(super) fn sent_of(&self, transaction_id: u64) -> Vec<(NodeId, u32)> {
+        let number = |(to, frame): &(SocketAddr, Frame)| match frame {
+            Frame::Data { sequence, message } => {
+                (header(message).transaction_id == transaction_id).then(|| (node_at(*to), *sequence))
+            }
+            Frame::Ack { .. } => None,
+        };
+        self.bench.sent.iter().filter_map(number).collect()
+    }
+
+    /// A node acknowledges a number.
+    pub(super) fn acknowledge(&mut self, from: NodeId, ack_sequence: u32) {
+        let ack = Frame::Ack { ack_sequence, received: 0 }.encode().unwrap();
+        self.bench.with(|o, now, ctx| o.handle_datagram(now, address(from), ack, ctx)).0.unwrap();
+    }
+
+    /// Hands in a message over the link of a node, acknowledges whatever leaves, and lets time pass for what waits.
+    pub(super) fn hand(&mut self, from: NodeId, message: Bytes) -> (Result<(), DropReason>, Vec<Left>) {
+        let since = self.bench.sent.len();
+        let result = self.pass(from, message);
         (result, self.settle(since))
     }
 
@@ -90,8 +112,7 @@ impl Hub {
             for (to, frame) in new {
                 if let Frame::Data { sequence, message } = frame {
                     left.push((node_at(to), message));
-                    let ack = Frame::Ack { ack_sequence: sequence, received: 0 }.encode().unwrap();
-                    self.bench.with(|o, now, ctx| o.handle_datagram(now, to, ack, ctx)).0.unwrap();
+                    self.acknowledge(node_at(to), sequence);
                 }
             }
             self.bench.now += Duration::from_millis(10);

@@ -94,6 +94,35 @@ fn rx8_any_two_ways_work_together_on_one_path() {
 }
 
 #[test]
+fn ch3_messages_go_around_a_link_on_which_they_would_wait_and_back_to_it_when_it_is_free() {
+    let (near, far, owner) = (node(0x20), node(0x30), node(0x40));
+    let mut x = Hub::new(&[B, near, far, owner], |c| c.timers.neighbor_ping_interval = seconds(3600));
+    for peer in [near, far, owner] {
+        x.adopt(peer);
+    }
+    x.wait(seconds(20));
+    let ask = |x: &mut Hub| {
+        let place = ResourceId::new(Bytes::from_static(&[0x35; 16])).unwrap();
+        let request = x.bench.compose(B, vec![place.into()], &ping());
+        x.pass(B, request.encode().unwrap()).unwrap();
+        x.sent_of(request.header.transaction_id)
+    };
+    let to = |left: &[(NodeId, u32)]| left.iter().map(|(to, _)| *to).collect::<Vec<_>>();
+    let first = ask(&mut x);
+    assert_eq!(to(&first), [far], "the farthest along");
+    x.bench.now += Duration::from_millis(750);
+    assert_eq!(to(&ask(&mut x)), [], "it waits for its turn");
+    x.bench.now += Duration::from_millis(1);
+    let second = ask(&mut x);
+    assert_eq!(to(&second), [near], "a quarter of three seconds is too long");
+    x.bench.now += Duration::from_millis(751);
+    assert_eq!(to(&ask(&mut x)), [], "without a way around it waits for the best");
+    x.acknowledge(far, first[0].1);
+    x.wait(seconds(2));
+    assert_eq!(to(&ask(&mut x)), [far]);
+}
+
+#[test]
 fn rx9_what_is_kept_of_a_transaction_brings_its_answer_back_for_15_s() {
     for (after, found) in
         [(seconds(2) + Duration::from_millis(500), true), (seconds(14), true), (seconds(16), false)]

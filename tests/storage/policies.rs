@@ -10,6 +10,7 @@ use p2piptv::reload::codec::{
 use p2piptv::reload::overlay::{Slot, Write};
 use p2piptv::reload::storage::Pattern;
 use p2piptv::sim::{Authority, Certificate};
+use p2piptv::time::Duration;
 use p2piptv::wire::Writer;
 
 const ACL: KindId = KindId::ACCESS_CONTROL_LIST;
@@ -93,6 +94,40 @@ fn ac8_to_revoke_a_permission_takes_everything_that_hangs_on_it() {
     delegate(&mut net, OWNER, 3, "alice@x", true);
     assert!(write(&mut net, ALICE, "alice again"));
     assert!(!write(&mut net, BOB, "bob again"));
+}
+
+#[test]
+fn ac8_what_a_delegate_takes_back_is_taken_back_at_replicas_and_for_readers_too() {
+    let mut net = company();
+    delegate(&mut net, OWNER, 1, "owner@x", true);
+    delegate(&mut net, OWNER, 2, "alice@x", true);
+    delegate(&mut net, ALICE, 1, "bob@x", false);
+    assert!(write(&mut net, BOB, "bob's"));
+    net.store(ALICE, &home("owner@x"), vec![gone(ACL, slot(&net, ALICE, 1))]).unwrap();
+    let got = net.fetch(CAROL, &home("owner@x"), vec![all(ACL)]).unwrap();
+    let removed = got.values.iter().filter(|v| v.value.is_none());
+    assert_eq!((got.values.len(), removed.count(), got.discarded), (3, 1, 0));
+    net.run(60);
+    for i in 0..3 {
+        let storage = net.nodes[i].overlay.storage();
+        assert_eq!(storage.len(), 3, "node {i}: root, alice's permission, and what she has taken back");
+    }
+}
+
+#[test]
+fn ac8_a_permission_that_runs_out_takes_along_what_was_written_by_it() {
+    let mut net = company();
+    delegate(&mut net, OWNER, 1, "owner@x", true);
+    let permission = put(ACL, slot(&net, OWNER, 2), item("alice@x", SHARED, true));
+    let permission = Write { lifetime: Duration::from_secs(60), ..permission };
+    net.store(OWNER, &home("owner@x"), vec![permission]).unwrap();
+    assert!(write(&mut net, ALICE, "alice's") && write(&mut net, OWNER, "owner's"));
+    assert_eq!(net.nodes[0].overlay.storage().len(), 4);
+    net.run(60);
+    for i in 0..3 {
+        let storage = net.nodes[i].overlay.storage();
+        assert_eq!(storage.len(), 2, "node {i}: root and the owner's value");
+    }
 }
 
 #[test]

@@ -8,9 +8,10 @@ use p2piptv::reload::codec::{
     Body, DataModel, DataValue, ErrorCode, HashAlgorithm, KindId, MetaData, MetaDataValue, RawValues,
     StoredDataValue, StoredMetaData,
 };
-use p2piptv::reload::overlay::{Fact, Failure, OrderError, Query, Slot};
+use p2piptv::reload::overlay::{Config, Fact, Failure, OrderError, Query, Slot};
 use p2piptv::sim::Certificate;
-use p2piptv::time::UnixMillis;
+use p2piptv::time::{Duration, UnixMillis};
+use std::collections::BTreeSet;
 
 const ALICE: &str = "alice@example.org";
 
@@ -36,6 +37,82 @@ fn sb3_an_answer_brings_the_certificates_of_all_writers_and_of_its_sender_once_e
     sent.sort();
     expected.sort();
     assert_eq!(sent, expected, "the answering peer is one of the writers");
+}
+
+/// Writers who store their certificates, and a storing peer that leaves those of others out of its answers, as it may where
+/// they can be had elsewhere.
+fn terse(writers: usize, configure: impl Fn(&mut Config)) -> Net {
+    let people = std::iter::repeat_with(|| person("")).take(writers + 1).collect();
+    let mut net = Net::configured(&home("board"), people, |config| {
+        config.usages.lifetime = Some(Duration::from_secs(3600));
+        configure(config);
+    });
+    for i in 0..writers {
+        let write = put(BOARD, own_key(net.id(i)), format!("by {i}"));
+        net.store(i, &home("board"), vec![write]).unwrap();
+    }
+    leave_certificates_out(&mut net);
+    net
+}
+
+fn leave_certificates_out(net: &mut Net) {
+    let own = net.nodes[0].crypto.certificate().clone();
+    net.tamper = Some(Box::new(move |from, message| {
+        let Ok(Body::FetchAns(answer)) = message.contents.body() else { return false };
+        let is_its_own = from == 0 && answer.kind_responses.iter().all(|r| [BOARD, NOTE].contains(&r.kind));
+        if is_its_own {
+            message.security.certificates.retain(|c| c.certificate == own);
+        }
+        is_its_own
+    }));
+}
+
+/// Where a node asked others for certificates since the log was emptied.
+fn asked_for(net: &Net, reader: usize) -> BTreeSet<ResourceId> {
+    let by = [KindId::CERTIFICATE_BY_NODE, KindId::CERTIFICATE_BY_USER];
+    let asked = net.sent(reader, |body| match body {
+        Body::FetchReq(f) => f.specifiers.iter().any(|s| by.contains(&s.kind)).then_some(f.resource),
+        _ => None,
+    });
+    asked.into_iter().map(|(_, resource)| resource).collect()
+}
+
+#[test]
+fn sb3_certificates_that_an_answer_leaves_out_are_fetched_from_where_their_nodes_keep_them() {
+    let mut net = terse(4, |_| ());
+    net.log.clear();
+    let got = net.fetch(4, &home("board"), vec![all(BOARD)]).unwrap();
+    assert_eq!((got.texts().len(), got.discarded), (4, 0));
+    let places = (1..4).map(|i| ResourceId::of_name(&net.id(i).0));
+    let of_others = places.filter(|place| !net.nodes[4].overlay.is_responsible_for(place)).collect();
+    assert_eq!(asked_for(&net, 4), of_others, "and none for the answering peer, whose own came along");
+}
+
+#[test]
+fn sb3_the_certificate_of_whoever_has_the_name_of_a_place_is_there_by_user() {
+    let people = vec![person(""), person(ALICE), person("")];
+    let mut net = Net::configured(&home(ALICE), people, |config| {
+        config.usages.lifetime = Some(Duration::from_secs(3600));
+    });
+    net.store(1, &home(ALICE), vec![put(NOTE, Slot::Single, "hers")]).unwrap();
+    leave_certificates_out(&mut net);
+    net.log.clear();
+    let got = net.fetch(2, &home(ALICE), vec![all(NOTE)]).unwrap();
+    assert_eq!((got.texts(), got.discarded), (vec![String::from("hers")], 0));
+    assert_eq!(asked_for(&net, 2), BTreeSet::from([home(ALICE)]));
+}
+
+#[test]
+fn k8_for_one_answer_so_many_certificates_are_fetched_and_values_that_need_more_are_thrown_away() {
+    let mut net = terse(4, |config| config.limits.certificates = 2);
+    net.log.clear();
+    let got = net.fetch(4, &home("board"), vec![all(BOARD)]).unwrap();
+    assert_eq!((got.values.len(), got.discarded), (3, 1));
+    assert!(asked_for(&net, 4).len() <= 2);
+    // What is stored nowhere is asked for and still missing, unless its node is the one who says so.
+    let mut net = terse(3, |config| config.usages.lifetime = None);
+    let got = net.fetch(3, &home("board"), vec![all(BOARD)]).unwrap();
+    assert_eq!((got.values.len(), got.discarded), (2, 1));
 }
 
 #[test]

@@ -6,6 +6,8 @@
     reason = "tests run on an operating system"
 )]
 
+mod delegated;
+mod integrity;
 mod popular;
 mod scripts;
 mod secured;
@@ -16,8 +18,8 @@ use p2piptv::ids::{NodeId, ResourceId};
 use p2piptv::iptv::Profile;
 use p2piptv::node::{EndReason, Event};
 use p2piptv::sim::{Conditions, Death, NodeIndex};
-use p2piptv::time::Duration;
-use world::{Odd, PACE, Setup, World, name};
+use p2piptv::time::{Duration, Instant};
+use world::{Odd, PACE, Setup, Viewer, World, name};
 
 const TABLE_1: [&str; 6] = ["1: 1 < source", "1: 2 < source", "2: 3 < 1", "2: 4 < 1", "2: 5 < 2", "2: 6 < 2"];
 
@@ -141,6 +143,26 @@ fn q18_with_fourteen_viewers_relayers_of_layer_two_report_to_the_source() {
     let source = world.net.machine(world.source).unwrap();
     let relayers = source.table(world.channel).iter().filter(|r| r.relayer && r.depth == Some(2)).count();
     assert!(relayers >= 2, "{}", world.trace());
+}
+
+#[test]
+fn q8_a_relayer_serves_at_once_and_is_found_by_name_when_its_first_child_has_reported() {
+    let mut world = World::new(Setup::default());
+    world.seat(2);
+    world.run(5);
+    let registered = |w: &World| {
+        let first = |v: &Viewer| w.first(Instant::ZERO, v.node, |e| matches!(e, Event::Registered { .. }));
+        w.viewers.iter().filter_map(first).min()
+    };
+    assert_eq!(registered(&world), None, "{}", world.trace());
+    let (third, asks_at) = (world.tune("3"), world.net.now());
+    assert!(world.until(1, |w| w.is_playing(third)), "{}", world.trace());
+    let plays_at = world.net.now();
+    assert!(plays_at.since(asks_at) <= Duration::from_millis(500), "{:?}", plays_at.since(asks_at));
+    assert!(world.until(5, |w| registered(w).is_some()), "{}", world.trace());
+    // The first report that says anything comes after a second.
+    let after = registered(&world).unwrap().since(plays_at);
+    assert!((800..=2_000).contains(&after.as_millis()), "{after:?}\n{}", world.trace());
 }
 
 #[test]

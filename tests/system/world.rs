@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use p2piptv::env::{Entropy, InsecureIdentity, Seeded};
 use p2piptv::ids::{ChannelId, ChannelName, KeyFingerprint, NodeId};
-use p2piptv::iptv::{self, Profile};
+use p2piptv::iptv::{self, Mode, Profile};
 use p2piptv::node::{Addresses, CommandError, Config, Event, Node, Owner, PeerName, Security};
 use p2piptv::rtp::mp2t::Packetizer;
 use p2piptv::sim::{self, Conditions, Death, Network, NodeIndex};
@@ -22,6 +22,7 @@ pub struct Setup {
     pub seed: u64,
     pub capacity: u16,
     pub profile: Profile,
+    pub mode: Mode,
     pub conditions: Conditions,
     /// How SIP travels.
     pub transport: Transport,
@@ -40,6 +41,7 @@ impl Default for Setup {
             seed: 1,
             capacity: 2,
             profile: Profile::Default,
+            mode: Mode::SourceManaged,
             conditions,
             transport: Transport::Udp,
             secured: false,
@@ -124,6 +126,7 @@ fn add(net: &mut Network<Node>, setup: &Setup, label: &str, odd: Odd) -> NodeInd
         let mut config = Config::new(label, OVERLAY, addresses);
         config.agent.transport = setup.transport;
         config.policy = iptv::Config::new(setup.profile, setup.capacity);
+        config.policy.mode = setup.mode;
         config.tree_first = odd.tree_first;
         config.policy.registered_relayers = setup.registered_relayers;
         if setup.secured {
@@ -281,12 +284,14 @@ impl World {
             || self.viewers.iter().any(|v| {
                 let name = self.net.machine(v.node).map(|n| n.config().name.as_str());
                 let is_it = |relayer: &PeerName| Some(relayer.name.as_str()) == name;
-                let is_known = match self.setup.profile {
-                    Profile::Paper => self.told(v.node, |e| matches!(e, Event::Registered { .. })),
-                    Profile::Default => self.told(
-                        self.source,
-                        |e| matches!(e, Event::RelayerReady { relayer, .. } if is_it(relayer)),
-                    ),
+                let is_ready = |e: &Event| matches!(e, Event::RelayerReady { relayer, .. } if is_it(relayer));
+                let is_known = match (self.setup.profile, self.setup.mode) {
+                    (Profile::Paper, _) => self.told(v.node, |e| matches!(e, Event::Registered { .. })),
+                    (Profile::Default, Mode::SourceManaged) => self.told(self.source, is_ready),
+                    // Those above send callers to one of whom the source knows nothing.
+                    (Profile::Default, Mode::Delegated) => {
+                        self.told(v.node, |e| matches!(e, Event::Elected { .. }))
+                    }
                 };
                 has_room(v.node, v.channel) && is_known
             })

@@ -20,7 +20,7 @@ use lexopt::{Arg, Parser};
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-use words::{number, profile};
+use words::{mode, number, profile};
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,16 @@ pub enum Protection {
     Insecure,
 }
 
+/// Who elects relayers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ModeName {
+    /// The source, in the whole tree.
+    #[default]
+    Managed,
+    /// Every relayer, among its children.
+    Delegated,
+}
+
 /// The demonstration in one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demo {
@@ -76,6 +86,8 @@ pub struct Demo {
     pub kills: usize,
     /// Which behaviour.
     pub profile: ProfileName,
+    /// Who elects.
+    pub mode: ModeName,
     /// Where to draw figure 16.
     pub figure16: Option<PathBuf>,
     /// Where to record every packet.
@@ -93,6 +105,7 @@ impl Default for Demo {
             capacity: 2,
             kills: 1,
             profile: ProfileName::Default,
+            mode: ModeName::Managed,
             figure16: None,
             pcap: None,
             json: None,
@@ -157,6 +170,7 @@ fn demo(parser: &mut Parser) -> Result<Command> {
             Arg::Long("capacity") => demo.capacity = number(parser, "--capacity", 1, 64)?,
             Arg::Long("kills") => demo.kills = number(parser, "--kills", 0, 100)?,
             Arg::Long("profile") => demo.profile = profile(parser)?,
+            Arg::Long("mode") => demo.mode = mode(parser)?,
             Arg::Long("figure16") => demo.figure16 = Some(parser.value()?.into()),
             Arg::Long("pcap") => demo.pcap = Some(parser.value()?.into()),
             Arg::Long("json") => demo.json = Some(parser.value()?.into()),
@@ -173,7 +187,7 @@ fn demo(parser: &mut Parser) -> Result<Command> {
 mod tests {
     use super::ca::{NO_CA, NO_NAME, NO_OVERLAY};
     use super::overlay::NO_OVERLAY_COMMAND;
-    use super::words::{NO_BOOTSTRAP, NO_CHANNEL};
+    use super::words::{NO_BOOTSTRAP, NO_CHANNEL, NO_OWNER};
     use super::*;
     use p2piptv::ids::ChannelName;
     use std::net::SocketAddr;
@@ -198,13 +212,14 @@ mod tests {
         assert_eq!(read(""), Ok(Command::Demo(Demo::default())));
         assert_eq!(
             read(
-                "--viewers 9 --capacity 3 --kills 5 --profile paper --figure16 out --pcap a.pcapng --json r.json"
+                "--viewers 9 --capacity 3 --kills 5 --profile paper --mode delegated --figure16 out --pcap a.pcapng --json r.json"
             ),
             Ok(Command::Demo(Demo {
                 viewers: 9,
                 capacity: 3,
                 kills: 5,
                 profile: ProfileName::Paper,
+                mode: ModeName::Delegated,
                 figure16: Some("out".into()),
                 pcap: Some("a.pcapng".into()),
                 json: Some("r.json".into()),
@@ -244,9 +259,11 @@ mod tests {
                 sip: Some(at("127.0.0.2:2")),
                 media: Some(at("[::1]:0")),
                 profile: ProfileName::Paper,
+                mode: ModeName::Delegated,
                 protection: Protection::InsecureSip,
                 config: Some("tv.relo".into()),
                 identity: Some("alice.pem".into()),
+                tree_first: false,
             },
             publishes: vec![Publish {
                 keywords: ["news", "live"].iter().filter_map(|k| ChannelName::new(k)).collect(),
@@ -260,7 +277,7 @@ mod tests {
         };
         let line = "source --bootstrap=127.0.0.1:6084 --channel 100 --keyword news --keyword live --uplink 20M \
                     --input rtp://127.0.0.1:5004 --name alice --listen 127.0.0.2:1 --sip 127.0.0.2:2 \
-                    --media [::1]:0 --profile paper --owner-key owner.pem --standby --insecure-sip \
+                    --media [::1]:0 --profile paper --mode delegated --owner-key owner.pem --standby --insecure-sip \
                     --config tv.relo --identity alice.pem";
         assert_eq!(read(line), Ok(Command::Peer(full)));
     }
@@ -276,6 +293,23 @@ mod tests {
         assert_eq!(bootstrap("channel 1 --config tv.relo"), []);
         let given = "watch --channel 1 --config tv.relo --bootstrap 1.2.3.4:5 --bootstrap 1.2.3.4:6";
         assert_eq!(bootstrap(given), [at("1.2.3.4:5"), at("1.2.3.4:6")]);
+    }
+
+    #[test]
+    fn a_viewer_looks_into_the_tree_first_when_told_to_and_nobody_else_can_be() {
+        let tree_first = |line: &str| match read(line) {
+            Ok(Command::Peer(peer)) => Ok(peer.role.tree_first),
+            Ok(other) => panic!("{other:?}"),
+            Err(UsageError(line)) => Err(line),
+        };
+        let owner = "1".repeat(64);
+        let watch = "watch --bootstrap 1.2.3.4:5 --channel 1";
+        assert_eq!(tree_first(watch), Ok(false));
+        assert_eq!(tree_first(&format!("{watch} --tree-first --owner {owner}")), Ok(true));
+        assert_eq!(tree_first(&format!("{watch} --tree-first --insecure")), Ok(true), "nobody has grants");
+        assert_eq!(tree_first(&format!("{watch} --tree-first")), Err(NO_OWNER.into()));
+        let source = tree_first("source --bootstrap 1.2.3.4:5 --channel 1 --tree-first");
+        assert_eq!(source, Err("there is no option --tree-first here; --help lists them".into()));
     }
 
     #[test]
@@ -373,6 +407,7 @@ mod tests {
             "--sip",
             "--media",
             "--profile",
+            "--mode",
             "--config",
             "--identity",
             "--insecure-sip",
@@ -383,6 +418,7 @@ mod tests {
             "--viewers",
             "--capacity",
             "--profile",
+            "--mode",
             "--figure16",
             "--pcap",
             "--json",
@@ -400,7 +436,8 @@ mod tests {
             "--capacity",
             "--uplink",
         ];
-        let watch = ["--bootstrap", "--channel", "--output", "--owner", "--capacity", "--uplink"];
+        let watch =
+            ["--bootstrap", "--channel", "--output", "--owner", "--tree-first", "--capacity", "--uplink"];
         let document = [
             "--out",
             "--follows",
@@ -452,6 +489,7 @@ mod tests {
             ("--viewers 0", r#"--viewers: "0" is no number from 1 to 200"#),
             ("--capacity -1", r#"--capacity: "-1" is no number from 1 to 64"#),
             ("--profile fast", r#"--profile: there is no "fast"; there are default and paper"#),
+            ("--mode fast", r#"--mode: there is no "fast"; there are managed and delegated"#),
             ("--colour", "there is no option --colour here; --help lists them"),
             ("bootstrap -x", "there is no option -x here; --help lists them"),
             ("bootstrap here", r#""here" is one word too many; --help shows what is expected"#),

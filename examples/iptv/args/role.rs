@@ -1,10 +1,10 @@
 //! The roles of a process: bootstrap node, source, viewer, peer, and the one that only asks.
 
 use super::words::{
-    NO_BOOTSTRAP, NO_CHANNEL, address, address_from, channel_from, channel_name, needed, number, profile,
-    text,
+    NO_BOOTSTRAP, NO_CHANNEL, NO_OWNER, address, address_from, channel_from, channel_name, mode, needed,
+    number, profile, text,
 };
-use super::{Command, ProfileName, Protection, Result, UsageError};
+use super::{Command, ModeName, ProfileName, Protection, Result, UsageError};
 use crate::help;
 use lexopt::{Arg, Parser};
 use p2piptv::ids::{ChannelName, KeyFingerprint};
@@ -25,12 +25,16 @@ pub struct Role {
     pub media: Option<SocketAddr>,
     /// Which behaviour.
     pub profile: ProfileName,
+    /// Who elects.
+    pub mode: ModeName,
     /// What is secured.
     pub protection: Protection,
     /// The configuration document of the overlay.
     pub config: Option<PathBuf>,
     /// The certificate of this node.
     pub identity: Option<PathBuf>,
+    /// Whether it looks for relayers in a channel's tree before it asks for the channel's name.
+    pub tree_first: bool,
 }
 
 /// How many children.
@@ -179,11 +183,15 @@ pub(super) fn watch(parser: &mut Parser) -> Result<Command> {
             Arg::Long("channel") => name = Some(channel_name(parser, "--channel")?),
             Arg::Long("output") => output = Some(place(&parser.value()?, "--output")?.into()),
             Arg::Long("owner") => owner = Some(fingerprint(parser, "--owner")?),
+            Arg::Long("tree-first") => role.tree_first = true,
             Arg::Long("capacity") => capacity = Capacity::Slots(number(parser, "--capacity", 0, 1024)?),
             Arg::Long("uplink") => capacity = Capacity::Uplink(bitrate(parser, "--uplink")?),
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help(help::WATCH)),
             other => role_option(&mut role, other.into(), parser)?,
         }
+    }
+    if role.tree_first && owner.is_none() && role.protection != Protection::Insecure {
+        return Err(UsageError(NO_OWNER.into()));
     }
     Ok(Command::Peer(Peer {
         bootstrap: way_in(bootstrap, &role)?,
@@ -292,6 +300,7 @@ fn role_option(role: &mut Role, word: Word, parser: &mut Parser) -> Result<()> {
         "sip" => role.sip = Some(own_address(parser, "--sip")?),
         "media" => role.media = Some(own_address(parser, "--media")?),
         "profile" => role.profile = profile(parser)?,
+        "mode" => role.mode = mode(parser)?,
         "insecure" => role.protection = Protection::Insecure,
         "config" => role.config = Some(parser.value()?.into()),
         "identity" => role.identity = Some(parser.value()?.into()),

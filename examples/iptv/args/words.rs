@@ -1,6 +1,6 @@
 //! Single words of a command line, and what is wrong with them.
 
-use super::{ProfileName, Result, UsageError};
+use super::{ModeName, ProfileName, Result, UsageError};
 use lexopt::{Parser, ValueExt};
 use p2piptv::ids::ChannelName;
 use std::ffi::OsString;
@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 pub(super) const NO_BOOTSTRAP: &str = "--bootstrap is missing: give the address that a bootstrap node printed, as in --bootstrap 127.0.0.1:6084, or the overlay's document with --config";
 
 pub(super) const NO_CHANNEL: &str = "--channel is missing: give the channel's name, as in --channel 100";
+
+pub(super) const NO_OWNER: &str = "--tree-first needs --owner FINGERPRINT: in a channel's tree anybody can stand, and only the owner's word tells who belongs there";
 
 pub(super) fn needed<T>(value: Option<T>, otherwise: &str) -> Result<T> {
     value.ok_or_else(|| UsageError(otherwise.into()))
@@ -32,6 +34,14 @@ pub(super) fn profile(parser: &mut Parser) -> Result<ProfileName> {
         "default" => Ok(ProfileName::Default),
         "paper" => Ok(ProfileName::Paper),
         other => Err(UsageError(format!("--profile: there is no {other:?}; there are default and paper"))),
+    }
+}
+
+pub(super) fn mode(parser: &mut Parser) -> Result<ModeName> {
+    match text(parser, "--mode")?.as_str() {
+        "managed" => Ok(ModeName::Managed),
+        "delegated" => Ok(ModeName::Delegated),
+        other => Err(UsageError(format!("--mode: there is no {other:?}; there are managed and delegated"))),
     }
 }
 

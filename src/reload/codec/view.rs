@@ -166,11 +166,6 @@ impl HeaderView {
         self.message.slice(self.payload_at..)
     }
 
-    /// The whole message.
-    pub fn message(&self) -> &Bytes {
-        &self.message
-    }
-
     /// Bytes of the header.
     pub fn header_length(&self) -> usize {
         self.payload_at

@@ -121,6 +121,15 @@ impl Link {
         }
     }
 
+    /// Whether what can go another way should do so: one message in a round trip is less than what comes. A stream takes
+    /// what it is given.
+    pub fn is_backlogged(&self, now: Instant) -> bool {
+        match &self.sender {
+            Sender::StopAndWait(sender) => sender.is_backlogged(now),
+            Sender::Watch(_) => false,
+        }
+    }
+
     /// Whether nothing should be routed here for now.
     pub fn is_degraded(&self) -> bool {
         match &self.sender {

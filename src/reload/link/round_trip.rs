@@ -21,6 +21,11 @@ impl RoundTrip {
         });
     }
 
+    /// SRTT; none before the first measurement.
+    pub fn smoothed(&self) -> Option<Duration> {
+        self.smoothed.map(|(srtt, _)| srtt)
+    }
+
     /// RTO in whole milliseconds, without a floor; none before the first measurement.
     pub fn rto(&self) -> Option<Duration> {
         let (srtt, rttvar) = self.smoothed?;

@@ -204,6 +204,22 @@ impl StopAndWait {
         self.degraded
     }
 
+    /// How long a new message would wait for its turn: as long as round trips took so far for all that are before it, and
+    /// as long as the one that is in flight has taken already.
+    fn delay(&self, now: Instant) -> Duration {
+        let before = self.queue.len() + usize::from(self.in_flight.is_some());
+        let each = self.round_trip.smoothed().unwrap_or(self.reliability.rto) + self.reliability.gap;
+        let expected = each.saturating_mul(u32::try_from(before).unwrap_or(u32::MAX));
+        let silence = self.in_flight.as_ref().and_then(|f| f.sent.first()).map(|&sent| now.since(sent));
+        expected.max(silence.unwrap_or_default())
+    }
+
+    /// Whether a new message would wait so long that it should go another way, if there is one: a quarter of its patience,
+    /// which leaves time for the waits of further links.
+    pub fn is_backlogged(&self, now: Instant) -> bool {
+        self.delay(now) > self.reliability.patience / 4
+    }
+
     /// Messages that wait for their first transmission.
     pub fn waiting(&self) -> usize {
         self.queue.len()
@@ -389,11 +405,25 @@ mod tests {
         let mut l = link();
         l.send(ms(0), message(1)).unwrap();
         l.send(ms(0), message(2)).unwrap();
-        l.send(ms(900), message(3)).unwrap();
+        l.send(ms(200), message(3)).unwrap();
         l.on_ack(ms(3100), 0);
         let (next, _) = l.handle_timeout(ms(3200));
-        assert_eq!(next.map(|t| t.message), Some(message(3)));
+        assert_eq!(next.map(|t| t.message), Some(message(3)), "three seconds are not longer");
         assert_eq!(l.waiting(), 0);
+    }
+
+    #[test]
+    fn a_link_is_backlogged_when_the_next_message_would_wait_for_a_quarter_of_its_patience() {
+        let mut l = link();
+        let send = |l: &mut StopAndWait, n| l.send(ms(310), message(n)).unwrap().is_some();
+        l.send(ms(0), message(0)).unwrap();
+        assert_eq!((l.is_backlogged(ms(750)), l.is_backlogged(ms(751))), (false, true), "by its silence");
+        l.on_ack(ms(300), 0);
+        assert!(!l.is_backlogged(ms(9000)), "nothing is before it");
+        // Every message takes the round trip that was measured, and the rest behind it.
+        assert!(send(&mut l, 1) && !send(&mut l, 2));
+        assert!(!l.is_backlogged(ms(310)), "2 * 310 ms");
+        assert!(!send(&mut l, 3) && l.is_backlogged(ms(310)), "3 * 310 ms");
     }
 
     #[test]

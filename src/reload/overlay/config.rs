@@ -164,6 +164,9 @@ pub struct Limits {
     pub link_queue: usize,
     /// Requests under way. A quarter of them may be Attaches to nodes that others told of. Full: commands fail at once with [`Failure::TooMany`](super::Failure::TooMany); maintenance waits for its next turn.
     pub requests: usize,
+    /// Certificates that were left out of one answer to a Fetch and are fetched one after the other. More: the values that
+    /// need them count as discarded.
+    pub certificates: usize,
     /// Remembered answers. Full: the oldest goes.
     pub answers: usize,
     /// Bytes of remembered answers. Full: the oldest goes.
@@ -219,6 +222,7 @@ impl Default for Limits {
             half_open: 64,
             link_queue: 64,
             requests: 512,
+            certificates: 4,
             answers: 1024,
             answer_bytes: 1 << 20,
             message_size: 5000,

@@ -75,6 +75,11 @@ impl Connection {
         self.link.is_degraded()
     }
 
+    /// Whether messages that can go another way should do so for now.
+    pub(super) fn is_backlogged(&self, now: Instant) -> bool {
+        self.link.is_backlogged(now)
+    }
+
     /// The frames of a stream.
     pub(super) fn reader(&mut self) -> Option<&mut Reader> {
         self.reader.as_deref_mut()

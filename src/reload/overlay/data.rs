@@ -3,6 +3,7 @@
 use super::exchange::{Answer, Refused, refuse};
 use super::receive::Incoming;
 use super::{Context, Overlay, Phase};
+use crate::env::CryptoError;
 use crate::ids::{NodeId, ResourceId};
 use crate::reload::codec::body::{
     FetchAns, FetchKindResponse, FetchReq, FindAns, FindKindData, FindReq, StatAns, StatKindResponse,
@@ -14,7 +15,7 @@ use crate::reload::codec::{
 };
 use crate::reload::grant;
 use crate::reload::storage::{
-    Access, AccessList, Arrival, Claim, Found, Granted, KindValues, Origin, Refusal, Stored,
+    Access, AccessList, Arrival, Claim, Found, Granted, KindValues, Origin, Refusal, Slot, Stored,
 };
 use crate::reload::topology::Topology;
 use crate::time::Instant;
@@ -27,12 +28,20 @@ use bytes::Bytes;
 /// does not keep others out for longer.
 const CHANNEL_LIFETIME: u32 = 300;
 
+/// What became of the values of one Kind in an answer.
+pub(super) struct Judged {
+    pub(super) good: Vec<Arrival>,
+    pub(super) discarded: usize,
+    /// Where those of the others stand whose signers' certificates were not there.
+    pub(super) unknown: Vec<Slot>,
+}
+
 /// What a Fetch or Stat finds for one Kind, with the generation counter.
 type LookedUp = (KindId, u64, Vec<Found>);
 
 impl<T: Topology> Overlay<T> {
-    /// The values of a FetchAns whose signatures hold and whose signers may write there, and how many were not so
-    /// (FE-6). Synthetic values are neither.
+    /// The values of a FetchAns whose signatures hold and whose signers may write there (FE-6). Synthetic values are
+    /// neither these nor the others.
     pub(super) fn verified(
         &self,
         resource: &ResourceId,
@@ -41,7 +50,7 @@ impl<T: Topology> Overlay<T> {
         certificates: &[Bytes],
         list: &AccessList,
         ctx: &Context<'_>,
-    ) -> Option<(Vec<Arrival>, usize)> {
+    ) -> Option<Judged> {
         let definition = self.storage.kind(kind)?;
         let values = values.decode_values(definition.model).ok()?;
         let real: Vec<&StoredData> = values.iter().filter(|v| !v.signature.is_none()).collect();
@@ -50,13 +59,19 @@ impl<T: Topology> Overlay<T> {
             let claim = Claim { resource, kind, slot, value, signer, replaces: None, original: false };
             definition.access.allows(&claim, list)
         };
-        let good: Vec<Arrival> = real
-            .iter()
-            .filter_map(|v| self.verify_value(resource, kind, v, certificates, ctx))
-            .filter(may_write)
-            .collect();
-        let discarded = real.len() - good.len();
-        Some((good, discarded))
+        let mut judged = Judged { good: Vec::new(), discarded: 0, unknown: Vec::new() };
+        for data in real {
+            match self.verify_value(resource, kind, data, certificates, ctx) {
+                Ok(arrival) if may_write(&arrival) => judged.good.push(arrival),
+                result => {
+                    judged.discarded += 1;
+                    if result == Err(CryptoError::UnknownSigner) {
+                        judged.unknown.push(Slot::of(&data.value));
+                    }
+                }
+            }
+        }
+        Some(judged)
     }
 
     /// The delegations that came along with a FetchAns, as far as their signatures hold (RFC 8076 §6.5).
@@ -73,7 +88,7 @@ impl<T: Topology> Overlay<T> {
         if let Some((definition, response)) = self.storage.kind(kind).zip(response) {
             let values = response.values.decode_values(definition.model).unwrap_or_default();
             for data in values.iter().filter(|v| !v.signature.is_none()) {
-                if let Some(Arrival { slot, value, .. }) =
+                if let Ok(Arrival { slot, value, .. }) =
                     self.verify_value(resource, kind, data, certificates, ctx)
                 {
                     list.set(&slot, value.value.as_ref(), &value.signer, definition.access.names());
@@ -90,26 +105,27 @@ impl<T: Topology> Overlay<T> {
         data: &StoredData,
         certificates: &[Bytes],
         ctx: &Context<'_>,
-    ) -> Option<Arrival> {
+    ) -> Result<Arrival, CryptoError> {
         let Signature { identity, signed } = &data.signature;
-        let input = data_signature_input(resource, kind, data.storage_time, &data.value, identity).ok()?;
+        let input = data_signature_input(resource, kind, data.storage_time, &data.value, identity)
+            .map_err(|_| CryptoError::BadSignature)?;
         let at = self.time_of_day(self.now);
         self.turn.count_verification();
-        let signer = ctx.crypto.verify(at, identity, certificates, &[&input], signed).ok()?;
+        let signer = ctx.crypto.verify(at, identity, certificates, &[&input], signed)?;
         if self.is_bad(&signer) {
-            return None;
+            return Err(CryptoError::BadNode);
         }
         let mut arrival = Arrival::new(data, signer);
-        if self.storage.kind(kind)?.access == Access::ChannelGrant
+        if self.storage.kind(kind).is_some_and(|k| k.access == Access::ChannelGrant)
             && let Some(record) = &arrival.value.value
         {
-            let record = ProviderRecord::decode(record).ok()?;
-            let node = arrival.value.signer.node_id;
-            let claim = grant::Claim { resource, node, role: record.role };
-            let grant = record.grant?;
+            let record = ProviderRecord::decode(record).ok();
+            let record = record.and_then(|record| Some((record.role, record.grant?)));
+            let (role, grant) = record.ok_or(CryptoError::NotTrusted)?;
+            let claim = grant::Claim { resource, node: arrival.value.signer.node_id, role };
             self.turn.count_verification();
-            let owner =
-                grant::verify(&grant, &claim, at, ctx.crypto).ok().filter(|owner| !self.is_bad(owner))?;
+            let owner = grant::verify(&grant, &claim, at, ctx.crypto).ok();
+            let owner = owner.filter(|owner| !self.is_bad(owner)).ok_or(CryptoError::NotTrusted)?;
             let nodes = owner.node_ids.as_slice().into();
             arrival.value.granted = Some(Granted { owner: owner.key, nodes, epoch: grant.epoch });
             // It would be refused by whoever it is handed to.
@@ -117,7 +133,7 @@ impl<T: Topology> Overlay<T> {
             let most = u64::from(CHANNEL_LIFETIME).min(left);
             arrival.lifetime = arrival.lifetime.min(u32::try_from(most).unwrap_or(CHANNEL_LIFETIME));
         }
-        Some(arrival)
+        Ok(arrival)
     }
 
     /// What a peer held that is newer than what is here takes its place (ST-16, ST-17).
@@ -135,7 +151,7 @@ impl<T: Topology> Overlay<T> {
         responses.sort_by_key(|r| r.kind != KindId::ACCESS_CONTROL_LIST);
         for FetchKindResponse { kind, generation, values } in responses {
             let verified = self.verified(resource, kind, &values, certificates, &list, ctx);
-            let Some((good, _)) = verified else { continue };
+            let Some(Judged { good, .. }) = verified else { continue };
             let generation = generation.max(self.storage.generation(resource, kind)).max(1);
             // One by one, so that a single older value does not keep the newer ones out.
             for arrival in good {
@@ -152,7 +168,7 @@ impl<T: Topology> Overlay<T> {
         for KindValues { kind, values, .. } in groups {
             for value in values {
                 let certificates = value.value.signer.certificate.as_slice();
-                if self.verify_value(resource, kind, &value.to_wire(), certificates, ctx).is_none() {
+                if self.verify_value(resource, kind, &value.to_wire(), certificates, ctx).is_err() {
                     self.storage.discard(resource, kind, &value.slot);
                 }
             }
@@ -219,7 +235,7 @@ impl<T: Topology> Overlay<T> {
                     return Err(error(ErrorCode::FORBIDDEN));
                 }
                 let arrival = self.verify_value(&store.resource, *kind, data, &certificates, ctx);
-                arrivals.push(arrival.ok_or(error(ErrorCode::FORBIDDEN))?);
+                arrivals.push(arrival.map_err(|_| error(ErrorCode::FORBIDDEN))?);
             }
             groups.push(KindValues { kind: *kind, generation: *generation_counter, values: arrivals });
         }

@@ -69,6 +69,9 @@ fn payload(
     Payload { contents, security }.encode()
 }
 
+/// Peers among which one is looked for whose link is free. Those behind them are so near that a message had better wait.
+const DETOURS: usize = 4;
+
 impl<T: Topology> Surroundings for Overlay<T> {
     fn is_me(&self, node: NodeId) -> bool {
         node == self.me
@@ -82,9 +85,15 @@ impl<T: Topology> Surroundings for Overlay<T> {
         self.topology.is_responsible(place)
     }
 
-    /// While this node joins, everything that it cannot reach directly goes through its bootstrap node.
+    /// While this node joins, everything that it cannot reach directly goes through its bootstrap node. Around a link that
+    /// is slower than what comes for it lead others, whose peers are nearer to the place than this node is, too.
     fn next_hop(&self, place: Place) -> Option<NodeId> {
-        self.bootstrap_node().or_else(|| self.topology.next_hop(place))
+        let is_free = |n: &NodeId| self.connections.of(*n).is_some_and(|c| !c.is_backlogged(self.now));
+        let through_peers = || {
+            let free = self.topology.next_hops(place).take(DETOURS).find(is_free);
+            free.or_else(|| self.topology.next_hop(place))
+        };
+        self.bootstrap_node().or_else(through_peers)
     }
 }
 

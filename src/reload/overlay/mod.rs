@@ -29,6 +29,7 @@
 //! | `join` | the way into the overlay, and admission |
 //! | `ring` | Updates, stabilisation, leaving |
 //! | `orders` | Store, Fetch, Stat and Find as this node's own orders |
+//! | `certificates` | those that were left out of the answer to a Fetch |
 //! | `data` | Store, Fetch, Stat, Find as a storing peer answers them |
 //! | `usages` | what this node stores about itself: certificate, TURN server |
 //! | `census` | how much it holds, for the fuzz targets |
@@ -46,6 +47,7 @@ mod app;
 mod attach;
 #[cfg(feature = "arbitrary")]
 mod census;
+mod certificates;
 mod client;
 mod config;
 mod configuration;
@@ -90,6 +92,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use attach::Agreed;
 use bytes::Bytes;
+use certificates::Unproven;
 use config::check;
 use configuration::Updates;
 use connections::{Connections, LinkId};
@@ -135,7 +138,7 @@ struct Request {
 }
 
 /// What a request of this node's own is for. `Overtake` is the Fetch between a Store that was too old and its second try,
-/// `OwnCertificate` the one before this node stores its certificate.
+/// `OwnCertificate` the one before this node stores its certificate, `Certificates` one for what an answer left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Purpose {
     Attach { target: Option<NodeId>, word_of: NodeId },
@@ -154,6 +157,7 @@ enum Purpose {
     Fetch { ticket: Ticket, resource: ResourceId, queries: Vec<Query> },
     Stat { ticket: Ticket, kinds: Vec<KindId> },
     Find { ticket: Ticket, kinds: Vec<KindId> },
+    Certificates(Box<Unproven>),
     OwnCertificate { resource: ResourceId, kind: KindId },
     TurnSearch(TurnSearch),
 }
@@ -161,7 +165,7 @@ enum Purpose {
 impl Purpose {
     /// Whether it stores or reads something, for this node's user or for itself.
     fn is_order(&self) -> bool {
-        use Purpose::{Fetch, Find, Overtake, OwnCertificate, Stat, Store, TurnSearch};
+        use Purpose::{Certificates, Fetch, Find, Overtake, OwnCertificate, Stat, Store, TurnSearch};
         matches!(
             self,
             Store(_)
@@ -169,6 +173,7 @@ impl Purpose {
                 | Fetch { .. }
                 | Stat { .. }
                 | Find { .. }
+                | Certificates(_)
                 | OwnCertificate { .. }
                 | TurnSearch(_)
         )

@@ -1,5 +1,7 @@
 //! Store, Fetch, Stat and Find (RFC 6940 §7.4) as this node's own orders, and what their answers say.
 
+use super::certificates::{Home, Unproven};
+use super::data::Judged;
 use super::exchange::signed_by;
 use super::{
     Address, Context, Description, Fact, Failure, OrderError, Overlay, Purpose, Query, Ticket, Value, Write,
@@ -256,7 +258,7 @@ impl<T: Topology> Overlay<T> {
         if has_twice(&kinds) { Err(OrderError::BadKind) } else { Ok(()) }
     }
 
-    fn everything_of(&self, kind: KindId) -> Option<Query> {
+    pub(super) fn everything_of(&self, kind: KindId) -> Option<Query> {
         self.storage.kind(kind).map(|k| Query { kind, selection: k.everything(), known: 0 })
     }
 
@@ -388,18 +390,9 @@ impl<T: Topology> Overlay<T> {
             }
             Purpose::TurnSearch(search) => self.on_turn_search(now, search, result, ctx),
             Purpose::Fetch { ticket, resource, queries } => {
-                let read = result.and_then(|(body, certificates)| match body {
-                    Body::FetchAns(answer) => {
-                        self.read_fetched(&resource, &queries, &answer, certificates, ctx)
-                    }
-                    _ => Err(Failure::BadAnswer),
-                });
-                let (result, generations, discarded) = match read {
-                    Ok((values, generations, discarded)) => (Ok(values), generations, discarded),
-                    Err(failure) => (Err(failure), Vec::new(), 0),
-                };
-                ctx.effects.fact(Fact::Fetched { ticket, result, generations, discarded });
+                self.on_fetched(now, ticket, resource, queries, result, ctx);
             }
+            Purpose::Certificates(unproven) => self.on_certificates(now, unproven, result, ctx),
             Purpose::Stat { ticket, kinds } => {
                 let read = result.and_then(|(body, _)| match body {
                     Body::StatAns(answer) => self.read_described(&kinds, &answer),
@@ -424,6 +417,32 @@ impl<T: Topology> Overlay<T> {
             }
             _ => {}
         }
+    }
+
+    fn on_fetched(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        resource: ResourceId,
+        queries: Vec<Query>,
+        result: Result<(Body, &[Bytes]), Failure>,
+        ctx: &mut Context<'_>,
+    ) {
+        let read = match result {
+            Ok((Body::FetchAns(answer), certificates)) => {
+                match self.read_fetched(&resource, &queries, &answer, certificates, ctx) {
+                    Ok(Reading { homes, .. }) if !homes.is_empty() => {
+                        let certificates = certificates.to_vec();
+                        let unproven = Unproven { ticket, resource, queries, answer, certificates, homes };
+                        return self.prove(now, Box::new(unproven), ctx);
+                    }
+                    read => read,
+                }
+            }
+            Ok(_) => Err(Failure::BadAnswer),
+            Err(failure) => Err(failure),
+        };
+        ctx.effects.fact(fetched(ticket, read));
     }
 
     fn on_stored(
@@ -469,7 +488,7 @@ impl<T: Topology> Overlay<T> {
         });
         let written = |v: &&Value| order.writes.iter().any(|w| w.kind == v.kind && w.slot == v.slot);
         let newest = match &read {
-            Ok((values, ..)) => values.iter().filter(written).map(|v| v.storage_time).max(),
+            Ok(read) => read.values.iter().filter(written).map(|v| v.storage_time).max(),
             Err(_) => None,
         };
         match (newest, read) {
@@ -485,8 +504,7 @@ impl<T: Topology> Overlay<T> {
         }
     }
 
-    /// The values, the generation counters, and how many values were thrown away.
-    #[expect(clippy::type_complexity, reason = "the three parts of one fact")]
+    /// What the answer to a Fetch says, as far as its signatures hold.
     pub(super) fn read_fetched(
         &mut self,
         resource: &ResourceId,
@@ -494,21 +512,27 @@ impl<T: Topology> Overlay<T> {
         answer: &FetchAns,
         certificates: &[Bytes],
         ctx: &Context<'_>,
-    ) -> Result<(Vec<Value>, Vec<(KindId, u64)>, usize), Failure> {
+    ) -> Result<Reading, Failure> {
         let list = self.delegations(resource, answer, certificates, ctx);
-        let (mut values, mut generations, mut discarded) = (Vec::new(), Vec::new(), 0);
+        let mut read = Reading::default();
         for Query { kind, .. } in queries {
             let response = answer.kind_responses.iter().find(|r| r.kind == *kind);
             let response = response.ok_or(Failure::BadAnswer)?;
-            let (good, bad) = self
+            let Judged { good, discarded, unknown } = self
                 .verified(resource, *kind, &response.values, certificates, &list, ctx)
                 .ok_or(Failure::BadAnswer)?;
-            generations.push((*kind, response.generation));
-            discarded += bad;
+            read.generations.push((*kind, response.generation));
+            read.discarded += discarded;
+            let access = self.storage.kind(*kind).map(|k| &k.access);
+            for home in unknown.iter().filter_map(|slot| Home::of_writer(access?, resource, slot)) {
+                if read.homes.len() < self.config.limits.certificates && !read.homes.contains(&home) {
+                    read.homes.push(home);
+                }
+            }
             for Arrival { slot, lifetime, value } in good {
                 // What is remembered keeps no part of the answer.
                 let at = Address { resource: resource.clone(), kind: *kind, slot: slot.detached() };
-                values.push(Value {
+                read.values.push(Value {
                     rolled_back: self.seen.is_older(&at, value.storage_time),
                     kind: *kind,
                     slot: at.slot,
@@ -519,7 +543,7 @@ impl<T: Topology> Overlay<T> {
                 });
             }
         }
-        Ok((values, generations, discarded))
+        Ok(read)
     }
 
     #[expect(clippy::type_complexity, reason = "the two parts of one fact")]
@@ -547,12 +571,32 @@ impl<T: Topology> Overlay<T> {
     }
 }
 
+/// What the answer to a Fetch says.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub(super) values: Vec<Value>,
+    generations: Vec<(KindId, u64)>,
+    /// Values that were thrown away.
+    discarded: usize,
+    /// Where the certificates should be that some of these need.
+    homes: Vec<Home>,
+}
+
+pub(super) fn fetched(ticket: Ticket, read: Result<Reading, Failure>) -> Fact {
+    match read {
+        Ok(Reading { values, generations, discarded, .. }) => {
+            Fact::Fetched { ticket, result: Ok(values), generations, discarded }
+        }
+        Err(failure) => Fact::Fetched { ticket, result: Err(failure), generations: Vec::new(), discarded: 0 },
+    }
+}
+
 /// Whether an answer tells of every Kind that was stored.
 fn covers(order: &StoreOrder, responses: &[StoreKindResponse]) -> bool {
     order.writes.iter().all(|w| responses.iter().any(|r| r.kind == w.kind))
 }
 
-fn specifiers(queries: &[Query]) -> Result<Vec<StoredDataSpecifier>, Failure> {
+pub(super) fn specifiers(queries: &[Query]) -> Result<Vec<StoredDataSpecifier>, Failure> {
     let specifier = |q: &Query| {
         let specifier = StoredDataSpecifier::new(q.kind, &q.selection)?;
         Ok::<_, EncodeError>(StoredDataSpecifier { generation: q.known, ..specifier })

@@ -513,7 +513,10 @@ impl<T: Topology> Overlay<T> {
         let alone = self.topology.is_empty();
         let waits = |p: &Purpose| match p {
             Purpose::Leave { to } => self.connections.of(*to).is_some_and(|c| c.attached),
-            Purpose::Store { .. } | Purpose::Fetch { .. } | Purpose::AppAttach { .. } => !alone,
+            Purpose::Store(_)
+            | Purpose::Fetch { .. }
+            | Purpose::Certificates(_)
+            | Purpose::AppAttach { .. } => !alone,
             _ => false,
         };
         let signing = self.signing.has_values() && !alone;

@@ -7,7 +7,7 @@
 //! A certificate that is there already keeps its index and gets a new time; a new one is appended, so that old and new
 //! stand side by side while a certificate is renewed. Everything is stored again after half its lifetime.
 
-use super::orders::StoreOrder;
+use super::orders::{Reading, StoreOrder};
 use super::{Context, Fact, Failure, OrderError, Overlay, Purpose, Query, Task, Ticket, Value, Write};
 use crate::ids::ResourceId;
 use crate::reload::codec::body::{FindReq, Selection};
@@ -120,7 +120,7 @@ impl<T: Topology> Overlay<T> {
             (Some(at), Ok((Body::FetchAns(answer), certificates))) => {
                 let query = [Query::new(kind, Selection::Single)];
                 let read = self.read_fetched(&at.clone(), &query, &answer, certificates, ctx);
-                let values = read.map(|(values, ..)| values).unwrap_or_default();
+                let values = read.map(|read| read.values).unwrap_or_default();
                 let address = |v: &Value| TurnServer::decode(v.value.as_ref()?).ok();
                 let server = values.iter().find_map(address);
                 match server.and_then(|s| s.server_address.socket_addr()) {
@@ -188,7 +188,7 @@ impl<T: Topology> Overlay<T> {
             _ => Err(Failure::BadAnswer),
         });
         let lifetime = self.config.usages.lifetime;
-        let (Ok((values, ..)), Some(lifetime)) = (read, lifetime) else {
+        let (Ok(Reading { values, .. }), Some(lifetime)) = (read, lifetime) else {
             return self.publish_itself_later(now);
         };
         let Some(certificate) = ctx.crypto.certificates().first().cloned() else { return };

@@ -31,6 +31,14 @@ impl Slot {
         }
     }
 
+    /// The index in an array.
+    pub(super) const fn index(&self) -> Option<u32> {
+        match self {
+            Slot::Index(index) => Some(*index),
+            _ => None,
+        }
+    }
+
     /// The same in a buffer of its own, which keeps no datagram.
     #[must_use]
     pub fn detached(&self) -> Self {

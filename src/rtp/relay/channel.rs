@@ -1,5 +1,6 @@
 //! One channel on the media plane.
 
+use super::seal::Seal;
 use super::{CatchingUp, Limits, Role, TAKEOVER_AFTER};
 use crate::rtp::header::Packet;
 use crate::rtp::missing::{self, Missing};
@@ -7,6 +8,7 @@ use crate::rtp::reception::Reception;
 use crate::rtp::ring::Ring;
 use crate::rtp::window::{Seen, WINDOW};
 use crate::time::{Duration, Instant};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddr;
@@ -23,7 +25,7 @@ pub(super) struct Arrival {
     pub(super) begins: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Channel {
     pub(super) role: Role,
     /// The source, once announced or seen.
@@ -37,6 +39,8 @@ pub(super) struct Channel {
     pub(super) ring: Ring,
     /// Those that did not come.
     pub(super) missing: Missing,
+    /// The source signs it.
+    pub(super) seal: Option<Box<Seal>>,
     /// The source has sent a BYE.
     pub(super) said_goodbye: bool,
     /// Another source that wants to take over, and the sequence number that would confirm it.
@@ -57,6 +61,7 @@ impl Channel {
             catching_up: Vec::new(),
             ring: Ring::new(limits.ring),
             missing: Missing::new(missing::Limits { attempts, ..limits.missing }),
+            seal: None,
             said_goodbye: false,
             successor: None,
             last_report: None,
@@ -99,7 +104,8 @@ impl Channel {
 
     /// A parent says that this is the source. A source that is being heard is believed more.
     pub(super) fn announce(&mut self, now: Instant, ssrc: u32) {
-        if self.ssrc != Some(ssrc) && (self.ssrc.is_none() || self.lost_its_source(now)) {
+        let may_follow = self.ssrc.is_none() || self.seal.is_none() && self.lost_its_source(now);
+        if self.ssrc != Some(ssrc) && may_follow {
             self.follow(ssrc);
         }
     }
@@ -119,6 +125,14 @@ impl Channel {
     pub(super) fn is_from(&mut self, ssrc: u32, sequence: u16) -> bool {
         if self.ssrc == Some(ssrc) {
             return true;
+        }
+        if let Some(seal) = &self.seal {
+            // Its owner says whom to follow, and needs no confirmation.
+            let follows = seal.lists().newest().is_some_and(|list| list.ssrc == ssrc);
+            if follows {
+                self.follow(ssrc);
+            }
+            return follows;
         }
         let confirmed = self.successor == Some((ssrc, sequence));
         let follows = self.ssrc.is_none() || confirmed;

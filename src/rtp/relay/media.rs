@@ -7,6 +7,7 @@ use crate::bounded::BoundedMap;
 use crate::effect::Effects;
 use crate::ids::ChannelId;
 use crate::rtp::header::{self, Kind, Packet};
+use crate::rtp::integrity;
 use crate::rtp::window::Seen;
 use crate::stats::DropReason;
 use crate::time::Instant;
@@ -33,6 +34,9 @@ impl Relay {
             return Err(RelayError::NotRtp);
         }
         let parsed = Packet::parse(&packet).map_err(|_| RelayError::NotRtp)?;
+        if state.seal.is_some() {
+            return self.push_to_sign(now, channel, packet, fx);
+        }
         if state.ssrc != Some(parsed.header.ssrc) {
             state.follow(parsed.header.ssrc);
         }
@@ -55,15 +59,39 @@ impl Relay {
     ) -> Result<(), DropReason> {
         let parsed = Packet::parse(&payload).map_err(|_| DropReason::NotRtp)?;
         let header = parsed.header;
-        let parents = self.parents.at_mut(from);
+        let parents = self.parents.at(from);
         let feeding = || parents.iter().filter(|parent| !parent.state.flow.is_resting());
         if feeding().next().is_none() {
             self.on_unwanted_media(now, from, fx);
             return Err(DropReason::UnknownSender);
         }
+        if header.payload_type == integrity::LIST
+            && let Some(channel) = self.listed_channel(from, integrity::counterpart(header.ssrc))
+        {
+            return self.on_list(now, from, channel, payload, fx);
+        }
         let channel = channel_of(feeding(), &self.channels, header.ssrc)
+            .or_else(|| self.listed_channel(from, header.ssrc))
             .or_else(|| heir_to(feeding(), &self.channels, now))
             .ok_or(DropReason::UnknownSsrc)?;
+        if !self.passes(now, from, channel, &header, &payload)? {
+            return Ok(());
+        }
+        self.on_genuine(now, from, channel, payload, fx)
+    }
+
+    /// A packet of the channel's source, as far as anybody can know.
+    pub(super) fn on_genuine(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        channel: ChannelId,
+        payload: Bytes,
+        fx: &mut Effects<Fact>,
+    ) -> Result<(), DropReason> {
+        let parsed = Packet::parse(&payload).map_err(|_| DropReason::NotRtp)?;
+        let header = parsed.header;
+        let parents = self.parents.at_mut(from);
         let state = self.channels.get_mut(&channel).ok_or(DropReason::UnknownSsrc)?;
         if !state.is_from(header.ssrc, header.sequence) {
             return Err(DropReason::UnknownSsrc);
@@ -76,7 +104,7 @@ impl Relay {
         let its = |parent: &&mut Peer<Upstream>| parent.channel == channel && !parent.state.flow.is_resting();
         for parent in parents.iter_mut().filter(its) {
             parent.state.last_heard = Some(now);
-            parent.state.count(arrival);
+            parent.state.count(now, arrival);
             if let Some(catching_up) = &mut parent.state.catching_up {
                 catching_up.after = catching_up.after.max(arrival.number);
                 if arrival.is_newest {
@@ -95,7 +123,7 @@ impl Relay {
             others.for_each(|other| other.state.furthest = 0);
         }
         if misses_otherwise {
-            self.next_ask = self.channels.values().filter_map(|state| state.missing.deadline()).min();
+            self.next_ask = self.next_to_ask();
         }
         match seen {
             Seen::New => {
@@ -111,19 +139,20 @@ impl Relay {
 
 impl Upstream {
     /// Takes note of a packet that came from there.
-    fn count(&mut self, arrival: Arrival) {
+    fn count(&mut self, now: Instant, arrival: Arrival) {
         let Arrival { seen, number, begins, .. } = arrival;
         let counts = matches!(seen, Seen::New | Seen::Duplicate);
         if counts && (begins || number > self.furthest) {
             self.brought += 1;
             self.furthest = number;
+            self.last_brought = Some(now);
         }
     }
 }
 
 impl Relay {
     /// A new packet: for the children, and for the player here.
-    fn pass_on(
+    pub(super) fn pass_on(
         &mut self,
         now: Instant,
         channel: ChannelId,
@@ -133,7 +162,7 @@ impl Relay {
     ) {
         if !self.replays.is_empty() {
             if arrival.begins {
-                self.end_replays(now, channel);
+                self.end_replays(now, channel, fx);
             } else if !arrival.is_newest {
                 self.replay_late(channel, arrival.number, &payload, fx);
             }

@@ -7,6 +7,7 @@
 //! | `replay.rs` | the past of a channel, for a child that begins behind its newest packet |
 //! | `nack.rs` | single losses: asking a parent, answering a child |
 //! | `control.rs` | RTCP in both directions, and the timer of the reports |
+//! | `seal.rs` | channels that their source signs |
 //! | `standby.rs` | calls in which nothing flows, until the child asks for it |
 //! | `voice.rs` | for which calls a control packet speaks, and whether it may |
 //! | `channel.rs` | one channel: its source, its reception, its targets |
@@ -28,12 +29,14 @@ mod media;
 mod nack;
 mod replay;
 mod roster;
+mod seal;
 mod standby;
 #[cfg(test)]
 mod tests;
 mod voice;
 
 use super::header::{self, Kind};
+use super::integrity::{self, Trials};
 use super::missing;
 use super::reception::{Counters, Pace};
 use super::ring;
@@ -55,6 +58,8 @@ pub use nack::{BURST as NACK_BURST, EARNED_IN as NACK_EARNED_IN, MAX_ASKED as NA
 use replay::Replay;
 pub use replay::{BURST as REPLAY_BURST, SPEED as REPLAY_SPEED, TICK as REPLAY_TICK};
 use roster::{Peer, Roster};
+use seal::Deceit;
+pub use seal::{HARM, HARM_TIME};
 use standby::{Asked, Asking, Flow};
 pub use standby::{RESUME_INTERVAL, RESUMES, STANDBY_REPORT_INTERVAL};
 
@@ -80,6 +85,8 @@ pub struct Limits {
     pub ring: ring::Limits,
     /// What is asked for again of each channel.
     pub missing: missing::Limits,
+    /// What a channel that is signed holds in addition.
+    pub integrity: integrity::Limits,
 }
 
 impl Default for Limits {
@@ -91,6 +98,7 @@ impl Default for Limits {
             datagram: 1500,
             ring: ring::Limits::default(),
             missing: missing::Limits::default(),
+            integrity: integrity::Limits::default(),
         }
     }
 }
@@ -179,6 +187,28 @@ pub enum Fact {
         /// The provider's call.
         call: CallId,
     },
+    /// A window of a channel is to be signed: to be answered by [`Relay::sign`].
+    ToSign {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// A list has come: to be answered by [`Relay::judge`].
+    ToJudge {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// What this parent sent was not what the source had sent, and that was missing in the end.
+    Deceived {
+        /// The channel.
+        channel: ChannelId,
+        /// The parent's call.
+        call: CallId,
+    },
+    /// Something that came earlier goes no further.
+    Dropped {
+        /// Why.
+        reason: DropReason,
+    },
 }
 
 /// Where a child's packets begin.
@@ -230,6 +260,7 @@ struct Upstream {
     /// Packets that were further on than all that it had brought before, and the number of the last of them.
     brought: u64,
     furthest: u64,
+    last_brought: Option<Instant>,
     last_reported: Option<Instant>,
     /// A standby that was asked for media.
     asking: Option<Asking>,
@@ -237,6 +268,9 @@ struct Upstream {
     released: Option<Instant>,
     /// It begins with what this node has already, or lacks.
     catching_up: Option<CatchingUp>,
+    /// How many wrong lists it may still send.
+    trials: Trials,
+    deceit: Deceit,
 }
 
 impl Upstream {
@@ -286,6 +320,8 @@ pub struct Relay {
     next_replay: Option<Instant>,
     /// When a missing packet is to be asked for.
     next_ask: Option<Instant>,
+    /// When something is signed, or held no longer.
+    next_seal: Option<Instant>,
 }
 
 /// Orders.
@@ -303,6 +339,7 @@ impl Relay {
             replays: Vec::new(),
             next_replay: None,
             next_ask: None,
+            next_seal: None,
         }
     }
 
@@ -320,9 +357,13 @@ impl Relay {
     /// The host is the channel's source from now on: its parents are forgotten, its children get what is pushed.
     pub fn take_over(&mut self, now: Instant, channel: ChannelId) {
         let Some(state) = self.channels.get_mut(&channel) else { return };
+        let seal = state.seal.take().map(|seal| seal.taken_over(&self.config.limits));
         *state = Channel::new(Role::Source, &self.config.limits);
+        state.seal = seal;
         self.parents.retain(|peer| peer.channel != channel);
-        self.end_replays(now, channel);
+        // The past is not this source's.
+        self.end_replays(now, channel, &mut Effects::new());
+        self.schedule_seals();
         self.rest_when_parentless();
     }
 
@@ -331,6 +372,7 @@ impl Relay {
         self.channels.remove(&channel);
         self.parents.retain(|peer| peer.channel != channel);
         self.children.retain(|peer| peer.channel != channel);
+        self.schedule_seals();
         self.rest_when_parentless();
     }
 
@@ -446,6 +488,15 @@ impl Relay {
         // Another call of the same address may have caught up.
         let targets = &state.targets;
         state.catching_up.retain(|addr| targets.binary_search(addr).is_err());
+        if let Some(seal) = &mut state.seal {
+            seal.listeners.clear();
+            let with_keys = self.children.iter().filter(is_served).filter(|peer| peer.srtcp.is_some());
+            for addr in with_keys.map(|peer| peer.addr) {
+                if state.targets.binary_search(&addr).is_ok() && seal.listeners.last() != Some(&addr) {
+                    seal.listeners.push(addr);
+                }
+            }
+        }
     }
 
     fn rest_when_parentless(&mut self) {
@@ -479,7 +530,8 @@ impl Relay {
 
     /// When there is something to send: reports, a RESUME, the next burst of a replay, a NACK.
     pub fn deadline(&self) -> Option<Instant> {
-        earliest(earliest(self.next_report, self.next_resume), earliest(self.next_replay, self.next_ask))
+        let media = earliest(self.next_replay, self.next_seal);
+        earliest(earliest(self.next_report, self.next_resume), earliest(media, self.next_ask))
     }
 
     /// Sends what is due. Before [`Relay::deadline`] it does nothing.
@@ -490,6 +542,9 @@ impl Relay {
         }
         if is_due(self.next_replay) {
             self.replay_all(now, fx);
+        }
+        if is_due(self.next_seal) {
+            self.tend_seals(now, fx);
         }
         if is_due(self.next_ask) {
             self.ask_for_missing(now, fx);
@@ -533,6 +588,11 @@ impl Relay {
         self.parents.get(call).map_or(0, |peer| peer.state.brought)
     }
 
+    /// When it brought the last of them.
+    pub fn last_brought(&self, call: CallId) -> Option<Instant> {
+        self.parents.get(call)?.state.last_brought
+    }
+
     /// When this child last reported. `None` is a child that never did; plain agents may not.
     pub fn last_report(&self, call: CallId) -> Option<Instant> {
         self.children.get(call)?.state.last_report
@@ -551,7 +611,8 @@ impl Relay {
     /// What was counted on a channel since it was opened.
     pub fn counters(&self, channel: ChannelId) -> Option<Counters> {
         let state = self.channels.get(&channel)?;
-        Some(Counters { repair: state.missing.counts(), ..state.reception.counters() })
+        let integrity = state.seal.as_ref().map(|seal| seal.counts());
+        Some(Counters { repair: state.missing.counts(), integrity, ..state.reception.counters() })
     }
 }
 

@@ -11,6 +11,7 @@
 use super::voice::Voice;
 use super::{Fact, Relay};
 use crate::effect::Effects;
+use crate::rtp::integrity;
 use crate::rtp::rtcp::{Composer, Losses, MAX_NACK_ENTRIES};
 use crate::time::{Duration, Instant, earliest};
 use alloc::collections::VecDeque;
@@ -32,6 +33,9 @@ const SHORT_ROUND_TRIP: Duration = Duration::from_millis(15);
 
 /// No child is taken to be further away than this.
 const LONG_ROUND_TRIP: Duration = Duration::from_millis(250);
+
+/// Among what was given, the numbers of lists have this bit, which no packet's has.
+const LISTS: u64 = 1 << 63;
 
 /// What a child was sent at its request.
 #[derive(Clone, Debug, Default)]
@@ -85,7 +89,10 @@ impl Relay {
         let is_meant = |peer: &&mut super::Peer<super::Downstream>| {
             voice.speaks_for(peer)
                 && !peer.state.flow.is_resting()
-                && channels.get(&peer.channel).is_some_and(|channel| channel.ssrc == Some(media))
+                && channels.get(&peer.channel).is_some_and(|channel| {
+                    let lists = channel.seal.as_ref().and(channel.ssrc).map(integrity::counterpart);
+                    [channel.ssrc, lists].contains(&Some(media))
+                })
         };
         let Some(peer) = self.children.at_mut(from).iter_mut().find(is_meant) else {
             return Answered::Nobody;
@@ -94,6 +101,32 @@ impl Relay {
         let round_trip = peer.rtt.unwrap_or(SHORT_ROUND_TRIP).min(LONG_ROUND_TRIP);
         let answers = &mut peer.state.answers;
         answers.earn(state.reception.received());
+        if let Some(seal) = &mut state.seal
+            && state.ssrc != Some(media)
+        {
+            let ssrc = integrity::counterpart(media);
+            answers.forget_before(now - round_trip);
+            for sequence in losses.iter().take(MAX_ASKED) {
+                let Some(number) = seal.number_of(ssrc, sequence) else { continue };
+                let Some(list) = seal.lists().of_sequence(ssrc, sequence) else {
+                    seal.missing.hasten(now, number);
+                    continue;
+                };
+                let tag = LISTS | number;
+                let comes = peer.state.replay.is_some_and(|replay| replay.brings(list));
+                if comes || answers.given.iter().any(|&(given, _)| given == tag) {
+                    continue;
+                }
+                if answers.credit == 0 {
+                    return Answered::Refused;
+                }
+                answers.credit -= 1;
+                answers.given.push_back((tag, now));
+                fx.send(from, list.packet().clone());
+            }
+            self.next_ask = earliest(self.next_ask, seal.missing.deadline());
+            return Answered::Yes;
+        }
         for number in losses.iter().take(MAX_ASKED).filter_map(|n| state.reception.number_of(n)) {
             let Some((packet, came)) = state.ring.get(number) else {
                 state.missing.hasten(now, number);
@@ -117,8 +150,10 @@ impl Relay {
 
     /// Asks for all that is due, of each channel the parent that was heard last.
     pub(super) fn ask_for_missing(&mut self, now: Instant, fx: &mut Effects<Fact>) {
+        let mut given_up = Vec::new();
         for (&id, state) in self.channels.iter_mut() {
-            if state.missing.deadline().is_none_or(|at| now < at) {
+            let lists = state.seal.as_ref().and_then(|seal| seal.missing.deadline());
+            if earliest(state.missing.deadline(), lists).is_none_or(|at| now < at) {
                 continue;
             }
             let feeding =
@@ -128,16 +163,30 @@ impl Relay {
             let comes = |number| feeding().any(|peer| peer.state.brings(now, number));
             let spared = |number| call.is_none() || comes(number);
             let mut asked = Vec::new();
+            let before = state.missing.counts().given_up;
             state.missing.ask(now, round_trip, spared, |number| asked.push(number as u16));
+            let never_came = state.missing.counts().given_up - before;
+            if never_came > 0 && state.seal.is_some() {
+                given_up.push((id, never_came));
+            }
+            let mut lists = Vec::new();
+            if let Some(seal) = &mut state.seal {
+                seal.missing.ask(now, round_trip, |_| call.is_none(), |number| lists.push(number as u16));
+            }
             let Some(parent) = call.and_then(|call| self.parents.get_mut(call)) else { continue };
             let Some(ssrc) = state.ssrc else { continue };
-            for lost in asked.chunks(MAX_NACK_ENTRIES) {
-                let nack = Composer::receiver_report(self.config.ssrc, &[])
-                    .cname(&self.config.cname)
-                    .nack(ssrc, lost.iter().copied());
-                parent.send(&nack.finish(), fx);
+            for (ssrc, lost) in [(ssrc, asked), (integrity::counterpart(ssrc), lists)] {
+                for lost in lost.chunks(MAX_NACK_ENTRIES) {
+                    let nack = Composer::receiver_report(self.config.ssrc, &[])
+                        .cname(&self.config.cname)
+                        .nack(ssrc, lost.iter().copied());
+                    parent.send(&nack.finish(), fx);
+                }
             }
         }
-        self.next_ask = self.channels.values().filter_map(|state| state.missing.deadline()).min();
+        for (channel, packets) in given_up {
+            self.on_given_up(channel, packets, fx);
+        }
+        self.next_ask = self.next_to_ask();
     }
 }

@@ -20,12 +20,15 @@
 //! plays at once run dry less early, but takes longer until the child can relay without delay. The player is as far behind
 //! the source as the start was; it is for the host to skip what it does not want to show.
 
+use super::channel::Channel;
 use super::roster::Peer;
 use super::{Downstream, Fact, Relay, Start};
 use crate::effect::Effects;
 use crate::ids::{CallId, ChannelId};
+use crate::rtp::integrity::List;
 use crate::time::{Duration, Instant, earliest};
 use bytes::Bytes;
+use core::net::SocketAddr;
 
 /// How many times as fast as the stream a replay is.
 pub const SPEED: u32 = 4;
@@ -50,6 +53,30 @@ pub(super) struct Replay {
     /// Time that is not spent on packets yet, and up to when it was counted.
     credit: Duration,
     counted: Instant,
+    /// The number from which on it still gets lists, each in front of its packets; `None` for somebody who gets none.
+    lists: Option<u64>,
+}
+
+impl Replay {
+    /// Whether a list is still to come with the packets.
+    pub(super) fn brings(&self, list: &List) -> bool {
+        self.lists.is_some_and(|next| next <= list.number)
+    }
+
+    /// Sends the lists that are needed now.
+    fn send_lists(
+        &mut self,
+        channel: &Channel,
+        to: SocketAddr,
+        needed: impl Fn(&List) -> bool,
+        fx: &mut Effects<Fact>,
+    ) {
+        let (Some(next), Some(seal)) = (&mut self.lists, &channel.seal) else { return };
+        for list in seal.lists().from(*next).take_while(|list| needed(list)) {
+            fx.send(to, list.packet().clone());
+            *next = list.number + 1;
+        }
+    }
 }
 
 impl Relay {
@@ -67,6 +94,12 @@ impl Relay {
         // What is not here any more cannot be sent; of what is ahead of us nothing is missing.
         let first = first.filter(|&first| newest.is_some_and(|newest| first <= newest));
         let first = first.and_then(|first| Some(first.max(state.ring.oldest()?)));
+        let addr = peer.addr;
+        let lists = state.seal.as_ref().filter(|_| peer.srtcp.is_some()).and_then(|seal| {
+            let next = first.or(newest.map(|newest| newest + 1))?;
+            let behind = seal.lists().newest().map_or(0, |newest| newest.number + 1);
+            Some(seal.lists().number_for(state.ssrc?, next as u16).unwrap_or(behind))
+        });
         let is_fed = self.is_fed_otherwise(call);
         let Some(peer) = self.children.get_mut(call) else { return };
         peer.state.replay = first.map(|first| Replay {
@@ -76,7 +109,13 @@ impl Relay {
             then: None,
             credit: TICK,
             counted: now,
+            lists,
         });
+        if first.is_none()
+            && let (Some(from), Some(seal)) = (lists, &state.seal)
+        {
+            seal.lists().from(from).for_each(|list| fx.send(addr, list.packet().clone()));
+        }
         self.replays.retain(|&other| other != call);
         if first.is_some() {
             self.replays.push(call);
@@ -143,6 +182,8 @@ impl Relay {
         let mut sent = 0;
         while replay.next <= end && sent < BURST && replay.credit >= price {
             if let Some((packet, _)) = state.ring.get(replay.next) {
+                let next = replay.next as u16;
+                replay.send_lists(state, peer.addr, |list| (list.first.wrapping_sub(next) as i16) <= 0, fx);
                 fx.send(peer.addr, packet.clone());
                 replay.credit -= price;
                 sent += 1;
@@ -150,6 +191,7 @@ impl Relay {
             replay.next += 1;
         }
         if replay.next > end && replay.then.is_none() {
+            replay.send_lists(state, peer.addr, |_| true, fx);
             peer.state.replay = None;
             let channel = peer.channel;
             self.retarget(channel);
@@ -173,11 +215,25 @@ impl Relay {
         }
     }
 
+    /// The same for a list.
+    pub(super) fn replay_late_list(&self, channel: ChannelId, list: &List, fx: &mut Effects<Fact>) {
+        for peer in self.replays.iter().filter_map(|&call| self.children.get(call)) {
+            let passed = |replay: &Replay| replay.lists.is_some_and(|next| list.number < next);
+            if peer.channel == channel && peer.state.replay.as_ref().is_some_and(passed) {
+                fx.send(peer.addr, list.packet().clone());
+            }
+        }
+    }
+
     /// The sequence begins anew, and what was being replayed is gone.
-    pub(super) fn end_replays(&mut self, now: Instant, channel: ChannelId) {
+    pub(super) fn end_replays(&mut self, now: Instant, channel: ChannelId, fx: &mut Effects<Fact>) {
+        let Some(state) = self.channels.get(&channel) else { return };
         for &call in &self.replays {
-            if let Some(peer) = self.children.get_mut(call).filter(|peer| peer.channel == channel) {
-                peer.state.replay = None;
+            let peer = self.children.get_mut(call).filter(|peer| peer.channel == channel);
+            if let Some(peer) = peer
+                && let Some(mut replay) = peer.state.replay.take()
+            {
+                replay.send_lists(state, peer.addr, |_| true, fx);
             }
         }
         self.retarget(channel);

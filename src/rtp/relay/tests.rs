@@ -222,6 +222,7 @@ fn what_a_parent_brings_counts_once_and_in_its_own_order() {
     for again in [rtp(SSRC, 1), sr(SSRC, 1 << 32, &[]), notice(SSRC, Hold::Starved)] {
         let _ = b.datagram(2, 2, again);
         assert_eq!((brought(&b), b.relay.last_from(FATHER)), ((1, 1), Some(at(2))));
+        assert_eq!(b.relay.last_brought(FATHER), Some(at(1)));
     }
     b.datagram(3, 1, rtp(SSRC, 3)).unwrap();
     b.datagram(4, 1, rtp(SSRC, 2)).unwrap();

@@ -532,7 +532,8 @@ impl Media {
         u128::from(last).checked_div(self.terms.gap().as_micros()).map_or(0, |packets| packets as u64)
     }
 
-    fn media_from(&self, leg: Leg, now: Instant) -> Option<Instant> {
+    /// When the last packet came on a path.
+    pub fn media_from(&self, leg: Leg, now: Instant) -> Option<Instant> {
         let path = &self.paths[leg as usize];
         let media = match self.node(path.child) {
             Some(child) if child.feed == leg && child.from <= now && path.flowing => {

@@ -32,6 +32,7 @@ pub const LOOKUP_HOP: u64 = 2 * 600;
 pub fn report(report: &Report<u32>) -> u64 {
     let names = match report {
         Report::TreePosition { path, backups, .. } => path.len() + backups.len(),
+        Report::Subtree(subtree) => subtree.open.len(),
         Report::FullCapacity { children } | Report::ChildUpdate { children, .. } => children.len(),
         _ => 0,
     };

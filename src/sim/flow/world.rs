@@ -9,7 +9,7 @@ use super::wheel::Wheel;
 use crate::env::{Entropy, Seeded};
 use crate::ids::{CallId, ChannelId};
 use crate::iptv::{
-    ByeReason, Config, Context, Event, Fact, Hold, InviteKind, Iptv, Order, Pace, Profile, Progress,
+    ByeReason, Config, Context, Event, Fact, Hold, InviteKind, Iptv, Mode, Order, Pace, Profile, Progress,
     Provider, Refusal, Report, Role,
 };
 use crate::sim::underlay::{Conditions, happens};
@@ -62,11 +62,10 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// The underlay of all runs: half of the pairs are nearer than 30 ms one way, one in twenty is farther than 100 ms, queues
-    /// add up to 5 ms, and 1 % is lost.
+    /// The underlay of all runs ([`underlay`](super::underlay)) under a profile of the policy, source-managed.
     pub fn new(profile: Profile, crowd: Crowd) -> Self {
         let mut policy = Config::new(profile, 0);
-        // Today's tables know every viewer, so they have to have room for all.
+        // A source that manages the whole tree knows every viewer, and has to have room for all.
         let all = (crowd.planned() * 2).max(policy.limits.rows);
         policy.limits.rows = all;
         policy.limits.controls = all;
@@ -87,6 +86,15 @@ impl Setting {
             growth: (f64::from(crowd.viewers) / 60.0).clamp(100.0, 4000.0),
             crowd,
         }
+    }
+}
+
+impl Setting {
+    /// The same, with relayers that elect, or a source that does.
+    #[must_use]
+    pub const fn with_mode(mut self, mode: Mode) -> Self {
+        self.policy.mode = mode;
+        self
     }
 }
 
@@ -212,6 +220,11 @@ impl Progress for Look<'_> {
     fn brought(&self, call: CallId) -> u64 {
         let leg = self.session(call).map_or(NO_LEG, |s| s.leg);
         if leg == NO_LEG { 0 } else { self.media.brought(leg, self.now) }
+    }
+
+    fn last_brought(&self, call: CallId) -> Option<Instant> {
+        let session = self.session(call).filter(|s| s.leg != NO_LEG)?;
+        self.media.media_from(session.leg, self.now)
     }
 
     /// Reports come at regular intervals from the moment on in which the child took the call.
