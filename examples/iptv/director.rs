@@ -307,13 +307,15 @@ mod tests {
                 scene.viewers[n] = Seen::default();
                 let orphans: Vec<usize> =
                     (0..4).filter(|&v| scene.viewers[v].parent == Some(Parent::Viewer(n))).collect();
-                orphans.iter().for_each(|&v| scene.viewers[v].parent = Some(Parent::Viewer(1)));
+                orphans.iter().for_each(|&v| {
+                    scene.viewers[v].parent = Some(if n == 0 { Parent::Viewer(1) } else { Parent::Source })
+                });
             }
             acts.push(act);
         }
         let kills: Vec<Act> = acts.into_iter().filter(|act| matches!(act, Act::Kill(_))).collect();
-        // Then all of them hang on the dead, but for those of the source.
-        assert_eq!(kills[..2], [Act::Kill(0), Act::Kill(1)]);
+        // Then nobody relays any more.
+        assert_eq!(kills, [Act::Kill(0), Act::Kill(1)]);
     }
 
     #[test]

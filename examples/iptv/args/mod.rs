@@ -417,6 +417,7 @@ mod tests {
         let demo = [
             "--viewers",
             "--capacity",
+            "--kills",
             "--profile",
             "--mode",
             "--figure16",
