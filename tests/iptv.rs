@@ -1056,7 +1056,8 @@ fn q12_a_lease_is_first_refusal_on_one_shared_slot_and_no_more_than_sixteen_are_
         (call, has(&orders, |o| matches!(o, Order::Accept { .. })))
     };
     let given: Vec<CallId> = (1..=20).map(|peer| lease(&mut s, peer)).filter(|l| l.1).map(|l| l.0).collect();
-    assert_eq!((given.len(), s.iptv.counters().leases_refused), (16, 4));
+    let counters = s.iptv.counters();
+    assert_eq!((given.len(), counters.leases_granted, counters.leases_refused), (16, 16, 4));
     assert_eq!(s.iptv.rescue_slots().promised, 16);
     // The uplink is full.
     for peer in [21, 22] {
