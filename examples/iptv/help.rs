@@ -29,7 +29,7 @@ Options of the demonstration:
   --figure16 DIR       draw the source's traffic, server-based against P2P, into DIR (CSV and SVG)
   --pcap FILE          record every packet, with the keys to read them (pcapng, for Wireshark)
   --json FILE          write what happened to FILE
-  --dtls               links of the overlay over DTLS instead of TLS
+  --dtls               links of the overlay over DTLS instead of TLS; --pcap has no keys for these
   --insecure           secure nothing, for comparison
   --help               this text
 

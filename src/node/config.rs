@@ -44,7 +44,8 @@ pub enum Security {
     /// Plain links, believed names: for tests and closed networks.
     InsecurePlain,
     /// TLS on every stream: overlay links (TLS-TCP-FH-NO-ICE, RFC 6940 §6.6.5) and SIP, with the certificates that signed
-    /// messages go by; and RTCP under keys that SIP exchanges. Needs [`Node::secured`](super::Node::secured).
+    /// messages go by; RTCP under keys that SIP exchanges; and media that the channel's owner signs
+    /// ([`rtp::integrity`](crate::rtp::integrity)). Needs [`Node::secured`](super::Node::secured).
     Tls,
     /// The same, but for overlay links, which are DTLS over UDP (DTLS-UDP-SR-NO-ICE, RFC 6940 §6.6.6). Needs
     /// [`Node::secured_datagrams`](super::Node::secured_datagrams).

@@ -108,3 +108,99 @@ impl Node {
         self.shunned.iter().any(|&(deceiver, until)| deceiver == peer && until > self.now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::Effects;
+    use crate::env::{Crypto, InsecureChannels, Seeded};
+    use crate::ids::{ChannelName, NodeId, ResourceId};
+    use crate::node::channels::Channel;
+    use crate::node::{Addresses, Config, Datagram, Security};
+    use crate::reload::codec::ProviderRole;
+    use crate::reload::grant::{self, Claim};
+    use crate::rtp::integrity::{Outgoing, Signer as Windows};
+    use crate::rtp::mp2t::Packetizer;
+    use crate::rtp::relay::Role;
+    use crate::sim::{Authority, Certificate, Certified};
+    use crate::stats::Plane;
+    use crate::time::{Instant, UnixMillis};
+    use alloc::boxed::Box;
+    use alloc::string::String;
+    use alloc::vec;
+    use alloc::vec::Vec;
+    use core::net::SocketAddr;
+
+    const ME: NodeId = NodeId([1; 16]);
+    const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+    const CHANNEL: &str = "100@tv.example";
+
+    fn owner(key: u64, user: &str) -> Certified {
+        let node = NodeId::from_u128(key.into());
+        let certificate = Certificate { key, user: Some(String::from(user)), ..Certificate::of_node(node) };
+        Authority::new(1).issue(&certificate)
+    }
+
+    fn at(port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, 1], port))
+    }
+
+    /// A viewer of channel "100" of the owner with key 7, fed from port 9.
+    fn viewer() -> (Node, ChannelId) {
+        let addresses = Addresses { overlay: at(1), signalling: at(2), media: at(3) };
+        let config = Config { security: Security::Tls, ..Config::new("viewer", "tv.example", addresses) };
+        let crypto = Authority::new(1).issue(&Certificate::of_node(ME));
+        let channels = Box::new(InsecureChannels::new(ME));
+        let mut node = Node::secured(config, Box::new(Seeded::new(1)), Box::new(crypto), channels).unwrap();
+        node.handle_wall_clock(Instant::ZERO, NOW);
+        let place = ResourceId::of_name(CHANNEL.as_bytes());
+        let claim = Claim { resource: &place, node: ME, role: ProviderRole::RELAYER };
+        let grant = grant::issue(&owner(7, CHANNEL), &claim, 1, NOW, Duration::from_secs(600)).unwrap();
+        let open = Channel::new(ChannelName::new("100").unwrap(), Vec::new(), Instant::ZERO);
+        let trusted = grant::verify(&grant, &claim, NOW, &*node.crypto).unwrap().key;
+        let open = Channel { trusted: Some(trusted), owner_key: Some(OwnerKey::of(&grant)), ..open };
+        let channel = node.channels.open(open).unwrap();
+        node.relay.open(channel, Role::Viewer).unwrap();
+        node.protect(channel).unwrap();
+        let call = CallId::placed(1);
+        node.relay.add_parent(Instant::ZERO, call, channel, at(9), None, &mut Effects::new()).unwrap();
+        (node, channel)
+    }
+
+    /// A packet under its list, which somebody has signed for the channel of this name at this time of day.
+    fn window(signs: &Certified, name: &str, unix_millis: u64) -> Vec<Bytes> {
+        let place = ResourceId::of_name(name.as_bytes());
+        let mut windows = Windows::new(0);
+        let packet = Packetizer::new(5, 1).packetize(0, false, &[0x47; 188]).unwrap();
+        windows.push(Instant::ZERO, packet).unwrap();
+        windows.finish();
+        let sign = |list: &[u8]| Some(signs.sign(&[CONTEXT, place.as_bytes(), list]).value);
+        windows.sign(Instant::ZERO, unix_millis, sign);
+        let octets = |outgoing| match outgoing {
+            Outgoing::List(list) => list.packet().clone(),
+            Outgoing::Media(packet) => packet,
+        };
+        core::iter::from_fn(|| windows.pop(Instant::ZERO)).map(octets).collect()
+    }
+
+    #[test]
+    fn only_the_owner_of_this_channel_speaks_for_it_and_only_lately() {
+        let (right, same_name) = (owner(7, CHANNEL), owner(8, CHANNEL));
+        let minutes = |n: u64| NOW.0 - n * 60_000;
+        let cases = vec![
+            ("the owner", window(&right, CHANNEL, minutes(0)), 1),
+            ("the owner, whose clock is five minutes late", window(&right, CHANNEL, minutes(5)), 1),
+            ("the owner, a while ago", window(&right, CHANNEL, minutes(7)), 0),
+            ("the owner, for another channel of his", window(&right, "200@tv.example", minutes(0)), 0),
+            ("somebody of the same name", window(&same_name, CHANNEL, minutes(0)), 0),
+        ];
+        for (who, sent, expected) in cases {
+            let (mut node, channel) = viewer();
+            for payload in sent {
+                let datagram = Datagram { plane: Plane::Media, from: at(9), payload };
+                node.handle_datagram(Instant::ZERO, datagram);
+            }
+            assert_eq!(node.media_counters(channel).unwrap().media.packets, expected, "{who}");
+        }
+    }
+}

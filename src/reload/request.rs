@@ -330,6 +330,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_storm_of_requests_made_room_for_is_given_back_when_less_than_a_quarter_is_left() {
+        let mut a = Answers::new(LIFETIME, 1000, 1000);
+        for id in 0..256 {
+            a.insert(ms(id), NodeId([1; 16]), id, Bytes::new());
+        }
+        let room = a.order.capacity();
+        let mut left = |n: usize| {
+            a.expire(ms(255 - n as u64) + LIFETIME);
+            assert_eq!(a.order.len(), n);
+            a.order.capacity()
+        };
+        assert_eq!(left(room / 4), room);
+        let less = left(room / 4 - 1);
+        assert!((room / 2 - 2..room).contains(&less), "half of it stays: {less}");
+    }
+
+    #[test]
     fn k8_at_either_limit_the_oldest_answers_go() {
         let mut a = Answers::new(LIFETIME, 3, 10);
         let x = NodeId([1; 16]);

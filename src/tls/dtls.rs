@@ -4,6 +4,9 @@
 //! certificate without those between it and a root: an authority whose nodes use DTLS signs them with a root's key.
 //! Records that come twice are dropped, within a window of 64.
 //!
+//! There is no key log as with [`Tls`](super::Tls): the library gives no secret away but the one for SRTP, so what is
+//! captured of these links cannot be read.
+//!
 //! What a spoofed ClientHello costs whoever was dialled: one channel, one HMAC and an answer of the size of the
 //! question, a HelloVerifyRequest (1.2) or HelloRetryRequest (1.3) with a cookie. Keys, certificates and signatures come
 //! after the cookie came back. The cookie's secret lies in the channel, so a host bounds how many channels it has whose

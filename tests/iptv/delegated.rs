@@ -50,11 +50,12 @@ fn q9_every_relayer_elects_its_own_children_and_the_source_knows_two_layers() {
 
 #[test]
 fn q9_after_a_crash_the_children_of_the_dead_call_and_nobody_asks_the_source() {
-    let mut w = grown(14, 1000);
+    let mut w = grown(40, 1000);
     w.run(ms(10_000));
-    let dead = w.viewers().find(|&v| w.status(v).unwrap().depth == Some(2)).unwrap();
-    let orphans: Vec<u32> = w.viewers().filter(|&v| w.parent(v) == Some(dead)).collect();
-    assert_eq!(orphans.len(), 2);
+    let children = |w: &World, of| w.viewers().filter(|&v| w.parent(v) == Some(of)).collect::<Vec<u32>>();
+    let serves = |&v: &u32| w.status(v).unwrap().depth == Some(3) && children(&w, v).len() == 2;
+    let dead = w.viewers().find(serves).unwrap();
+    let orphans = children(&w, dead);
     // Whoever sits deep looks for something better now and then.
     let shallow: Vec<u32> =
         w.viewers().filter(|&v| w.status(v).unwrap().depth <= Some(3) && v != dead).collect();

@@ -114,6 +114,10 @@ fn shrugs(seed: u64) -> bool {
             .collect();
         let fact = match dice.below(32) {
             0 => Fact::Fetched { channel, providers },
+            31 => {
+                let subtree = Subtree { peers: u32::MAX, free: u32::MAX, open: providers };
+                Fact::Reported { call, report: Report::Subtree(subtree) }
+            }
             1 => Fact::FetchFailed { channel },
             2 => Fact::Registered { channel, ok: dice.below(2) == 0 },
             3 | 4 => Fact::Invited {

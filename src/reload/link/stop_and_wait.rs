@@ -405,10 +405,10 @@ mod tests {
         let mut l = link();
         l.send(ms(0), message(1)).unwrap();
         l.send(ms(0), message(2)).unwrap();
-        l.send(ms(900), message(3)).unwrap();
+        l.send(ms(200), message(3)).unwrap();
         l.on_ack(ms(3100), 0);
         let (next, _) = l.handle_timeout(ms(3200));
-        assert_eq!(next.map(|t| t.message), Some(message(3)));
+        assert_eq!(next.map(|t| t.message), Some(message(3)), "three seconds are not longer");
         assert_eq!(l.waiting(), 0);
     }
 

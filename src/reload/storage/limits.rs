@@ -213,6 +213,22 @@ mod tests {
     }
 
     #[test]
+    fn k8_a_value_that_takes_the_place_of_another_needs_no_place_of_its_own() {
+        let mut s = Storage::new([Kind::CHANNEL], Limits { values: 2, signer_values: 1, ..LIMITS });
+        let mut put = |who: NodeId, name: u8, time| {
+            let groups = vec![kind(KindId::CHANNEL, 0, vec![own(who, time)])];
+            let origin = Origin::Original { sender: party(who) };
+            s.store(at(0), &ResourceId::of_name(&[name]), origin, groups).map(|_| ())
+        };
+        assert_eq!(put(A, 1, 1), Ok(()));
+        assert_eq!(put(A, 2, 1), Err(Refusal::DataTooLarge), "one for each key");
+        assert_eq!(put(A, 1, 2), Ok(()));
+        assert_eq!(put(B, 1, 1), Ok(()));
+        assert_eq!(put(C, 1, 1), Err(Refusal::DataTooLarge), "two in all");
+        assert_eq!(put(B, 1, 2), Ok(()));
+    }
+
+    #[test]
     fn k8_a_certificate_that_is_here_already_costs_the_next_value_nothing() {
         let mut s = storage();
         let mut put = |name: u8, der: u8| {

@@ -395,5 +395,7 @@ mod tests {
         assert!(!blown_up.matches("u@d", b"a-u@d"), "too large an expression matches nothing");
         let nothing = Pattern::new("(((((){99}){99}){99}){99}){99}-$USER@$DOMAIN").unwrap();
         assert!(!nothing.matches("u@d", b"-u@d"), "nothing, a billion times");
+        let nested = |n| Pattern::new(&format!("{}a{}-$USER@$DOMAIN", "(".repeat(n), ")".repeat(n)));
+        assert!(nested(MAX_DEPTH).is_some() && nested(MAX_DEPTH + 1).is_none());
     }
 }
