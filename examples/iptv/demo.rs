@@ -9,8 +9,9 @@ use crate::host::{Host, Seat, foreign_token};
 use crate::inbox::{Inbox, Outgoing};
 use crate::member::{self, Keys, Realm, Setup};
 use crate::news;
-use crate::report::{Happening, Report, Row, Signed, Source, Viewer};
+use crate::report::{Happening, Report, Row, Signed, Silence, Slots, Source, Viewer};
 use crate::screen::{Branch, Picture, Screen};
+use crate::silence::Silences;
 use crate::sockets;
 use crate::stop::Stop;
 use crate::trouble::Trouble;
@@ -83,6 +84,14 @@ struct Guest {
     playing: bool,
 }
 
+/// A descendant of somebody who was killed.
+struct Mourner {
+    guest: usize,
+    below: u32,
+    /// What it had lost before.
+    lost: u64,
+}
+
 /// The stage of one run.
 struct Stage {
     asked: Asked,
@@ -102,6 +111,8 @@ struct Stage {
     guests: Vec<Guest>,
     scene: Scene,
     left: usize,
+    /// Whose descendants are listened to: the last one that was killed.
+    mourners: Vec<Mourner>,
     /// The source's traffic, second by second from the first viewer on, until somebody is killed.
     seconds: Vec<Second>,
     measured: Option<(Instant, Outgoing)>,
@@ -115,7 +126,7 @@ impl Stage {
     /// Everything but the actors.
     fn open(asked: &Asked, title: &'static str) -> Result<Self> {
         let mut host = Host::new()?;
-        let mut inbox = Inbox::default();
+        let mut inbox = Inbox { silences: Some(Silences::default()), ..Inbox::default() };
         if let Some(path) = &asked.pcap {
             inbox.recorder = Some(recorder(path, host.now())?);
             inbox.keys = Some(Keys::default());
@@ -161,6 +172,7 @@ impl Stage {
             guests: (0..asked.viewers).map(|_| Guest::default()).collect(),
             scene: Scene { viewers: vec![Seen::default(); asked.viewers], ..Scene::default() },
             left: 0,
+            mourners: Vec::new(),
             seconds: Vec::new(),
             measured: None,
             elections: Vec::new(),
@@ -174,7 +186,8 @@ impl Stage {
 
     /// Plays until the end.
     fn play(&mut self, kill: bool, screen: &mut Screen<std::io::Stdout>) -> Result<()> {
-        let mut director = Director::new(self.host.now(), kill, tempo(&self.asked));
+        let kills = if kill { self.asked.kills } else { 0 };
+        let mut director = Director::new(self.host.now(), kills, tempo(&self.asked));
         let mut stopped = false;
         let mut glance = self.host.now();
         loop {
@@ -210,6 +223,7 @@ impl Stage {
             Act::StartSource => {
                 let seat = self.enter("source")?;
                 self.source = Some(seat);
+                self.inbox.silences.iter_mut().for_each(|s| s.listen_to(seat));
                 self.join(seat)?;
             }
             Act::StartViewer(n) => {
@@ -222,8 +236,12 @@ impl Stage {
                 self.join(seat)?;
             }
             Act::Kill(n) => {
-                self.report.table_before_kill = self.table();
+                self.listened(now);
+                if self.report.killed.is_empty() {
+                    self.report.table_before_kill = self.table();
+                }
                 self.measured = None;
+                self.listen(n);
                 let guest = &mut self.guests[n];
                 guest.alive = false;
                 if let Some(seat) = guest.seat {
@@ -231,16 +249,18 @@ impl Stage {
                 }
                 let name = guest.seen.name.clone();
                 self.happened(now, "Killed", name.clone(), Some("is killed"), screen)?;
-                self.report.killed = Some(name);
+                self.report.killed.push(name);
             }
             Act::Mended => {
+                self.listened(now);
                 self.report.table_after_repair = self.table();
             }
             Act::Leave => {
                 self.look(now);
-                if self.report.killed.is_none() {
+                if self.report.killed.is_empty() {
                     self.report.table_before_kill = self.table();
                 }
+                self.report.slots = self.slots();
                 // What comes from here on is the end of the channel, not a loss.
                 self.channel = None;
                 self.measured = None;
@@ -253,6 +273,56 @@ impl Stage {
             Act::End => {}
         }
         Ok(())
+    }
+
+    /// From now on whoever is below this viewer is listened to.
+    fn listen(&mut self, dying: usize) {
+        let hops = |guest: usize| {
+            let (mut at, mut hops) = (guest, 0);
+            while hops < self.scene.viewers.len() as u32 {
+                let Some(Parent::Viewer(parent)) = self.scene.viewers.get(at)?.parent else { return None };
+                (at, hops) = (parent, hops + 1);
+                if at == dying {
+                    return Some(hops);
+                }
+            }
+            None
+        };
+        let living = (0..self.guests.len()).filter(|&n| self.guests[n].alive && self.guests[n].playing);
+        let mourner =
+            |guest: usize| Some(Mourner { guest, below: hops(guest)?, lost: self.guests[guest].seen.lost });
+        self.mourners = living.filter_map(mourner).collect();
+        self.inbox.silences.iter_mut().for_each(Silences::begin);
+    }
+
+    /// Notes what those who were below the last one killed have heard since.
+    fn listened(&mut self, now: Instant) {
+        let Some(dead) = self.report.killed.last().cloned() else { return };
+        for mourner in core::mem::take(&mut self.mourners) {
+            let guest = &self.guests[mourner.guest];
+            let (Some(seat), Some(silences)) = (guest.seat, &self.inbox.silences) else { continue };
+            let heard = silences.heard(seat, now);
+            self.report.silences.push(Silence {
+                killed: dead.clone(),
+                viewer: guest.seen.name.clone(),
+                below: mourner.below,
+                silence_us: heard.silence.as_micros() as u64,
+                late: heard.late,
+                lost: guest.seen.lost.saturating_sub(mourner.lost),
+            });
+        }
+    }
+
+    /// What all living nodes say of silences and rescue slots.
+    fn slots(&self) -> Slots {
+        let guests = self.guests.iter().filter(|g| g.alive).filter_map(|g| g.seat);
+        guests.chain(self.source).filter_map(|seat| self.host.node(seat)).fold(
+            Slots::default(),
+            |mut all, node| {
+                all.add(node.repairs(), node.rescue_slots());
+                all
+            },
+        )
     }
 
     fn enter(&mut self, name: &str) -> Result<Seat> {
@@ -484,7 +554,12 @@ fn missing_now(now: Instant, viewer: &Counters, pushed: u32) -> u64 {
 /// The script is played fast enough for an audience of six to see its end within half a minute. A figure by seconds
 /// needs more room between two viewers, and in the paper's profile an orphan notices after 15 s and asks ever less often.
 fn tempo(asked: &Asked) -> Tempo {
-    let pause = Duration::from_millis(if asked.figure16.is_some() { 3000 } else { 700 });
+    let pause = Duration::from_millis(match asked {
+        Asked { figure16: Some(_), .. } => 3000,
+        // In a large tree something moves at all times.
+        Asked { viewers: 31.., .. } => 0,
+        _ => 700,
+    });
     let patience = match asked.profile {
         ProfileName::Default => Duration::from_secs(60),
         ProfileName::Paper => Duration::from_secs(180),

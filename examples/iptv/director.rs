@@ -7,6 +7,8 @@ use p2piptv::time::{Duration, Instant};
 const SETTLED: Duration = Duration::from_millis(2500);
 /// How long the mended tree is watched.
 const EPILOGUE: Duration = Duration::from_secs(1);
+/// A large tree is never quite at rest: a whole one has settled by then.
+const LARGE: Duration = Duration::from_secs(10);
 /// How long everybody has to leave.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -107,7 +109,8 @@ pub struct Tempo {
 /// Follows the script.
 #[derive(Debug)]
 pub struct Director {
-    kill: bool,
+    /// Who is still to be killed.
+    kills: usize,
     tempo: Tempo,
     step: Step,
     since: Instant,
@@ -117,9 +120,9 @@ pub struct Director {
 }
 
 impl Director {
-    /// Begins. `kill` is whether a relayer is killed.
-    pub fn new(now: Instant, kill: bool, tempo: Tempo) -> Self {
-        Director { kill, tempo, step: Step::Founding, since: now, scene: Scene::default(), moved: now }
+    /// Begins. `kills` is how many relayers are killed.
+    pub fn new(now: Instant, kills: usize, tempo: Tempo) -> Self {
+        Director { kills, tempo, step: Step::Founding, since: now, scene: Scene::default(), moved: now }
     }
 
     /// Looks at the scene. At most one thing is to be done at a time; ask again.
@@ -141,12 +144,15 @@ impl Director {
                     false => self.turn(now, Step::Settling),
                 }
             }
-            Step::Settling if self.is_whole() && rest >= SETTLED => match self.victim().filter(|_| self.kill)
-            {
-                Some(victim) => Some((Step::Mending, Act::Kill(victim))),
-                None => Some((Step::Epilogue, Act::Mended)),
-            },
-            Step::Mending if self.is_whole() && rest >= SETTLED => Some((Step::Epilogue, Act::Mended)),
+            Step::Settling | Step::Mending if self.is_whole() && (rest >= SETTLED || waited >= LARGE) => {
+                match self.victim().filter(|_| self.kills > 0) {
+                    Some(victim) => {
+                        self.kills -= 1;
+                        Some((Step::Mending, Act::Kill(victim)))
+                    }
+                    None => Some((Step::Epilogue, Act::Mended)),
+                }
+            }
             Step::Epilogue if waited >= EPILOGUE => Some((Step::Leaving, Act::Leave)),
             Step::Leaving if scene.empty || waited >= FAREWELL => Some((Step::Over, Act::End)),
             _ => None,
@@ -223,9 +229,9 @@ mod tests {
         Scene { founded: true, published: true, viewers, empty: false }
     }
 
-    fn director(kill: bool) -> Director {
+    fn director(kills: usize) -> Director {
         let tempo = Tempo { pause: Duration::from_millis(700), patience: Duration::from_secs(30) };
-        Director::new(at(0), kill, tempo)
+        Director::new(at(0), kills, tempo)
     }
 
     /// Looks every 100 ms until something is to be done.
@@ -240,7 +246,7 @@ mod tests {
 
     #[test]
     fn viewers_enter_one_after_the_other_then_the_busiest_relayer_is_killed() {
-        let (mut director, mut now) = (director(true), 0);
+        let (mut director, mut now) = (director(1), 0);
         let mut scene = Scene { viewers: vec![Seen::default(); 4], ..Scene::default() };
         assert_eq!(director.direct(at(0), &scene), Ok(None));
         scene.founded = true;
@@ -278,8 +284,8 @@ mod tests {
     fn nobody_is_killed_when_nobody_relays_or_nobody_shall_be() {
         let mut alone = table1();
         alone.viewers.iter_mut().for_each(|v| v.parent = Some(Parent::Source));
-        for (kill, scene) in [(true, alone), (false, table1())] {
-            let (mut director, mut now) = (director(kill), 0);
+        for (kills, scene) in [(1, alone), (0, table1())] {
+            let (mut director, mut now) = (director(kills), 0);
             let mut acts = Vec::new();
             while acts.last() != Some(&Act::End) {
                 acts.push(next(&mut director, &mut now, &scene).expect("in time"));
@@ -292,8 +298,29 @@ mod tests {
     }
 
     #[test]
+    fn relayers_are_killed_one_after_the_other_as_often_as_was_asked_and_while_there_are_any() {
+        let (mut director, mut now, mut scene) = (director(3), 0, table1());
+        let mut acts = Vec::new();
+        while acts.last() != Some(&Act::Mended) {
+            let act = next(&mut director, &mut now, &scene).expect("in time");
+            if let Act::Kill(n) = act {
+                scene.viewers[n] = Seen::default();
+                let orphans: Vec<usize> =
+                    (0..4).filter(|&v| scene.viewers[v].parent == Some(Parent::Viewer(n))).collect();
+                orphans.iter().for_each(|&v| {
+                    scene.viewers[v].parent = Some(if n == 0 { Parent::Viewer(1) } else { Parent::Source })
+                });
+            }
+            acts.push(act);
+        }
+        let kills: Vec<Act> = acts.into_iter().filter(|act| matches!(act, Act::Kill(_))).collect();
+        // Then nobody relays any more.
+        assert_eq!(kills, [Act::Kill(0), Act::Kill(1)]);
+    }
+
+    #[test]
     fn whoever_does_not_play_their_part_is_named() {
-        let (mut director, mut now) = (director(true), 0);
+        let (mut director, mut now) = (director(1), 0);
         let mut scene = table1();
         scene.viewers[2] = Seen { alive: true, ..Seen::default() };
         let stuck = loop {
@@ -306,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_user_who_stops_sees_everybody_leave_and_who_stops_twice_does_not_wait() {
-        let mut director = director(true);
+        let mut director = director(1);
         assert_eq!(director.stop(at(0)), Act::Leave);
         assert_eq!(director.stop(at(1)), Act::End);
     }

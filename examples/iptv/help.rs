@@ -23,6 +23,7 @@ Commands (each has its own --help):
 Options of the demonstration:
   --viewers N          how many viewers (6)
   --capacity N         how many children each node can serve (2)
+  --kills N            how many relayers are killed, one after the other (1)
   --profile NAME       'default', or 'paper': what the 2010 paper says, its slow repair included
   --mode NAME          who elects relayers: 'managed', the source in the whole tree, or 'delegated',
                        every relayer among its own children

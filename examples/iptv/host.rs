@@ -88,6 +88,12 @@ const LINKS: usize = 4;
 /// The first slot of a stream.
 const FIRST_STREAM: usize = 5;
 
+/// A seat of no host.
+#[cfg(test)]
+pub const fn seat_for_tests(n: usize) -> Seat {
+    Seat(n)
+}
+
 fn token(seat: Seat, slot: usize) -> Token {
     Token((seat.0 + 1) << SLOT_BITS | slot)
 }

@@ -3,6 +3,7 @@
 use crate::fanout::Sent;
 use crate::host::{Carried, Observer, Passing, Seat};
 use crate::member::Keys;
+use crate::silence::Silences;
 use crate::sink::Sink;
 use crate::trouble::Trouble;
 use bytes::Bytes;
@@ -39,6 +40,8 @@ pub struct Inbox {
     pub outgoing: BTreeMap<Seat, Outgoing>,
     /// Where the media of a process's channels goes.
     pub sinks: BTreeMap<ChannelId, Sink>,
+    /// What viewers hear, where somebody wants to know.
+    pub silences: Option<Silences>,
     /// What went wrong at a sink.
     pub trouble: Option<Trouble>,
     /// Where packets are recorded.
@@ -52,7 +55,10 @@ impl Observer for Inbox {
         self.events.push_back((seat, now, event));
     }
 
-    fn media(&mut self, _: Seat, now: Instant, channel: ChannelId, packets: &[Bytes]) {
+    fn media(&mut self, seat: Seat, now: Instant, channel: ChannelId, packets: &[Bytes]) {
+        if let Some(silences) = &mut self.silences {
+            silences.on_packets(seat, now, packets.iter().map(|packet| &packet[..]));
+        }
         if let Some(sink) = self.sinks.get_mut(&channel)
             && let Err(trouble) = sink.push(now, packets)
         {

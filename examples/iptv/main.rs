@@ -15,7 +15,7 @@
 //! | `role` | bootstrap, source, watch, peer, channel |
 //! | `ca` | the authority of an overlay: keys and certificates in files |
 //! | `overlay` | configuration documents in files |
-//! | `demo`, `director`, `screen`, `report`, `figure16` | the demonstration |
+//! | `demo`, `director`, `screen`, `silence`, `report`, `figure16` | the demonstration |
 
 mod args;
 mod ca;
@@ -41,6 +41,7 @@ mod role;
 #[cfg(test)]
 mod scratch;
 mod screen;
+mod silence;
 mod sink;
 mod sockets;
 mod stop;

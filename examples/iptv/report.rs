@@ -1,5 +1,7 @@
 //! What a demonstration has shown: for people as tables, for machines as JSON.
 
+use p2piptv::iptv::{Counters, RescueSlots};
+use p2piptv::sim::Samples;
 use std::fmt::Write as _;
 
 /// One row of the source's peer table (table 1 of the paper).
@@ -64,6 +66,51 @@ pub struct Happening {
     pub peer: String,
 }
 
+/// What somebody heard of a death above.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Silence {
+    /// Who died.
+    pub killed: String,
+    /// Who heard nothing.
+    pub viewer: String,
+    /// Hops below the dead.
+    pub below: u32,
+    /// The longest time without a new packet.
+    pub silence_us: u64,
+    /// Packets that came too late for a player 300 ms behind the source.
+    pub late: u64,
+    /// Packets that never came.
+    pub lost: u64,
+}
+
+/// What all nodes that lived to the end did about silences, and their rescue slots then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slots {
+    /// Their sum.
+    pub counters: Counters,
+    /// Their sum.
+    pub rescue: RescueSlots,
+}
+
+impl Slots {
+    /// One node more.
+    pub const fn add(&mut self, counters: Counters, rescue: RescueSlots) {
+        let all = &mut self.counters;
+        all.leases_granted += counters.leases_granted;
+        all.leases_refused += counters.leases_refused;
+        all.standbys_refused += counters.standbys_refused;
+        all.served += counters.served;
+        all.denied += counters.denied;
+        all.covers += counters.covers;
+        all.false_alarms += counters.false_alarms;
+        all.repairs += counters.repairs;
+        self.rescue.slots += rescue.slots;
+        self.rescue.free += rescue.free;
+        self.rescue.promised += rescue.promised;
+        self.rescue.held += rescue.held;
+    }
+}
+
 /// Everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -77,8 +124,12 @@ pub struct Report {
     pub viewers: Vec<Viewer>,
     /// The source's table before a relayer was killed.
     pub table_before_kill: Vec<Row>,
-    /// Who was killed.
-    pub killed: Option<String>,
+    /// Who was killed, in order.
+    pub killed: Vec<String>,
+    /// What everybody below them heard.
+    pub silences: Vec<Silence>,
+    /// What the nodes did about it.
+    pub slots: Slots,
     /// The source's table after the tree had mended itself.
     pub table_after_repair: Vec<Row>,
     /// What the source did.
@@ -99,7 +150,9 @@ impl Report {
             o.field("rescue_slots", |j| j.number(self.rescue_slots));
             o.field("viewers", |j| j.array(&self.viewers, viewer_json));
             o.field("table_before_kill", |j| j.array(&self.table_before_kill, row_json));
-            o.field("killed", |j| j.text_or_null(self.killed.as_deref()));
+            o.field("killed", |j| j.array(&self.killed, |j, name| j.text(name)));
+            o.field("silences", |j| j.array(&self.silences, silence_json));
+            o.field("repairs", |j| slots_json(j, &self.slots));
             o.field("table_after_repair", |j| j.array(&self.table_after_repair, row_json));
             o.field("source", |j| {
                 j.object(|o| {
@@ -132,12 +185,13 @@ impl Report {
     fn write_text(&self, out: &mut String) -> std::fmt::Result {
         let mut left = table_lines(&self.table_before_kill).into_iter();
         let mut right = Vec::new().into_iter();
-        match &self.killed {
-            Some(killed) => {
-                writeln!(out, "The source's peer table before and after {killed} was killed:\n")?;
+        match &self.killed[..] {
+            [] => writeln!(out, "The source's peer table:\n")?,
+            killed => {
+                let (killed, were) = (killed.join(", "), if killed.len() > 1 { "were" } else { "was" });
+                writeln!(out, "The source's peer table before and after {killed} {were} killed:\n")?;
                 right = table_lines(&self.table_after_repair).into_iter();
             }
-            None => writeln!(out, "The source's peer table:\n")?,
         }
         loop {
             match (left.next(), right.next()) {
@@ -149,7 +203,7 @@ impl Report {
         writeln!(out, "\nWhat each viewer saw:\n")?;
         writeln!(out, "  viewer   depth  parent      received      lost  twice  longest silence")?;
         for v in &self.viewers {
-            let fate = if Some(&v.name) == self.killed.as_ref() { "  (killed)" } else { "" };
+            let fate = if self.killed.contains(&v.name) { "  (killed)" } else { "" };
             writeln!(
                 out,
                 "  {:<8} {:>5}  {:<8} {:>11} {:>9} {:>6}  {:>12} ms{fate}",
@@ -163,7 +217,7 @@ impl Report {
             )?;
         }
 
-        let survivors = || self.viewers.iter().filter(|v| Some(&v.name) != self.killed.as_ref());
+        let survivors = || self.viewers.iter().filter(|v| !self.killed.contains(&v.name));
         if let Some(worst) = survivors().max_by_key(|v| v.longest_gap_ms) {
             let (lost, gap): (u64, _) = (survivors().map(|v| v.lost).sum(), worst.longest_gap_ms);
             writeln!(
@@ -172,6 +226,7 @@ impl Report {
                 worst.name
             )?;
         }
+        self.write_silences(out)?;
         let Source { media_bytes, control_bytes, most_children } = self.source;
         writeln!(
             out,
@@ -192,6 +247,52 @@ impl Report {
     }
 }
 
+/// What goes with a death: who heard nothing for how long, and what was done about it.
+impl Report {
+    fn write_silences(&self, out: &mut String) -> std::fmt::Result {
+        if self.silences.is_empty() {
+            return Ok(());
+        }
+        let mut silence = Samples::new();
+        silence.extend(self.silences.iter().map(|s| s.silence_us));
+        let missed = |s: &&Silence| s.late + s.lost > 0;
+        let sum = |of: &dyn Fn(&Silence) -> u64| self.silences.iter().map(of).sum::<u64>();
+        writeln!(
+            out,
+            "Below {} killed, {} viewers heard nothing for 50 % {} ms, 99 % {} ms, at most {} ms (goals 100 and 300 ms).",
+            self.killed.len(),
+            self.silences.len(),
+            silence.percentile(50.0) / 1000,
+            silence.percentile(99.0) / 1000,
+            silence.max() / 1000,
+        )?;
+        writeln!(
+            out,
+            "Players 300 ms behind the source missed something at {} of them (goal 0): {} packets were late, {} lost.",
+            self.silences.iter().filter(missed).count(),
+            sum(&|s| s.late),
+            sum(&|s| s.lost),
+        )?;
+        let Slots { counters: c, rescue: r } = self.slots;
+        let asked = (c.leases_granted + c.leases_refused).max(1);
+        writeln!(
+            out,
+            "The survivors gave {} silent parents up; {} of {} covers were false alarms; {} children were served in \
+             need, {} denied.",
+            c.repairs, c.false_alarms, c.covers, c.served, c.denied
+        )?;
+        writeln!(
+            out,
+            "Rescue slots: {}, of which {} are free; they are promised to {} others; {:.1} % of the {asked} leases that were \
+             asked for were refused.",
+            r.slots,
+            r.free,
+            r.promised,
+            f64::from(c.leases_refused) / f64::from(asked) * 100.0
+        )
+    }
+}
+
 fn depth(depth: Option<u8>) -> String {
     depth.map_or("-".into(), |n| n.to_string())
 }
@@ -206,6 +307,37 @@ fn row_json(json: &mut Json, row: &Row) {
         o.field("depth", |j| j.number_or_null(row.depth));
         o.field("peer", |j| j.text(&row.peer));
         o.field("parent", |j| j.text(&row.parent));
+    });
+}
+
+fn silence_json(json: &mut Json, silence: &Silence) {
+    json.object(|o| {
+        o.field("killed", |j| j.text(&silence.killed));
+        o.field("viewer", |j| j.text(&silence.viewer));
+        o.field("below", |j| j.number(silence.below));
+        o.field("silence_us", |j| j.number(silence.silence_us));
+        o.field("late", |j| j.number(silence.late));
+        o.field("lost", |j| j.number(silence.lost));
+    });
+}
+
+fn slots_json(json: &mut Json, slots: &Slots) {
+    let Slots { counters: c, rescue: r } = slots;
+    json.object(|o| {
+        for (name, number) in [
+            ("repairs", c.repairs),
+            ("covers", c.covers),
+            ("false_alarms", c.false_alarms),
+            ("leases_granted", c.leases_granted),
+            ("leases_refused", c.leases_refused),
+            ("served", c.served),
+            ("denied", c.denied),
+            ("rescue_slots", r.slots.into()),
+            ("rescue_slots_free", r.free.into()),
+            ("rescue_slots_promised", r.promised.into()),
+        ] {
+            o.field(name, |j| j.number(number));
+        }
     });
 }
 
@@ -319,7 +451,19 @@ mod tests {
                 },
             ],
             table_before_kill: vec![row(1, "1", "source"), row(2, "3", "1")],
-            killed: Some("1".into()),
+            killed: vec!["1".into()],
+            silences: vec![Silence {
+                killed: "1".into(),
+                viewer: "3".into(),
+                below: 1,
+                silence_us: 104_000,
+                late: 0,
+                lost: 5,
+            }],
+            slots: Slots {
+                counters: Counters { leases_granted: 6, leases_refused: 2, ..Counters::default() },
+                rescue: RescueSlots { slots: 3, free: 2, promised: 4, held: 4 },
+            },
             table_after_repair: vec![row(1, "3", "source")],
             source: Source { media_bytes: 10, control_bytes: 20, most_children: 3 },
             signed: Some(Signed { lists: 15, media: 985, forged: 0 }),
@@ -336,7 +480,9 @@ mod tests {
                 r#"{"name":"1","depth":null,"parent":null,"received":900,"lost":0,"duplicates":0,"longest_gap_ms":0},"#,
                 r#"{"name":"3","depth":2,"parent":"2","received":1234,"lost":5,"duplicates":6,"longest_gap_ms":417}],"#,
                 r#""table_before_kill":[{"depth":1,"peer":"1","parent":"source"},{"depth":2,"peer":"3","parent":"1"}],"#,
-                r#""killed":"1","table_after_repair":[{"depth":1,"peer":"3","parent":"source"}],"#,
+                r#""killed":["1"],"silences":[{"killed":"1","viewer":"3","below":1,"silence_us":104000,"late":0,"lost":5}],"#,
+                r#""repairs":{"repairs":0,"covers":0,"false_alarms":0,"leases_granted":6,"leases_refused":2,"served":0,"denied":0,"#,
+                r#""rescue_slots":3,"rescue_slots_free":2,"rescue_slots_promised":4},"table_after_repair":[{"depth":1,"peer":"3","parent":"source"}],"#,
                 r#""source":{"media_bytes":10,"control_bytes":20,"most_children":3},"#,
                 r#""events":[{"at_ms":7,"event":"said \"hello\"\u000a","peer":"ä\\"}]}"#,
                 "\n"
@@ -352,6 +498,8 @@ mod tests {
             text.contains("The longest silence was 417 ms, at viewer 3; 5 packets were lost in all."),
             "{text}"
         );
+        assert!(text.contains("Below 1 killed, 1 viewers heard nothing for 50 % 104 ms"), "{text}");
+        assert!(text.contains("25.0 % of the 8 leases that were asked for were refused."), "{text}");
         assert!(text.contains("Its signatures were 1.50 % of the media; 0 packets were not"), "{text}");
         let unsigned = Report { signed: None, ..report() }.text();
         assert!(unsigned.ends_with("Nothing was signed, and every packet was believed.\n"), "{unsigned}");

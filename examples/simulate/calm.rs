@@ -93,14 +93,14 @@ fn tell(wanted: &Calms, mood: &Mood, tally: &Tally) {
     );
     let needless = tally.needless_per_1000_hours();
     println!(
-        "{} needless changes of parent: {} = {needless:.1} in 1,000 viewer-hours (goal 1); {} changes in all",
+        "{} changes of parent, all of them needless: {} = {needless:.1} in 1,000 viewer-hours (goal 1)",
         verdict(needless <= 1.0),
-        tally.repairs.max(tally.orphaned),
-        tally.moves
+        tally.moves,
     );
     println!(
-        "     silences that somebody bridged in vain: {}, of which {} ended as the parent was heard again",
-        tally.covers, tally.false_alarms
+        "     silences that somebody bridged in vain: {}; {} false alarms in which the parent was heard again, {} of them told \
+         to users",
+        tally.covers, tally.false_alarms, tally.orphaned
     );
     let octets = tally.octets;
     let percent = |part: u64| part as f64 / octets.media.max(1) as f64 * 100.0;

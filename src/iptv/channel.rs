@@ -473,6 +473,7 @@ impl<P: Copy + Ord> Channel<P> {
             turn.bye(old, ByeReason::Normal);
             self.leases.take(old, turn.uplink);
         }
+        count(&mut turn.counters.leases_granted);
         self.leases.grant(Lease { call, peer, slots, since: turn.now }, turn.uplink);
         let (depth, free) = (self.depth(), turn.uplink.free());
         turn.order(Order::Accept { call, depth, rescue: false, free });

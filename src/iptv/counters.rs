@@ -3,6 +3,8 @@
 /// What one node has done for others and for itself since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
+    /// Standbys that this node granted to others, those that are over too.
+    pub leases_granted: u32,
     /// Standbys that this node refused to others.
     pub leases_refused: u32,
     /// Standbys that others refused to this node.

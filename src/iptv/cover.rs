@@ -166,7 +166,8 @@ impl<P: Copy + Ord> Viewer<P> {
     /// Asks the next standby, or searches when none is left.
     fn ask_next(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let Some(cover) = &mut self.cover else { return };
-        if let Some(call) = self.standbys.next(&cover.tried) {
+        let depth = self.parent.as_ref().map_or(u8::MAX, Link::depth);
+        if let Some(call) = self.standbys.next(&cover.tried, &self.backups, depth) {
             cover.tried.push(call);
             cover.hedge_at = Some(turn.now + turn.config.resume_hedge.max(self.rtt.saturating_mul(2)));
             self.standbys.resume(call, turn);

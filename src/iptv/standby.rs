@@ -79,9 +79,16 @@ impl<P: Copy + Ord> Standbys<P> {
         self.held.iter().filter(|s| !matches!(s.state, State::Dialling { .. })).count()
     }
 
-    /// The first one that may be asked for media and is not among `tried`.
-    pub(super) fn next(&self, tried: &[CallId]) -> Option<CallId> {
-        self.held.iter().find(|s| s.state == State::Ready && !tried.contains(&s.call)).map(|s| s.call)
+    /// The best one that may be asked for media and is not among `tried`: in the order of the parent's list, `named`, but
+    /// whoever hangs as deep as this node at `depth` comes last. That may be a sibling, who misses what this node misses
+    /// and asks others itself.
+    pub(super) fn next(&self, tried: &[CallId], named: &[Provider<P>], depth: u8) -> Option<CallId> {
+        let rank = |s: &&Standby<P>| match named.iter().position(|p| p.peer == s.peer) {
+            Some(at) => (named[at].depth.is_some_and(|d| d >= depth), at),
+            None => (false, named.len()),
+        };
+        let ready = self.held.iter().filter(|s| s.state == State::Ready && !tried.contains(&s.call));
+        ready.min_by_key(rank).map(|s| s.call)
     }
 
     /// Looks for standbys within the spread: the backups have changed, or one is missing.
@@ -239,5 +246,26 @@ impl<P: Copy + Ord> Standbys<P> {
     /// Whether one could be asked.
     pub(super) fn any_ready(&self, config: &Config) -> bool {
         !config.is_paper() && self.held.iter().any(|s| s.state == State::Ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn q12_standbys_are_asked_in_the_order_of_the_parents_list_and_siblings_last() {
+        let call = |n| CallId::received(n);
+        let standby = |n, peer| Standby { call: call(n), peer, depth: 0, state: State::Ready };
+        let held = vec![standby(0, 's'), standby(1, 'o'), standby(2, 'u')];
+        let standbys = Standbys { held, ..Standbys::new() };
+        let named = |peer, depth| Provider { peer, depth: Some(depth), free: None };
+        // The sibling hangs in layer 3 as this node does; 'o' is a standby from another place.
+        let list = [named('x', 1), named('s', 3), named('u', 2)];
+        let mut tried = Vec::new();
+        while let Some(next) = standbys.next(&tried, &list, 3) {
+            tried.push(next);
+        }
+        assert_eq!(tried, [call(2), call(1), call(0)]);
     }
 }

@@ -4,7 +4,8 @@
 //!   watching ── nothing for takeover_after ──► asking the source ── no answer ──► TakeOver
 //!       └──────────────── any answer: the source lives ──┘
 //! ```
-//! That nothing comes does not show where the tree is broken; only who has asked the source itself may take its place. Should
+//! That nothing comes does not show where the tree is broken; only who has asked the source itself may take its place. Who
+//! that is says the tree, and any parent may say anything: the one that the records named last is asked as well. Should
 //! it have been cut off and not dead, there are two for a while: the records of the newer epoch count, and the older source
 //! ends when it sees them.
 
@@ -78,7 +79,6 @@ impl<P: Copy + Ord> Succession<P> {
         if let Inquiry::Unanswered(source) = self.inquiry {
             self.missed = Some(source);
         }
-        // The tree may say who it is, and any parent may say anything: the source that the records name is asked as well.
         let source = match self.missed {
             None => viewer.source(),
             Some(missed) => viewer.listed().filter(|&listed| listed != missed),

@@ -82,6 +82,8 @@ pub struct Demo {
     pub viewers: usize,
     /// Children that every node can serve.
     pub capacity: u16,
+    /// How many relayers are killed, one after the other.
+    pub kills: usize,
     /// Which behaviour.
     pub profile: ProfileName,
     /// Who elects.
@@ -101,6 +103,7 @@ impl Default for Demo {
         Demo {
             viewers: 6,
             capacity: 2,
+            kills: 1,
             profile: ProfileName::Default,
             mode: ModeName::Managed,
             figure16: None,
@@ -165,6 +168,7 @@ fn demo(parser: &mut Parser) -> Result<Command> {
         match arg {
             Arg::Long("viewers") => demo.viewers = number(parser, "--viewers", 1, 200)?,
             Arg::Long("capacity") => demo.capacity = number(parser, "--capacity", 1, 64)?,
+            Arg::Long("kills") => demo.kills = number(parser, "--kills", 0, 100)?,
             Arg::Long("profile") => demo.profile = profile(parser)?,
             Arg::Long("mode") => demo.mode = mode(parser)?,
             Arg::Long("figure16") => demo.figure16 = Some(parser.value()?.into()),
@@ -208,11 +212,12 @@ mod tests {
         assert_eq!(read(""), Ok(Command::Demo(Demo::default())));
         assert_eq!(
             read(
-                "--viewers 9 --capacity 3 --profile paper --mode delegated --figure16 out --pcap a.pcapng --json r.json"
+                "--viewers 9 --capacity 3 --kills 5 --profile paper --mode delegated --figure16 out --pcap a.pcapng --json r.json"
             ),
             Ok(Command::Demo(Demo {
                 viewers: 9,
                 capacity: 3,
+                kills: 5,
                 profile: ProfileName::Paper,
                 mode: ModeName::Delegated,
                 figure16: Some("out".into()),
@@ -412,6 +417,7 @@ mod tests {
         let demo = [
             "--viewers",
             "--capacity",
+            "--kills",
             "--profile",
             "--mode",
             "--figure16",

@@ -4,10 +4,11 @@ use super::journal::Octets;
 use super::{Audience, PACKET, Trouble};
 use crate::env::{Entropy, Seeded};
 use crate::iptv::Counters;
-use crate::node::Event;
+use crate::node::{Event, PeerName};
 use crate::sim::machine::NodeIndex;
 use crate::sim::underlay::exponential;
 use crate::time::{Duration, Instant};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// How often queues grow and shrink.
@@ -78,11 +79,11 @@ pub struct Tally {
     pub covers: u32,
     /// Those of them after which the parent was heard again.
     pub false_alarms: u32,
-    /// Parents that were given up because of their silence: needless changes.
+    /// Parents that were given up because of their silence.
     pub repairs: u32,
-    /// Viewers that lost their parent in any other way, or were told so.
+    /// Users who were told that the parent is lost.
     pub orphaned: u32,
-    /// All changes of parent, those that somebody wished for too.
+    /// Viewers that had another parent afterwards, for whatever reason. As nobody comes or goes, nobody needed it.
     pub moves: u32,
     /// What was sent.
     pub octets: Octets,
@@ -95,7 +96,7 @@ pub struct Tally {
 impl Tally {
     /// Changes that nobody needed in 1,000 hours of one viewer.
     pub fn needless_per_1000_hours(&self) -> f64 {
-        f64::from(self.repairs.max(self.orphaned)) * 1000.0 * 3600.0 / self.watched.as_secs_f64().max(1.0)
+        f64::from(self.moves) * 1000.0 * 3600.0 / self.watched.as_secs_f64().max(1.0)
     }
 }
 
@@ -108,6 +109,7 @@ pub struct Calm {
     next_bloat: Instant,
     next_pause: Instant,
     tidied: Instant,
+    parents: BTreeMap<NodeIndex, PeerName>,
     tally: Tally,
     before: Tally,
 }
@@ -125,11 +127,14 @@ impl Calm {
             next_bloat: now,
             next_pause: now,
             tidied: now,
+            parents: BTreeMap::new(),
             tally: Tally::default(),
             before: Tally::default(),
         };
         (calm.next_bloat, calm.next_pause) = (calm.later_bloat(), calm.later_pause());
         calm.audience.take_events();
+        let parent = |v| Some((v, calm.audience.status(v)?.parent?));
+        calm.parents = calm.audience.viewers().filter_map(parent).collect();
         calm.before = calm.count();
         calm
     }
@@ -141,9 +146,16 @@ impl Calm {
             self.audience.run_for(STEP)?;
             self.tally.watched += STEP * self.audience.viewers.len() as u32;
             self.moods();
-            for (_, _, event) in self.audience.take_events() {
-                self.tally.moves += u32::from(matches!(event, Event::Reparented { .. }));
-                self.tally.orphaned += u32::from(matches!(event, Event::Orphaned { .. }));
+            for (_, node, event) in self.audience.take_events() {
+                match event {
+                    Event::Orphaned { .. } => self.tally.orphaned += 1,
+                    // It may be the same again.
+                    Event::Reparented { parent, .. } => {
+                        let before = self.parents.insert(node, parent.clone());
+                        self.tally.moves += u32::from(before.as_ref() != Some(&parent));
+                    }
+                    _ => {}
+                }
             }
             let now = self.audience.now();
             if now.since(self.tidied) >= TIDY {
