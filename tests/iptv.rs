@@ -1312,7 +1312,7 @@ fn q8_a_new_relayer_registers_when_a_child_that_it_served_for_a_while_misses_not
     let orders = s.reported(parent, Report::SelectedRelayer { register: true });
     let accepted = Order::Inform { call: parent, report: Report::RelayerAccepted { free: 2 } };
     assert!(orders.contains(&accepted), "its elector sends it callers at once");
-    let orders = s.hear_for(5_000);
+    let orders = s.hear_for(2_000);
     assert!(!registers(&orders), "nobody has tried it");
     let (child, orders) = s.invited(3, false);
     assert!(has(&orders, |o| matches!(o, Order::Accept { call, .. } if *call == child)));
@@ -1325,6 +1325,22 @@ fn q8_a_new_relayer_registers_when_a_child_that_it_served_for_a_while_misses_not
     assert_eq!(orders.iter().filter(|o| **o == register(1)).count(), 1, "{orders:?}");
     let orders = s.act(|i, now, ctx| i.leave(now, ctx));
     assert!(orders.contains(&Order::Unregister { channel: CHANNEL }));
+}
+
+#[test]
+fn q8_a_relayer_registers_untried_when_nobody_comes_but_later_when_somebody_came_and_went() {
+    for (comes, after) in [(false, 3_000), (true, 30_000)] {
+        let (mut s, parent) = Solo::viewer(default(2), 9);
+        s.reported(parent, Report::SelectedRelayer { register: true });
+        if comes {
+            let (child, _) = s.invited(3, false);
+            s.hear_for(500);
+            s.fact(Fact::Ended { call: child, reason: ByeReason::Normal });
+        }
+        let before = s.hear_for(after - 10);
+        let orders = s.hear_for(20);
+        assert_eq!((registers(&before), registers(&orders)), (false, true), "somebody came: {comes}");
+    }
 }
 
 /// The only candidate there is; nobody waits for a slot, which would shorten its rest.

@@ -39,7 +39,7 @@ struct Watching<P> {
     /// A control dialog in which no offer was accepted yet.
     control: Option<(CallId, P)>,
     /// A standby source's look at its source.
-    succession: Option<Box<Succession>>,
+    succession: Option<Box<Succession<P>>>,
 }
 
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl<P: Copy + Ord> Channel<P> {
         Channel::watch(id, succession, turn)
     }
 
-    fn watch(id: ChannelId, succession: Option<Box<Succession>>, turn: &mut Turn<'_, P>) -> Self {
+    fn watch(id: ChannelId, succession: Option<Box<Succession<P>>>, turn: &mut Turn<'_, P>) -> Self {
         let viewer = Viewer::new(id, turn.config.mode == Mode::Delegated);
         let watching = Watching { viewer, duty: None, election: None, control: None, succession };
         let mut channel = Channel::new(id, Station::Viewer(Box::new(watching)), turn.now);
@@ -288,6 +288,10 @@ impl<P: Copy + Ord> Channel<P> {
         w.settle_office(self.id, &self.seats, turn);
         if let Some((call, _)) = w.control.take() {
             turn.bye(call, ByeReason::Normal);
+        }
+        // Nor does it succeed anybody.
+        if let Some(mut succession) = w.succession.take() {
+            succession.stop(turn);
         }
         w.viewer.stand_still(turn);
         for seat in self.seats.iter() {
@@ -635,10 +639,10 @@ impl<P: Copy + Ord> Channel<P> {
 
     // ---- facts
 
-    /// The lookup was answered with these, or failed.
-    pub(super) fn on_fetched(&mut self, found: Option<Vec<Provider<P>>>, turn: &mut Turn<'_, P>) {
+    /// The lookup found these; `all` whether the source would be among them.
+    pub(super) fn on_fetched(&mut self, providers: Vec<Provider<P>>, all: bool, turn: &mut Turn<'_, P>) {
         if let Station::Viewer(w) = &mut self.station {
-            w.viewer.on_fetched(found, &self.seats, turn);
+            w.viewer.on_fetched((providers, all), &self.seats, turn);
         }
     }
 
@@ -663,7 +667,7 @@ impl<P: Copy + Ord> Channel<P> {
             Station::Publisher { election, .. } => election.on_answered(call, turn),
             Station::Viewer(w) => match (&mut w.duty, &mut w.succession) {
                 (Some(duty), _) if duty.owns(call) => duty.on_answered(call, turn),
-                (_, Some(succession)) if succession.owns(call) => succession.on_answered(call, turn),
+                (_, Some(succession)) if succession.owns(call) => succession.on_answered(call, depth, turn),
                 _ => w.viewer.on_answered(call, depth, rescue, turn),
             },
         }
@@ -894,8 +898,9 @@ impl<P: Copy + Ord> Channel<P> {
             return self.close(ByeReason::Leaving, EndReason::Stopped, turn);
         }
         if let Station::Viewer(w) = &mut self.station {
+            w.viewer.note_fed(turn);
             if let Some(heir) = &mut w.succession {
-                if self.farewell.is_none() && heir.finds_it_gone(&w.viewer, turn) {
+                if heir.finds_it_gone(&w.viewer, turn) {
                     self.take_over(turn);
                 }
             } else if w.viewer.is_forsaken(turn) {

@@ -121,6 +121,8 @@ pub struct Config {
     /// For how long a child of a new relayer has to be served, and then to report that it misses hardly more than its parent,
     /// until the relayer registers itself. In the paper's profile it does so at once.
     pub probe: Duration,
+    /// A new relayer to which nobody has come for this long registers untried.
+    pub probe_limit: Duration,
     /// An offer to relay is void when it was not answered for this long.
     pub offer_limit: Duration,
     /// Who declined or failed as a relayer is not asked again for this long.
@@ -244,6 +246,7 @@ impl Config {
             child_silence: ms(3_500),
             suspect_silence: ms(1_500),
             probe: ms(750),
+            probe_limit: ms(3_000),
             offer_limit: ms(3_000),
             candidate_backoff: ms(30_000),
             registered_relayers: 8,
@@ -305,6 +308,7 @@ impl Config {
             &mut config.child_silence,
             &mut config.suspect_silence,
             &mut config.probe,
+            &mut config.probe_limit,
             &mut config.offer_limit,
             &mut config.candidate_backoff,
             &mut config.update_interval,

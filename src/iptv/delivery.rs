@@ -3,6 +3,7 @@
 //! A new relayer is on probation. Its elector sends it callers at once, for nobody is to wait; but it registers itself, so
 //! that strangers find it, only when one of its children was served for a while and misses hardly more than itself. If
 //! none of the children gets what this node gets, its uplink is not what it was thought to be, and it is a viewer again.
+//! Where strangers do not ask its elector nobody would ever try it: a relayer to which nobody comes registers untried.
 
 use super::fact::Reception;
 use super::seats::{Seat, Seats};
@@ -24,6 +25,9 @@ const GLANCE: Duration = Duration::from_millis(250);
 /// What was seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
+    /// Since when no child is here that could prove anything, and whether one was before.
+    idle_since: Option<Instant>,
+    tried: bool,
     glance_at: Option<Instant>,
     look_at: Option<Instant>,
     before: Reception,
@@ -35,9 +39,9 @@ impl Delivery {
         earliest(self.look_at, self.glance_at)
     }
 
-    /// Whether this node has shown that it delivers: one child was served for so long, and reports that it misses hardly more
-    /// than this node does.
-    pub(super) fn is_proven<P: Copy + Ord>(
+    /// Whether this node may be found: one child was served for so long, and reports that it misses hardly more than this node
+    /// does; or nobody has come for so long.
+    pub(super) fn may_register<P: Copy + Ord>(
         &mut self,
         channel: ChannelId,
         seats: &Seats<P>,
@@ -50,12 +54,22 @@ impl Delivery {
             let lost = turn.progress.reported_loss(seat.call).filter(|_| served);
             lost.is_some_and(|lost| u64::from(lost) < own.saturating_add(LOSSY))
         };
-        let is_proven = seats.iter().any(shows);
+        self.glance_at = None;
+        if seats.iter().any(shows) {
+            return true;
+        }
         // Plain agents may never report.
         let expected = seats.iter().filter(|s| s.slots.is_some());
-        let due = expected.map(|s| s.since + turn.config.probe).min();
-        self.glance_at = due.filter(|_| !is_proven).map(|due| due.max(turn.now + GLANCE));
-        is_proven
+        let Some(due) = expected.map(|s| s.since + turn.config.probe).min() else {
+            // Whoever came and went has not said that it was good here.
+            let patience = if self.tried { turn.config.candidate_backoff } else { turn.config.probe_limit };
+            let until = *self.idle_since.get_or_insert(turn.now) + patience;
+            self.glance_at = Some(until).filter(|&t| t > turn.now);
+            return self.glance_at.is_none();
+        };
+        (self.idle_since, self.tried) = (None, true);
+        self.glance_at = Some(due.max(turn.now + GLANCE));
+        false
     }
 
     /// What this node itself missed since the last look, in 1/256.
@@ -74,7 +88,8 @@ impl Delivery {
         turn: &Turn<'_, P>,
     ) -> bool {
         if seats.is_empty() || turn.config.is_paper() {
-            *self = Delivery::default();
+            let Delivery { idle_since, tried, glance_at, .. } = *self;
+            *self = Delivery { idle_since, tried, glance_at, ..Delivery::default() };
             return false;
         }
         let due = *self.look_at.get_or_insert(turn.now + INTERVAL);

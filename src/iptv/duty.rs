@@ -271,7 +271,7 @@ impl<P: Copy + Ord> Duty<P> {
         if let Some(record) = &mut self.record {
             record.settle(self.channel, at.depth, turn);
         } else if let Some(listed) = self.listed
-            && self.delivery.is_proven(self.channel, seats, turn)
+            && self.delivery.may_register(self.channel, seats, turn)
         {
             self.record = Some(Record::store(self.channel, (Role::Relayer, listed), at.depth, turn));
         }

@@ -175,6 +175,13 @@ pub enum Fact<P> {
         /// The call.
         call: CallId,
     },
+    /// The lookup of a channel has come by relayers, where its source never stands.
+    Met {
+        /// The channel.
+        channel: ChannelId,
+        /// Relayers, in any order.
+        providers: Vec<Provider<P>>,
+    },
     /// The same owner's channel has a newer source.
     Superseded {
         /// The channel.

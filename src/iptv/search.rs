@@ -366,8 +366,8 @@ impl<P: Copy + Ord> Search<P> {
 
 /// The order in which providers from the overlay are asked (Q5): those with free slots at random, weighted by them; then
 /// the source; then those that were full. Whoever has been in the tree, and may bring a subtree along, begins with those
-/// nearest to the source, so that the tree does not grow into a chain. Where relayers elect everybody does so, and those that
-/// were full come before the source: either knows who is open below it. In the paper's profile: as they stand.
+/// nearest to the source, so that the tree does not grow into a chain. Where relayers elect everybody does so; those that
+/// were full and the source are one then, for each knows who is open below it. In the paper's profile: as they stand.
 pub(super) fn rank<P: Copy + Ord>(
     providers: &[Provider<P>],
     (purpose, delegated): (Purpose, bool),
@@ -382,15 +382,16 @@ pub(super) fn rank<P: Copy + Ord>(
         .map(|p| {
             let free = u64::from(p.free.unwrap_or(1));
             let class = match (p.is_source(), free == 0) {
-                (true, _) => 2,
-                (false, true) if delegated => 1,
-                (false, true) => 3,
                 (false, false) => 0,
+                // Any of them knows who is open below it, and the source knows those who have yet to register.
+                (true, _) | (false, true) if delegated => 1,
+                (true, _) => 2,
+                (false, true) => 3,
             };
             // The least of `free` draws wins about `free` times as often as a single draw.
             let draw = (0..free.clamp(1, 16)).map(|_| entropy.next_u64()).min().unwrap_or(0);
             let nearest = purpose != Purpose::Join || delegated;
-            let layer = if nearest { p.depth.unwrap_or(u8::MAX) } else { 0 };
+            let layer = if nearest && class != 1 { p.depth.unwrap_or(u8::MAX) } else { 0 };
             (class, layer, draw, p.peer)
         })
         .collect();
@@ -409,7 +410,7 @@ mod tests {
         let providers = [p('s', 0, 5), p('f', 1, 0), p('a', 1, 1), p('b', 2, 3)];
         let config = Config::default();
         let mut entropy = Seeded::new(1);
-        let mut first = [0; 2];
+        let (mut first, mut sent_on_by_source) = ([0; 2], 0);
         for _ in 0..4000 {
             let order = rank(&providers, (Purpose::Join, false), &config, &mut entropy);
             assert_eq!(&order[2..], ['s', 'f']);
@@ -419,11 +420,15 @@ mod tests {
                 rank(&providers, (Purpose::Repair, false), &config, &mut entropy),
                 ['a', 'b', 's', 'f']
             );
-            // Where relayers elect, everybody does, and the source is asked last of all.
-            assert_eq!(rank(&providers, (Purpose::Join, true), &config, &mut entropy), ['a', 'b', 'f', 's']);
+            // Where relayers elect, everybody does; the source is one of those that send callers on.
+            let order = rank(&providers, (Purpose::Join, true), &config, &mut entropy);
+            assert_eq!(order[..2], ['a', 'b']);
+            sent_on_by_source += u32::from(order[2] == 's');
         }
         // Three of four, give or take five standard deviations.
         assert!((2860..3140).contains(&first[1]), "{first:?}");
+        // With five slots it is drawn five times of six.
+        assert!((3215..3450).contains(&sent_on_by_source), "{sent_on_by_source}");
     }
 
     #[test]

@@ -107,11 +107,14 @@ pub(super) enum News {
 #[derive(Debug)]
 pub(super) struct Viewer<P> {
     pub(super) channel: ChannelId,
+    /// Who is the source, as a lookup or the tree said last.
     source: Option<P>,
     /// Whether relayers elect, as the parent says, or the configuration while there was none.
     delegated: bool,
     /// The parent of the parent that was lost last: there a slot becomes free.
     pub(super) grandparent: Option<P>,
+    /// Who was, when a lookup named one.
+    listed: Option<P>,
     pub(super) parent: Option<Link<P>>,
     /// The parent to be, while both are connected.
     pub(super) next: Option<Box<Link<P>>>,
@@ -147,6 +150,7 @@ impl<P: Copy + Ord> Viewer<P> {
             source: None,
             delegated,
             grandparent: None,
+            listed: None,
             parent: None,
             next: None,
             cover: None,
@@ -202,6 +206,11 @@ impl<P: Copy + Ord> Viewer<P> {
         between.get(usize::try_from(nth).unwrap_or(0)).copied()
     }
 
+    /// The source that the records named last: what the tree says has no owner's word behind it.
+    pub(super) const fn listed(&self) -> Option<P> {
+        self.listed
+    }
+
     pub(super) fn backups(&self) -> &[Provider<P>] {
         &self.backups
     }
@@ -242,7 +251,8 @@ impl<P: Copy + Ord> Viewer<P> {
         let linked = self.parent.iter().chain(self.next.as_deref()).any(|l| l.peer == peer);
         let searched = self.search.as_ref().is_some_and(|s| s.counts_on(peer));
         let backs_up = self.standbys.contains(peer) || self.covering().is_some_and(|l| l.peer == peer);
-        linked || searched || backs_up || self.source == Some(peer) || named(&self.backups)
+        let source = self.source == Some(peer) || self.listed == Some(peer);
+        linked || searched || backs_up || source || named(&self.backups)
     }
 
     /// What the parent says about having nothing to send, unless media came since.
@@ -275,6 +285,13 @@ impl<P: Copy + Ord> Viewer<P> {
     /// Whether lookups have named no source for so long.
     pub(super) fn finds_no_source(&self, time: Duration, turn: &Turn<'_, P>) -> bool {
         self.unsourced.is_some_and(|t| turn.now.since(t.max(turn.awake_since)) >= time)
+    }
+
+    /// What lookups found once, or find while there is a picture, says nothing about a later silence.
+    pub(super) fn note_fed(&mut self, turn: &Turn<'_, P>) {
+        if self.unsourced.is_some() && self.is_fed(turn) {
+            self.unsourced = None;
+        }
     }
 
     /// Whether the channel, which has played here, is over without anybody having said so: nobody is its source any more.
@@ -459,17 +476,16 @@ impl<P: Copy + Ord> Viewer<P> {
 
     pub(super) fn on_fetched(
         &mut self,
-        found: Option<Vec<Provider<P>>>,
+        (mut providers, all): (Vec<Provider<P>>, bool),
         seats: &Seats<P>,
         turn: &mut Turn<'_, P>,
     ) {
-        let answered = found.is_some();
-        let mut providers = found.unwrap_or_default();
         providers.truncate(usize::from(turn.config.limits.providers));
         if let Some(source) = providers.iter().find(|p| p.is_source()) {
             self.source = Some(source.peer);
+            self.listed = self.source;
             self.unsourced = None;
-        } else if answered {
+        } else if all {
             self.unsourced.get_or_insert(turn.now);
         }
         self.scoped(seats, turn, |search, scope, turn| search.on_fetched(&providers, scope, turn));
@@ -566,6 +582,8 @@ impl<P: Copy + Ord> Viewer<P> {
         } else {
             turn.event(Event::Playing { channel, parent, depth });
         }
+        // What the one before promised says nothing about this one.
+        self.listen_at = earliest(self.listen_at, Some(turn.now + self.cover_after(turn)));
         self.news = News::Now;
         self.standbys.plan(turn);
         self.settle_slot(turn);

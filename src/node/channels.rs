@@ -115,6 +115,12 @@ impl Channels {
         self.open.iter().find(|(_, channel)| is_called(channel)).map(|(&id, _)| id)
     }
 
+    /// Whether a channel is called so, or is stored under this keyword, or will be when it is taken over.
+    pub(super) fn claims(&self, name: &ChannelName) -> bool {
+        let inherits = |c: &Channel| c.inheritance.as_ref().is_some_and(|i| i.keywords.contains(name));
+        self.named(name.as_str()).is_some() || self.open.values().any(inherits)
+    }
+
     pub(super) fn ids(&self) -> impl Iterator<Item = ChannelId> + '_ {
         self.open.keys().copied()
     }

@@ -144,6 +144,8 @@ impl Node {
         }
         self.relay.take_over(self.now, id);
         self.forget_record(id);
+        self.lookups.forget_viewer(id);
+        self.trees.forget_walk(id);
     }
 
     /// Watches a channel, found by its name or by a keyword. [`Event::Playing`], [`Event::NotFound`] or
@@ -173,8 +175,9 @@ impl Node {
         if channel.keywords.len() > self.channels.max_keywords() {
             return Err(CommandError::Limit("keywords"));
         }
-        let taken = |name: &ChannelName| self.channels.named(name.as_str()).is_some();
-        if taken(&channel.name) || channel.keywords.iter().any(taken) {
+        let taken = |name: &ChannelName| self.channels.claims(name);
+        let inherited = channel.inheritance.as_ref().is_some_and(|i| i.keywords.iter().any(taken));
+        if inherited || taken(&channel.name) || channel.keywords.iter().any(taken) {
             return Err(CommandError::ChannelInUse);
         }
         let id = self.channels.open(channel).ok_or(CommandError::Limit("channels"))?;

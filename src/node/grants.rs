@@ -213,6 +213,7 @@ mod tests {
     use super::*;
     use crate::env::{Crypto, InsecureChannels, Seeded};
     use crate::node::directory::PeerKey;
+    use crate::node::overlay::Purpose;
     use crate::node::signalling::{Call, Usage};
     use crate::node::{Addresses, Config};
     use crate::sim::{Authority, Certificate, Certified};
@@ -315,5 +316,22 @@ mod tests {
         assert_eq!(held(&node, channel).map(|(epoch, _)| epoch), Some(8));
         assert_eq!(node.take_grant(CALL, &renewed), Err(NotGranted));
         assert_eq!(held(&node, channel).map(|(epoch, _)| epoch), Some(8));
+    }
+
+    #[test]
+    fn q7_who_takes_over_hears_no_answer_to_what_it_asked_as_a_viewer() {
+        let (mut node, channel) = viewer();
+        let asked = [
+            Purpose::Lookup(channel),
+            Purpose::OwnersLookup(channel),
+            Purpose::Walk(channel),
+            Purpose::Record(channel),
+        ];
+        for purpose in asked {
+            node.lookups.ticket(purpose);
+        }
+        node.lookups.ticket(Purpose::Removal);
+        node.take_over(channel);
+        assert_eq!((node.lookups.len(), node.lookups.removals()), (1, 1));
     }
 }

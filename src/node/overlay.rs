@@ -75,7 +75,17 @@ impl Lookups {
         self.pending.remove(&ticket);
     }
 
-    #[cfg(feature = "arbitrary")]
+    /// What a viewer of this channel has asked is of no use to its source: of a lookup the epoch, of a store that it was done.
+    pub(super) fn forget_viewer(&mut self, channel: ChannelId) {
+        self.pending.retain(|_, purpose| match *purpose {
+            Purpose::Lookup(c) | Purpose::OwnersLookup(c) | Purpose::Walk(c) | Purpose::Record(c) => {
+                c != channel
+            }
+            _ => true,
+        });
+    }
+
+    #[cfg(any(test, feature = "arbitrary"))]
     pub(super) fn len(&self) -> usize {
         self.pending.len()
     }

@@ -75,6 +75,11 @@ impl Trees {
         earliest(standing, self.walks.values().filter_map(|walk| walk.lookup.deadline()).min())
     }
 
+    /// This node looks for nobody any more.
+    pub(super) fn forget_walk(&mut self, channel: ChannelId) {
+        self.walks.remove(&channel);
+    }
+
     /// The channel is over.
     pub(super) fn close(&mut self, channel: ChannelId) {
         self.walks.remove(&channel);
@@ -304,8 +309,12 @@ impl Node {
             free: Some(info.free_slots),
         });
         let mut providers: Vec<Provider<PeerKey>> = met.collect();
+        // Nor does it, if nobody has answered for the name.
+        let Some(named) = named.filter(|named| !named.is_empty()) else {
+            return self.tell(iptv::Fact::Met { channel, providers });
+        };
         let known = |p: &Provider<PeerKey>| !providers.iter().any(|q| q.peer == p.peer);
-        let others: Vec<_> = named.unwrap_or_default().into_iter().filter(known).collect();
+        let others: Vec<_> = named.into_iter().filter(known).collect();
         providers.extend(others);
         self.tell(iptv::Fact::Fetched { channel, providers });
     }

@@ -145,6 +145,7 @@ pub(crate) struct World {
     cuts: BTreeSet<(u32, u32)>,
     deaf: BTreeSet<u32>,
     liars: BTreeMap<u32, Hold>,
+    hidden: bool,
 }
 
 impl World {
@@ -174,6 +175,7 @@ impl World {
             cuts: BTreeSet::new(),
             deaf: BTreeSet::new(),
             liars: BTreeMap::new(),
+            hidden: false,
         };
         let config = w.config.clone();
         w.add(config);
@@ -282,6 +284,27 @@ impl World {
         self.liars.insert(id, hold);
     }
 
+    /// A child hears this from its parent, if it has one.
+    pub(crate) fn mislead(&mut self, child: u32, report: &Report<u32>) {
+        let parent = self.parent(child);
+        let is_theirs =
+            |s: &&Session| s.taking && s.flows && s.caller.0 == child && Some(s.callee.0) == parent;
+        let call = self.sessions.iter().filter(is_theirs).map(|s| s.caller.1).next_back();
+        if let Some(call) = call {
+            self.tell(child, Fact::Reported { call, report: report.clone() });
+        }
+    }
+
+    /// Lookups fail from now on.
+    pub(crate) fn hide_records(&mut self) {
+        self.hidden = true;
+    }
+
+    /// A peer has started anew, and knows nothing of the channel.
+    pub(crate) fn restart(&mut self, id: u32) {
+        self.peers[id as usize].iptv = Iptv::new(self.config.clone(), id);
+    }
+
     pub(crate) fn status(&self, id: u32) -> Option<ChannelStatus<u32>> {
         self.peers[id as usize].iptv.status(CHANNEL)
     }
@@ -383,7 +406,8 @@ impl World {
             Job::Timer(id) => self.fire(id),
             Job::Fetched(id, channel) => {
                 let providers = self.lookup(channel);
-                self.tell(id, Fact::Fetched { channel, providers });
+                let found = Fact::Fetched { channel, providers };
+                self.tell(id, if self.hidden { Fact::FetchFailed { channel } } else { found });
             }
             Job::Stored(id, channel, free, depth) => {
                 self.records.entry(channel).or_default().insert(id, (depth, free));

@@ -1,7 +1,7 @@
 //! The source dies: a standby takes over with the tree as it is, or the channel ends everywhere (Q7).
 
 use crate::harness::{CHANNEL, SOURCE, World, ms};
-use p2piptv::iptv::{Config, EndReason, Event, Fact, Hold, Profile};
+use p2piptv::iptv::{Config, EndReason, Event, Fact, Hold, Profile, Report};
 use p2piptv::time::{Duration, Instant};
 
 /// A source, its standby, and viewers that came one after the other.
@@ -159,4 +159,88 @@ fn a_parent_that_only_says_that_the_source_is_gone_keeps_nobody_who_has_a_standb
         let longest = silences.iter().filter(|s| s.1 == child).map(|s| s.2).max();
         assert!(longest.is_some_and(|s| s <= ms(2600)), "{child}: {longest:?}\n{}", w.tail(300));
     }
+}
+
+#[test]
+fn a_parent_that_names_another_source_makes_nobody_take_over_from_the_one_of_the_records() {
+    for seed in 0..4 {
+        let (mut w, heir) = with_a_standby(8, seed);
+        let dead = w.join();
+        w.run(ms(1000));
+        w.kill(dead);
+        for other in 0..w.peers.len() as u32 {
+            w.cut(other, heir, true);
+        }
+        let lie = |path| Report::TreePosition {
+            depth: 2,
+            path,
+            rescue: false,
+            backups: Vec::new(),
+            delegated: false,
+        };
+        for _ in 0..200 {
+            w.mislead(heir, &lie(vec![dead, 2]));
+            w.run(ms(50));
+        }
+        assert!(took_over(&w).is_empty(), "seed {seed}: {}", w.tail(100));
+        // The other way round: who is not there any more is replaced, whoever is named.
+        w.kill(SOURCE);
+        w.run(ms(8_000));
+        assert_eq!(took_over(&w).len(), 1, "seed {seed}: {}", w.tail(100));
+    }
+}
+
+#[test]
+fn q7_a_source_that_came_back_without_its_channel_is_no_source() {
+    let (mut w, heir) = with_a_standby(6, 2);
+    let from = w.now;
+    w.restart(SOURCE);
+    w.run(ms(12_000));
+    assert!(matches!(took_over(&w)[..], [t] if t.since(from) <= ms(2700)), "{}", w.tail(100));
+    assert!(w.status(heir).is_some_and(|s| s.publisher) && w.starving(ms(100)).is_empty());
+}
+
+#[test]
+fn a_standby_that_takes_its_leave_takes_nothing_over() {
+    for seed in 0..8 {
+        let (mut w, heir) = with_a_standby(8, seed);
+        w.stop(heir);
+        w.kill(SOURCE);
+        w.run(ms(10_000));
+        assert!(took_over(&w).is_empty() && w.status(heir).is_none(), "seed {seed}: {}", w.tail(100));
+    }
+}
+
+#[test]
+fn a_lookup_that_named_no_source_while_all_was_well_ends_nothing_later() {
+    let mut w = World::new(Config::new(Profile::Default, 2), 4);
+    w.run(ms(1000));
+    let viewer = w.join();
+    w.run(ms(2000));
+    w.command(viewer, |i, now, ctx| {
+        i.on_fact(now, Fact::Fetched { channel: CHANNEL, providers: Vec::new() }, ctx);
+    });
+    w.run(ms(60_000));
+    w.cut(SOURCE, viewer, true);
+    w.run(ms(3000));
+    w.cut(SOURCE, viewer, false);
+    w.run(ms(8000));
+    assert!(w.status(viewer).is_some() && w.starving(ms(100)).is_empty(), "{}", w.tail(100));
+}
+
+#[test]
+fn relayers_that_a_lookup_came_by_do_not_show_that_there_is_no_source() {
+    let mut w = World::new(Config::new(Profile::Default, 2), 4);
+    w.run(ms(1000));
+    let viewer = w.join();
+    w.run(ms(2000));
+    w.cut(SOURCE, viewer, true);
+    w.hide_records();
+    for _ in 0..60 {
+        w.run(ms(1000));
+        w.command(viewer, |i, now, ctx| {
+            i.on_fact(now, Fact::Met { channel: CHANNEL, providers: Vec::new() }, ctx);
+        });
+    }
+    assert!(w.status(viewer).is_some(), "{}", w.tail(100));
 }

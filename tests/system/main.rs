@@ -149,7 +149,7 @@ fn q18_with_fourteen_viewers_relayers_of_layer_two_report_to_the_source() {
 fn q8_a_relayer_serves_at_once_and_is_found_by_name_when_its_first_child_has_reported() {
     let mut world = World::new(Setup::default());
     world.seat(2);
-    world.run(5);
+    world.run(2);
     let registered = |w: &World| {
         let first = |v: &Viewer| w.first(Instant::ZERO, v.node, |e| matches!(e, Event::Registered { .. }));
         w.viewers.iter().filter_map(first).min()

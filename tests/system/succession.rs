@@ -1,7 +1,7 @@
 //! Whole nodes whose source dies, or is taken for dead, beside a standby (Q7).
 
 use crate::world::{Setup, Viewer, World, name};
-use p2piptv::node::{EndReason, Event};
+use p2piptv::node::{CommandError, EndReason, Event};
 use p2piptv::sim::Death;
 use p2piptv::time::Duration;
 
@@ -63,4 +63,15 @@ fn a_source_that_was_cut_off_ends_when_it_sees_that_it_was_superseded() {
         everybody_plays(&world)
             && world.net.machine(heir.node).unwrap().status(heir.channel).unwrap().publisher
     );
+}
+
+#[test]
+fn a_keyword_that_a_standby_will_publish_under_is_taken() {
+    let (mut world, heir) = world(Setup::default());
+    let tuned = world.net.command(heir.node, |n, now| n.tune(now, &name("news"))).unwrap();
+    assert_eq!(tuned, Err(CommandError::ChannelInUse));
+    let other = world.add_node("other");
+    world.net.command(other, |n, now| n.tune(now, &name("news"))).unwrap().unwrap();
+    let standing_by = world.net.command(other, |n, now| n.stand_by(now, &name("200"), &[name("news")]));
+    assert_eq!(standing_by.unwrap(), Err(CommandError::ChannelInUse));
 }
