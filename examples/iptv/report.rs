@@ -277,9 +277,9 @@ impl Report {
         let asked = (c.leases_granted + c.leases_refused).max(1);
         writeln!(
             out,
-            "The survivors gave {} silent parents up; {} of {} covers were false alarms; {} children were served in \
-             need, {} denied.",
-            c.repairs, c.false_alarms, c.covers, c.served, c.denied
+            "The survivors gave {} silent parents up and had {} silences covered, with {} false alarms; {} children were \
+             served in need, {} denied.",
+            c.repairs, c.covers, c.false_alarms, c.served, c.denied
         )?;
         writeln!(
             out,
