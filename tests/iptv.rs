@@ -1260,7 +1260,6 @@ fn q14_whoever_can_relay_takes_the_slot_of_who_cannot_and_nobody_misses_a_packet
 
 /// Half of the viewers cannot relay; they come and go, a third of them without a word. At the end 95 of 100 are at most two
 /// layers deeper than they would be in the best tree of these viewers, in most trees.
-
 #[test]
 fn q14_the_tree_stays_flat_under_churn() {
     let mut excess = Vec::new();

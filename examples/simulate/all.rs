@@ -1,6 +1,6 @@
 //! The command `all`: every table and figure about crowds.
 
-use crate::args::{All, Figure16};
+use crate::args::{self, All, Figure16};
 use crate::compare::{self, SYSTEMS, System};
 use crate::plot::{Plot, Series};
 use crate::report::Progress;
@@ -118,7 +118,8 @@ fn growth(wanted: &All, progress: &mut Progress) -> Result<(), Box<dyn Error>> {
         let lasts = if viewers > 100_000 { 60 } else { 120 };
         let crowd = Crowd { lasts: Duration::from_secs(lasts), ..Crowd::new(wanted.seed, viewers, 0.01) };
         let name = format!("p2piptv, {viewers} viewers");
-        let mut summary = viewers::play(&Setting::new(Profile::Default, crowd), &name, progress);
+        let setting = Setting::new(Profile::Default, crowd).with_mode(args::crowd_mode(&crowd));
+        let mut summary = viewers::play(&setting, &name, progress);
         summary.name = name;
         viewers::print(&summary);
         summaries.push(summary);

@@ -3,7 +3,7 @@
 use crate::args::Compare;
 use crate::report::{Json, Progress};
 use crate::viewers::{self, columns};
-use p2piptv::iptv::Profile;
+use p2piptv::iptv::{Mode, Profile};
 use p2piptv::sim::flow::rivals::{self, Central, Edges, Managed, Mesh, SourceOnly, Striped, Tracker};
 use p2piptv::sim::flow::{Crowd, Setting, Summary, Terms};
 use p2piptv::time::Duration;
@@ -28,9 +28,10 @@ pub enum System {
     Striped,
     Paper,
     Ours,
+    OursDelegated,
 }
 
-pub const SYSTEMS: [System; 10] = [
+pub const SYSTEMS: [System; 11] = [
     System::Central,
     System::Edges,
     System::SourceOnly,
@@ -41,6 +42,7 @@ pub const SYSTEMS: [System; 10] = [
     System::Striped,
     System::Paper,
     System::Ours,
+    System::OursDelegated,
 ];
 
 impl System {
@@ -61,6 +63,10 @@ impl System {
                 viewers::play(&Setting::new(Profile::Paper, crowd), "the paper's tree", progress)
             }
             System::Ours => viewers::play(&Setting::new(Profile::Default, crowd), "p2piptv", progress),
+            System::OursDelegated => {
+                let setting = Setting::new(Profile::Default, crowd).with_mode(Mode::Delegated);
+                viewers::play(&setting, "p2piptv, delegated", progress)
+            }
         }
     }
 }
