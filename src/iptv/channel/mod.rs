@@ -1,18 +1,30 @@
 //! One channel at one node: its children, and either the publisher's office or the viewer's parent.
+//!
+//! | file | |
+//! | --- | --- |
+//! | `mod` | what a channel is, its beginning and end, facts, time |
+//! | `admission`, `lending` | who is served here: callers; standbys of others |
+//! | `silence` | what children hear when nothing comes, and who of them is not heard |
+//! | `places` | what children are told about the tree |
+//! | `office` | a viewer that relays, and elects |
 
-use super::backups::{Standpoint, place};
+mod admission;
+mod lending;
+mod office;
+mod places;
+mod silence;
+
 use super::config::LEAST;
-use super::counters::count;
 use super::cover;
 use super::duty::{Duty, Views};
 use super::election::Election;
 use super::fact::{ByeReason, Hold, Refusal};
-use super::leases::{Lease, Leases};
+use super::leases::Leases;
 use super::order::{Denial, EndReason, Event, Order, Role};
 use super::promotion::Promotion;
 use super::record::Record;
 use super::report::{Provider, Report};
-use super::seats::{Place, Seat, Seats};
+use super::seats::{Place, Seats};
 use super::succession::Succession;
 use super::turn::Turn;
 use super::viewer::{News, Viewer};
@@ -330,262 +342,6 @@ impl<P: Copy + Ord> Channel<P> {
         self.over = Some(why);
     }
 
-    // ---- admission
-
-    /// Whether ordinary slots are given here: the publisher's are, and an elected relayer's while it is fed.
-    pub(super) fn serves(&self, turn: &Turn<'_, P>) -> bool {
-        match &self.station {
-            Station::Publisher { .. } => true,
-            Station::Viewer(w) => w.duty.is_some() && w.viewer.is_fed(turn),
-        }
-    }
-
-    pub(super) fn on_invited(
-        &mut self,
-        (call, peer): (CallId, P),
-        urgent: bool,
-        slots: Option<u16>,
-        turn: &mut Turn<'_, P>,
-    ) {
-        if let Some(denial) = self.denial(peer, urgent, turn) {
-            return turn.order(Order::Refuse { call, denial });
-        }
-        if !turn.config.is_paper() {
-            self.suspect_parent_of(peer, turn);
-        }
-        let serves = self.serves(turn);
-        let old = self.seats.by_peer(peer).map(|s| (s.call, s.rescue));
-        let ordinary = serves && (turn.uplink.free() > 0 || old.is_some_and(|o| !o.1));
-        let rescue = urgent && (turn.uplink.can_rescue() || old.is_some_and(|o| o.1));
-        let leech = (!ordinary && !rescue && serves && !urgent).then(|| self.leech(slots, turn)).flatten();
-        if !ordinary && !rescue && leech.is_none() {
-            return self.send_on(call, peer, urgent, turn);
-        }
-        if let Some((old, _)) = old {
-            // The same peer calls again: it has lost the dialog that we know.
-            turn.bye(old, ByeReason::Normal);
-            self.unseat(old, turn);
-        }
-        let rescue = !(serves && turn.uplink.free() > 0);
-        self.seats.seat((call, peer), slots, rescue, turn.now, turn.uplink);
-        self.promotion =
-            leech.map(|leech| Box::new(Promotion::new(leech, call, turn))).or(self.promotion.take());
-        let (depth, free) = (self.depth(), turn.uplink.free());
-        turn.order(Order::Accept { call, depth, rescue, free });
-        if let Some(election) = self.station.election_mut() {
-            election.table.seat(peer, call, slots, turn.now);
-        }
-        turn.event(Event::ChildJoined { channel: self.id, child: peer });
-        self.tell_places(Some(call), turn);
-    }
-
-    /// The youngest child that cannot relay, if its slot is worth more to a caller who can: that one waits in the rescue
-    /// slot meanwhile.
-    fn leech(&self, slots: Option<u16>, turn: &Turn<'_, P>) -> Option<CallId> {
-        let may = slots.is_some_and(|n| n > 0) && self.promotion.is_none() && turn.uplink.can_rescue();
-        let leeches = self.seats.iter().filter(|s| s.slots == Some(0) && !s.rescue);
-        leeches.last().filter(|_| may && !turn.config.is_paper()).map(|s| s.call)
-    }
-
-    /// Asks the child to yield, again and again while there is need and hope.
-    fn promote_when_due(&mut self, turn: &mut Turn<'_, P>) {
-        let Some(promotion) = self.promotion.as_mut().filter(|p| p.due <= turn.now) else { return };
-        let leech = self.seats.by_call(promotion.leech).filter(|s| !s.rescue).map(|s| (s.call, s.peer));
-        let waits = self.seats.by_call(promotion.newcomer).is_some_and(|s| s.rescue);
-        let (Some((call, peer)), true, true) = (leech, waits, promotion.go_on(turn)) else {
-            self.promotion = None;
-            return;
-        };
-        let to = match self.station.election_mut() {
-            Some(election) => {
-                let to = election.elsewhere(peer, turn);
-                if to.is_empty() {
-                    // Till a relayer is ready.
-                    return;
-                }
-                to
-            }
-            // The source knows who has a slot.
-            None => Vec::new(),
-        };
-        turn.inform(call, Report::Yield { to });
-    }
-
-    /// Why a caller is refused whatever the room.
-    fn denial(&self, peer: P, urgent: bool, turn: &Turn<'_, P>) -> Option<Denial> {
-        if peer == turn.me {
-            return Some(Denial::Loop);
-        }
-        let Station::Viewer(w) = &self.station else { return None };
-        if w.viewer.is_above(peer) {
-            return Some(Denial::Loop);
-        }
-        if self.farewell.is_some() {
-            return Some(Denial::Busy { retry_after: turn.config.busy_retry_after });
-        }
-        if w.duty.is_none() && (turn.config.is_paper() || !urgent) {
-            return Some(Denial::NotFound);
-        }
-        let unfit = !w.viewer.is_fed(turn) || self.depth() >= turn.config.limits.depth;
-        unfit.then_some(Denial::Busy { retry_after: turn.config.busy_retry_after })
-    }
-
-    /// There is no room: the caller is sent to somebody who has, or told to wait (Q1).
-    fn send_on(&mut self, call: CallId, peer: P, urgent: bool, turn: &mut Turn<'_, P>) {
-        let below = self.station.election_mut().filter(|_| !turn.config.is_paper());
-        let mut providers = below.map(|e| e.redirect(peer, urgent, turn)).unwrap_or_default();
-        // An orphan has better addresses than those above; a newcomer does not.
-        if let Station::Viewer(w) = &self.station
-            && providers.is_empty()
-            && !urgent
-            && !turn.config.is_paper()
-        {
-            providers = w.viewer.upwards(turn).filter(|p| p.peer != peer).collect();
-        }
-        if providers.is_empty() {
-            // The caller adds the jitter: on its way this becomes whole seconds, rounded up.
-            let retry_after = turn.config.busy_retry_after;
-            turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
-        } else {
-            turn.order(Order::Redirect { call, providers });
-        }
-    }
-
-    // ---- standbys of others
-
-    pub(super) fn leases(&self) -> impl Iterator<Item = CallId> + '_ {
-        self.leases.iter().map(|l| l.call)
-    }
-
-    /// Somebody wants this node as a backup parent (Q12).
-    pub(super) fn on_standby_invited(
-        &mut self,
-        (call, peer): (CallId, P),
-        slots: Option<u16>,
-        turn: &mut Turn<'_, P>,
-    ) {
-        let refusal = self.lease_denial(peer, turn);
-        if let Some(denial) = refusal {
-            count(&mut turn.counters.leases_refused);
-            return turn.order(Order::Refuse { call, denial });
-        }
-        if let Some(old) = self.leases.by_peer(peer).map(|l| l.call) {
-            turn.bye(old, ByeReason::Normal);
-            self.leases.take(old, turn.uplink);
-        }
-        count(&mut turn.counters.leases_granted);
-        self.leases.grant(Lease { call, peer, slots, since: turn.now }, turn.uplink);
-        let (depth, free) = (self.depth(), turn.uplink.free());
-        turn.order(Order::Accept { call, depth, rescue: false, free });
-    }
-
-    fn lease_denial(&self, peer: P, turn: &Turn<'_, P>) -> Option<Denial> {
-        let busy = Some(Denial::Busy { retry_after: turn.config.lease_retry });
-        if turn.config.is_paper() {
-            return Some(Denial::NotFound);
-        }
-        if let Some(denial) = self.denial(peer, true, turn) {
-            return Some(denial);
-        }
-        let renewed = self.leases.by_peer(peer).is_some();
-        let room = renewed || turn.uplink.can_promise(turn.config.limits.leases);
-        // Who is served here already needs no promise.
-        if room && self.seats.by_peer(peer).is_none() { None } else { busy }
-    }
-
-    /// The child of a standby asks for media: first come, first served.
-    pub(super) fn on_resumed(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
-        if self.seats.by_call(call).is_some() {
-            // It has not seen any yet.
-            return turn.order(Order::Serve { call });
-        }
-        let Some(&Lease { peer, slots, .. }) = self.leases.by_call(call) else { return };
-        let barred = self.bars(peer, turn);
-        if !barred {
-            self.suspect_parent_of(peer, turn);
-        }
-        let ordinary = self.serves(turn) && turn.uplink.free() > 0;
-        if barred || !ordinary && !turn.uplink.can_rescue() {
-            count(&mut turn.counters.denied);
-            return turn.order(Order::Deny { call });
-        }
-        self.leases.take(call, turn.uplink);
-        self.seats.seat((call, peer), slots, !ordinary, turn.now, turn.uplink);
-        if let Some(seat) = self.seats.by_call_mut(call) {
-            seat.leased = true;
-        }
-        count(&mut turn.counters.served);
-        turn.order(Order::Serve { call });
-        if let Some(election) = self.station.election_mut() {
-            election.table.cover(peer, call, slots, turn.now);
-        }
-        turn.event(Event::ChildJoined { channel: self.id, child: peer });
-        self.tell_places(Some(call), turn);
-    }
-
-    /// Whether the child of a standby is not served here whatever the room.
-    fn bars(&self, peer: P, turn: &Turn<'_, P>) -> bool {
-        self.denial(peer, true, turn).is_some() || self.seats.by_peer(peer).is_some()
-    }
-
-    /// Whether this call, whose child asks for media, is denied only because every slot is taken.
-    pub(super) fn lacks_a_slot(&self, call: CallId, turn: &Turn<'_, P>) -> bool {
-        let waits = self.leases.by_call(call).is_some_and(|lease| !self.bars(lease.peer, turn));
-        waits && !turn.uplink.can_rescue() && !(self.serves(turn) && turn.uplink.free() > 0)
-    }
-
-    /// Somebody else needs the rescue slot in which a child has sat longest. At the end of its tenure it is told to move, and
-    /// put out when the slot is needed again and it has not.
-    pub(super) fn end_tenure(&mut self, turn: &mut Turn<'_, P>) {
-        let (now, tenure, farewell) = (turn.now, turn.config.tenure, turn.config.farewell);
-        let rescued = self.seats.iter_mut().filter(|s| s.rescue);
-        let Some(seat) = rescued.min_by_key(|s| s.since).filter(|s| now.since(s.since) >= tenure) else {
-            return;
-        };
-        let call = seat.call;
-        let told = *seat.told_to_move.get_or_insert(now);
-        if told == now {
-            turn.inform(call, Report::Leaving);
-        } else if now.since(told) >= farewell {
-            turn.bye(call, ByeReason::Normal);
-            self.unseat(call, turn);
-        }
-    }
-
-    /// The child of a standby has enough.
-    pub(super) fn on_released(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
-        if self.seats.by_call(call).is_none_or(|s| !s.leased) {
-            return;
-        }
-        let Some(seat) = self.unseat(call, turn) else { return };
-        if turn.uplink.can_promise(turn.config.limits.leases) {
-            turn.order(Order::Rest { call });
-            self.leases.give_back(&seat, turn.now, turn.uplink);
-        } else {
-            // Its place among the standbys was given away meanwhile.
-            turn.bye(call, ByeReason::Normal);
-        }
-    }
-
-    /// Ends leases.
-    fn end_leases(&mut self, over: impl Fn(&Lease<P>) -> bool, turn: &mut Turn<'_, P>) {
-        let over: Vec<CallId> = self.leases.iter().filter(|l| over(l)).map(|l| l.call).collect();
-        for call in over {
-            turn.bye(call, ByeReason::Normal);
-            self.leases.take(call, turn.uplink);
-        }
-    }
-
-    /// Nobody backs up whoever stands between it and the source.
-    fn end_leases_above(&mut self, turn: &mut Turn<'_, P>) {
-        let Station::Viewer(w) = &self.station else { return };
-        let above: Vec<CallId> =
-            self.leases.iter().filter(|l| w.viewer.is_above(l.peer)).map(|l| l.call).collect();
-        if !above.is_empty() {
-            self.end_leases(|l| above.contains(&l.call), turn);
-        }
-    }
-
     // ---- control dialogs
 
     pub(super) fn on_control_invited(&mut self, call: CallId, peer: P, turn: &mut Turn<'_, P>) {
@@ -612,29 +368,6 @@ impl<P: Copy + Ord> Channel<P> {
                 }
             },
         }
-    }
-
-    /// A freed ordinary slot goes to the orphan that has waited longest.
-    pub(super) fn promote(&mut self, turn: &mut Turn<'_, P>) {
-        if let Some(call) = self.seats.promote(turn.uplink) {
-            self.tell_places(Some(call), turn);
-        }
-    }
-
-    /// When the oldest child of a rescue slot came.
-    pub(super) fn oldest_rescued(&self) -> Option<Instant> {
-        self.seats.oldest_rescued()
-    }
-
-    /// Takes a child out whose dialog is over.
-    fn unseat(&mut self, call: CallId, turn: &mut Turn<'_, P>) -> Option<Seat<P>> {
-        let seat = self.seats.unseat(call, turn.uplink)?;
-        if let Some(election) = self.station.election_mut() {
-            election.table.unseat(seat.peer, call, turn.now);
-            election.on_unseated(seat.peer, turn);
-        }
-        turn.event(Event::ChildLeft { channel: self.id, child: seat.peer });
-        Some(seat)
     }
 
     // ---- facts
@@ -821,72 +554,6 @@ impl<P: Copy + Ord> Channel<P> {
         }
     }
 
-    /// Says HOLD, or PAUSED, while no new media comes (Q6, Q11).
-    fn hold_children(&mut self, turn: &mut Turn<'_, P>) {
-        let pause = cover::threshold(self.id, turn);
-        let last = turn.progress.last_media(self.id).unwrap_or(Instant::ZERO).max(turn.awake_since);
-        if turn.now.since(last) < pause {
-            self.hold_at = Some(last + pause);
-            return;
-        }
-        let hold = match &self.station {
-            Station::Publisher { .. } => Hold::Paused,
-            Station::Viewer(w) => w.viewer.hold_below(turn),
-        };
-        turn.order(Order::Hold { channel: self.id, hold });
-        // The first ones come in quick succession: one may be lost, and the children are about to act.
-        let young = turn.now.since(last) < turn.config.hold_after;
-        self.hold_at = Some(turn.now + if young { pause } else { turn.config.hold_after });
-    }
-
-    /// An orphan has come, or one that a backup parent has saved. If the parent that it has lost, as the table knows, sits
-    /// here and is silent here as well, its slot is free sooner than silence alone would make it. Who was suspected and is
-    /// here still is left in peace for as long as a silence takes without that.
-    fn suspect_parent_of(&mut self, orphan: P, turn: &mut Turn<'_, P>) {
-        let Some(election) = self.station.election() else { return };
-        let mut suspects = election.table.parents(orphan).into_iter().flatten();
-        let call = suspects.find_map(|p| self.seats.by_peer(p)).map(|s| s.call);
-        let Some(seat) = call.and_then(|call| self.seats.by_call_mut(call)) else { return };
-        let is_old = |at: Instant| turn.now.since(at) >= turn.config.child_silence;
-        if seat.suspected.is_none_or(is_old) {
-            seat.suspected = Some(turn.now);
-            self.sweep_children(turn);
-        }
-    }
-
-    /// Puts out children that have stopped to report. Plain agents, which never did, are not judged.
-    fn sweep_children(&mut self, turn: &mut Turn<'_, P>) {
-        let silent = |s: &&Seat<P>| silent_at(s, turn).is_some_and(|t| t <= turn.now);
-        let silent: Vec<CallId> = self.seats.iter().filter(silent).map(|s| s.call).collect();
-        for call in silent {
-            turn.bye(call, ByeReason::Normal);
-            self.unseat(call, turn);
-        }
-        let over = |l: &&Lease<P>| lease_heard(l, turn) + turn.config.lease_silence <= turn.now;
-        let over: Vec<CallId> = self.leases.iter().filter(over).map(|l| l.call).collect();
-        self.end_leases(|l| over.contains(&l.call), turn);
-        self.sweep_at = self.next_silence(turn);
-    }
-
-    /// When the first of the children and of the standbys' children will have been silent for too long, if it is not heard
-    /// till then.
-    fn next_silence(&self, turn: &Turn<'_, P>) -> Option<Instant> {
-        let children = self.seats.iter().filter_map(|s| silent_at(s, turn)).min();
-        let leases = self.leases.iter().map(|l| lease_heard(l, turn) + turn.config.lease_silence).min();
-        earliest(children, leases)
-    }
-
-    /// A relayer that sends no alive messages any more loses its slot, unless its reception reports still come.
-    fn put_out_if_silent(&mut self, relayer: P, turn: &mut Turn<'_, P>) {
-        let Some(seat) = self.seats.by_peer(relayer) else { return };
-        let heard = turn.progress.last_report(seat.call);
-        if heard.is_none_or(|t| turn.now.since(t) >= turn.config.child_silence) {
-            let call = seat.call;
-            turn.bye(call, ByeReason::Normal);
-            self.unseat(call, turn);
-        }
-    }
-
     /// Brings everything in line after an input: timers of children, the election or the duty, positions.
     pub(super) fn settle(&mut self, turn: &mut Turn<'_, P>) {
         if self.is_over() {
@@ -958,151 +625,6 @@ impl<P: Copy + Ord> Channel<P> {
         };
         self.end_leases_above(turn);
         self.settle_places(news, turn);
-    }
-
-    /// Tells children their places: changes of the path soon, new backups at leisure, both coalesced.
-    fn settle_places(&mut self, news: News, turn: &mut Turn<'_, P>) {
-        if turn.config.is_paper() {
-            return;
-        }
-        let interval = turn.config.update_interval;
-        let due = match news {
-            News::Now => Some((self.placed_at + interval / 10).max(turn.now)),
-            News::Later => Some(turn.now + interval),
-            News::None if self.placed != self.seats.version() => Some(turn.now + interval),
-            News::None => None,
-        };
-        self.placed = self.seats.version();
-        self.place_at = earliest(self.place_at, due);
-        if self.seats.is_empty() {
-            self.place_at = None;
-        }
-        if self.place_at.is_some_and(|t| t <= turn.now) {
-            self.place_at = None;
-            self.placed_at = turn.now;
-            self.tell_places(None, turn);
-        }
-    }
-
-    /// Tells one child, or all, what they do not know yet about their places.
-    fn tell_places(&mut self, only: Option<CallId>, turn: &mut Turn<'_, P>) {
-        if turn.config.is_paper() {
-            return;
-        }
-        let (path, backups): (Vec<P>, &[Provider<P>]) = match &self.station {
-            Station::Publisher { .. } => (Vec::new(), &[]),
-            // Who has no parent has no place to tell.
-            Station::Viewer(w) if w.viewer.parent().is_none() => return,
-            Station::Viewer(w) => (w.viewer.path(), w.viewer.backups()),
-        };
-        let limit = usize::from(turn.config.limits.backups);
-        let election = self.station.election();
-        let nephews =
-            |child: P| election.map(|election| election.table.nephews(child, limit)).unwrap_or_default();
-        let delegated = match &self.station {
-            Station::Publisher { election, .. } => election.delegated,
-            Station::Viewer(w) => w.viewer.is_delegated(),
-        };
-        let at = Standpoint { me: turn.me, path: &path, backups, nephews: &nephews, limit, delegated };
-        let told: Vec<Option<Place<P>>> = self
-            .seats
-            .iter()
-            .enumerate()
-            .map(|(n, seat)| {
-                let wanted = only.is_none_or(|c| c == seat.call);
-                let place = wanted.then(|| place(&at, &self.seats, (n, seat)))?;
-                (seat.told.as_ref() != Some(&place)).then_some(place)
-            })
-            .collect();
-        for (seat, place) in self.seats.iter_mut().zip(told) {
-            let Some(place) = place else { continue };
-            seat.told = Some(place.clone());
-            let Place { path, rescue, backups, delegated } = place;
-            let depth = u8::try_from(path.len()).unwrap_or(u8::MAX);
-            turn.inform(seat.call, Report::TreePosition { depth, path, rescue, backups, delegated });
-        }
-    }
-}
-
-/// When a child counts as gone if it is not heard until then; never, when it is not expected to report.
-fn silent_at<P>(seat: &Seat<P>, turn: &Turn<'_, P>) -> Option<Instant> {
-    let since = seat.since.max(turn.awake_since);
-    let heard = match turn.progress.last_report(seat.call) {
-        Some(t) => t.max(since),
-        None if seat.slots.is_some() => since,
-        None => return None,
-    };
-    let suspected = seat.suspected.is_some_and(|s| heard <= s);
-    Some(heard + if suspected { turn.config.suspect_silence } else { turn.config.child_silence })
-}
-
-/// When the child of a standby was heard last.
-fn lease_heard<P>(lease: &Lease<P>, turn: &Turn<'_, P>) -> Instant {
-    let heard = turn.progress.last_report(lease.call).unwrap_or(lease.since);
-    heard.max(lease.since).max(turn.awake_since)
-}
-
-impl<P: Copy + Ord> Watching<P> {
-    /// Where relayers elect, whoever relays is the elector of its children, and nobody else is.
-    fn settle_office(&mut self, channel: ChannelId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
-        if self.duty.is_none() || !self.viewer.is_delegated() {
-            if let Some(mut election) = self.election.take() {
-                election.stop(ByeReason::Normal, turn);
-            }
-            return;
-        }
-        let election = self.election.get_or_insert_with(|| {
-            let mut election = Box::new(Election::of_relayer(channel, turn.me, turn.config));
-            for seat in seats.iter() {
-                election.table.seat(seat.peer, seat.call, seat.slots, turn.now);
-            }
-            election
-        });
-        election.table.set_base(self.viewer.depth().unwrap_or_default());
-        if self.viewer.is_fed(turn) {
-            election.settle(turn);
-        }
-    }
-
-    /// A child of this relayer reports.
-    fn on_child_reported(&mut self, child: Option<P>, report: Report<P>, turn: &mut Turn<'_, P>) {
-        let (Some(election), Some(peer)) = (&mut self.election, child) else { return };
-        match report {
-            Report::Subtree(said) => {
-                let viewer = &self.viewer;
-                election.on_subtree(peer, said, |p| viewer.is_above(p), turn);
-            }
-            report => election.on_reported(peer, report, turn),
-        }
-    }
-
-    /// An offer to relay. It is taken when there is a slot to give, or when this node serves children from an earlier
-    /// office, whom the elector would otherwise not know. The media may still be on its way.
-    fn on_selected(
-        &mut self,
-        channel: ChannelId,
-        (call, register): (CallId, bool),
-        seats: &Seats<P>,
-        turn: &mut Turn<'_, P>,
-    ) {
-        let in_parent_dialog = self.viewer.is_parent(call);
-        if let Some(duty) = &mut self.duty {
-            if in_parent_dialog || duty.owns(call) {
-                duty.renew(call, turn);
-            }
-            return;
-        }
-        let control = self.control.filter(|c| c.0 == call).map(|c| c.1);
-        let parent = self.viewer.parent().filter(|_| in_parent_dialog).map(|p| p.peer);
-        let Some(elector) = control.or(parent) else { return };
-        if turn.uplink.free() == 0 && seats.is_empty() || !self.viewer.has_joined() {
-            return turn.inform(call, Report::RelayerDeclined);
-        }
-        let depth = self.viewer.depth().unwrap_or(u8::MAX);
-        let dialog = (call, in_parent_dialog);
-        let duty = Duty::accept(channel, elector, dialog, (register, depth), turn);
-        self.duty = Some(Box::new(duty));
-        self.control.take_if(|c| c.0 == call);
     }
 }
 

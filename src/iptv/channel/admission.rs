@@ -1,0 +1,157 @@
+//! Who is served here: callers, freed slots, and children that go (P9, P14, Q1).
+
+use super::{Channel, Station};
+use crate::ids::CallId;
+use crate::iptv::fact::ByeReason;
+use crate::iptv::order::{Denial, Event, Order};
+use crate::iptv::promotion::Promotion;
+use crate::iptv::report::Report;
+use crate::iptv::seats::Seat;
+use crate::iptv::turn::Turn;
+use crate::time::Instant;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+impl<P: Copy + Ord> Channel<P> {
+    /// Whether ordinary slots are given here: the publisher's are, and an elected relayer's while it is fed.
+    pub(in crate::iptv) fn serves(&self, turn: &Turn<'_, P>) -> bool {
+        match &self.station {
+            Station::Publisher { .. } => true,
+            Station::Viewer(w) => w.duty.is_some() && w.viewer.is_fed(turn),
+        }
+    }
+
+    pub(in crate::iptv) fn on_invited(
+        &mut self,
+        (call, peer): (CallId, P),
+        urgent: bool,
+        slots: Option<u16>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        if let Some(denial) = self.denial(peer, urgent, turn) {
+            return turn.order(Order::Refuse { call, denial });
+        }
+        if !turn.config.is_paper() {
+            self.suspect_parent_of(peer, turn);
+        }
+        let serves = self.serves(turn);
+        let old = self.seats.by_peer(peer).map(|s| (s.call, s.rescue));
+        let ordinary = serves && (turn.uplink.free() > 0 || old.is_some_and(|o| !o.1));
+        let rescue = urgent && (turn.uplink.can_rescue() || old.is_some_and(|o| o.1));
+        let leech = (!ordinary && !rescue && serves && !urgent).then(|| self.leech(slots, turn)).flatten();
+        if !ordinary && !rescue && leech.is_none() {
+            return self.send_on(call, peer, urgent, turn);
+        }
+        if let Some((old, _)) = old {
+            // The same peer calls again: it has lost the dialog that we know.
+            turn.bye(old, ByeReason::Normal);
+            self.unseat(old, turn);
+        }
+        let rescue = !(serves && turn.uplink.free() > 0);
+        self.seats.seat((call, peer), slots, rescue, turn.now, turn.uplink);
+        self.promotion =
+            leech.map(|leech| Box::new(Promotion::new(leech, call, turn))).or(self.promotion.take());
+        let (depth, free) = (self.depth(), turn.uplink.free());
+        turn.order(Order::Accept { call, depth, rescue, free });
+        if let Some(election) = self.station.election_mut() {
+            election.table.seat(peer, call, slots, turn.now);
+        }
+        turn.event(Event::ChildJoined { channel: self.id, child: peer });
+        self.tell_places(Some(call), turn);
+    }
+
+    /// The youngest child that cannot relay, if its slot is worth more to a caller who can: that one waits in the rescue
+    /// slot meanwhile.
+    pub(super) fn leech(&self, slots: Option<u16>, turn: &Turn<'_, P>) -> Option<CallId> {
+        let may = slots.is_some_and(|n| n > 0) && self.promotion.is_none() && turn.uplink.can_rescue();
+        let leeches = self.seats.iter().filter(|s| s.slots == Some(0) && !s.rescue);
+        leeches.last().filter(|_| may && !turn.config.is_paper()).map(|s| s.call)
+    }
+
+    /// Asks the child to yield, again and again while there is need and hope.
+    pub(super) fn promote_when_due(&mut self, turn: &mut Turn<'_, P>) {
+        let Some(promotion) = self.promotion.as_mut().filter(|p| p.due <= turn.now) else { return };
+        let leech = self.seats.by_call(promotion.leech).filter(|s| !s.rescue).map(|s| (s.call, s.peer));
+        let waits = self.seats.by_call(promotion.newcomer).is_some_and(|s| s.rescue);
+        let (Some((call, peer)), true, true) = (leech, waits, promotion.go_on(turn)) else {
+            self.promotion = None;
+            return;
+        };
+        let to = match self.station.election_mut() {
+            Some(election) => {
+                let to = election.elsewhere(peer, turn);
+                if to.is_empty() {
+                    // Till a relayer is ready.
+                    return;
+                }
+                to
+            }
+            // The source knows who has a slot.
+            None => Vec::new(),
+        };
+        turn.inform(call, Report::Yield { to });
+    }
+
+    /// Why a caller is refused whatever the room.
+    pub(super) fn denial(&self, peer: P, urgent: bool, turn: &Turn<'_, P>) -> Option<Denial> {
+        if peer == turn.me {
+            return Some(Denial::Loop);
+        }
+        let Station::Viewer(w) = &self.station else { return None };
+        if w.viewer.is_above(peer) {
+            return Some(Denial::Loop);
+        }
+        if self.farewell.is_some() {
+            return Some(Denial::Busy { retry_after: turn.config.busy_retry_after });
+        }
+        if w.duty.is_none() && (turn.config.is_paper() || !urgent) {
+            return Some(Denial::NotFound);
+        }
+        let unfit = !w.viewer.is_fed(turn) || self.depth() >= turn.config.limits.depth;
+        unfit.then_some(Denial::Busy { retry_after: turn.config.busy_retry_after })
+    }
+
+    /// There is no room: the caller is sent to somebody who has, or told to wait (Q1).
+    pub(super) fn send_on(&mut self, call: CallId, peer: P, urgent: bool, turn: &mut Turn<'_, P>) {
+        let below = self.station.election_mut().filter(|_| !turn.config.is_paper());
+        let mut providers = below.map(|e| e.redirect(peer, urgent, turn)).unwrap_or_default();
+        // An orphan has better addresses than those above; a newcomer does not.
+        if let Station::Viewer(w) = &self.station
+            && providers.is_empty()
+            && !urgent
+            && !turn.config.is_paper()
+        {
+            providers = w.viewer.upwards(turn).filter(|p| p.peer != peer).collect();
+        }
+        if providers.is_empty() {
+            // The caller adds the jitter: on its way this becomes whole seconds, rounded up.
+            let retry_after = turn.config.busy_retry_after;
+            turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
+        } else {
+            turn.order(Order::Redirect { call, providers });
+        }
+    }
+
+    /// A freed ordinary slot goes to the orphan that has waited longest.
+    pub(in crate::iptv) fn promote(&mut self, turn: &mut Turn<'_, P>) {
+        if let Some(call) = self.seats.promote(turn.uplink) {
+            self.tell_places(Some(call), turn);
+        }
+    }
+
+    /// When the oldest child of a rescue slot came.
+    pub(in crate::iptv) fn oldest_rescued(&self) -> Option<Instant> {
+        self.seats.oldest_rescued()
+    }
+
+    /// Takes a child out whose dialog is over.
+    pub(super) fn unseat(&mut self, call: CallId, turn: &mut Turn<'_, P>) -> Option<Seat<P>> {
+        let seat = self.seats.unseat(call, turn.uplink)?;
+        if let Some(election) = self.station.election_mut() {
+            election.table.unseat(seat.peer, call, turn.now);
+            election.on_unseated(seat.peer, turn);
+        }
+        turn.event(Event::ChildLeft { channel: self.id, child: seat.peer });
+        Some(seat)
+    }
+}
