@@ -1,5 +1,7 @@
 //! The policy as a whole: many machines on one virtual clock, and the laws of the tree.
 
+#[path = "iptv/admission.rs"]
+mod admission;
 #[path = "iptv/delegated.rs"]
 mod delegated;
 #[path = "iptv/harness.rs"]
