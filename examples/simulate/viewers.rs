@@ -111,7 +111,7 @@ pub fn print(s: &Summary) {
         s.joins_at_source
     );
     println!(
-        "  control {:.3} % of media octets ({}), wasted {:.4} %; {} surprises",
+        "  control {:.3} % of media octets ({}), came twice {:.4} %, sent to the gone {:.4} %; {} surprises",
         s.control_share() * 100.0,
         [
             (Control::Calls, "calls"),
@@ -126,7 +126,8 @@ pub fn print(s: &Summary) {
             s.control[kind as usize] as f64 * 100.0 / s.octets(t.sent).max(1.0)
         ))
         .join(", "),
-        s.waste_share() * 100.0,
+        s.duplicate_share() * 100.0,
+        (s.waste_share() - s.duplicate_share()) * 100.0,
         t.surprises
     );
 }
@@ -175,6 +176,7 @@ pub fn columns(s: &Summary) -> Vec<(&'static str, f64)> {
         ("depth_max", s.depth.max() as f64),
         ("control_percent", s.control_share() * 100.0),
         ("wasted_percent", s.waste_share() * 100.0),
+        ("duplicates_percent", s.duplicate_share() * 100.0),
         ("joins_at_source", s.joins_at_source as f64),
         ("never_played", t.never_played as f64),
         ("rejected", s.rejected as f64),

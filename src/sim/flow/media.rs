@@ -8,10 +8,13 @@
 //! packet came. What a break leaves out is missed, unless somebody replays it early enough. When a repair has sunk a
 //! node so deep that everything comes too late, its player waits once and goes on from there.
 //!
-//! Single packets that paths lose are worked out in the mean: a hop asks again as often as the playout deadline allows, and
-//! what is lost all the same is missed by everybody below.
+//! Single packets that paths lose are worked out in the mean, as the media plane mends them: whoever receives the next
+//! packet asks its parent after a while, and again and again, and what comes in the end is passed on like any other packet,
+//! however late. So a player misses what some path between the source and itself has lost and not brought again within the
+//! time that *this* player leaves; those above, who wait for less or for more, are not asked.
 
 use super::histogram::Histogram;
+use crate::rtp::missing::MIN_RETRY;
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -39,10 +42,13 @@ pub struct Terms {
     pub pace: u64,
     /// The share of packets that every path loses.
     pub loss: f64,
-    /// How often a lost packet is asked for again; never in a system that does not.
+    /// How often a lost packet is asked for again; never in a system that does not. Either a request or its answer is lost
+    /// as any packet is; the next request follows a round trip and a half after the one before.
     pub nacks: u32,
     /// How long a packet may be overtaken before it counts as lost.
     pub tolerance: Duration,
+    /// For how long a lost packet is asked for at all.
+    pub persistence: Duration,
     /// How far nodes may see ahead while nothing is known to befall their path (see [`Media::last_media`]).
     pub foresight: Duration,
 }
@@ -59,6 +65,7 @@ impl Terms {
             loss: 0.01,
             nacks: 0,
             tolerance: Duration::from_millis(15),
+            persistence: Duration::from_millis(300),
             foresight: Duration::from_secs(4),
         }
     }
@@ -109,8 +116,10 @@ pub struct Totals {
     pub by_source: u64,
     /// What all nodes sent.
     pub sent: u64,
-    /// What arrived twice, or where nobody wanted it any more.
+    /// What arrived twice, or where nobody wanted it any more, or was sent to somebody who had gone without a word.
     pub wasted: u64,
+    /// Of this, what arrived where somebody is: he had it from somebody else.
+    pub twice: u64,
     /// Packets that were asked for again and sent again.
     pub mended: f64,
     /// Breaks that came earlier than a node had been told: what [`Terms::foresight`] gets wrong.
@@ -141,6 +150,7 @@ impl Totals {
         self.by_source += other.by_source;
         self.sent += other.sent;
         self.wasted += other.wasted;
+        self.twice += other.twice;
         self.mended += other.mended;
         self.surprises += other.surprises;
     }
@@ -695,9 +705,14 @@ impl Media {
         if path.parent == self.source {
             self.totals.by_source += sent;
         }
-        if let Some(since) = path.unwanted {
+        // One that was never taken was answered too late.
+        let unwanted = path.unwanted.or((!path.taken).then_some(Instant::ZERO));
+        if let Some(since) = unwanted {
             let waste = (now + path.delay).since(since).as_micros() as u64;
             self.totals.wasted += waste.min(sent);
+            if self.node(path.child).is_some() {
+                self.totals.twice += waste.min(sent);
+            }
         }
         self.paths[leg as usize].begun = received;
     }
@@ -787,7 +802,6 @@ impl Media {
         let (depth, delay) = (parent.depth.saturating_add(1), parent.delay + path.delay);
         let breaks = parent.breaks.min(parent.dies);
         let breaks = if breaks == Instant::FAR_FUTURE { breaks } else { breaks + path.delay };
-        let above = parent.residue;
         let Media { nodes, totals, .. } = self;
         let Some(child) = nodes.get_mut(node as usize).and_then(Option::as_mut) else { return };
         child.feed = leg;
@@ -796,7 +810,24 @@ impl Media {
         child.breaks = breaks;
         child.wait_if_late(terms.playout, totals);
         let slack = child.player.map_or(terms.playout, |p| p.offset - delay.min(p.offset));
-        child.residue = 1.0 - (1.0 - above) * (1.0 - unmended(&terms, path.delay, slack));
+        let residue = self.residue(leg, slack);
+        if let Some(child) = self.node_mut(node) {
+            child.residue = residue;
+        }
+    }
+
+    /// The share of packets that somebody misses who is fed by this path and plays each packet so long after it could have
+    /// come.
+    fn residue(&self, leg: Leg, slack: Duration) -> f64 {
+        let mut at = leg;
+        let mut brought = 1.0;
+        for _ in 0..self.nodes.len() {
+            let Some(path) = self.paths.get(at as usize) else { break };
+            brought *= 1.0 - unmended(&self.terms, path.delay, slack);
+            let Some(parent) = self.node(path.parent).filter(|p| p.feed != NO_LEG) else { break };
+            at = parent.feed;
+        }
+        1.0 - brought
     }
 
     /// A path ends with a last packet. Another one may do in its place.
@@ -812,6 +843,7 @@ impl Media {
                 // Both sent for a while.
                 let twice = last.since(path.on.max(self.paths[leg as usize].on)).as_micros() as u64;
                 self.totals.wasted += twice;
+                self.totals.twice += twice;
                 let behind = (last - delay).as_micros();
                 let begins = (path.on - (above + path.delay)).as_micros();
                 let hole = if path.replays { 0 } else { begins.saturating_sub(behind) };
@@ -864,9 +896,20 @@ impl Media {
 /// The share of packets that a path loses and that asking again does not mend within the slack.
 fn unmended(terms: &Terms, delay: Duration, slack: Duration) -> f64 {
     let round = (delay * 2).max(Duration::from_millis(1));
-    let rounds = slack.saturating_sub(terms.tolerance).as_micros() / round.as_micros();
-    let asked = (rounds as u32).min(terms.nacks);
-    (0..asked).fold(terms.loss, |left, _| left * terms.loss)
+    let retry = (round * 3 / 2).max(MIN_RETRY);
+    // A request, or its answer.
+    let fails = 1.0 - (1.0 - terms.loss) * (1.0 - terms.loss);
+    let mut asked = terms.tolerance;
+    let mut left = terms.loss;
+    for _ in 0..terms.nacks {
+        // The next packet shows the hole.
+        if asked >= terms.persistence || terms.gap() + asked + round > slack {
+            break;
+        }
+        left *= fails;
+        asked += retry;
+    }
+    left
 }
 
 #[cfg(test)]
@@ -984,14 +1027,37 @@ mod tests {
 
     #[test]
     fn packets_that_are_asked_for_again_are_missed_where_the_deadline_does_not_allow_it() {
-        let near = unmended(&Terms::plain().with_nacks(), ms(30), ms(500));
-        let far = unmended(&Terms::plain().with_nacks(), ms(200), ms(500));
-        assert!((near - 1e-8).abs() < 1e-12 && (far - 1e-4).abs() < 1e-12, "{near} {far}");
+        let left = |delay, slack| unmended(&Terms::plain().with_nacks(), ms(delay), ms(slack));
+        // A request or its answer is lost, and so are two and three of them.
+        let fails: f64 = 1.0 - 0.99 * 0.99;
+        for (delay, slack, requests) in [(30, 500, 3), (60, 500, 2), (100, 500, 1), (200, 500, 1), (30, 80, 0)] {
+            let expected = 0.01 * fails.powi(requests);
+            assert!((left(delay, slack) - expected).abs() < 1e-12, "{delay} {slack}: {}", left(delay, slack));
+        }
         assert_eq!(unmended(&Terms::plain(), ms(30), ms(500)), 0.01);
         let (mut media, _) = line(Terms::plain(), 10);
         let totals = media.finish(at(100_000));
         let expected = (1..=10).map(|d| 1.0 - 0.99f64.powi(d)).sum::<f64>() / 10.0;
         assert!((totals.scattered / totals.due as f64 - expected).abs() < 1e-3);
+    }
+
+    #[test]
+    fn what_came_too_late_for_a_player_is_passed_on_and_may_be_in_time_below() {
+        // 1 plays, sinks by 460 ms, and goes on with a slack of 40 ms, which leaves no time to mend anything.
+        let mut media = Media::new(Terms::plain().with_nacks(), 0, Instant::ZERO);
+        media.begin(1, Instant::ZERO);
+        let near = media.connect(Instant::ZERO, (0, 1), ms(10), false);
+        media.begin(2, Instant::ZERO);
+        media.connect(Instant::ZERO, (0, 2), ms(440), false);
+        media.connect(at(1000), (2, 1), ms(30), false);
+        media.drop_leg(at(2000), near);
+        // 3 begins below it and waits for half a second of its own.
+        media.begin(3, at(3000));
+        media.connect(at(3000), (1, 3), ms(30), false);
+        let residue = |n: u32| media.node(n).map_or(0.0, |n| n.residue);
+        let far = 0.01;
+        assert!((residue(1) - (1.0 - 0.99 * 0.99)).abs() < 1e-9, "{}", residue(1));
+        assert!((residue(3) - far).abs() < 1e-5, "{}", residue(3));
     }
 
     #[test]

@@ -124,6 +124,11 @@ impl Summary {
         self.totals.wasted as f64 / self.totals.sent.max(1) as f64
     }
 
+    /// Octets that came twice, to an octet of media.
+    pub fn duplicate_share(&self) -> f64 {
+        self.totals.twice as f64 / self.totals.sent.max(1) as f64
+    }
+
     /// Channels' worth of media that the source sends.
     pub fn streams_of_source(&self) -> f64 {
         self.totals.by_source as f64 / (self.lasted.as_micros() as f64).max(1.0)
