@@ -4,6 +4,8 @@
 mod admission;
 #[path = "iptv/delegated.rs"]
 mod delegated;
+#[path = "iptv/flat.rs"]
+mod flat;
 #[path = "iptv/harness.rs"]
 mod harness;
 #[path = "iptv/misuse.rs"]
@@ -486,7 +488,8 @@ fn q13_when_everybody_is_full_the_source_names_rescue_slots_away_from_the_dead()
 /// nobody who is not two layers better.
 #[test]
 fn a_viewer_that_sank_climbs_back_when_there_is_a_place_two_layers_nearer_to_the_source() {
-    let (mut s, first) = Solo::viewer(default(2), 9);
+    let config = Config { climb_after: ms(10_000), ..default(2) };
+    let (mut s, first) = Solo::viewer(config, 9);
     let place = |path: Vec<u32>| Report::TreePosition {
         depth: 0,
         path,

@@ -103,8 +103,8 @@ pub struct Config {
     /// How long a child of a rescue slot stays there before it looks elsewhere: by then the slot of the dead is free, if
     /// its parent was the source.
     pub move_after: Duration,
-    /// The first pause before a viewer that sank by two layers or more looks for a place nearer to the source; doubled
-    /// with each attempt that found none.
+    /// The first pause before a viewer that sank by two layers or more, sits deep, or has a far parent looks for a better place;
+    /// doubled with each attempt that found none.
     pub climb_after: Duration,
     /// What a provider without room tells a caller to wait (Retry-After).
     pub busy_retry_after: Duration,
@@ -239,7 +239,7 @@ impl Config {
             seek_after: ms(300),
             seek_limit: ms(1_500),
             move_after: ms(1_200),
-            climb_after: ms(10_000),
+            climb_after: ms(4_000),
             busy_retry_after: ms(1_000),
             alive_interval: ms(1_000),
             alive_misses: 3,

@@ -1,5 +1,10 @@
 //! Peers that can relay stand above those that cannot: whoever brings slots along takes the slot of a child that brings
 //! none, and waits in the rescue slot until that one has another parent.
+//!
+//! The same way the tree stays flat when an orphan with a subtree is saved. It is in the rescue slot in the layer where it was.
+//! Of all children there the one with the smallest subtree goes down (the orphan itself, if none has a smaller one): into the
+//! rescue slot of one of its siblings, where the same is done again; until it is somebody without children, who may sit
+//! anywhere. So a layer is added to the little that hangs lowest, and not to all that an orphan brings.
 
 use super::turn::Turn;
 use crate::ids::CallId;
@@ -11,9 +16,9 @@ const ATTEMPTS: u8 = 6;
 /// One exchange that is under way.
 #[derive(Debug)]
 pub(super) struct Promotion {
-    /// The child that cannot relay.
+    /// The child that cannot relay, or brings fewest along.
     pub(super) leech: CallId,
-    /// The one that can.
+    /// The one in the rescue slot that can, or brings more. The same one, if none brings less.
     pub(super) newcomer: CallId,
     pub(super) due: Instant,
     attempts: u8,

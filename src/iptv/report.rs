@@ -74,9 +74,10 @@ pub enum Report<P> {
     Alive,
     /// Relayer to the parent that is its elector: what is below me. My children and my own slots are told by themselves.
     Subtree(Subtree<P>),
-    /// Parent to child: somebody who can relay needs your slot. Look for another one, at these first; you stay until then.
+    /// Parent to child: somebody who can relay, or brings more along than you do, needs your slot. Look for another one, at these
+    /// first; you stay until then.
     Yield {
-        /// Who has a free slot, as far as the parent knows.
+        /// Who has a free slot, as far as the parent knows, or could do the same for you.
         to: Vec<Provider<P>>,
     },
     /// Parent to child: I go by plan, and send until you have another parent, or for a short while. Relayer to elector: I

@@ -5,8 +5,9 @@ use crate::ids::CallId;
 use crate::iptv::fact::ByeReason;
 use crate::iptv::order::{Denial, Event, Order};
 use crate::iptv::promotion::Promotion;
-use crate::iptv::report::Report;
+use crate::iptv::report::{Provider, Report};
 use crate::iptv::seats::Seat;
+use crate::iptv::table::Standing;
 use crate::iptv::turn::Turn;
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -40,6 +41,10 @@ impl<P: Copy + Ord> Channel<P> {
         let rescue = urgent && (turn.uplink.can_rescue() || old.is_some_and(|o| o.1));
         let leech = (!ordinary && !rescue && serves && !urgent).then(|| self.leech(slots, turn)).flatten();
         if !ordinary && !rescue && leech.is_none() {
+            if old.is_some_and(|o| o.1) && self.weighs(peer, turn) {
+                let retry_after = turn.config.busy_retry_after;
+                return turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
+            }
             return self.send_on(call, peer, urgent, turn);
         }
         if let Some((old, _)) = old {
@@ -68,18 +73,52 @@ impl<P: Copy + Ord> Channel<P> {
         leeches.last().filter(|_| may && !turn.config.is_paper()).map(|s| s.call)
     }
 
+    /// An orphan in the rescue slot asks for an ordinary one and has a subtree: where relayers elect, the child with the
+    /// smallest subtree goes down. Whether somebody does.
+    fn weighs(&mut self, orphan: P, turn: &Turn<'_, P>) -> bool {
+        if self.promotion.is_some() || self.farewell.is_some() {
+            return false;
+        }
+        let Some(election) = self.station.election().filter(|e| e.delegated) else { return false };
+        let weight = |s: &Seat<P>| election.table.weight(s.peer);
+        let Some(orphan) = self.seats.by_peer(orphan).filter(|s| weight(s) > 0) else { return false };
+        let others = self.seats.iter().filter(|s| !s.rescue && s.slots.is_some());
+        let lightest = others.min_by_key(|s| weight(s)).filter(|s| weight(s) < weight(orphan));
+        let leech = lightest.unwrap_or(orphan).call;
+        self.promotion = Some(Box::new(Promotion::new(leech, orphan.call, turn)));
+        true
+    }
+
+    /// Where the subtree of a child may hang one layer deeper: below its siblings that relay, the lightest first.
+    fn siblings(&self, child: P) -> Vec<Provider<P>> {
+        let Some(election) = self.station.election().filter(|e| e.delegated) else { return Vec::new() };
+        if election.table.weight(child) == 0 {
+            return Vec::new();
+        }
+        let relays = |s: &&Seat<P>| matches!(election.table.standing(s.peer), Some(Standing::Relayer { .. }));
+        let mut siblings: Vec<P> =
+            self.seats.iter().filter(|s| s.peer != child).filter(relays).map(|s| s.peer).collect();
+        siblings.sort_by_key(|&p| election.table.weight(p));
+        let depth = Some(self.depth().saturating_add(1));
+        siblings.into_iter().map(|peer| Provider { peer, depth, free: None }).collect()
+    }
+
     /// Asks the child to yield, again and again while there is need and hope.
     pub(super) fn promote_when_due(&mut self, turn: &mut Turn<'_, P>) {
         let Some(promotion) = self.promotion.as_mut().filter(|p| p.due <= turn.now) else { return };
-        let leech = self.seats.by_call(promotion.leech).filter(|s| !s.rescue).map(|s| (s.call, s.peer));
+        let same = promotion.leech == promotion.newcomer;
+        let leech =
+            self.seats.by_call(promotion.leech).filter(|s| !s.rescue || same).map(|s| (s.call, s.peer));
         let waits = self.seats.by_call(promotion.newcomer).is_some_and(|s| s.rescue);
         let (Some((call, peer)), true, true) = (leech, waits, promotion.go_on(turn)) else {
             self.promotion = None;
             return;
         };
+        let siblings = self.siblings(peer);
         let to = match self.station.election_mut() {
             Some(election) => {
-                let to = election.elsewhere(peer, turn);
+                let to: Vec<Provider<P>> =
+                    siblings.into_iter().chain(election.elsewhere(peer, turn)).collect();
                 if to.is_empty() {
                     // Till a relayer is ready.
                     return;

@@ -522,7 +522,7 @@ impl<P: Copy + Ord> Channel<P> {
         }
     }
 
-    pub(super) fn on_round_trip(&mut self, call: CallId, rtt: Duration) {
+    pub(super) fn on_round_trip(&mut self, call: CallId, rtt: Duration, turn: &mut Turn<'_, P>) {
         if let Some(election) = self.station.election_mut() {
             let child = self.seats.by_call(call).map(|s| s.peer);
             if let Some(peer) = child.or_else(|| election.control_peer(call)) {
@@ -530,7 +530,7 @@ impl<P: Copy + Ord> Channel<P> {
             }
         }
         if let Station::Viewer(w) = &mut self.station {
-            w.viewer.on_round_trip(rtt);
+            w.viewer.on_round_trip(call, rtt, turn);
         }
     }
 

@@ -63,6 +63,13 @@ impl<P: Copy + Ord> Table<P> {
         all
     }
 
+    /// How many peers hang below a child, as far as it said.
+    pub(in crate::iptv) fn weight(&self, child: P) -> u32 {
+        let Some(row) = self.rows.get(&child) else { return 0 };
+        let named = u32::try_from(row.children.len()).unwrap_or(u32::MAX);
+        row.below.as_ref().map_or(0, |below| below.peers).max(named)
+    }
+
     /// Changes whenever an aggregate would.
     pub(in crate::iptv) const fn version(&self) -> u32 {
         self.version

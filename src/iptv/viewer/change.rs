@@ -25,19 +25,19 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let Some(search) = &mut self.search else { return };
         let purpose = search.purpose;
-        let Some(peer) = search.on_answered(call, turn) else { return };
+        let Some((peer, rtt)) = search.on_answered(call, turn) else { return };
         self.search = None;
-        let link = Link::new((call, peer), depth.unwrap_or(0), rescue, turn.now);
+        let link = Link { rtt, ..Link::new((call, peer), depth.unwrap_or(0), rescue, turn.now) };
         let unfit = match purpose {
-            Purpose::Climb { within } => link.depth > within,
-            Purpose::Yield => link.rescue,
+            Purpose::Climb { within, .. } => link.depth > within && !self.is_nearer(&link),
+            Purpose::Yield { rescue } => link.rescue && !rescue,
             _ => false,
         };
         if unfit {
             turn.bye(call, ByeReason::Normal);
-            return self.plan_climb(turn);
+            return self.settle_slot(turn);
         }
-        self.yields = purpose == Purpose::Yield;
+        self.keeps_depth = matches!(purpose, Purpose::Yield { .. }) || self.is_nearer(&link);
         if purpose.is_planned() {
             self.next = Some(Box::new(link));
         } else if self.cover.is_some() {
@@ -95,8 +95,8 @@ impl<P: Copy + Ord> Viewer<P> {
     /// Says goodbye to a parent in whose place another one is. One that was a standby is one again.
     fn part(&mut self, old: Link<P>, turn: &mut Turn<'_, P>) {
         if old.standby && old.lost.is_none() {
-            let Link { call, peer, depth, .. } = old;
-            self.standbys.keep(Standby { call, peer, depth, state: State::Ready }, turn);
+            let Link { call, peer, depth, rtt, .. } = old;
+            self.standbys.keep(Standby { call, peer, depth, rtt, state: State::Ready }, turn);
         } else {
             turn.bye(old.call, ByeReason::Normal);
         }

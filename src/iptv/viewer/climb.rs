@@ -14,6 +14,14 @@ use alloc::vec::Vec;
 const WORTH: u8 = 2;
 /// Attempts to climb after a repair. Then the new depth is accepted.
 const CLIMBS: u8 = 4;
+/// A parent is far when a message takes more milliseconds there and back. Half as far away is worth a move.
+const FAR: u16 = 100;
+/// Nothing that gets lost is mended in time when it takes more: any backup parent that is half as far away is better, even in
+/// its rescue slot.
+const TOO_FAR: u16 = 300;
+/// How often [`Config::climb_after`](crate::iptv::Config) is doubled at most: for who has a parent that is too far, for who has sunk
+/// or has a far parent, and for who only sits deep, which is most of the tree.
+const DOUBLED: [u8; 3] = [2, CLIMBS, 5];
 /// Who can relay and sits deeper than this asks those above it now and then whether somebody who cannot has a better place.
 const DEEP: u8 = 3;
 
@@ -25,14 +33,16 @@ impl<P: Copy + Ord> Viewer<P> {
         if parent.rescue {
             if self.search.is_none() && self.next.is_none() && self.cover.is_none() {
                 let until = turn.now + turn.at_least(turn.config.move_after);
-                self.search = Some(Box::new(Search::later(Purpose::Move, until)));
+                // Nobody sinks before those above were asked.
+                let within = self.delegated.then(|| depth.saturating_sub(1));
+                self.search = Some(Box::new(Search::later(Purpose::Move { within }, until)));
             }
             return;
         }
-        if let Some(mut search) = self.search.take_if(|s| s.purpose == Purpose::Move) {
+        if let Some(mut search) = self.search.take_if(|s| matches!(s.purpose, Purpose::Move { .. })) {
             search.cancel(turn);
         }
-        let leaves = self.cover.is_some() || self.yields && self.next.is_some();
+        let leaves = self.cover.is_some() || self.keeps_depth && self.next.is_some();
         if let Some(next) = self.next.take_if(|n| !leaves && n.depth().saturating_add(WORTH) > depth) {
             turn.bye(next.call, ByeReason::Normal);
         }
@@ -49,8 +59,10 @@ impl<P: Copy + Ord> Viewer<P> {
         seats: &Seats<P>,
         turn: &mut Turn<'_, P>,
     ) {
-        let settled = self.parent.as_ref().is_some_and(|p| p.call == call && p.is_playing() && !p.rescue);
-        let busy = self.search.is_some() || self.next.is_some() || self.cover.is_some();
+        let settled = self.parent.as_ref().is_some_and(|p| p.call == call && p.is_playing());
+        // Who sits in a rescue slot has only planned to look around.
+        let seeks = self.search.as_ref().is_some_and(|s| !s.is_waiting());
+        let busy = seeks || self.next.is_some() || self.cover.is_some();
         if !settled || busy || turn.config.is_paper() {
             return;
         }
@@ -59,7 +71,8 @@ impl<P: Copy + Ord> Viewer<P> {
         let above = if self.delegated { self.somebody_above(turn) } else { self.source };
         let above = above.filter(|&s| self.parent.as_ref().is_none_or(|p| p.peer != s));
         let known: Vec<P> = to.into_iter().take(most).map(|p| p.peer).chain(above).collect();
-        self.search(Search::new(Purpose::Yield, &known), seats, turn);
+        let rescue = !seats.is_empty();
+        self.search(Search::new(Purpose::Yield { rescue }, &known), seats, turn);
     }
 
     /// Plans to look for a place nearer to the source when this one is much farther away than the one that was lost. Who
@@ -73,9 +86,15 @@ impl<P: Copy + Ord> Viewer<P> {
         if self.climbs >= CLIMBS {
             self.home = depth;
         }
-        if self.has_sunk(depth) || depth > DEEP && turn.uplink.capacity() > 0 {
-            // Those above change all the time; the source, which the others ask, has more to do.
-            let most = if self.has_sunk(depth) || self.delegated { CLIMBS } else { 1 };
+        let far = self.has_far_parent();
+        if self.has_sunk(depth) || far || depth > DEEP && turn.uplink.capacity() > 0 {
+            let most = match () {
+                () if self.has_parent_beyond(TOO_FAR) => DOUBLED[0],
+                () if far || self.has_sunk(depth) => DOUBLED[1],
+                () if self.delegated => DOUBLED[2],
+                // The source, which is asked here, has enough to do.
+                () => 1,
+            };
             let pause = turn.config.climb_after.saturating_mul(1 << self.climbs.min(most));
             self.climb_at = Some(turn.now + turn.at_least(pause));
         }
@@ -85,12 +104,35 @@ impl<P: Copy + Ord> Viewer<P> {
         depth.saturating_sub(self.home) >= WORTH
     }
 
+    /// Whether what gets lost on the way from the parent takes long to mend, where those above know of other parents.
+    pub(super) fn has_far_parent(&self) -> bool {
+        self.has_parent_beyond(FAR)
+    }
+
+    fn has_parent_beyond(&self, millis: u16) -> bool {
+        let rtt = self.parent.as_ref().and_then(|p| p.rtt);
+        self.delegated && rtt.is_some_and(|rtt| rtt > millis)
+    }
+
+    /// Whether this one hangs as high as the parent, and is much nearer by.
+    pub(super) fn is_nearer(&self, link: &Link<P>) -> bool {
+        let Some(parent) = self.parent.as_ref().filter(|_| self.has_far_parent()) else { return false };
+        let halves = link.rtt.zip(parent.rtt).is_some_and(|(new, old)| new <= old / 2);
+        halves && !link.rescue && link.depth() <= parent.depth()
+    }
+
     pub(super) fn climb(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         self.climb_at = None;
         self.climbs = self.climbs.saturating_add(1);
         let ordinary = self.parent.as_ref().filter(|p| p.is_playing() && !p.rescue);
+        let rtt = ordinary.and_then(|p| p.rtt).filter(|&rtt| self.delegated && rtt > TOO_FAR);
+        let nearer = rtt.map(|rtt| self.standbys.within(rtt / 2)).unwrap_or_default();
+        if !nearer.is_empty() && self.search.is_none() && self.next.is_none() && self.cover.is_none() {
+            return self.search(Search::new(Purpose::Yield { rescue: true }, &nearer), seats, turn);
+        }
         // Where the children of such a provider sit it is worth to move to.
         let within = ordinary.and_then(|p| p.depth().checked_sub(WORTH + 1));
+        let near = ordinary.filter(|_| self.has_far_parent()).map_or(0, |p| p.depth().saturating_sub(1));
         if let Some(within) = within.filter(|_| self.search.is_none() && self.next.is_none()) {
             let depth = within.saturating_add(WORTH + 1);
             let known = match &self.parent {
@@ -99,9 +141,15 @@ impl<P: Copy + Ord> Viewer<P> {
                     let nth = 1 + turn.entropy.below(u64::from(within).max(1));
                     p.path.get(usize::try_from(nth).unwrap_or(0)).copied().into_iter().collect()
                 }
-                _ => self.known(Purpose::Climb { within }, turn),
+                _ => self.known(Purpose::Climb { within, near }, turn),
             };
-            self.search(Search::new(Purpose::Climb { within }, &known), seats, turn);
+            self.search(Search::new(Purpose::Climb { within, near }, &known), seats, turn);
+        } else if self.search.is_none()
+            && self.next.is_none()
+            && self.cover.is_none()
+            && self.has_far_parent()
+        {
+            self.plan_climb(turn);
         }
     }
 }

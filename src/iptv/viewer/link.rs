@@ -18,6 +18,8 @@ pub(in crate::iptv) struct Link<P> {
     pub(in crate::iptv) standby: bool,
     /// From the source to this parent, once it told.
     pub(in crate::iptv) path: Vec<P>,
+    /// There and back in milliseconds, once it was measured.
+    pub(super) rtt: Option<u16>,
     pub(in crate::iptv) since: Instant,
     pub(in crate::iptv) playing: bool,
     /// When it was found to be silent, or starving for too long.
@@ -37,6 +39,7 @@ impl<P: Copy> Link<P> {
             rescue,
             standby: false,
             path: Vec::new(),
+            rtt: None,
             since: now,
             playing: false,
             lost: None,
@@ -47,7 +50,11 @@ impl<P: Copy> Link<P> {
 
     /// A standby whose media begins to flow.
     pub(super) fn of_standby(standby: Standby<P>, now: Instant) -> Self {
-        Link { standby: true, ..Link::new((standby.call, standby.peer), standby.depth, true, now) }
+        Link {
+            standby: true,
+            rtt: standby.rtt,
+            ..Link::new((standby.call, standby.peer), standby.depth, true, now)
+        }
     }
 
     /// Whether media comes from it, as far as known.

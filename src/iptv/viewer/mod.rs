@@ -4,7 +4,8 @@
 //! ```text
 //!   Join ──answered──► parent ──silence, HOLD for too long, BYE──► Repair ──answered──► parent
 //!                        │ in a rescue slot: Move ──answered──► next ──first packet──► parent
-//!                        └ two layers deeper than before, or deep: Climb ──answered──► next ──first packet──► parent
+//!                        ├ two layers deeper than before, deep, or far from the parent: Climb ──answered──► next
+//!                        └ somebody needs the slot, or the parent is too far: Yield ──answered──► next
 //! ```
 //! A parent that fell silent is kept until another one has sent for a while (`cover`): if it was only slow, nothing has
 //! happened. In the paper's profile it is kept until another one answers.
@@ -87,8 +88,8 @@ pub(super) struct Viewer<P> {
     news: News,
     /// False alarms of late, and when the last one was.
     alarms: u8,
-    /// The next parent need not be better than this one: somebody needs the slot.
-    yields: bool,
+    /// The next parent need not hang higher than this one: somebody needs the slot, or it is much nearer by.
+    keeps_depth: bool,
     alarmed: Instant,
 }
 
@@ -116,7 +117,7 @@ impl<P: Copy + Ord> Viewer<P> {
             climb_at: None,
             news: News::None,
             alarms: 0,
-            yields: false,
+            keeps_depth: false,
             alarmed: Instant::ZERO,
         }
     }

@@ -130,8 +130,23 @@ impl<P: Copy + Ord> Viewer<P> {
         self.settle_slot(turn);
     }
 
-    pub(in crate::iptv) fn on_round_trip(&mut self, rtt: Duration) {
+    pub(in crate::iptv) fn on_round_trip(&mut self, call: CallId, rtt: Duration, turn: &mut Turn<'_, P>) {
+        let was_far = self.has_far_parent();
+        let millis = u16::try_from(rtt.as_millis()).unwrap_or(u16::MAX);
+        let covering = self.cover.as_mut().and_then(|c| c.link.as_mut());
+        let links = self.parent.iter_mut().chain(self.next.as_deref_mut()).chain(covering);
+        if let Some(link) = links.into_iter().find(|l| l.call == call) {
+            link.rtt = Some(millis);
+        } else if let Some(standby) = self.standbys.get_mut(call) {
+            standby.rtt = Some(millis);
+        } else if let Some(search) = &mut self.search {
+            search.on_round_trip(call, millis);
+        }
         let rtt = rtt.min(LONGEST_RTT);
         self.rtt = if rtt > self.rtt { rtt } else { (self.rtt * 7 + rtt) / 8 };
+        if self.has_far_parent() && !was_far {
+            self.climbs = 0;
+            self.plan_climb(turn);
+        }
     }
 }

@@ -21,6 +21,11 @@ use alloc::vec::Vec;
 /// Rounds of a search for somebody without a picture that follow quickly on each other.
 const HASTE: u8 = 8;
 
+/// Whoever has not answered an orphan when so many others could have been asked is given up.
+const DEAD: u32 = 3;
+/// Of those that are said to have room so many are asked at once.
+const RACERS: usize = 3;
+
 /// Why a parent is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -30,34 +35,57 @@ pub(super) enum Purpose {
     Repair,
     /// The parent says that it leaves; in the background, and urgent.
     Farewell,
-    /// Somebody needs this node's slot; from one ordinary slot to another, in the background.
-    Yield,
+    /// Somebody needs this node's slot; to another ordinary slot, in the background.
+    Yield {
+        /// A rescue slot will do as well, for somebody there has a smaller subtree.
+        rescue: bool,
+    },
     /// From a rescue slot into an ordinary one, in the background.
-    Move,
+    Move {
+        /// In the first round, the hops that a provider may have.
+        within: Option<u8>,
+    },
     /// From an ordinary slot to a provider that has at most so many hops to the source, in the background.
     Climb {
         /// The provider's hops.
         within: u8,
+        /// The hops that one may have who is much nearer by.
+        near: u8,
     },
 }
 
 impl Purpose {
     /// Whether the present parent goes on until the next one plays.
     pub(super) const fn is_planned(self) -> bool {
-        matches!(self, Purpose::Farewell | Purpose::Yield | Purpose::Move | Purpose::Climb { .. })
+        matches!(
+            self,
+            Purpose::Farewell | Purpose::Yield { .. } | Purpose::Move { .. } | Purpose::Climb { .. }
+        )
+    }
+
+    /// Whether those who are known have to do, at least in this round.
+    const fn looks_nothing_up(self) -> bool {
+        matches!(self, Purpose::Climb { .. } | Purpose::Yield { .. } | Purpose::Move { within: Some(_) })
     }
 
     /// Whether rescue slots will do as well.
     const fn is_urgent(self) -> bool {
-        matches!(self, Purpose::Repair | Purpose::Farewell)
+        matches!(self, Purpose::Repair | Purpose::Farewell | Purpose::Yield { rescue: true })
     }
 
     /// Whether this provider would do.
     fn suits<P>(self, provider: &Provider<P>) -> bool {
         match self {
-            Purpose::Climb { within } => provider.depth.is_some_and(|d| d <= within),
+            Purpose::Climb { within, near } => provider.depth.is_some_and(|d| d <= within.max(near)),
             // Who is served already has no need to ask those that are full.
-            Purpose::Move | Purpose::Yield => provider.free != Some(0),
+            Purpose::Move { within: None } => provider.free != Some(0),
+            // The source, where everybody who is sent upwards comes to, is left to its children.
+            Purpose::Move { within: Some(within) } => {
+                provider.free != Some(0)
+                    && !provider.is_source()
+                    && provider.depth.is_none_or(|d| d <= within)
+            }
+            Purpose::Yield { .. } => provider.free != Some(0),
             Purpose::Join | Purpose::Repair | Purpose::Farewell => true,
         }
     }
@@ -76,6 +104,8 @@ struct Candidate<P> {
     peer: P,
     /// Redirects that led here.
     redirects: u8,
+    /// It was said to have room.
+    open: bool,
 }
 
 #[derive(Debug)]
@@ -83,6 +113,7 @@ struct Asked<P> {
     call: CallId,
     candidate: Candidate<P>,
     until: Instant,
+    rtt: Option<u16>,
 }
 
 /// Who may be asked, as the viewer sees it at this moment.
@@ -126,7 +157,7 @@ impl<P: Copy + Ord> Search<P> {
             purpose,
             lost: None,
             phase: Phase::Known,
-            queue: known.iter().map(|&peer| Candidate { peer, redirects: 0 }).collect(),
+            queue: known.iter().map(|&peer| Candidate { peer, redirects: 0, open: false }).collect(),
             asked: Vec::new(),
             calls: Vec::new(),
             hedge_at: Instant::ZERO,
@@ -195,10 +226,8 @@ impl<P: Copy + Ord> Search<P> {
                 return;
             }
             match self.phase {
-                // Who only wants to climb asks the source alone: a lookup would tell no more.
-                Phase::Known if matches!(self.purpose, Purpose::Climb { .. } | Purpose::Yield) => {
-                    self.phase = Phase::Fetched;
-                }
+                // Who only wants to climb asks those it knows: a lookup would tell no more.
+                Phase::Known if self.purpose.looks_nothing_up() => self.phase = Phase::Fetched,
                 Phase::Known => {
                     turn.order(Order::Fetch { channel: scope.channel });
                     self.phase = Phase::Fetching { until: now + turn.config.fetch_limit };
@@ -212,7 +241,11 @@ impl<P: Copy + Ord> Search<P> {
                 Phase::Waiting { until } if until <= now => {
                     self.phase = Phase::Known;
                     self.asked.clear();
-                    self.queue = scope.known.iter().map(|&peer| Candidate { peer, redirects: 0 }).collect();
+                    self.queue = scope
+                        .known
+                        .iter()
+                        .map(|&peer| Candidate { peer, redirects: 0, open: false })
+                        .collect();
                 }
                 Phase::Fetching { .. } | Phase::Waiting { .. } => return,
             }
@@ -223,7 +256,15 @@ impl<P: Copy + Ord> Search<P> {
         if self.queue.is_empty() || !matches!(self.phase, Phase::Known | Phase::Fetched) {
             return false;
         }
-        self.calls.is_empty() || self.may_hedge(config) && now >= self.hedge_at
+        self.calls.is_empty() || self.may_hedge(config) && (now >= self.hedge_at || self.races())
+    }
+
+    /// Whether the next candidate is asked beside those that are, for all of them were named as having room: the nearest
+    /// answers first.
+    fn races(&self) -> bool {
+        self.calls.len() < RACERS
+            && self.calls.iter().all(|c| c.candidate.open)
+            && self.queue.front().is_some_and(|c| c.open)
     }
 
     fn may_hedge(&self, config: &Config) -> bool {
@@ -253,8 +294,12 @@ impl<P: Copy + Ord> Search<P> {
         let kind = if urgent { InviteKind::Urgent } else { InviteKind::Media };
         let call = turn.invite(scope.channel, candidate.peer, kind, scope.slots);
         self.asked.push(candidate.peer);
-        self.calls.push(Asked { call, candidate, until: turn.now + turn.config.answer_limit });
-        self.hedge_at = turn.now + turn.config.hedge_after.max(scope.rtt.saturating_mul(3));
+        let hedge = turn.config.hedge_after.max(scope.rtt.saturating_mul(3));
+        // Of those known to an orphan many may have gone at the same moment: they are not to keep the others from being asked.
+        let patience = if urgent { hedge.saturating_mul(DEAD) } else { turn.config.answer_limit };
+        let until = turn.now + patience.min(turn.config.answer_limit);
+        self.calls.push(Asked { call, candidate, until, rtt: None });
+        self.hedge_at = turn.now + hedge;
     }
 
     fn pause(&mut self, channel: ChannelId, turn: &mut Turn<'_, P>) {
@@ -275,6 +320,9 @@ impl<P: Copy + Ord> Search<P> {
         self.rounds = self.rounds.saturating_add(1);
         self.wanted_wait = Duration::ZERO;
         self.phase = Phase::Waiting { until: turn.now + wait };
+        if let Purpose::Move { within } = &mut self.purpose {
+            *within = None;
+        }
         match self.purpose {
             _ if self.purpose.is_planned() => {}
             _ if self.found_nobody => turn.event(Event::NotFound { channel }),
@@ -298,7 +346,8 @@ impl<P: Copy + Ord> Search<P> {
         let ranked = rank(&providers, (self.purpose, scope.delegated), turn.config, turn.entropy);
         let (lost, others): (Vec<P>, Vec<P>) = ranked.into_iter().partition(|&p| self.lost == Some(p));
         let ranked = others.into_iter().chain(scope.source).chain(lost);
-        self.queue.extend(ranked.map(|peer| Candidate { peer, redirects: 0 }));
+        let open = |peer: P| providers.iter().any(|p| p.peer == peer && is_open(p));
+        self.queue.extend(ranked.map(|peer| Candidate { peer, redirects: 0, open: open(peer) }));
     }
 
     /// A call was refused.
@@ -320,11 +369,12 @@ impl<P: Copy + Ord> Search<P> {
                 let redirects = asked.redirects + 1;
                 let most = usize::from(config.limits.redirect_contacts);
                 for p in providers.iter().take(most).filter(|p| self.purpose.suits(p)).rev() {
-                    self.queue.push_front(Candidate { peer: p.peer, redirects });
+                    let open = is_open(p);
+                    self.queue.push_front(Candidate { peer: p.peer, redirects, open });
                 }
                 // When they lead nowhere, the source decides.
                 if let Some(peer) = scope.source.filter(|_| !scope.delegated) {
-                    self.queue.push_back(Candidate { peer, redirects });
+                    self.queue.push_back(Candidate { peer, redirects, open: false });
                 }
                 self.queue.truncate(usize::from(config.limits.asked));
             }
@@ -344,11 +394,19 @@ impl<P: Copy + Ord> Search<P> {
         }
     }
 
+    /// How far away is whoever answers.
+    pub(super) fn on_round_trip(&mut self, call: CallId, rtt: u16) {
+        if let Some(asked) = self.calls.iter_mut().find(|c| c.call == call) {
+            asked.rtt = Some(rtt);
+        }
+    }
+
     /// A call was answered: the others are given up.
-    pub(super) fn on_answered(&mut self, call: CallId, turn: &mut Turn<'_, P>) -> Option<P> {
+    pub(super) fn on_answered(&mut self, call: CallId, turn: &mut Turn<'_, P>) -> Option<(P, Option<u16>)> {
+        let rtt = self.calls.iter().find(|c| c.call == call)?.rtt;
         let peer = self.forget(call)?.peer;
         self.cancel(turn);
-        Some(peer)
+        Some((peer, rtt))
     }
 
     /// Gives up every call that is under way.
@@ -362,6 +420,11 @@ impl<P: Copy + Ord> Search<P> {
         let at = self.calls.iter().position(|c| c.call == call)?;
         Some(self.calls.remove(at).candidate)
     }
+}
+
+/// Whether a relayer was said to have room. The source is not asked beside others: everybody would.
+fn is_open<P>(provider: &Provider<P>) -> bool {
+    !provider.is_source() && provider.free.is_some_and(|free| free > 0)
 }
 
 /// The order in which providers from the overlay are asked (Q5): those with free slots at random, weighted by them; then

@@ -31,14 +31,14 @@ impl<P: Copy + Ord> Viewer<P> {
             Purpose::Join => return Vec::new(),
             Purpose::Repair | Purpose::Farewell => self.backups.as_slice(),
             // The source knows best who has a slot.
-            Purpose::Move | Purpose::Yield | Purpose::Climb { .. } => &[],
+            Purpose::Move { .. } | Purpose::Yield { .. } | Purpose::Climb { .. } => &[],
         };
         let backups = backups.iter().map(|b| b.peer);
         let Some(parent) = self.parent.as_ref().filter(|_| self.delegated) else {
             return backups.chain(self.source).collect();
         };
         // Those above know what is free below them; the source, which everybody would ask, is left to its children.
-        let moves = purpose == Purpose::Move;
+        let moves = matches!(purpose, Purpose::Move { .. });
         let near = [self.grandparent, Some(parent.peer)].into_iter().flatten().filter(|_| moves);
         let mut known: Vec<P> = backups.chain(near).chain(self.somebody_above(turn)).collect();
         if known.is_empty() {
@@ -58,8 +58,8 @@ impl<P: Copy + Ord> Viewer<P> {
         // The source may be asked out of its own rescue slot: it knows who else has room.
         let asks_source = search.purpose.is_planned() && search.purpose != Purpose::Farewell;
         let parent = self.parent.as_ref().map(|p| p.peer);
-        let asks_parent =
-            asks_source && self.source == parent || self.delegated && search.purpose == Purpose::Move;
+        let asks_parent = asks_source && self.source == parent
+            || self.delegated && matches!(search.purpose, Purpose::Move { .. });
         let parent = parent.filter(|_| !asks_parent);
         let excluded: Vec<P> = seats.iter().map(|s| s.peer).chain(parent).collect();
         let scope = Scope {
@@ -81,9 +81,9 @@ impl<P: Copy + Ord> Viewer<P> {
         let Some(purpose) = self.search.as_ref().filter(|s| s.is_waiting()).map(|s| s.purpose) else {
             return;
         };
-        if let Purpose::Climb { .. } | Purpose::Yield = purpose {
+        if let Purpose::Climb { .. } | Purpose::Yield { .. } = purpose {
             self.search = None;
-            self.plan_climb(turn);
+            self.settle_slot(turn);
         }
         // Whoever is silent for a short while only may still come back.
         let patience = if turn.config.is_paper() { Duration::ZERO } else { turn.config.confirm_after };

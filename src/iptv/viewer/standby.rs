@@ -16,6 +16,9 @@ use crate::iptv::turn::Turn;
 use crate::time::{Duration, Instant, earliest};
 use alloc::vec::Vec;
 
+/// Round trips that differ by fewer milliseconds are the same.
+const NEAR: u16 = 25;
+
 /// How far a standby is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -33,6 +36,8 @@ pub(super) struct Standby<P> {
     pub(super) peer: P,
     /// The provider's hops from the source.
     pub(super) depth: u8,
+    /// There and back in milliseconds, once it was measured.
+    pub(super) rtt: Option<u16>,
     pub(super) state: State,
 }
 
@@ -62,7 +67,7 @@ impl<P: Copy + Ord> Standbys<P> {
         self.held.iter().find(|s| s.call == call)
     }
 
-    fn get_mut(&mut self, call: CallId) -> Option<&mut Standby<P>> {
+    pub(super) fn get_mut(&mut self, call: CallId) -> Option<&mut Standby<P>> {
         self.held.iter_mut().find(|s| s.call == call)
     }
 
@@ -83,12 +88,22 @@ impl<P: Copy + Ord> Standbys<P> {
     /// whoever hangs as deep as this node at `depth` comes last. That may be a sibling, who misses what this node misses
     /// and asks others itself.
     pub(super) fn next(&self, tried: &[CallId], named: &[Provider<P>], depth: u8) -> Option<CallId> {
-        let rank = |s: &&Standby<P>| match named.iter().position(|p| p.peer == s.peer) {
-            Some(at) => (named[at].depth.is_some_and(|d| d >= depth), at),
-            None => (false, named.len()),
+        let rank = |s: &&Standby<P>| {
+            let at = named.iter().position(|p| p.peer == s.peer);
+            let level = at.and_then(|at| named[at].depth).is_some_and(|d| d >= depth);
+            (level, s.rtt.map_or(0, |rtt| rtt / NEAR), at.unwrap_or(named.len()))
         };
         let ready = self.held.iter().filter(|s| s.state == State::Ready && !tried.contains(&s.call));
         ready.min_by_key(rank).map(|s| s.call)
+    }
+
+    /// Those that answer in so many milliseconds at most, the nearest first.
+    pub(super) fn within(&self, millis: u16) -> Vec<P> {
+        let near =
+            |s: &Standby<P>| Some((s.rtt.filter(|&rtt| s.state == State::Ready && rtt <= millis)?, s.peer));
+        let mut near: Vec<(u16, P)> = self.held.iter().filter_map(near).collect();
+        near.sort_unstable();
+        near.into_iter().map(|n| n.1).collect()
     }
 
     /// Looks for standbys within the spread: the backups have changed, or one is missing.
@@ -148,7 +163,7 @@ impl<P: Copy + Ord> Standbys<P> {
         }
         let call = turn.invite(channel, next, InviteKind::Standby, slots);
         let state = State::Dialling { until: now + turn.config.answer_limit };
-        self.held.push(Standby { call, peer: next, depth: 0, state });
+        self.held.push(Standby { call, peer: next, depth: 0, rtt: None, state });
     }
 
     pub(super) fn on_answered(&mut self, call: CallId, depth: Option<u8>, turn: &mut Turn<'_, P>) {
@@ -256,7 +271,7 @@ mod tests {
     #[test]
     fn q12_standbys_are_asked_in_the_order_of_the_parents_list_and_siblings_last() {
         let call = |n| CallId::received(n);
-        let standby = |n, peer| Standby { call: call(n), peer, depth: 0, state: State::Ready };
+        let standby = |n, peer| Standby { call: call(n), peer, depth: 0, rtt: None, state: State::Ready };
         let held = vec![standby(0, 's'), standby(1, 'o'), standby(2, 'u')];
         let standbys = Standbys { held, ..Standbys::new() };
         let named = |peer, depth| Provider { peer, depth: Some(depth), free: None };
@@ -267,5 +282,27 @@ mod tests {
             tried.push(next);
         }
         assert_eq!(tried, [call(2), call(1), call(0)]);
+    }
+
+    #[test]
+    fn the_nearer_standby_is_asked_first_whatever_its_place_in_the_list_but_a_sibling_last() {
+        let standby = |n, peer, rtt| Standby {
+            call: CallId::received(n),
+            peer,
+            depth: 0,
+            rtt: Some(rtt),
+            state: State::Ready,
+        };
+        let held = vec![standby(0, 's', 10), standby(1, 'f', 90), standby(2, 'n', 40), standby(3, 'm', 30)];
+        let standbys = Standbys { held, ..Standbys::new() };
+        let named = |peer, depth| Provider { peer, depth: Some(depth), free: None };
+        let list = [named('s', 3), named('f', 2), named('n', 2), named('m', 2)];
+        let mut tried = Vec::new();
+        while let Some(next) = standbys.next(&tried, &list, 3) {
+            tried.push(next);
+        }
+        // 40 ms and 30 ms are the same: the parent's order decides.
+        assert_eq!(tried, [2, 3, 1, 0].map(CallId::received));
+        assert_eq!(standbys.within(40), ['s', 'm', 'n']);
     }
 }

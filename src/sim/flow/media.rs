@@ -14,12 +14,14 @@
 //! time that *this* player leaves; those above, who wait for less or for more, are not asked.
 
 use super::histogram::Histogram;
-use crate::rtp::missing::MIN_RETRY;
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::cell::Cell;
+
+/// The least time between two requests for the same packet, as `rtp::missing` has it.
+const MIN_RETRY: Duration = Duration::from_millis(20);
 
 /// Names one path that media take from a node to another.
 pub type Leg = u32;
@@ -1030,7 +1032,9 @@ mod tests {
         let left = |delay, slack| unmended(&Terms::plain().with_nacks(), ms(delay), ms(slack));
         // A request or its answer is lost, and so are two and three of them.
         let fails: f64 = 1.0 - 0.99 * 0.99;
-        for (delay, slack, requests) in [(30, 500, 3), (60, 500, 2), (100, 500, 1), (200, 500, 1), (30, 80, 0)] {
+        for (delay, slack, requests) in
+            [(30, 500, 3), (60, 500, 2), (100, 500, 1), (200, 500, 1), (30, 80, 0)]
+        {
             let expected = 0.01 * fails.powi(requests);
             assert!((left(delay, slack) - expected).abs() < 1e-12, "{delay} {slack}: {}", left(delay, slack));
         }

@@ -1,0 +1,269 @@
+//! A flat tree of near neighbours: whom a viewer prefers, and who goes down when an orphan brings a subtree.
+
+use super::harness::{CHANNEL, ms};
+use super::{Solo, default, has, placed};
+use p2piptv::ids::CallId;
+use p2piptv::iptv::{
+    ByeReason, Config, Denial, Fact, InviteKind, Mode, Order, Provider, Refusal, Report, Subtree,
+};
+use std::collections::VecDeque;
+
+const PARENT: u32 = 9;
+
+fn delegated(capacity: u16) -> Config {
+    Config { mode: Mode::Delegated, ..default(capacity) }
+}
+
+fn at(peer: u32, depth: u8) -> Provider<u32> {
+    Provider { peer, depth: Some(depth), free: Some(1) }
+}
+
+fn place(path: &[u32], rescue: bool, backups: &[u32]) -> Report<u32> {
+    let backups = backups.iter().map(|&peer| Provider { peer, depth: Some(1), free: None }).collect();
+    Report::TreePosition { depth: path.len() as u8, path: path.to_vec(), rescue, backups, delegated: true }
+}
+
+/// A viewer in layer 6.
+fn deep() -> (Solo, CallId) {
+    let (mut s, parent) = Solo::viewer(delegated(2), PARENT);
+    s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], false, &[]));
+    (s, parent)
+}
+
+fn measured(s: &mut Solo, call: CallId, rtt: u64) -> VecDeque<Order<u32>> {
+    s.fact(Fact::RoundTrip { call, rtt: ms(rtt) })
+}
+
+/// Everybody who is called, and how.
+fn called<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>) -> Vec<(u32, CallId, InviteKind)> {
+    let call = |o: &Order<u32>| match o {
+        Order::Invite { peer, call, kind, .. } => Some((*peer, *call, *kind)),
+        _ => None,
+    };
+    orders.into_iter().filter_map(call).collect()
+}
+
+fn peers<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>) -> Vec<u32> {
+    called(orders).into_iter().map(|c| c.0).collect()
+}
+
+#[test]
+fn of_those_that_are_said_to_have_room_three_are_asked_at_once_and_the_first_to_answer_is_the_parent() {
+    let mut s = Solo::new(delegated(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let mut providers: Vec<_> = [21, 22, 23, 24].map(|peer| at(peer, 3)).to_vec();
+    providers.push(at(PARENT, 0));
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers });
+    let asked = called(&orders);
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert!(asked.iter().all(|c| c.0 != PARENT), "the source is not asked beside others");
+    let orders = s.fact(Fact::Answered { call: asked[1].1, depth: Some(3), rescue: false });
+    let cancelled = |call| orders.contains(&Order::Cancel { call });
+    assert!(cancelled(asked[0].1) && cancelled(asked[2].1) && !cancelled(asked[1].1), "{orders:?}");
+}
+
+#[test]
+fn those_who_were_not_said_to_have_room_are_asked_one_after_the_other() {
+    let mut s = Solo::new(delegated(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let full = |peer| Provider { free: Some(0), ..at(peer, 3) };
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![full(21), full(22)] });
+    assert_eq!(called(&orders).len(), 1);
+    assert_eq!(called(&s.pass(200)).len(), 1, "hedged");
+}
+
+#[test]
+fn whoever_has_a_far_parent_takes_one_of_the_same_layer_that_is_half_as_far_away() {
+    for (rtt, better) in [(61, false), (60, true)] {
+        let (mut s, parent) = deep();
+        measured(&mut s, parent, 120);
+        let orders = s.hear_for(8000);
+        let above = called(&orders);
+        assert_eq!(above.len(), 1, "{above:?}");
+        assert!([2, 3, 4, 5].contains(&above[0].0), "somebody above, but not the source: {above:?}");
+        let named = Refusal::Redirected(vec![at(31, 5), at(32, 6)]);
+        let orders = s.fact(Fact::Refused { call: above[0].1, refusal: named });
+        assert_eq!(peers(&orders), [31], "nobody further down");
+        let call = placed(&orders, 31).unwrap();
+        measured(&mut s, call, rtt);
+        let orders = s.fact(Fact::Answered { call, depth: Some(5), rescue: false });
+        assert_eq!(has(&orders, |o| matches!(o, Order::Bye { .. })), !better, "{rtt}: {orders:?}");
+        s.hear();
+        let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call });
+        assert_eq!(orders.contains(&Order::Bye { call: parent, reason: ByeReason::Normal }), better);
+    }
+}
+
+#[test]
+fn whoever_has_a_near_parent_asks_for_no_nearer_one() {
+    let (mut s, parent) = deep();
+    measured(&mut s, parent, 100);
+    let orders = s.hear_for(8000);
+    // It sits deep, and would take a place two layers nearer to the source.
+    let call = called(&orders)[0].1;
+    let orders = s.fact(Fact::Refused { call, refusal: Refusal::Redirected(vec![at(31, 5), at(32, 3)]) });
+    assert_eq!(peers(&orders), [32]);
+}
+
+/// A viewer whose standbys with 21 and 22 have answered, as soon as that.
+fn with_standbys(rtts: [u64; 2]) -> (Solo, CallId) {
+    let (mut s, parent) = Solo::viewer(delegated(2), PARENT);
+    s.reported(parent, place(&[1, 2, PARENT], false, &[21, 22]));
+    let mut rtts = rtts.into_iter();
+    for _ in 0..200 {
+        s.hear();
+        for (_, call, kind) in called(&s.pass(10)) {
+            assert_eq!(kind, InviteKind::Standby);
+            measured(&mut s, call, rtts.next().unwrap());
+            s.fact(Fact::Answered { call, depth: Some(2), rescue: false });
+        }
+    }
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().standbys, 2);
+    (s, parent)
+}
+
+#[test]
+fn from_a_parent_that_is_too_far_to_mend_anything_in_time_one_moves_to_the_nearest_backup_parent() {
+    let (mut s, parent) = with_standbys([140, 40]);
+    measured(&mut s, parent, 310);
+    let asked = called(&s.hear_for(8000));
+    assert_eq!((asked[0].0, asked[0].2), (22, InviteKind::Urgent), "{asked:?}");
+    let call = asked[0].1;
+    s.fact(Fact::Answered { call, depth: Some(2), rescue: true });
+    s.hear();
+    let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call });
+    assert!(orders.contains(&Order::Bye { call: parent, reason: ByeReason::Normal }), "{orders:?}");
+    assert!(s.iptv.status(CHANNEL).unwrap().rescue);
+}
+
+#[test]
+fn backup_parents_that_are_as_far_away_are_not_asked() {
+    let (mut s, parent) = with_standbys([160, 300]);
+    measured(&mut s, parent, 310);
+    let asked = called(&s.hear_for(8000));
+    assert!(asked.iter().all(|c| c.0 != 21 && c.0 != 22), "{asked:?}");
+}
+
+#[test]
+fn whoever_has_not_answered_an_orphan_for_600_ms_makes_room_for_the_next() {
+    let (mut s, parent) = Solo::viewer(delegated(2), PARENT);
+    s.reported(parent, place(&[1, 2, PARENT], false, &[21, 22, 23, 24]));
+    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    let first = placed(&orders, 21).expect("the first backup is asked");
+    let orders = s.pass(599);
+    assert_eq!(peers(&orders), [22, 23]);
+    let orders = s.pass(1);
+    assert!(orders.contains(&Order::Cancel { call: first }), "{orders:?}");
+    assert_eq!(peers(&orders), [24]);
+}
+
+#[test]
+fn out_of_a_rescue_slot_nobody_sinks_and_looks_nothing_up_in_the_first_round() {
+    let (mut s, parent) = deep();
+    s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], true, &[]));
+    let mut rounds = [Vec::new(), Vec::new()];
+    let (mut round, mut looked_up) = (0, [false; 2]);
+    for _ in 0..400 {
+        s.hear();
+        let mut orders: VecDeque<_> = s.pass(10).into();
+        while let Some(order) = orders.pop_front() {
+            match order {
+                Order::Fetch { .. } => {
+                    looked_up[round] = true;
+                    orders.extend(s.fact(Fact::FetchFailed { channel: CHANNEL }));
+                }
+                Order::Invite { peer, call, .. } => {
+                    // The second round begins with the same one.
+                    round = round.max(usize::from(rounds[0].contains(&peer)));
+                    rounds[round].push(peer);
+                    let refusal = match peer {
+                        31 | 32 => Refusal::Busy { retry_after: None },
+                        _ => Refusal::Redirected(vec![at(31, 5), at(32, 6)]),
+                    };
+                    orders.extend(s.fact(Fact::Refused { call, refusal }));
+                }
+                _ => {}
+            }
+        }
+        if round == 1 && rounds[1].contains(&32) {
+            break;
+        }
+    }
+    assert!(rounds[0].contains(&31) && !rounds[0].contains(&32) && !looked_up[0], "{rounds:?}");
+    assert!(rounds[1].contains(&32), "{rounds:?}");
+}
+
+/// A relayer whose children 11 and 12 relay and have 9 and 3 peers below them, and who has saved 13 with so many.
+fn with_orphan(peers: u32) -> (Solo, [CallId; 3]) {
+    let (mut s, parent) = Solo::viewer(delegated(2), PARENT);
+    s.reported(parent, place(&[7, PARENT], false, &[]));
+    s.reported(parent, Report::SelectedRelayer { register: false });
+    let calls = [(11, false, 9), (12, false, 3), (13, true, peers)].map(|(child, urgent, peers)| {
+        let call = s.invited(child, urgent).0;
+        s.reported(call, Report::RelayerAccepted { free: 0 });
+        s.reported(call, Report::Subtree(Subtree { peers, free: 0, open: vec![] }));
+        call
+    });
+    (s, calls)
+}
+
+/// Who is asked to yield within a tenth of a second, and where it is sent first.
+fn yields(s: &mut Solo) -> Vec<(CallId, Vec<u32>)> {
+    s.hear();
+    let told = |o: Order<u32>| match o {
+        Order::Inform { call, report: Report::Yield { to } } => {
+            Some((call, to.iter().map(|p| p.peer).collect()))
+        }
+        _ => None,
+    };
+    s.pass(100).into_iter().filter_map(told).collect()
+}
+
+#[test]
+fn an_orphan_with_a_subtree_gets_the_slot_of_the_child_with_the_smallest_which_goes_below_its_siblings() {
+    let (mut s, [_, lightest, orphan]) = with_orphan(5);
+    assert_eq!(yields(&mut s), [], "it may find a slot elsewhere");
+    let (call, orders) = s.invited(13, false);
+    let busy = Order::Refuse { call, denial: Denial::Busy { retry_after: ms(1000) } };
+    assert!(orders.contains(&busy), "{orders:?}");
+    assert_eq!(yields(&mut s), [(lightest, vec![13, 11])]);
+    let orders = s.fact(Fact::Ended { call: lightest, reason: ByeReason::Normal });
+    let settled = |o: &Order<u32>| matches!(o, Order::Inform { call, report: Report::TreePosition { rescue: false, .. } } if *call == orphan);
+    assert!(has(&orders, settled), "{orders:?}");
+}
+
+#[test]
+fn an_orphan_that_brings_fewest_goes_down_itself() {
+    for peers in [1, 3] {
+        let (mut s, [_, _, orphan]) = with_orphan(peers);
+        s.invited(13, false);
+        assert_eq!(yields(&mut s), [(orphan, vec![12, 11])], "{peers}");
+    }
+}
+
+#[test]
+fn an_orphan_without_a_subtree_may_sit_anywhere() {
+    let (mut s, _) = with_orphan(0);
+    let (_, orders) = s.invited(13, false);
+    assert!(has(&orders, |o| matches!(o, Order::Redirect { .. })), "{orders:?}");
+    assert_eq!(yields(&mut s), []);
+}
+
+#[test]
+fn whoever_yields_with_a_subtree_takes_a_rescue_slot_and_without_one_only_an_ordinary_slot() {
+    for children in [true, false] {
+        let (mut s, parent) = deep();
+        s.reported(parent, Report::SelectedRelayer { register: false });
+        if children {
+            s.invited(11, false);
+        }
+        let orders = s.reported(parent, Report::Yield { to: vec![at(21, 6)] });
+        let (peer, call, kind) = called(&orders)[0];
+        assert_eq!((peer, kind == InviteKind::Urgent), (21, children));
+        let orders = s.fact(Fact::Answered { call, depth: Some(6), rescue: true });
+        assert_eq!(has(&orders, |o| matches!(o, Order::Bye { .. })), !children, "{orders:?}");
+        s.hear();
+        let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call });
+        assert_eq!(orders.contains(&Order::Bye { call: parent, reason: ByeReason::Normal }), children);
+    }
+}
