@@ -177,7 +177,7 @@ fn body_of(seen: &Bytes) -> Option<IptvBody> {
 
 /// Whether a message that was seen brought leave to be found under a channel's name.
 pub(super) fn brings_grant(seen: &Bytes) -> bool {
-    let brings = |info| matches!(info, IptvInfo::Grant(_) | IptvInfo::SelectedRelayer { grant: Some(_), .. });
+    let brings = |info| matches!(info, IptvInfo::Grant { .. } | IptvInfo::SelectedRelayer { grant: Some(_), .. });
     body_of(seen).is_some_and(|body| brings(body.info))
 }
 
@@ -193,7 +193,7 @@ pub(super) fn sip_replay(
     if let IptvInfo::SelectedRelayer { grant: Some(grant), .. } = &body.info
         && u.arbitrary().ok()?
     {
-        body.info = IptvInfo::Grant(grant.clone());
+        body.info = IptvInfo::Grant { grant: grant.clone(), node: None };
     }
     if u.arbitrary().ok()? {
         body.channel = None;

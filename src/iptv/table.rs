@@ -745,6 +745,22 @@ impl<P: Copy + Ord> Table<P> {
         self.contains(peer) || self.naming > 0 && self.rows.values().any(names)
     }
 
+    /// Whom the aggregates of my children name, and which child does.
+    pub(super) fn named_below(&self) -> impl Iterator<Item = (P, P)> + '_ {
+        let mine = self.rows.iter().filter(|(_, row)| row.parent == Some(self.me));
+        let open = mine.filter_map(|(&child, row)| Some((child, &row.below.as_deref()?.open)));
+        open.flat_map(|(child, open)| open.iter().map(move |p| (child, p.peer)))
+    }
+
+    /// The child that a peer is, or below which it is as far as rows and aggregates say.
+    pub(super) fn way_to(&self, peer: P) -> Option<P> {
+        match self.parent(peer) {
+            Some(parent) if parent == self.me => Some(peer),
+            Some(parent) if self.parent(parent) == Some(self.me) => Some(parent),
+            _ => self.named_below().find(|named| named.1 == peer).map(|named| named.0),
+        }
+    }
+
     /// Peers two layers below me whose parent is not this child, the longest known first.
     pub(super) fn nephews(&self, child: P, most: usize) -> Vec<Provider<P>> {
         let second = [&self.relayers, &self.electable]
