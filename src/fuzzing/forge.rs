@@ -177,7 +177,8 @@ fn body_of(seen: &Bytes) -> Option<IptvBody> {
 
 /// Whether a message that was seen brought leave to be found under a channel's name.
 pub(super) fn brings_grant(seen: &Bytes) -> bool {
-    let brings = |info| matches!(info, IptvInfo::Grant { .. } | IptvInfo::SelectedRelayer { grant: Some(_), .. });
+    let brings =
+        |info| matches!(info, IptvInfo::Grant { .. } | IptvInfo::SelectedRelayer { grant: Some(_), .. });
     body_of(seen).is_some_and(|body| brings(body.info))
 }
 

@@ -15,8 +15,9 @@
 //! would not fit into an answer. Here every grant is the owner's own word, and readers check what they always do.
 //!
 //! What a child names is hearsay. One that names its accomplices gets grants for them, as it would if they were elected; it
-//! gets no more than its share, which is the limit divided by the children that the source has. A grant for somebody else is
-//! of no use to whoever sees it, since a record is signed by the node that it speaks of. Relayers pass on what comes from
+//! gets no more than its share, which is the limit divided by the children that the source has. One that names relayers of
+//! others keeps their grants from as many of them. A grant for somebody else is of no use to whoever sees it, since a record
+//! is signed by the node that it speaks of. Relayers pass on what comes from
 //! their parent, is the word of the owner whom they trust, and is for somebody below them: a parent has nobody's time wasted
 //! further down than with its own child.
 
