@@ -1,6 +1,7 @@
 //! Messages of a peer who knows the protocol and means ill: every field legal, none of them true, signed where a
 //! signature is asked for. What is only noise dies in the parsers; these get further.
 
+use super::world::{EVERYBODY, node_id};
 use crate::env::Crypto;
 use crate::ids::NodeId;
 use crate::reload::codec::{
@@ -200,6 +201,12 @@ pub(super) fn sip_replay(
         body.channel = None;
     }
     let request = in_dialog(seen, Method::INFO, back, from, u)?;
+    // As if it were for somebody below the one who is told.
+    if let IptvInfo::Grant { node, .. } = &mut body.info
+        && u.arbitrary().ok()?
+    {
+        *node = Some(node_id(u.choose_index(EVERYBODY).ok()?));
+    }
     request.body("text/plain", &body.to_bytes().ok()?).finish().ok()
 }
 
