@@ -6,8 +6,7 @@
 //! | `fact`, `report`, `order` | what goes in, what peers tell each other, what comes out |
 //! | `channel` | one channel: admission, children, and either an `election` or a `viewer` |
 //! | `seats` | the slots of the uplink and who sits in them |
-//! | `viewer`, `search` | the parent: tuning, listening, repair; whom to ask for media, and when |
-//! | `standby`, `cover` | backup parents that are ready; the bridge over a parent's silence |
+//! | `viewer` | the parent: search, listening, standbys, the bridge over its silence, the way back up |
 //! | `succession` | a standby source, which takes the channel over |
 //! | `backups`, `leases` | what a parent tells its children about their places; standbys promised to others |
 //! | `delivery` | whether a relayer delivers: it registers when it does, and is none when it does not |
@@ -28,7 +27,6 @@ mod backups;
 mod channel;
 mod config;
 mod counters;
-mod cover;
 mod delivery;
 mod duty;
 mod election;
@@ -38,9 +36,7 @@ mod order;
 mod promotion;
 mod record;
 mod report;
-mod search;
 mod seats;
-mod standby;
 mod succession;
 mod table;
 mod turn;

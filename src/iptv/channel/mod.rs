@@ -15,7 +15,6 @@ mod places;
 mod silence;
 
 use super::config::LEAST;
-use super::cover;
 use super::duty::{Duty, Views};
 use super::election::Election;
 use super::fact::{ByeReason, Hold, Refusal};
@@ -27,6 +26,7 @@ use super::report::{Provider, Report};
 use super::seats::{Place, Seats};
 use super::succession::Succession;
 use super::turn::Turn;
+use super::viewer::cover;
 use super::viewer::{News, Viewer};
 use super::{ChannelStatus, Config, Mode, TableRow};
 use crate::ids::{CallId, ChannelId};

@@ -2,12 +2,12 @@
 
 use super::{Channel, Station};
 use crate::ids::CallId;
-use crate::iptv::cover;
 use crate::iptv::fact::{ByeReason, Hold};
 use crate::iptv::leases::Lease;
 use crate::iptv::order::Order;
 use crate::iptv::seats::Seat;
 use crate::iptv::turn::Turn;
+use crate::iptv::viewer::cover;
 use crate::time::{Instant, earliest};
 use alloc::vec::Vec;
 

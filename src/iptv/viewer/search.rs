@@ -7,13 +7,13 @@
 //! In Known and Fetched the candidates are asked one after the other; hedged, the next one is asked already when the
 //! last has not answered for a few round trips.
 
-use super::config::Config;
-use super::fact::Refusal;
-use super::order::{Event, InviteKind, Order};
-use super::report::Provider;
-use super::turn::Turn;
 use crate::env::Entropy;
 use crate::ids::{CallId, ChannelId};
+use crate::iptv::config::Config;
+use crate::iptv::fact::Refusal;
+use crate::iptv::order::{Event, InviteKind, Order};
+use crate::iptv::report::Provider;
+use crate::iptv::turn::Turn;
 use crate::time::{Duration, Instant, earliest};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn the_paper_asks_in_the_order_of_the_answer() {
         let p = |peer| Provider { peer, depth: None, free: None };
-        let config = Config::new(super::super::Profile::Paper, 2);
+        let config = Config::new(crate::iptv::Profile::Paper, 2);
         assert_eq!(
             rank(&[p(3), p(1), p(2)], (Purpose::Repair, true), &config, &mut Seeded::new(1)),
             [3, 1, 2]

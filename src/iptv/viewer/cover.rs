@@ -8,15 +8,15 @@
 //! ```
 //! The same way leads from a parent that says that it leaves to the next one; then the first packet decides.
 
-use super::counters::count;
-use super::fact::{ByeReason, Hold};
-use super::order::Event;
-use super::report::Provider;
 use super::search::{Purpose, Search};
-use super::seats::Seats;
-use super::turn::Turn;
-use super::viewer::{Link, News, Viewer};
+use super::{Link, News, Viewer};
 use crate::ids::{CallId, ChannelId};
+use crate::iptv::counters::count;
+use crate::iptv::fact::{ByeReason, Hold};
+use crate::iptv::order::Event;
+use crate::iptv::report::Provider;
+use crate::iptv::seats::Seats;
+use crate::iptv::turn::Turn;
 use crate::time::{Duration, Instant, earliest};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -25,13 +25,13 @@ use alloc::vec::Vec;
 const MARGIN: Duration = Duration::from_millis(20);
 /// How often a false alarm doubles the patience at most.
 const ALARMS: u8 = 4;
-/// A parent that falls silent within so many times [`Config::confirm_after`](super::Config) of a false alarm is not taken
+/// A parent that falls silent within so many times [`Config::confirm_after`](crate::iptv::Config) of a false alarm is not taken
 /// back before it has sent for twice as long as confirms another one.
 const RELAPSE: u32 = 4;
 
 /// Why somebody else is asked to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(in crate::iptv) enum Cause {
     /// Nothing at all is heard from the parent, or it is gone.
     Silence,
     /// The parent is alive, and starves for too long.
@@ -42,18 +42,18 @@ pub(super) enum Cause {
 
 /// What is under way to bridge the silence.
 #[derive(Debug)]
-pub(super) struct Cover<P> {
+pub(in crate::iptv) struct Cover<P> {
     cause: Cause,
     since: Instant,
     /// The standbys that were asked.
     tried: Vec<CallId>,
     hedge_at: Option<Instant>,
     /// Who covers, or is about to.
-    pub(super) link: Option<Link<P>>,
+    pub(in crate::iptv) link: Option<Link<P>>,
     /// When its first packet came.
     began: Option<Instant>,
     /// What it named as backups.
-    pub(super) backups: Vec<Provider<P>>,
+    pub(in crate::iptv) backups: Vec<Provider<P>>,
     /// Places that came before the first packet did.
     early: Vec<Early<P>>,
     /// Whether the loss of the parent was told.
@@ -106,14 +106,14 @@ struct Early<P> {
 
 impl<P: Copy + Ord> Cover<P> {
     /// Whether media flows from it.
-    pub(super) fn plays(&self) -> bool {
+    pub(in crate::iptv) fn plays(&self) -> bool {
         self.link.as_ref().is_some_and(|l| l.playing)
     }
 }
 
 impl<P: Copy + Ord> Viewer<P> {
     /// How long nothing may come before that is a silence: by the pace of the media, within the profile's limits.
-    pub(super) fn threshold(&self, turn: &Turn<'_, P>) -> Duration {
+    pub(in crate::iptv) fn threshold(&self, turn: &Turn<'_, P>) -> Duration {
         threshold(self.channel, turn)
     }
 
@@ -134,7 +134,13 @@ impl<P: Copy + Ord> Viewer<P> {
     }
 
     /// Asks for media from elsewhere. The parent, if there is one, keeps its place.
-    pub(super) fn cover(&mut self, cause: Cause, told: bool, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+    pub(in crate::iptv) fn cover(
+        &mut self,
+        cause: Cause,
+        told: bool,
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
         if let Some(link) = self.parent.as_mut().filter(|_| cause != Cause::Leaving) {
             link.lost = Some(turn.now);
             let depth = link.depth;
@@ -265,7 +271,7 @@ impl<P: Copy + Ord> Viewer<P> {
     }
 
     /// The provider of a standby sends nothing, or no more.
-    pub(super) fn on_denied(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+    pub(in crate::iptv) fn on_denied(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         if self.is_parent(call) {
             turn.bye(call, ByeReason::Normal);
             return self.on_ended(call, seats, turn);
@@ -426,7 +432,7 @@ impl<P: Copy + Ord> Viewer<P> {
     }
 
     /// The parent says that it leaves, and goes on sending for a while.
-    pub(super) fn on_leaving(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+    pub(in crate::iptv) fn on_leaving(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         if self.next.take_if(|n| n.call == call).is_some() {
             turn.bye(call, ByeReason::Normal);
             return self.settle_slot(turn);
@@ -465,7 +471,7 @@ impl<P: Copy + Ord> Viewer<P> {
 
 /// How long nothing may come before that is a silence: four packets, or one with four times its jitter, within the
 /// profile's limits.
-pub(super) fn threshold<P>(channel: ChannelId, turn: &Turn<'_, P>) -> Duration {
+pub(in crate::iptv) fn threshold<P>(channel: ChannelId, turn: &Turn<'_, P>) -> Duration {
     let ceiling = turn.config.hold_after;
     let Some(pace) = turn.progress.pace(channel).filter(|_| !turn.config.is_paper()) else { return ceiling };
     let jittery = pace.gap.saturating_add(pace.jitter.saturating_mul(4));

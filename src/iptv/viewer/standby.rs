@@ -6,13 +6,13 @@
 //! ```
 //! They are leases: the provider promises first refusal on its rescue slot, and may refuse or end that.
 
-use super::config::{Config, LEAST};
-use super::counters::count;
-use super::fact::ByeReason;
-use super::order::{InviteKind, Order};
-use super::report::Provider;
-use super::turn::Turn;
 use crate::ids::{CallId, ChannelId};
+use crate::iptv::config::{Config, LEAST};
+use crate::iptv::counters::count;
+use crate::iptv::fact::ByeReason;
+use crate::iptv::order::{InviteKind, Order};
+use crate::iptv::report::Provider;
+use crate::iptv::turn::Turn;
 use crate::time::{Duration, Instant, earliest};
 use alloc::vec::Vec;
 
@@ -38,7 +38,7 @@ pub(super) struct Standby<P> {
 
 /// The backup parents that are kept ready.
 #[derive(Debug)]
-pub(super) struct Standbys<P> {
+pub(in crate::iptv) struct Standbys<P> {
     held: Vec<Standby<P>>,
     /// Who refused, or ended the lease, of late; bounded by [`Limits::backups`](super::Limits).
     resting: Vec<(P, Instant)>,
@@ -75,7 +75,7 @@ impl<P: Copy + Ord> Standbys<P> {
     }
 
     /// Those that have answered.
-    pub(super) fn answered(&self) -> usize {
+    pub(in crate::iptv) fn answered(&self) -> usize {
         self.held.iter().filter(|s| !matches!(s.state, State::Dialling { .. })).count()
     }
 

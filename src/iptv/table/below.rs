@@ -1,0 +1,76 @@
+//! What is below my children, where relayers elect for themselves (Q9): what they say of it, and what I say in turn.
+
+use super::{Row, Standing, Table};
+use crate::iptv::report::{Provider, Subtree};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// The most slots that are believed of one provider of an aggregate.
+pub(super) const BELIEVED: u16 = 16;
+
+impl<P: Copy + Ord> Table<P> {
+    /// A relayer among my children says what is below it. Nobody speaks for me, for those above me, for itself, or for
+    /// whoever sits here; nothing below it is as near to the source as it is; and nobody has any number of slots.
+    pub(in crate::iptv) fn set_below(
+        &mut self,
+        peer: P,
+        mut said: Subtree<P>,
+        most: usize,
+        is_above: impl Fn(P) -> bool,
+    ) {
+        let relays = matches!(self.standing(peer), Some(Standing::Relayer { .. }));
+        if !relays || self.parent(peer) != Some(self.me) {
+            return;
+        }
+        let nearest = self.base.saturating_add(2);
+        let mine = |p: P| self.rows.get(&p).is_some_and(|r| r.parent == Some(self.me));
+        said.open.retain(|p| p.peer != self.me && p.free != Some(0) && !mine(p.peer) && !is_above(p.peer));
+        said.open.truncate(most);
+        for p in &mut said.open {
+            p.depth = Some(p.depth.unwrap_or(nearest).max(nearest));
+            p.free = Some(p.free.unwrap_or(1).min(BELIEVED));
+        }
+        if self.rows.get(&peer).and_then(|r| r.below.as_deref()) != Some(&said) {
+            self.version = self.version.wrapping_add(1);
+            self.update(peer, |r| r.below = Some(Box::new(said)));
+        }
+    }
+
+    /// What is below me, as far as I know and believe: how many peers, and where slots are free, the `most` nearest by name.
+    pub(in crate::iptv) fn aggregate(&self, most: usize) -> Subtree<P> {
+        let mut all = Subtree { peers: 0, free: 0, open: Vec::new() };
+        for (&peer, row) in self.rows.iter().filter(|(_, r)| r.parent == Some(self.me)) {
+            all.peers = all.peers.saturating_add(1);
+            let Standing::Relayer { free, .. } = row.standing else { continue };
+            all.free = all.free.saturating_add(free.into());
+            if free > 0 {
+                all.open.push(Provider { peer, depth: self.absolute(row.depth), free: Some(free) });
+            }
+            if let Some(below) = &row.below {
+                all.peers = all.peers.saturating_add(below.peers);
+                all.free = all.free.saturating_add(below.free);
+                all.open.extend_from_slice(&below.open);
+            }
+        }
+        all.open.sort_by_key(|p| (p.depth, p.peer));
+        let mut nearest: Vec<Provider<P>> = Vec::with_capacity(most.min(all.open.len()));
+        for p in core::mem::take(&mut all.open) {
+            if nearest.len() < most && nearest.iter().all(|known| known.peer != p.peer) {
+                nearest.push(p);
+            }
+        }
+        all.open = nearest;
+        all
+    }
+
+    /// Changes whenever an aggregate would.
+    pub(in crate::iptv) const fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Whether a peer stands in a row or is named by an aggregate.
+    pub(in crate::iptv) fn knows(&self, peer: P) -> bool {
+        let names = |r: &Row<P>| r.below.as_ref().is_some_and(|b| b.open.iter().any(|p| p.peer == peer));
+        self.contains(peer) || self.naming > 0 && self.rows.values().any(names)
+    }
+}

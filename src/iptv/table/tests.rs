@@ -1,0 +1,233 @@
+use super::below::BELIEVED;
+use super::choice::{PLEDGE, PLEDGES};
+use super::*;
+use crate::iptv::report::{Child, Provider};
+use quickcheck::quickcheck;
+
+const ME: char = 's';
+const T: Instant = Instant::from_millis(1000);
+
+fn call(n: u32) -> CallId {
+    CallId::received(n)
+}
+
+fn kids(peers: &str) -> Vec<Child<char>> {
+    peers.chars().map(|peer| Child { peer, slots: Some(2), rescue: false }).collect()
+}
+
+/// s ← a, b; a ← c, d; c ← e.
+fn table() -> Table<char> {
+    let mut t = Table::new(ME, 100, (Duration::from_secs(30), Duration::from_secs(3)));
+    t.seat('a', call(0), Some(2), T);
+    t.seat('b', call(1), Some(2), T);
+    for (parent, children) in [('a', "cd"), ('c', "e")] {
+        t.relays(parent, Some(0), T);
+        t.report(parent, &kids(children), T);
+    }
+    t
+}
+
+fn row(t: &Table<char>, peer: char) -> (Option<u8>, Option<char>) {
+    let rows = t.rows();
+    let row = rows.iter().find(|r| r.peer == peer).unwrap();
+    (row.depth, row.parent)
+}
+
+#[test]
+fn p16_a_child_named_by_another_relayer_moves_there_with_all_below_it() {
+    let mut t = table();
+    assert_eq!(row(&t, 'e'), (Some(3), Some('c')));
+    t.relays('b', Some(1), T);
+    t.report('b', &kids("d"), T);
+    t.report('d', &kids("c"), T);
+    assert_eq!(row(&t, 'e'), (Some(4), Some('c')));
+    assert_eq!(row(&t, 'c'), (Some(3), Some('d')));
+}
+
+#[test]
+fn p16_a_child_that_moved_is_found_whichever_news_comes_first() {
+    // The new parent names it before I know that it left me, and before its old parent does.
+    let mut t = table();
+    t.report('b', &kids("a"), T);
+    assert_eq!(row(&t, 'a'), (Some(1), Some(ME)));
+    t.unseat('a', call(0), T);
+    assert_eq!(row(&t, 'a'), (Some(2), Some('b')));
+    // The old parent's list was under way while the new one's came.
+    t.report('b', &kids("ad"), T);
+    t.report('a', &kids("cd"), T);
+    t.report('a', &kids("c"), T);
+    assert_eq!(row(&t, 'd'), (Some(2), Some('b')));
+}
+
+#[test]
+fn a_lost_parent_leaves_its_subtree_adrift_and_time_forgets_it() {
+    let mut t = table();
+    t.rest('a', T);
+    t.unseat('a', call(0), T);
+    assert_eq!((row(&t, 'a'), row(&t, 'e')), ((None, None), (None, Some('c'))));
+    // c still reports; the others are not heard of again.
+    for later in 1..=3 {
+        t.sweep(T + Duration::from_secs(30 * later));
+    }
+    let left: Vec<char> = t.rows().iter().map(|r| r.peer).collect();
+    assert_eq!(left, ['b', 'c', 'e']);
+}
+
+#[test]
+fn a_viewer_that_its_parent_no_longer_names_is_gone_after_a_short_grace_unless_it_turns_up() {
+    let ms = Duration::from_millis;
+    for (turns_up, after) in [(false, 2_999), (false, 3_000), (true, 3_000)] {
+        let mut t = table();
+        t.report('c', &[], T);
+        assert_eq!(row(&t, 'e'), (None, None));
+        if turns_up {
+            t.relays('b', Some(1), T);
+            t.report('b', &kids("e"), T + ms(1_000));
+        }
+        t.sweep(T + ms(after));
+        assert_eq!(t.contains('e'), turns_up || after < 3_000);
+    }
+    // Who has a dialog here is believed to be somewhere.
+    let mut t = table();
+    t.set_call('e', Some(call(7)));
+    t.report('c', &[], T);
+    t.sweep(T + ms(29_999));
+    assert!(t.contains('e'));
+}
+
+#[test]
+fn a_relayer_that_neither_reports_nor_is_vouched_for_is_gone_at_once() {
+    // Its alive messages stop first, then its seat goes; or the other way round.
+    for seat_first in [false, true] {
+        let mut t = table();
+        if seat_first {
+            t.unseat('a', call(0), T);
+            assert_eq!(row(&t, 'a'), (None, None));
+        }
+        t.rest('a', T);
+        t.lose('a', T);
+        if !seat_first {
+            assert_eq!(row(&t, 'a'), (Some(1), Some(ME)));
+            t.unseat('a', call(0), T);
+        }
+        assert!(!t.contains('a'), "seat first: {seat_first}");
+        assert_eq!((row(&t, 'c'), row(&t, 'e')), ((None, None), (None, Some('c'))));
+    }
+}
+
+#[test]
+fn a_lost_relayer_keeps_the_place_that_its_parent_vouches_for_and_goes_with_its_parent() {
+    let mut t = table();
+    for lost in ['c', 'a'] {
+        t.rest(lost, T);
+        t.lose(lost, T);
+    }
+    assert_eq!(row(&t, 'c'), (Some(2), Some('a')));
+    t.unseat('a', call(0), T);
+    let left: Vec<char> = t.rows().iter().map(|r| r.peer).collect();
+    assert_eq!(left, ['b', 'd', 'e']);
+    // Whoever shows itself again is somebody.
+    t.report('b', &kids("c"), T);
+    t.report('b', &[], T);
+    assert_eq!(row(&t, 'c'), (None, None));
+}
+
+#[test]
+fn k8_hostile_lists_make_neither_cycles_nor_endless_tables() {
+    let mut t = table();
+    t.report('c', &kids("acs"), T);
+    assert_eq!((row(&t, 'a').1, row(&t, 'c').1), (Some(ME), Some('a')));
+    let many: Vec<_> =
+        ('\u{100}'..'\u{400}').map(|peer| Child { peer, slots: None, rescue: false }).collect();
+    t.report('c', &many, T);
+    assert_eq!(t.rows().len(), 100);
+    t.report('x', &kids("b"), T);
+    assert_eq!(row(&t, 'b').1, Some(ME));
+}
+
+/// Peers that a made-up aggregate names, with depth and free slots.
+type Named = Vec<(u8, Option<u8>, Option<u16>)>;
+
+quickcheck! {
+    /// Whatever children say of what is below them, in any order: what is passed on and where callers are sent names
+    /// neither me nor those above nor my children by hearsay, nothing nearer than it can be, and no more than fits.
+    fn q9_an_aggregate_is_bounded_and_names_nobody_it_must_not(
+        said: Vec<(bool, u32, u32, Named)>
+    ) -> bool {
+        let mut t = table();
+        t.set_base(4);
+        let of = |n: u8| char::from(b'a' + n % 26);
+        for (first, peers, free, open) in said {
+            let open = open.into_iter().map(|(n, depth, free)| Provider { peer: of(n), depth, free });
+            let said = Subtree { peers, free, open: open.collect() };
+            let from = if first { 'a' } else { 'b' };
+            t.relays(from, Some(0), T);
+            t.set_below(from, said, 8, |p| "xyz".contains(p));
+            let all = t.aggregate(8);
+            let hearsay = |p: &Provider<char>| {
+                !"sabxyz".contains(p.peer)
+                    && p.depth.is_some_and(|d| d >= 6)
+                    && p.free.is_some_and(|f| (1..=BELIEVED).contains(&f))
+            };
+            let once = all.open.iter().all(|p| all.open.iter().filter(|q| q.peer == p.peer).count() == 1);
+            let sent = t.redirect('q', 8, T, |_| 0);
+            if all.open.len() > 8 || !once || !all.open.iter().chain(&sent).all(hearsay) {
+                return false;
+            }
+            if sent.len() > 8 || sent.iter().any(|p| p.peer == 'q') || t.pledges.len() > PLEDGES {
+                return false;
+            }
+            if all.open.iter().zip(all.open.iter().skip(1)).any(|(p, q)| p.depth > q.depth) {
+                return false;
+            }
+        }
+        // Who goes takes all that it said along.
+        for gone in ['a', 'b'] {
+            t.rest(gone, T);
+            t.remove(gone, T);
+        }
+        t.aggregate(8) == Subtree { peers: 0, free: 0, open: Vec::new() } && !t.is_open()
+    }
+}
+
+#[test]
+fn p11_the_candidate_is_of_the_lowest_layer_and_q10_the_best_of_it() {
+    let mut t = table();
+    assert_eq!(t.candidate(T, (false, DEEPEST), None, |_| None), Some('b'));
+    t.offer('b', true);
+    assert_eq!((t.candidate(T, (false, DEEPEST), None, |_| None), t.registered()), (Some('d'), 1));
+    t.rest('b', T + Duration::from_secs(30));
+    assert_eq!((t.candidate(T, (false, DEEPEST), None, |_| None), t.registered()), (Some('d'), 0));
+    assert_eq!(t.candidate(T + Duration::from_secs(30), (false, DEEPEST), None, |_| None), Some('b'));
+    // Nobody below the one for whom it is.
+    assert_eq!(t.candidate(T, (false, DEEPEST), Some('a'), |_| None), None);
+    t.report('a', &kids("cdf"), T);
+    t.set_rtt('d', Duration::from_millis(200));
+    assert_eq!(
+        (t.candidate(T, (false, DEEPEST), None, |_| None), t.candidate(T, (true, DEEPEST), None, |_| None)),
+        (Some('f'), Some('d'))
+    );
+}
+
+#[test]
+fn q5_a_slot_is_promised_once_until_the_relayer_reports_or_the_promise_is_stale() {
+    let mut t = table();
+    t.relays('b', Some(1), T);
+    let ask = |t: &mut Table<char>, now| t.redirect('z', 8, now, |_| 0).len();
+    assert_eq!((ask(&mut t, T), ask(&mut t, T)), (1, 0));
+    assert_eq!(ask(&mut t, T + PLEDGE), 1);
+    t.relays('b', Some(1), T + PLEDGE);
+    assert_eq!(ask(&mut t, T + PLEDGE), 1);
+    // Those nearest to the source come first, whatever they have.
+    t.relays('c', Some(9), T + PLEDGE);
+    t.relays('b', Some(1), T + PLEDGE);
+    for ticket in 0..9 {
+        let named = t.redirect('z', 8, T + PLEDGE * (2 + ticket), |n| u64::from(ticket) % n);
+        assert_eq!(named.iter().map(|p| p.peer).collect::<Vec<_>>(), ['b', 'c']);
+    }
+    t.relays('c', Some(0), T);
+    // Not to somebody below the caller.
+    t.relays('e', Some(5), T);
+    t.relays('b', Some(0), T);
+    assert!(t.redirect('a', 8, T, |_| 0).is_empty());
+}

@@ -1,0 +1,227 @@
+//! A viewer and its parent: tuning, listening, repair, the move out of a rescue slot, and the way back up (P7, P18, Q6,
+//! Q11 to Q13).
+//!
+//! ```text
+//!   Join ──answered──► parent ──silence, HOLD for too long, BYE──► Repair ──answered──► parent
+//!                        │ in a rescue slot: Move ──answered──► next ──first packet──► parent
+//!                        └ two layers deeper than before, or deep: Climb ──answered──► next ──first packet──► parent
+//! ```
+//! A parent that fell silent is kept until another one has sent for a while (`cover`): if it was only slow, nothing has
+//! happened. In the paper's profile it is kept until another one answers.
+//!
+//! | file | |
+//! | --- | --- |
+//! | here | the viewer's side of a channel, its timers and its end |
+//! | `link`, `place` | the dialog with a parent; where this node sits |
+//! | `search`, `seeking` | whom to ask for media, and when; what for, and who is asked |
+//! | `change` | from one parent to the next |
+//! | `fed`, `listen` | whether there is something to give; how a parent is judged |
+//! | `standby`, `cover` | backup parents that are ready; the bridge over a parent's silence |
+//! | `climb` | the way to a better slot |
+
+mod change;
+mod climb;
+pub(super) mod cover;
+mod fed;
+mod link;
+mod listen;
+mod place;
+mod search;
+mod seeking;
+mod standby;
+
+use self::cover::Cover;
+use self::link::Link;
+use self::search::Search;
+use self::standby::Standbys;
+use super::config::Config;
+use super::fact::ByeReason;
+use super::report::Provider;
+use super::seats::Seats;
+use super::turn::Turn;
+use crate::ids::{CallId, ChannelId};
+use crate::time::{Duration, Instant, earliest};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// How soon the children have to learn about a changed position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum News {
+    None,
+    Later,
+    Now,
+}
+
+/// The viewer's side of a channel.
+#[derive(Debug)]
+pub(super) struct Viewer<P> {
+    pub(super) channel: ChannelId,
+    /// Who is the source, as a lookup or the tree said last.
+    source: Option<P>,
+    /// Whether relayers elect, as the parent says, or the configuration while there was none.
+    delegated: bool,
+    /// The parent of the parent that was lost last: there a slot becomes free.
+    grandparent: Option<P>,
+    /// Who was, when a lookup named one.
+    listed: Option<P>,
+    parent: Option<Link<P>>,
+    /// The parent to be, while both are connected.
+    next: Option<Box<Link<P>>>,
+    /// The bridge over the parent's silence.
+    cover: Option<Box<Cover<P>>>,
+    pub(super) standbys: Standbys<P>,
+    search: Option<Box<Search<P>>>,
+    /// What the last parent that told anything named as backups.
+    backups: Vec<Provider<P>>,
+    pub(super) rtt: Duration,
+    played: bool,
+    /// The parent was the source, and is gone.
+    sourceless: bool,
+    /// Since when lookups have named no source.
+    unsourced: Option<Instant>,
+    listen_at: Option<Instant>,
+    /// The depth that this node had, and may climb back to; moves with the path above its parent.
+    home: u8,
+    climbs: u8,
+    climb_at: Option<Instant>,
+    news: News,
+    /// False alarms of late, and when the last one was.
+    alarms: u8,
+    /// The next parent need not be better than this one: somebody needs the slot.
+    yields: bool,
+    alarmed: Instant,
+}
+
+impl<P: Copy + Ord> Viewer<P> {
+    pub(super) const fn new(channel: ChannelId, delegated: bool) -> Self {
+        Viewer {
+            channel,
+            source: None,
+            delegated,
+            grandparent: None,
+            listed: None,
+            parent: None,
+            next: None,
+            cover: None,
+            standbys: Standbys::new(),
+            search: None,
+            backups: Vec::new(),
+            rtt: Duration::ZERO,
+            played: false,
+            sourceless: false,
+            unsourced: None,
+            listen_at: None,
+            home: u8::MAX,
+            climbs: 0,
+            climb_at: None,
+            news: News::None,
+            alarms: 0,
+            yields: false,
+            alarmed: Instant::ZERO,
+        }
+    }
+
+    pub(super) fn parent(&self) -> Option<&Link<P>> {
+        self.parent.as_ref()
+    }
+
+    pub(super) const fn source(&self) -> Option<P> {
+        self.source
+    }
+
+    pub(super) const fn is_delegated(&self) -> bool {
+        self.delegated
+    }
+
+    /// The source that the records named last: what the tree says has no owner's word behind it.
+    pub(super) const fn listed(&self) -> Option<P> {
+        self.listed
+    }
+
+    pub(super) fn backups(&self) -> &[Provider<P>] {
+        &self.backups
+    }
+
+    pub(super) fn take_news(&mut self) -> News {
+        core::mem::replace(&mut self.news, News::None)
+    }
+
+    /// Who covers, or is about to.
+    pub(super) fn covering(&self) -> Option<&Link<P>> {
+        self.cover.as_ref().and_then(|c| c.link.as_ref())
+    }
+
+    /// Whether it is, or was, part of the tree.
+    pub(super) fn has_joined(&self) -> bool {
+        self.played || self.parent.is_some()
+    }
+
+    pub(super) fn owns(&self, call: CallId) -> bool {
+        self.is_link(call) || self.backs_up(call) || self.search.as_ref().is_some_and(|s| s.owns(call))
+    }
+
+    fn is_link(&self, call: CallId) -> bool {
+        self.parent.as_ref().is_some_and(|l| l.call == call)
+            || self.next.as_ref().is_some_and(|l| l.call == call)
+    }
+
+    pub(super) fn is_parent(&self, call: CallId) -> bool {
+        self.parent.as_ref().is_some_and(|l| l.call == call)
+    }
+
+    pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
+        let parent = earliest(earliest(self.listen_at, self.climb_at), self.standbys.deadline());
+        earliest(parent, self.search.as_ref().and_then(|s| s.deadline(config)))
+    }
+
+    /// Leaves the channel: the parents are told that this node goes away, and every search is given up.
+    pub(super) fn stop(&mut self, turn: &mut Turn<'_, P>) {
+        if let Some(mut search) = self.search.take() {
+            search.cancel(turn);
+        }
+        let cover = self.cover.take().and_then(|c| c.link).filter(|l| !l.standby);
+        let next = self.next.take().map(|l| *l);
+        for link in next.into_iter().chain(cover).chain(self.parent.take()) {
+            turn.bye(link.call, ByeReason::Leaving);
+        }
+        self.standbys.stop(turn);
+        self.listen_at = None;
+        self.climb_at = None;
+    }
+
+    /// Looks for nothing better any more: this node is about to leave.
+    pub(super) fn stand_still(&mut self, turn: &mut Turn<'_, P>) {
+        if let Some(mut search) = self.search.take_if(|s| s.purpose.is_planned()) {
+            search.cancel(turn);
+        }
+        if let Some(next) = self.next.take() {
+            turn.bye(next.call, ByeReason::Normal);
+        }
+        self.climb_at = None;
+    }
+
+    pub(super) fn handle_timeout(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if self.listen_at.is_some_and(|t| t <= turn.now) {
+            self.listen(seats, turn);
+        }
+        if self.search.as_ref().and_then(|s| s.deadline(turn.config)).is_some_and(|t| t <= turn.now) {
+            self.advance(seats, turn);
+        }
+        if self.climb_at.is_some_and(|t| t <= turn.now) {
+            self.climb(seats, turn);
+        }
+    }
+
+    /// Keeps the standbys in order.
+    pub(super) fn settle_standbys(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        let (parent, next) = (self.parent.as_ref().map(|p| p.peer), self.next.as_ref().map(|n| n.peer));
+        let useless = |p: P| parent == Some(p) || next == Some(p) || seats.by_peer(p).is_some();
+        if self.standbys.deadline().is_none_or(|t| t > turn.now) && !self.standbys.any(useless) {
+            return;
+        }
+        let playing = self.parent.as_ref().is_some_and(Link::is_playing);
+        let wanted = if playing { self.backups.as_slice() } else { &[] };
+        let slots = turn.uplink.free().saturating_add(seats.ordinary());
+        self.standbys.settle((self.channel, slots), wanted, useless, turn);
+    }
+}

@@ -1,0 +1,136 @@
+//! What a search is for, whom it may ask, and what comes of the answers that are no parent.
+
+use super::search::{Purpose, Scope, Search};
+use super::{Link, Viewer};
+use crate::ids::CallId;
+use crate::iptv::fact::{ByeReason, Refusal};
+use crate::iptv::report::Provider;
+use crate::iptv::seats::Seats;
+use crate::iptv::turn::Turn;
+use crate::time::Duration;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+impl<P: Copy + Ord> Viewer<P> {
+    /// Begins to look for a first parent.
+    pub(in crate::iptv) fn tune(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        self.search(Search::new(Purpose::Join, &[]), seats, turn);
+    }
+
+    pub(super) fn search(&mut self, search: Search<P>, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if let Some(mut old) = self.search.replace(Box::new(search)) {
+            old.cancel(turn);
+        }
+        self.advance(seats, turn);
+    }
+
+    /// What a round of a search begins with, before the overlay is asked.
+    pub(super) fn known(&self, purpose: Purpose, turn: &mut Turn<'_, P>) -> Vec<P> {
+        let backups = match purpose {
+            _ if turn.config.is_paper() => return Vec::new(),
+            Purpose::Join => return Vec::new(),
+            Purpose::Repair | Purpose::Farewell => self.backups.as_slice(),
+            // The source knows best who has a slot.
+            Purpose::Move | Purpose::Yield | Purpose::Climb { .. } => &[],
+        };
+        let backups = backups.iter().map(|b| b.peer);
+        let Some(parent) = self.parent.as_ref().filter(|_| self.delegated) else {
+            return backups.chain(self.source).collect();
+        };
+        // Those above know what is free below them; the source, which everybody would ask, is left to its children.
+        let moves = purpose == Purpose::Move;
+        let near = [self.grandparent, Some(parent.peer)].into_iter().flatten().filter(|_| moves);
+        let mut known: Vec<P> = backups.chain(near).chain(self.somebody_above(turn)).collect();
+        if known.is_empty() {
+            known.extend(self.source);
+        }
+        known
+    }
+
+    fn scoped<R>(
+        &mut self,
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+        act: impl FnOnce(&mut Search<P>, &Scope<'_, P>, &mut Turn<'_, P>) -> R,
+    ) -> Option<R> {
+        let mut search = self.search.take()?;
+        let known = self.known(search.purpose, turn);
+        // The source may be asked out of its own rescue slot: it knows who else has room.
+        let asks_source = search.purpose.is_planned() && search.purpose != Purpose::Farewell;
+        let parent = self.parent.as_ref().map(|p| p.peer);
+        let asks_parent =
+            asks_source && self.source == parent || self.delegated && search.purpose == Purpose::Move;
+        let parent = parent.filter(|_| !asks_parent);
+        let excluded: Vec<P> = seats.iter().map(|s| s.peer).chain(parent).collect();
+        let scope = Scope {
+            channel: self.channel,
+            source: self.source,
+            known: &known,
+            excluded: &excluded,
+            slots: turn.uplink.free().saturating_add(seats.ordinary()),
+            rtt: self.rtt,
+            delegated: self.delegated,
+        };
+        let result = act(&mut search, &scope, turn);
+        self.search = Some(search);
+        Some(result)
+    }
+
+    pub(super) fn advance(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        self.scoped(seats, turn, |search, scope, turn| search.advance(scope, turn));
+        let Some(purpose) = self.search.as_ref().filter(|s| s.is_waiting()).map(|s| s.purpose) else {
+            return;
+        };
+        if let Purpose::Climb { .. } | Purpose::Yield = purpose {
+            self.search = None;
+            self.plan_climb(turn);
+        }
+        // Whoever is silent for a short while only may still come back.
+        let patience = if turn.config.is_paper() { Duration::ZERO } else { turn.config.confirm_after };
+        let (now, awake) = (turn.now, turn.awake_since);
+        let gone = |p: &mut Link<P>| p.lost.is_some_and(|t| now.since(t.max(awake)) >= patience);
+        if !purpose.is_planned()
+            && let Some(lost) = self.parent.take_if(gone)
+        {
+            // Nobody else has room; the next round may ask this one as well, as anybody would.
+            turn.bye(lost.call, ByeReason::Normal);
+            if self.cover.is_none() {
+                self.listen_at = None;
+            }
+        }
+    }
+
+    pub(in crate::iptv) fn on_fetched(
+        &mut self,
+        (mut providers, all): (Vec<Provider<P>>, bool),
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        providers.truncate(usize::from(turn.config.limits.providers));
+        if let Some(source) = providers.iter().find(|p| p.is_source()) {
+            self.source = Some(source.peer);
+            self.listed = self.source;
+            self.unsourced = None;
+        } else if all {
+            self.unsourced.get_or_insert(turn.now);
+        }
+        self.scoped(seats, turn, |search, scope, turn| search.on_fetched(&providers, scope, turn));
+        self.advance(seats, turn);
+    }
+
+    pub(in crate::iptv) fn on_refused(
+        &mut self,
+        call: CallId,
+        refusal: Refusal<P>,
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        if self.standbys.get(call).is_some() {
+            return self.standbys.on_refused(call, turn);
+        }
+        self.scoped(seats, turn, |search, scope, turn| {
+            search.on_refused(call, refusal, scope, turn.config);
+        });
+        self.advance(seats, turn);
+    }
+}

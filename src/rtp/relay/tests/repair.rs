@@ -1,0 +1,147 @@
+//! What is missing is asked for.
+
+use super::*;
+
+#[test]
+fn what_is_missing_is_asked_for_of_the_parent_that_was_heard_last() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    b.datagram(0, 2, rtp(SSRC, 2)).unwrap();
+    b.datagram(20, 1, rtp(SSRC, 5)).unwrap();
+    b.datagram(22, 1, rtp(SSRC, 7)).unwrap();
+    assert_eq!(b.relay.deadline(), Some(at(30)));
+    b.timeout(at(30), &mut Seeded::new(1));
+    assert_eq!(b.asked(), [(addr(1), vec![3, 4])]);
+    // It was overtaken only.
+    b.datagram(31, 2, rtp(SSRC, 6)).unwrap();
+    b.datagram(40, 2, rtp(SSRC, 3)).unwrap();
+    assert_eq!(b.facts.last(), Some(&Fact::Packet { channel: CHANNEL, payload: rtp(SSRC, 3) }));
+    let due = b.relay.deadline().unwrap();
+    b.timeout(due, &mut Seeded::new(1));
+    assert_eq!((due, b.asked()), (at(105), vec![(addr(2), vec![4])]));
+    assert_eq!(
+        b.relay.counters(CHANNEL).unwrap().repair,
+        missing::Counts { asked: 3, repaired: 1, given_up: 0 }
+    );
+}
+
+#[test]
+fn without_a_parent_that_sends_nobody_is_asked() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    b.datagram(0, 1, rtp(SSRC, 3)).unwrap();
+    b.relay.remove_parent(MOTHER);
+    for _ in 0..40 {
+        let due = b.relay.deadline().unwrap();
+        b.timeout(due, &mut Seeded::new(1));
+        assert_eq!(b.asked(), []);
+    }
+    assert_eq!(b.relay.counters(CHANNEL).unwrap().repair.given_up, 1);
+}
+
+#[test]
+fn what_a_replay_brings_is_not_asked_for() {
+    let mut b = with_standby();
+    b.order(|relay, fx| relay.resume(at(100), STANDBY, fx));
+    // The own parent is back with what is live, while the standby goes through what was.
+    b.datagram(110, 1, rtp(SSRC, 20)).unwrap();
+    b.datagram(112, 5, rtp(SSRC, 2)).unwrap();
+    b.timeout(at(120), &mut Seeded::new(1));
+    assert_eq!(b.asked(), []);
+    b.datagram(121, 5, rtp(SSRC, 5)).unwrap();
+    b.timeout(at(140), &mut Seeded::new(1));
+    assert_eq!(b.asked(), [(addr(5), vec![3, 4])], "the replay is past these");
+    // A replay that does not go on is waited for as long as a player waits, and no longer.
+    b.datagram(405, 1, rtp(SSRC, 22)).unwrap();
+    b.timeout(at(465), &mut Seeded::new(1));
+    assert_eq!(b.asked(), [(addr(1), vec![21])]);
+}
+
+#[test]
+fn a_child_gets_what_it_misses_once_in_a_round_trip() {
+    let mut b = broadcast(101);
+    b.begin(1000, CHILD, Start::Live);
+    b.relay.on_round_trip(CHILD, Duration::from_millis(40));
+    let mut ask = |ms, lost: &[u16]| {
+        let result = b.datagram(ms, 9, nack(SSRC, lost));
+        (result, b.got(9))
+    };
+    // 97 and all after it may be under way to it still.
+    assert_eq!(ask(1001, &[90, 96, 97, 100, 101]), (Ok(()), vec![90, 96]));
+    assert_eq!(ask(1020, &[90, 95, 97]), (Ok(()), vec![95, 97]));
+    assert_eq!(ask(1041, &[90, 95]), (Ok(()), vec![90]));
+    assert_eq!(ask(1042, &[65_000, 40_000]), (Ok(()), vec![]), "nobody ever had these");
+}
+
+#[test]
+fn a_replay_and_its_requests_do_not_bring_the_same_twice() {
+    let mut b = broadcast(101);
+    assert_eq!(b.begin(1100, CHILD, Start::RandomAccess), [60, 61]);
+    b.datagram(1101, 9, nack(SSRC, &[60, 62, 99])).unwrap();
+    assert_eq!(b.got(9), [60]);
+}
+
+#[test]
+fn k8_a_flood_of_requests_is_counted_and_brings_no_more_than_a_quarter_of_the_stream() {
+    let mut b = broadcast(101);
+    b.begin(1000, CHILD, Start::Live);
+    let all: Vec<u16> = (0..101).collect();
+    let flood = |b: &mut Bench, ms: u64| {
+        let mut got = 0;
+        for n in 0..50 {
+            let result = b.datagram(ms + n * 20, 9, nack(SSRC, &all));
+            assert!(matches!(result, Ok(()) | Err(DropReason::TooManyNacks)));
+            got += b.got(9).len();
+        }
+        got
+    };
+    assert_eq!(flood(&mut b, 1100), 101 / 4);
+    for n in 101..141 {
+        b.push(2000, video(n, PICTURE)).unwrap();
+    }
+    assert_eq!(flood(&mut b, 2100), 10);
+    for n in 141..1141u64 {
+        b.push(2000 + n, video(n as u16, PICTURE)).unwrap();
+    }
+    let recent: Vec<u16> = (1041..1141).collect();
+    b.datagram(9000, 9, nack(SSRC, &recent)).unwrap_err();
+    assert_eq!(b.got(9).len() as u64, NACK_BURST);
+}
+
+#[test]
+fn what_a_child_misses_and_this_node_too_is_asked_for_at_once() {
+    let mut b = Bench::viewer();
+    b.datagram(0, 1, rtp(SSRC, 1)).unwrap();
+    b.datagram(1, 1, rtp(SSRC, 3)).unwrap();
+    b.datagram(2, 9, nack(SSRC, &[2])).unwrap();
+    assert_eq!((b.asked(), b.relay.deadline()), (vec![], Some(at(2))));
+    b.timeout(at(2), &mut Seeded::new(1));
+    assert_eq!(b.asked(), [(addr(1), vec![2])]);
+    // The answer goes to everybody; and not twice to the child that asks again meanwhile.
+    b.relay.on_round_trip(CHILD, Duration::from_millis(40));
+    b.datagram(40, 1, rtp(SSRC, 2)).unwrap();
+    assert_eq!(b.got(9), [2]);
+    b.datagram(45, 9, nack(SSRC, &[2])).unwrap();
+    assert_eq!(b.got(9), []);
+}
+
+#[test]
+fn only_children_that_are_served_are_answered() {
+    let mut b = with_lease();
+    b.push(100, rtp(SSRC, 2)).unwrap();
+    for (from, ssrc) in [(77, SSRC), (9, SSRC), (9, 5)] {
+        let result = b.datagram(200, from, nack(ssrc, &[1, 2]));
+        assert_eq!(
+            (result.is_ok(), b.sends.len()),
+            (from == 9, 0),
+            "a report of a standby is one all the same"
+        );
+    }
+    let (mut b, mut mother, mut child) = keyed();
+    (2..6).for_each(|n| b.datagram(1, 1, rtp(SSRC, n)).unwrap());
+    let lost = nack(SSRC, &[1]);
+    assert_eq!(b.datagram(500, 9, lost.clone()), Err(DropReason::BadAuthentication));
+    assert_eq!(b.datagram(500, 9, mother.protect(&lost).unwrap()), Err(DropReason::BadAuthentication));
+    assert_eq!(b.datagram(500, 9, child.protect(&lost).unwrap()), Ok(()));
+    assert_eq!(b.got(9), [1]);
+}
