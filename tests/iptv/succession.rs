@@ -387,14 +387,7 @@ fn a_relayer_reports_to_no_other_source_than_the_records_name() {
 fn an_heir_confirms_relayers_of_the_one_before_and_after_a_while_nobody_who_was_never_elected() {
     let config = Config::new(Profile::Default, 3);
     let limit = config.source_limit.as_millis() as u64;
-    let mut s = Solo::new(config);
-    s.act(|i, now, ctx| i.stand_by(now, CHANNEL, ctx).unwrap());
-    let providers = vec![Provider { peer: 9, depth: Some(0), free: Some(1) }];
-    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers });
-    let call = placed(&orders, 9).unwrap();
-    s.fact(Fact::Answered { call, depth: Some(0), rescue: false });
-    s.hear();
-    s.fact(Fact::FirstPacket { channel: CHANNEL, call });
+    let (mut s, call) = Solo::standby(config, 9);
     s.fact(Fact::Ended { call, reason: ByeReason::Lost });
     for _ in 0..100 {
         let orders = s.pass(100);
