@@ -314,13 +314,27 @@ impl Solo {
     fn viewer(config: Config, parent: u32) -> (Self, CallId) {
         let mut s = Solo::new(config);
         s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+        let call = s.play_from(parent);
+        (s, call)
+    }
+
+    /// The same for a standby source.
+    fn standby(config: Config, parent: u32) -> (Self, CallId) {
+        let mut s = Solo::new(config);
+        s.act(|i, now, ctx| i.stand_by(now, CHANNEL, ctx).unwrap());
+        let call = s.play_from(parent);
+        (s, call)
+    }
+
+    fn play_from(&mut self, parent: u32) -> CallId {
+        let s = self;
         let providers = vec![Provider { peer: parent, depth: Some(0), free: Some(1) }];
         let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers });
         let call = placed(&orders, parent).expect("the provider is called");
         s.fact(Fact::Answered { call, depth: Some(0), rescue: false });
         s.hear();
         s.fact(Fact::FirstPacket { channel: CHANNEL, call });
-        (s, call)
+        call
     }
 
     fn hear(&mut self) {

@@ -9,6 +9,9 @@
 //! elector opens the first control dialog; a relayer whose parent changes opens the next one itself. Where relayers elect
 //! the parent always is the elector: a relayer announces itself to a new one, keeps its office while it has none, and adds
 //! what is below its children to its reports.
+//!
+//! Who the elector is when another source has taken the channel over the parent says first, and any relayer may say anything.
+//! So the one that it names is told nothing, and not called, before the records of the channel name it as well.
 
 use super::delivery::Delivery;
 use super::fact::ByeReason;
@@ -77,6 +80,8 @@ pub(super) struct Duty<P> {
     reported: Option<(u32, u16)>,
     reported_at: Instant,
     report_at: Option<Instant>,
+    /// When the records are asked whether another source has taken the channel over.
+    confirm_at: Option<Instant>,
     delivery: Delivery,
     told: Option<Box<Told<P>>>,
     /// Whether relayers elect.
@@ -106,6 +111,7 @@ impl<P: Copy + Ord> Duty<P> {
             reported: None,
             reported_at: turn.now,
             report_at: None,
+            confirm_at: None,
             delivery: Delivery::default(),
             told: None,
             delegated: false,
@@ -126,15 +132,33 @@ impl<P: Copy + Ord> Duty<P> {
         self.elector
     }
 
-    /// Another source has taken the channel over: it is told from now on.
-    pub(super) fn follow(&mut self, elector: P, turn: &mut Turn<'_, P>) {
-        if self.elector == elector {
+    /// Another source has taken the channel over, as the parent says: it is told from now on, once it is `listed`.
+    pub(super) fn follow(&mut self, root: Option<P>, listed: Option<P>, turn: &mut Turn<'_, P>) {
+        let Some(elector) = root.filter(|&root| root != self.elector) else {
+            self.confirm_at = None;
             return;
+        };
+        if listed != Some(elector) {
+            return self.confirm(turn);
         }
+        self.confirm_at = None;
         self.hang_up(self.dialog, turn);
         self.elector = elector;
         self.redial_after = turn.config.retry_after;
         self.dialog = Dialog::Broken { redial: turn.now };
+    }
+
+    /// Asks the records, again and again; all relayers hear of a new source at once, and do not ask at once.
+    fn confirm(&mut self, turn: &mut Turn<'_, P>) {
+        if self.confirm_at.is_some_and(|at| at > turn.now) {
+            return;
+        }
+        let mut pause = turn.within(turn.config.standby_spread);
+        if self.confirm_at.is_some() {
+            turn.order(Order::Fetch { channel: self.channel });
+            pause += turn.config.retry_limit;
+        }
+        self.confirm_at = Some(turn.now + pause);
     }
 
     pub(super) fn owns(&self, call: CallId) -> bool {
@@ -148,6 +172,7 @@ impl<P: Copy + Ord> Duty<P> {
             Dialog::Dialling(_) | Dialog::Adrift => None,
         };
         let record = self.record.as_ref().and_then(Record::deadline);
+        let dialog = earliest(dialog, self.confirm_at);
         earliest(earliest(dialog, self.delivery.deadline()), earliest(self.report_at, record))
     }
 

@@ -46,8 +46,9 @@ pub(super) struct Election<P> {
     sweep_at: Option<Instant>,
     /// Somebody for whom no relayer was open: all free slots are promised, or hang below the caller itself.
     turned_away: Option<P>,
-    /// It has taken the channel over, with relayers that another source elected.
-    heir: bool,
+    /// It has taken the channel over, with relayers that another source elected and that announce themselves until then.
+    /// Whoever says so later was elected by nobody.
+    heir: Option<Instant>,
 }
 
 impl<P: Copy + Ord> Election<P> {
@@ -77,7 +78,7 @@ impl<P: Copy + Ord> Election<P> {
             controls: BTreeMap::new(),
             sweep_at: None,
             turned_away: None,
-            heir: false,
+            heir: None,
         }
     }
 
@@ -87,8 +88,8 @@ impl<P: Copy + Ord> Election<P> {
     }
 
     /// The same for a source that takes a channel over, and with it the way of electing.
-    pub(super) fn inherited(self, delegated: bool) -> Self {
-        Election { heir: true, delegated, ..self }
+    pub(super) fn inherited(self, delegated: bool, until: Instant) -> Self {
+        Election { heir: Some(until), delegated, ..self }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -369,7 +370,7 @@ impl<P: Copy + Ord> Election<P> {
         let asked = standing != Standing::Viewer || self.delegated && !self.table.rests(peer, turn.now);
         match report {
             Report::RelayerAccepted { free } if asked || !self.table.rests(peer, turn.now) => {
-                if self.heir && standing == Standing::Viewer {
+                if self.heir.is_some_and(|until| turn.now < until) && standing == Standing::Viewer {
                     self.confirm(peer, turn);
                 }
                 self.on_heard(peer, Some(free), turn);

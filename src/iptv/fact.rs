@@ -182,10 +182,12 @@ pub enum Fact<P> {
         /// Relayers, in any order.
         providers: Vec<Provider<P>>,
     },
-    /// The same owner's channel has a newer source.
-    Superseded {
+    /// The records of this channel, which is published here, name another source, whose epoch is later.
+    Outdone {
         /// The channel.
         channel: ChannelId,
+        /// The other one, which may be dead by now.
+        by: P,
     },
     /// How long a request and its answer took.
     RoundTrip {

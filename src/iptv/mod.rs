@@ -7,7 +7,7 @@
 //! | `channel` | one channel: admission, children, and either an `election` or a `viewer` |
 //! | `seats` | the slots of the uplink and who sits in them |
 //! | `viewer` | the parent: search, listening, standbys, the bridge over its silence, the way back up |
-//! | `succession` | a standby source, which takes the channel over |
+//! | `succession`, `rivalry` | a standby source, which takes the channel over; a source that sees a newer one |
 //! | `backups`, `leases` | what a parent tells its children about their places; standbys promised to others |
 //! | `delivery` | whether a relayer delivers: it registers when it does, and is none when it does not |
 //! | `promotion` | who can relay takes the slot of who cannot, and who brings a subtree that of who brings a smaller one |
@@ -36,6 +36,7 @@ mod order;
 mod promotion;
 mod record;
 mod report;
+mod rivalry;
 mod seats;
 mod succession;
 mod table;
@@ -293,7 +294,7 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             | Fact::Met { channel, .. }
             | Fact::FetchFailed { channel }
             | Fact::Registered { channel, .. }
-            | Fact::Superseded { channel }
+            | Fact::Outdone { channel, .. }
             | Fact::Invited { channel, .. }
             | Fact::ControlInvited { channel, .. }
             | Fact::StandbyInvited { channel, .. }
@@ -490,7 +491,7 @@ fn hand_over<P: Copy + Ord>(channel: &mut Channel<P>, fact: Fact<P>, turn: &mut 
         Fact::Met { providers, .. } => channel.on_fetched(providers, false, turn),
         Fact::FetchFailed { .. } => channel.on_fetched(Vec::new(), false, turn),
         Fact::Registered { ok, .. } => channel.on_registered(ok, turn),
-        Fact::Superseded { .. } => channel.on_superseded(turn),
+        Fact::Outdone { by, .. } => channel.on_outdone(by, turn),
         Fact::Invited { call, peer, urgent, slots, .. } => {
             channel.on_invited((call, peer), urgent, slots, turn);
         }

@@ -18,6 +18,11 @@ pub enum Order<P> {
         /// The channel.
         channel: ChannelId,
     },
+    /// Be the channel's source in a new epoch, later than any that was heard of: the source of a later one is gone.
+    BeginAnew {
+        /// The channel.
+        channel: ChannelId,
+    },
     /// Look the channel up in the overlay.
     Fetch {
         /// The channel.

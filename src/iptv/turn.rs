@@ -55,6 +55,12 @@ impl<P> Turn<'_, P> {
         percent(d, 90 + self.entropy.below(21))
     }
 
+    /// Some time up to the duration: for what many nodes do for one reason.
+    pub(super) fn within(&mut self, d: Duration) -> Duration {
+        let micros = u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(1 + self.entropy.below(micros.max(1)))
+    }
+
     /// The duration, up to half as much again: for waits that others asked for, which must not become shorter.
     pub(super) fn at_least(&mut self, d: Duration) -> Duration {
         percent(d, 100 + self.entropy.below(51))

@@ -29,8 +29,11 @@ pub(super) struct Channel {
     pub(super) grant: Option<Grant>,
     /// When a grant for somebody below was passed on last.
     pub(super) passed_on: Option<Instant>,
-    /// At its publisher the epoch of what it grants, elsewhere the newest that the trusted owner was found to grant in.
+    /// At its publisher the epoch of what it grants, elsewhere the newest that the trusted owner was found to grant in. Where
+    /// nobody owns it, at a source that has taken it over, that of its record.
     pub(super) epoch: u32,
+    /// At its publisher the latest epoch of another source.
+    pub(super) outdone: u32,
     /// Whether the list under the channel's name is about as long as it gets, so that there are more in the tree.
     pub(super) crowded: bool,
     /// When the tree was asked last.
@@ -60,6 +63,7 @@ impl Channel {
             grant: None,
             passed_on: None,
             epoch: 0,
+            outdone: 0,
             crowded: false,
             walked: None,
             levels: Levels::default(),

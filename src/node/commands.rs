@@ -132,25 +132,36 @@ impl Node {
 
     /// Publishes what this node has stood by for.
     pub(super) fn take_over(&mut self, id: ChannelId) {
+        self.in_new_epoch(id, |channel| {
+            if let Some(Inheritance { keywords, owner }) = channel.inheritance.take() {
+                (channel.keywords, channel.owner, channel.grant) = (keywords, owner, None);
+            }
+        });
+        self.relay.take_over(self.now, id);
+        self.forget_record(id);
+        self.lookups.forget_viewer(id);
+        self.trees.forget_walk(id);
+    }
+
+    /// Publishes on, in an epoch later than that of a source that is gone; and relayers get what counts in that epoch.
+    pub(super) fn begin_anew(&mut self, id: ChannelId) {
+        self.in_new_epoch(id, |_| {});
+        let calls = self.calls.iter().filter(|(_, call)| call.channel == id).map(|(&call, _)| call);
+        self.grants.renew_now(calls, self.now);
+    }
+
+    fn in_new_epoch(&mut self, id: ChannelId, change: impl FnOnce(&mut Channel)) {
         let Some(open) = self.channels.get_mut(id) else { return };
         let blank = Channel::new(open.name.clone(), Vec::new(), self.now);
         let mut channel = core::mem::replace(open, blank);
-        if let Some(Inheritance { keywords, owner }) = channel.inheritance.take() {
-            (channel.keywords, channel.owner, channel.grant) = (keywords, owner, None);
-        }
-        if channel.owner.is_some() {
-            self.begin_epoch(&mut channel);
-        }
+        change(&mut channel);
+        self.begin_epoch(&mut channel);
         if channel.owner.is_some() {
             self.below.begin(id, self.now);
         }
         if let Some(open) = self.channels.get_mut(id) {
             *open = channel;
         }
-        self.relay.take_over(self.now, id);
-        self.forget_record(id);
-        self.lookups.forget_viewer(id);
-        self.trees.forget_walk(id);
     }
 
     /// Watches a channel, found by its name or by a keyword. [`Event::Playing`], [`Event::NotFound`] or

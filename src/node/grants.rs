@@ -42,6 +42,13 @@ impl Grants {
         self.given.remove(&call);
     }
 
+    /// What was given in these calls counts no longer.
+    pub(super) fn renew_now(&mut self, calls: impl Iterator<Item = CallId>, now: Instant) {
+        for call in calls {
+            self.given.entry(call).and_modify(|due| *due = now);
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.given.values().copied().min()
     }
@@ -77,10 +84,12 @@ impl Node {
     }
 
     /// What this publisher grants from now on is of a new epoch, later than any that it has seen and as late as now; and by its
-    /// own grant it knows its owner.
+    /// own grant it knows its owner. Where nobody owns a channel the epoch of one that was taken over stands in the record.
     pub(super) fn begin_epoch(&mut self, channel: &mut Channel) {
         let at = self.overlay.time_of_day(self.now);
-        channel.epoch = u32::try_from(at.0 / 1000).unwrap_or(u32::MAX).max(channel.epoch.saturating_add(1));
+        channel.epoch = u32::try_from(at.0 / 1000)
+            .unwrap_or(u32::MAX)
+            .max(channel.epoch.max(channel.outdone).saturating_add(1));
         let (node, role, resource) = (self.node_id(), ProviderRole::SOURCE, self.resource(&channel.name));
         let grant = self.issue(channel, &channel.name, &resource, node, role);
         channel.trusted = self.word_for(&resource, node, role, grant.as_ref()).map(|word| word.owner);
@@ -224,15 +233,18 @@ pub(super) struct NotGranted;
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::env::{Crypto, InsecureChannels, Seeded};
+    use crate::env::{Crypto, InsecureChannels, Party, Seeded};
     use crate::node::directory::PeerKey;
     use crate::node::overlay::Purpose;
     use crate::node::signalling::{Call, Usage};
     use crate::node::{Addresses, Config};
+    use crate::reload::codec::{KindId, ProviderRecord};
+    use crate::reload::overlay::{Slot, Value};
     use crate::sim::{Authority, Certificate, Certified};
     use crate::time::UnixMillis;
     use alloc::boxed::Box;
     use alloc::string::String;
+    use alloc::sync::Arc;
     use alloc::vec;
     use core::net::SocketAddr;
 
@@ -358,6 +370,112 @@ pub(super) mod tests {
         assert!(!stands(&node));
         node.take_grant(CALL, &of(&node, NOW + 900_000)).unwrap();
         assert!(stands(&node) && own(&node).is_ok());
+    }
+
+    /// What a source has stored at a place in an epoch of this owner, if anybody owns the channel.
+    fn source(key: Option<u64>, node: NodeId, place: ResourceId, epoch: u32) -> Value {
+        let claim = Claim { resource: &place, node, role: ProviderRole::SOURCE };
+        let lifetime = Duration::from_secs(600);
+        let granted = |key| grant::issue(&owner(key), &claim, epoch, UnixMillis(NOW), lifetime).unwrap();
+        let unowned = if key.is_none() && epoch > 0 { format!(";epoch={epoch}") } else { String::new() };
+        let record = ProviderRecord {
+            role: ProviderRole::SOURCE,
+            depth: 0,
+            free_slots: 1,
+            uptime_seconds: 0,
+            sip_contact: format!("sip:s@192.0.2.1:5060;channel=100{unowned}"),
+            grant: key.map(granted),
+        };
+        let key = KeyFingerprint::of(&node.0);
+        Value {
+            kind: KindId::CHANNEL,
+            slot: Slot::Key(Bytes::copy_from_slice(&node.0)),
+            signer: Arc::new(Party {
+                node_id: node,
+                node_ids: vec![node],
+                user: None,
+                key,
+                certificate: None,
+            }),
+            storage_time: UnixMillis(NOW),
+            lifetime: Duration::from_secs(60),
+            value: Some(record.encode().unwrap()),
+            rolled_back: false,
+        }
+    }
+
+    /// A source in epoch 7 of the right owner.
+    fn publisher() -> (Node, ChannelId) {
+        let (mut node, channel) = viewer();
+        node.create(Instant::ZERO).unwrap();
+        let open = node.channels.get_mut(channel).unwrap();
+        (open.owner, open.epoch) = (Some(Owner::new(vec![Box::new(owner(RIGHT))])), 7);
+        node.with_policy(|policy, now, ctx| policy.publish(now, channel, ctx)).unwrap();
+        (node, channel)
+    }
+
+    /// Whether a source asks somebody whether he is its successor.
+    fn is_outdone(node: &mut Node, channel: ChannelId, place: ResourceId, found: Value) -> bool {
+        node.orders.clear();
+        node.on_rivals(channel, Some(place), &[found]);
+        node.orders.iter().any(|order| matches!(order, crate::iptv::Order::Invite { .. }))
+    }
+
+    #[test]
+    fn q7_a_newer_source_of_the_same_owner_is_asked_wherever_it_is_found_and_nobody_else() {
+        let (lower, higher) = (NodeId([0; 16]), NodeId([9; 16]));
+        let name = ResourceId::of_name(b"100@tv.example");
+        let own =
+            publisher().0.owners_place(&ChannelName::new("100").unwrap(), key_of(&owner(RIGHT))).unwrap();
+        for place in [name.clone(), own.clone()] {
+            let cases = [
+                (Some(RIGHT), higher, 8, true),
+                (Some(RIGHT), lower, 8, true),
+                (Some(RIGHT), lower, 6, false),
+                // Of two in one epoch one goes on, and both know which.
+                (Some(RIGHT), lower, 7, true),
+                (Some(RIGHT), higher, 7, false),
+                (Some(RIGHT), ME, 7, false),
+                (Some(RIGHT + 1), higher, 8, false),
+                (None, higher, 8, false),
+            ];
+            for (key, node, epoch, expected) in cases {
+                let (mut publisher, channel) = publisher();
+                // In that place nobody else's grants count.
+                let granted = if key == Some(RIGHT) { &place } else { &name };
+                let found = source(key, node, granted.clone(), epoch);
+                let outdone = is_outdone(&mut publisher, channel, place.clone(), found);
+                assert_eq!(outdone, expected, "{key:?} {node:?} {epoch}");
+            }
+        }
+        // Both places are looked at.
+        let (mut node, channel) = publisher();
+        let before = node.lookups.len();
+        node.look_for_rivals(channel);
+        assert_eq!(node.lookups.len(), before + 2);
+    }
+
+    #[test]
+    fn q7_where_nobody_owns_channels_only_who_has_taken_one_over_is_a_newer_source() {
+        let place = ResourceId::of_name(b"100@tv.example");
+        for (node, mine, epoch, expected) in [
+            (NodeId([9; 16]), 0, 0, false),
+            (NodeId([9; 16]), 0, 5, true),
+            (NodeId([0; 16]), 5, 5, true),
+            (NodeId([9; 16]), 5, 5, false),
+            (NodeId([0; 16]), 5, 0, false),
+        ] {
+            let at = |port| SocketAddr::from(([192, 0, 2, 1], port));
+            let addresses = Addresses { overlay: at(1), signalling: at(2), media: at(3) };
+            let config = Config::new("source", "tv.example", addresses);
+            let crypto = Box::new(crate::env::InsecureIdentity::new(ME));
+            let mut me = Node::new(config, Box::new(Seeded::new(1)), crypto).unwrap();
+            let open = Channel::new(ChannelName::new("100").unwrap(), Vec::new(), Instant::ZERO);
+            let channel = me.channels.open(Channel { epoch: mine, ..open }).unwrap();
+            me.with_policy(|policy, now, ctx| policy.publish(now, channel, ctx)).unwrap();
+            let found = source(None, node, place.clone(), epoch);
+            assert_eq!(is_outdone(&mut me, channel, place.clone(), found), expected, "{mine} {epoch}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ impl Node {
         match order {
             Order::Fetch { channel } => self.look_up(channel),
             Order::TakeOver { channel } => self.take_over(channel),
+            Order::BeginAnew { channel } => self.begin_anew(channel),
             Order::Register { channel, role, depth, free, listed } => {
                 let record = Record { role, depth, free };
                 if listed { self.register(channel, record) } else { self.register_in_tree(channel, record) }

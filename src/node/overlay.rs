@@ -8,7 +8,7 @@ use super::integrity::OwnerKey;
 use super::records::Record;
 use super::{Membership, PeerKey};
 use crate::effect::Effect;
-use crate::ids::{ChannelId, ChannelName, KeyFingerprint, ResourceId};
+use crate::ids::{ChannelId, ChannelName, KeyFingerprint, NodeId, ResourceId};
 use crate::iptv::{self, Provider, Role};
 use crate::reload::codec::{ProviderRecord, ProviderRole, Structure as _};
 use crate::reload::overlay::{Address, Fact, Slot, Ticket, Value};
@@ -25,6 +25,9 @@ use bytes::Bytes;
 /// The URI parameter of a record's contact that says what the channel calls itself, for those who found it by a keyword.
 const CHANNEL_PARAM: &str = "channel";
 
+/// The URI parameter of a source's contact that says in which epoch it has taken the channel over, where no grant does.
+const EPOCH_PARAM: &str = "epoch";
+
 /// What an order to the overlay was for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
@@ -36,6 +39,8 @@ pub(super) enum Purpose {
     Query(ChannelName),
     /// This node publishes, and looks for newer sources.
     Rivals(ChannelId),
+    /// It looks for them where only its owner has a place.
+    OwnersRivals(ChannelId),
     /// This node's record under the channel's own name.
     Record(ChannelId),
     /// This node's record under a keyword.
@@ -109,7 +114,7 @@ impl Node {
         self.fetch_from(self.resource(&name), purpose);
     }
 
-    fn fetch_from(&mut self, resource: ResourceId, purpose: Purpose) {
+    pub(super) fn fetch_from(&mut self, resource: ResourceId, purpose: Purpose) {
         let ticket = self.lookups.ticket(purpose);
         let asked = self
             .with_overlay(|overlay, now, ctx| overlay.fetch(now, ticket, resource, Kind::CHANNEL.id, ctx));
@@ -178,7 +183,10 @@ impl Node {
         let open = self.channels.get(channel)?;
         let uri = SipUri::of_user(&self.config.name, self.config.addresses.signalling)
             .with_transport(self.config.agent.transport.to_msg());
-        let uri = uri.with_param(CHANNEL_PARAM, Some(open.name.as_str())).ok()?;
+        let mut uri = uri.with_param(CHANNEL_PARAM, Some(open.name.as_str())).ok()?;
+        if record.role == Role::Source && !self.needs_grants() && open.epoch > 0 {
+            uri = uri.with_param(EPOCH_PARAM, Some(&open.epoch.to_string())).ok()?;
+        }
         let role = match record.role {
             Role::Source => ProviderRole::SOURCE,
             Role::Relayer => ProviderRole::RELAYER,
@@ -272,7 +280,15 @@ impl Node {
                     None => self.on_no_answer(channel),
                 }
             }
-            Some(Purpose::Rivals(channel)) => self.on_rivals(channel, &values.unwrap_or_default()),
+            Some(Purpose::Rivals(channel)) => {
+                let place = self.channels.get(channel).map(|open| self.resource(&open.name));
+                self.on_rivals(channel, place, &values.unwrap_or_default());
+            }
+            Some(Purpose::OwnersRivals(channel)) => {
+                let open = self.channels.get(channel);
+                let place = open.and_then(|open| self.place_of_its_owner(channel, &open.name));
+                self.on_rivals(channel, place, &values.unwrap_or_default());
+            }
             Some(Purpose::Walk(channel)) => self.on_walk_fetched(channel, &values.unwrap_or_default()),
             Some(Purpose::Place(channel, place)) => {
                 self.on_place_fetched(channel, place, &values.unwrap_or_default());
@@ -290,16 +306,22 @@ impl Node {
         }
     }
 
-    /// A source of the same owner in a later epoch has taken the channel over; of two in one epoch one goes on.
-    fn on_rivals(&mut self, channel: ChannelId, values: &[Value]) {
-        let Some(open) = self.channels.get(channel) else { return };
-        let (owner, mine) = (open.trusted, (open.epoch, self.node_id()));
-        let resource = self.resource(&open.name);
-        let found = values.iter().filter_map(|value| self.read(&resource, value));
-        let mut rivals = found.filter(|f| f.info.is_source && owner.is_some() && f.info.owner == owner);
-        if rivals.any(|f| (f.epoch, f.info.node_id) > mine) {
-            self.tell(iptv::Fact::Superseded { channel });
+    /// A source of the same owner in a later epoch has taken the channel over; of two in one epoch the one with the lower
+    /// Node-ID goes on. Where nobody owns channels only those who took one over have an epoch: of two others who publish under
+    /// one name neither is the other's heir.
+    pub(super) fn on_rivals(&mut self, channel: ChannelId, place: Option<ResourceId>, values: &[Value]) {
+        let Some((open, place)) = self.channels.get(channel).zip(place) else { return };
+        let rank = |epoch: u32, node: NodeId| (epoch, core::cmp::Reverse(node));
+        let (owner, mine) = (open.trusted, rank(open.epoch, self.node_id()));
+        let found = values.iter().filter_map(|value| self.read(&place, value));
+        let rivals = found.filter(|f| f.info.is_source && f.info.owner == owner && f.epoch > 0);
+        let newer = rivals.filter(|f| rank(f.epoch, f.info.node_id) > mine);
+        let Some(newest) = newer.max_by_key(|f| rank(f.epoch, f.info.node_id)) else { return };
+        if let Some(open) = self.channels.get_mut(channel) {
+            open.outdone = open.outdone.max(newest.epoch);
         }
+        let by = self.remember(newest.contact, Source::Itself);
+        self.tell(iptv::Fact::Outdone { channel, by });
     }
 
     /// Nobody has answered for the channel's name.
@@ -317,6 +339,7 @@ impl Node {
         let found = values.iter().filter_map(|value| self.read(resource, value));
         let mut found: Vec<Found> = found.filter(|f| f.info.node_id != me).collect();
         self.keep_to_one_owner(channel, &mut found);
+        drop_earlier_epochs(&mut found);
         found
     }
 
@@ -387,14 +410,16 @@ impl Node {
     }
 }
 
-/// Leaves of each owner's records those of the newest epoch.
+/// Leaves of each owner's records those of the newest epoch; where nobody owns channels, the newest sources, for relayers
+/// have no epoch there.
 pub(super) fn drop_earlier_epochs(found: &mut Vec<Found>) {
     let mut newest: BTreeMap<Option<KeyFingerprint>, u32> = BTreeMap::new();
     for f in &*found {
         let epoch = newest.entry(f.info.owner).or_default();
         *epoch = f.epoch.max(*epoch);
     }
-    found.retain(|f| newest.get(&f.info.owner) == Some(&f.epoch));
+    let has_epoch = |f: &Found| f.info.owner.is_some() || f.info.is_source;
+    found.retain(|f| !has_epoch(f) || newest.get(&f.info.owner) == Some(&f.epoch));
 }
 
 /// Who found a channel by a keyword goes on under its own name, under which the relayers stand too. A keyword is followed
@@ -413,7 +438,7 @@ pub(super) struct Found {
     pub(super) info: ProviderInfo,
     pub(super) contact: Contact,
     channel: Option<ChannelName>,
-    /// The epoch of the owner's grant.
+    /// The epoch of the owner's grant, or what a record says of itself that needs none.
     pub(super) epoch: u32,
     /// What the owner signs by.
     pub(super) owner_key: Option<OwnerKey>,
@@ -438,14 +463,15 @@ fn read(value: &Value) -> Option<(Found, ProviderRecord)> {
         contact: record.sip_contact.clone(),
         owner: None,
     };
-    Some((Found { info, contact, channel, epoch: 0, owner_key: None }, record))
+    let epoch = uri.params().get(EPOCH_PARAM).and_then(|epoch| epoch.parse().ok());
+    let epoch = epoch.filter(|_| info.is_source).unwrap_or(0);
+    Some((Found { info, contact, channel, epoch, owner_key: None }, record))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::env::Party;
-    use crate::ids::NodeId;
     use crate::time::{Instant, UnixMillis};
     use alloc::sync::Arc;
     use alloc::vec;

@@ -107,10 +107,14 @@ impl Node {
         self.records.entries.remove(&channel);
     }
 
-    /// Looks whether the owner's channel has a newer source (Q7): this one may have been cut off and taken for dead.
-    fn look_for_rivals(&mut self, channel: ChannelId) {
-        let Some(open) = self.channels.get(channel).filter(|open| open.owner.is_some()) else { return };
-        self.fetch(open.name.clone(), Purpose::Rivals(channel));
+    /// Looks whether the channel has a newer source (Q7): this one may have been cut off and taken for dead. Under the name others
+    /// may have crowded it out.
+    pub(super) fn look_for_rivals(&mut self, channel: ChannelId) {
+        let Some(name) = self.channels.get(channel).map(|open| open.name.clone()) else { return };
+        if let Some(place) = self.place_of_its_owner(channel, &name) {
+            self.fetch_from(place, Purpose::OwnersRivals(channel));
+        }
+        self.fetch(name, Purpose::Rivals(channel));
     }
 
     fn store_record(&mut self, channel: ChannelId, record: Record) {
@@ -126,7 +130,7 @@ impl Node {
     }
 
     /// Where its publisher stores a channel besides, for those who know its owner.
-    fn place_of_its_owner(&self, channel: ChannelId, name: &ChannelName) -> Option<ResourceId> {
+    pub(super) fn place_of_its_owner(&self, channel: ChannelId, name: &ChannelName) -> Option<ResourceId> {
         let open = self.channels.get(channel).filter(|open| open.owner.is_some())?;
         self.owners_place(name, open.trusted?)
     }

@@ -295,6 +295,17 @@ impl World {
         }
     }
 
+    /// The parent of a child ends their call, and says why.
+    pub(crate) fn dismiss(&mut self, child: u32, reason: ByeReason) {
+        let parent = self.parent(child);
+        let is_theirs =
+            |s: &Session| s.taking && s.caller.0 == child && Some(s.callee.0) == parent && s.flows;
+        if let Some(s) = self.sessions.iter().rposition(is_theirs) {
+            self.sessions[s].serving = false;
+            self.after(ms(10), Job::Ended(s, true, reason));
+        }
+    }
+
     /// Lookups fail from now on.
     pub(crate) fn hide_records(&mut self) {
         self.hidden = true;
@@ -564,7 +575,7 @@ impl World {
                 self.after(LOOKUP, Job::Fetched(id, channel));
             }
             // Records of an earlier epoch count no longer.
-            Order::TakeOver { channel } => drop(self.records.remove(&channel)),
+            Order::TakeOver { channel } | Order::BeginAnew { channel } => drop(self.records.remove(&channel)),
             // Where those stand that are not listed is beyond this world.
             Order::Register { listed: false, .. } => {}
             Order::Register { channel, role, depth, free, listed: true } => {

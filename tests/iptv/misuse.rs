@@ -261,3 +261,26 @@ fn k6_who_was_asleep_while_it_looked_for_another_parent_gives_the_silent_one_its
     }
     assert!((1_000..3_000).contains(&s.now.since(woke).as_millis()), "{:?}", s.now.since(woke));
 }
+
+#[test]
+fn a_parent_that_did_not_elect_a_relayer_does_not_have_it_report_to_itself_by_electing_it() {
+    let (mut s, parent) = Solo::viewer(default(2), 5);
+    let path = vec![9, 5];
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 2, path, rescue: false, backups: vec![], delegated: false },
+    );
+    let providers = vec![Provider { peer: 9, depth: Some(0), free: Some(0) }];
+    s.fact(Fact::Fetched { channel: CHANNEL, providers });
+    let control = CallId::received(70);
+    s.fact(Fact::ControlInvited { channel: CHANNEL, call: control, peer: 9 });
+    let orders = s.reported(control, Report::SelectedRelayer { register: true });
+    assert!(has(&orders, |o| matches!(o, Order::Event(Event::Elected { .. }))), "{orders:?}");
+    let mut orders: Vec<Order<u32>> = s.reported(parent, Report::SelectedRelayer { register: true }).into();
+    orders.extend(s.hear_for(3_000));
+    let to = |call| move |o: &&Order<u32>| matches!(o, Order::Inform { call: c, .. } if *c == call);
+    assert_eq!(orders.iter().filter(to(parent)).count(), 0, "{orders:?}");
+    // It goes on to report to the source.
+    assert!(orders.iter().filter(to(control)).count() >= 2, "{orders:?}");
+    assert!(!is_left(&orders, control) && !is_left(&orders, parent), "{orders:?}");
+}

@@ -91,7 +91,11 @@ fn shrugs(seed: u64) -> bool {
     config.limits.controls = 4;
     config.limits.subtree_rows = 40;
     config.mode = if dice.below(2) == 0 { Mode::Delegated } else { Mode::SourceManaged };
-    let mut s = if dice.below(2) == 0 { Solo::publisher(config) } else { Solo::viewer(config, 9).0 };
+    let mut s = match dice.below(3) {
+        0 => Solo::publisher(config),
+        1 => Solo::viewer(config, 9).0,
+        _ => Solo::standby(config, 9).0,
+    };
     let mut open = Open::default();
     let mut standbys = 0;
     for _ in 0..400 {
@@ -112,7 +116,7 @@ fn shrugs(seed: u64) -> bool {
             .iter()
             .map(|&peer| Provider { peer: peer % 20, depth: Some(peer as u8), free: None })
             .collect();
-        let fact = match dice.below(32) {
+        let fact = match dice.below(34) {
             0 => Fact::Fetched { channel, providers },
             31 => {
                 let subtree = Subtree { peers: u32::MAX, free: u32::MAX, open: providers };
@@ -169,6 +173,8 @@ fn shrugs(seed: u64) -> bool {
                 let subtree = Subtree { peers: u32::MAX, free: u32::MAX, open: providers };
                 Fact::Reported { call, report: Report::Subtree(subtree) }
             }
+            32 => Fact::Outdone { channel, by: peer },
+            33 => Fact::Ended { call, reason: ByeReason::EndOfChannel },
             28 => Fact::FirstPacket { channel, call: any(open.answered.iter().copied(), &mut dice) },
             _ => Fact::Answered {
                 call: any(open.placed.keys().copied(), &mut dice),

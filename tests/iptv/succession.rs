@@ -1,7 +1,10 @@
 //! The source dies: a standby takes over with the tree as it is, or the channel ends everywhere (Q7).
 
 use crate::harness::{CHANNEL, SOURCE, World, ms};
-use p2piptv::iptv::{Config, EndReason, Event, Fact, Hold, Profile, Report};
+use crate::{Solo, has, placed, selected};
+use p2piptv::iptv::{
+    ByeReason, Config, EndReason, Event, Fact, Hold, InviteKind, Order, Profile, Provider, Refusal, Report,
+};
 use p2piptv::time::{Duration, Instant};
 
 /// A source, its standby, and viewers that came one after the other.
@@ -120,13 +123,21 @@ fn q7_without_a_standby_the_channel_ends_everywhere_and_says_that_its_source_is_
     assert!(w.viewers().all(|v| w.status(v).is_none()));
 }
 
+/// The source is told that the records name another one.
+fn outdo(w: &mut World, by: u32) {
+    w.command(SOURCE, |i, now, ctx| i.on_fact(now, Fact::Outdone { channel: CHANNEL, by }, ctx));
+}
+
 #[test]
 fn a_source_that_learns_of_a_newer_one_ends_and_its_children_go_there() {
     let (mut w, heir) = with_a_standby(6, 11);
     w.stall(SOURCE, ms(6000));
     w.run(ms(7000));
     assert_eq!(took_over(&w).len(), 1, "{}", w.tail(100));
-    w.command(SOURCE, |i, now, ctx| i.on_fact(now, Fact::Superseded { channel: CHANNEL }, ctx));
+    outdo(&mut w, heir);
+    // It asks first.
+    assert!(w.status(SOURCE).is_some_and(|s| s.publisher));
+    w.run(ms(100));
     let ended = w
         .event_times(|id, e| id == SOURCE && matches!(e, Event::Ended { reason: EndReason::Superseded, .. }));
     assert_eq!((ended.len(), w.status(SOURCE)), (1, None));
@@ -243,4 +254,157 @@ fn relayers_that_a_lookup_came_by_do_not_show_that_there_is_no_source() {
         });
     }
     assert!(w.status(viewer).is_some(), "{}", w.tail(100));
+}
+
+#[test]
+fn a_source_that_learns_of_a_newer_one_that_has_died_goes_on_in_a_later_epoch_and_gets_its_viewers_back() {
+    let (mut w, heir) = with_a_standby(6, 11);
+    w.stall(SOURCE, ms(6000));
+    w.run(ms(7000));
+    assert_eq!(took_over(&w).len(), 1, "{}", w.tail(100));
+    w.kill(heir);
+    outdo(&mut w, heir);
+    w.run(ms(30_000));
+    assert!(w.status(SOURCE).is_some_and(|s| s.publisher), "{}", w.tail(100));
+    assert!(w.starving(ms(100)).is_empty(), "{:?}\n{}", w.starving(ms(100)), w.tail(300));
+    let root = |v: u32| w.status(v).and_then(|s| s.path.first().copied());
+    assert!((1..8).filter(|&v| v != heir).all(|v| root(v) == Some(SOURCE)), "{}", w.tail(300));
+}
+
+#[test]
+fn whoever_is_said_to_be_a_newer_source_is_believed_only_when_it_answers_as_one() {
+    let cases = [
+        ("the source", true, Ok(0)),
+        ("full, and so on air", true, Err(Refusal::Busy { retry_after: None })),
+        ("a viewer", false, Ok(3)),
+        ("gone", false, Err(Refusal::NoAnswer)),
+        ("without the channel", false, Err(Refusal::NotFound)),
+        ("below me", false, Err(Refusal::Loop)),
+    ];
+    for (who, ends, answer) in cases {
+        let mut s = Solo::publisher(Config::new(Profile::Default, 2));
+        let orders = s.fact(Fact::Outdone { channel: CHANNEL, by: 7 });
+        let call = placed(&orders, 7).expect("it is asked");
+        assert!(!has(&s.fact(Fact::Outdone { channel: CHANNEL, by: 8 }), |o| matches!(
+            o,
+            Order::Invite { .. }
+        )));
+        let orders = s.fact(match answer {
+            Ok(depth) => Fact::Answered { call, depth: Some(depth), rescue: false },
+            Err(refusal) => Fact::Refused { call, refusal },
+        });
+        let anew = has(&orders, |o| matches!(o, Order::BeginAnew { .. }))
+            && has(&orders, |o| matches!(o, Order::Register { .. }));
+        assert_eq!((s.iptv.status(CHANNEL).is_none(), anew), (ends, !ends), "{who}: {orders:?}");
+        if ends {
+            let over = Order::Event(Event::Ended { channel: CHANNEL, reason: EndReason::Superseded });
+            assert!(orders.contains(&over), "{who}: {orders:?}");
+        }
+    }
+    // One that says nothing at all is waited for as long as for any answer.
+    let mut s = Solo::publisher(Config::new(Profile::Default, 2));
+    s.fact(Fact::Outdone { channel: CHANNEL, by: 7 });
+    assert!(!s.pass(3_999).iter().any(|o| matches!(o, Order::BeginAnew { .. })));
+    assert!(s.pass(1).iter().any(|o| matches!(o, Order::BeginAnew { .. })));
+}
+
+/// A standby below a relayer.
+fn with_a_deep_standby(seed: u64) -> (World, u32) {
+    let mut w = World::new(Config::new(Profile::Default, 2), seed);
+    w.run(ms(1000));
+    for _ in 0..5 {
+        w.join();
+        w.run(ms(2000));
+    }
+    let heir = w.stand_by();
+    w.run(ms(8000));
+    assert!(w.parent(heir).is_some_and(|p| p != SOURCE), "seed {seed}: {}", w.tail(100));
+    (w, heir)
+}
+
+#[test]
+fn a_relayer_that_says_that_the_channel_is_over_ends_no_standby() {
+    for seed in 0..6 {
+        let (mut w, heir) = with_a_deep_standby(seed);
+        w.dismiss(heir, ByeReason::EndOfChannel);
+        w.run(ms(10_000));
+        assert!(w.status(heir).is_some_and(|s| !s.publisher && s.playing), "seed {seed}: {}", w.tail(200));
+        assert!(took_over(&w).is_empty());
+        // Nor does it keep one from taking over from a source that has died.
+        w.dismiss(heir, ByeReason::EndOfChannel);
+        w.kill(SOURCE);
+        w.run(ms(8_000));
+        assert!(w.status(heir).is_some_and(|s| s.publisher), "seed {seed}: {}", w.tail(200));
+    }
+}
+
+#[test]
+fn a_standby_below_a_relayer_ends_with_its_channel() {
+    for seed in 0..6 {
+        let (mut w, heir) = with_a_deep_standby(seed);
+        w.stop(SOURCE);
+        w.run(ms(6_000));
+        assert!(took_over(&w).is_empty() && w.status(heir).is_none(), "seed {seed}: {}", w.tail(200));
+        let over = |id, e: &Event<u32>| {
+            id == heir && matches!(e, Event::Ended { reason: EndReason::EndOfChannel, .. })
+        };
+        assert_eq!(w.event_times(over).len(), 1);
+    }
+}
+
+#[test]
+fn a_relayer_reports_to_no_other_source_than_the_records_name() {
+    let place = |path: Vec<u32>| Report::TreePosition {
+        depth: path.len() as u8,
+        path,
+        rescue: false,
+        backups: Vec::new(),
+        delegated: false,
+    };
+    let (mut s, parent) = Solo::viewer(Config::new(Profile::Default, 2), 9);
+    s.reported(parent, place(vec![9]));
+    s.reported(parent, Report::SelectedRelayer { register: true });
+    let dials = |orders: &[Order<u32>]| {
+        let to_77 = |o: &&Order<u32>| matches!(o, Order::Invite { peer: 77, kind: InviteKind::Control, .. });
+        orders.iter().filter(to_77).count()
+    };
+    let fetches = |orders: &[Order<u32>]| orders.iter().filter(|o| matches!(o, Order::Fetch { .. })).count();
+    let mut orders: Vec<Order<u32>> = s.reported(parent, place(vec![77, 9])).into();
+    orders.extend(s.hear_for(30_000));
+    // It asks in the first second, and then every eight to nine.
+    assert_eq!((dials(&orders), fetches(&orders)), (0, 4), "{orders:?}");
+    let source = |peer| vec![Provider { peer, depth: Some(0), free: Some(1) }];
+    let mut orders: Vec<Order<u32>> = s.fact(Fact::Fetched { channel: CHANNEL, providers: source(9) }).into();
+    orders.extend(s.hear_for(5_000));
+    assert_eq!(dials(&orders), 0);
+    let orders: Vec<Order<u32>> = s.fact(Fact::Fetched { channel: CHANNEL, providers: source(77) }).into();
+    assert_eq!(dials(&orders), 1);
+    // Nothing more is asked then.
+    assert_eq!(fetches(&s.hear_for(30_000)), 0);
+}
+
+#[test]
+fn an_heir_confirms_relayers_of_the_one_before_and_after_a_while_nobody_who_was_never_elected() {
+    let config = Config::new(Profile::Default, 3);
+    let limit = config.source_limit.as_millis() as u64;
+    let (mut s, call) = Solo::standby(config, 9);
+    s.fact(Fact::Ended { call, reason: ByeReason::Lost });
+    for _ in 0..100 {
+        let orders = s.pass(100);
+        for order in orders {
+            if let Order::Invite { call, .. } = order {
+                s.fact(Fact::Refused { call, refusal: Refusal::NoAnswer });
+            }
+        }
+        if s.iptv.status(CHANNEL).is_some_and(|s| s.publisher) {
+            break;
+        }
+    }
+    assert!(s.iptv.status(CHANNEL).unwrap().publisher);
+    let accepted = Report::RelayerAccepted { free: 1 };
+    let first = s.invited(11, false).0;
+    assert_eq!(selected(s.reported(first, accepted.clone())), [first]);
+    s.pass(limit);
+    let late = s.invited(12, false).0;
+    assert_eq!(selected(s.reported(late, accepted)), []);
 }

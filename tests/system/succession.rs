@@ -75,3 +75,49 @@ fn a_keyword_that_a_standby_will_publish_under_is_taken() {
     let standing_by = world.net.command(other, |n, now| n.stand_by(now, &name("200"), &[name("news")]));
     assert_eq!(standing_by.unwrap(), Err(CommandError::ChannelInUse));
 }
+
+#[test]
+fn of_two_standbys_that_both_took_over_one_goes_on_and_everybody_follows_it() {
+    for secured in [false, true] {
+        let (mut world, first) = world(Setup { secured, ..Setup::default() });
+        let second = world.stand_by("second");
+        assert!(world.until(20, |w| w.is_playing(second)), "{}", world.trace());
+        world.run(3);
+        // Nobody hears of the other in time.
+        world.net.partition(&[second.node], 1);
+        world.net.kill(world.source, Death::Host);
+        let both = |w: &World| took_over(w, first) && took_over(w, second);
+        assert!(world.until(10, both), "secured: {secured}\n{}", world.trace());
+        world.net.heal();
+        let on_air = |w: &World, heir: Viewer| {
+            let status = w.net.machine(heir.node).unwrap().status(heir.channel);
+            status.is_some_and(|status| status.publisher)
+        };
+        let one = |w: &World| on_air(w, first) != on_air(w, second);
+        assert!(world.until(70, one), "secured: {secured}\n{}", world.trace());
+        let (winner, loser) = if on_air(&world, first) { (first, second) } else { (second, first) };
+        let superseded = Event::Ended { channel: loser.channel, reason: EndReason::Superseded };
+        assert!(world.told(loser.node, |e| *e == superseded), "{}", world.trace());
+        world.feed(winner);
+        assert!(world.until(30, everybody_plays), "secured: {secured}\n{}", world.trace());
+        world.run(40);
+        assert!(on_air(&world, winner) && everybody_plays(&world), "secured: {secured}\n{}", world.trace());
+    }
+}
+
+#[test]
+fn a_source_that_was_cut_off_goes_on_when_its_heir_has_died_meanwhile() {
+    let (mut world, heir) = world(Setup { secured: true, ..Setup::default() });
+    let old = Viewer { node: world.source, channel: world.channel };
+    world.net.partition(&[old.node], 1);
+    assert!(world.until(4, |w| took_over(w, heir)), "{}", world.trace());
+    world.feed(heir);
+    world.run(2);
+    world.net.heal();
+    world.net.kill(heir.node, Death::Host);
+    world.feed(old);
+    world.run(45);
+    assert!(!world.told(old.node, |e| matches!(e, Event::Ended { .. })), "{}", world.trace());
+    // Whoever has seen the epoch of the heir believes the one after it.
+    assert!(world.until(30, everybody_plays), "{}", world.trace());
+}

@@ -23,8 +23,9 @@ use super::order::{Denial, EndReason, Event, Order, Role};
 use super::promotion::Promotion;
 use super::record::Record;
 use super::report::{Provider, Report};
+use super::rivalry::Rivalry;
 use super::seats::{Place, Seats};
-use super::succession::Succession;
+use super::succession::{Finding, Succession};
 use super::turn::Turn;
 use super::viewer::cover;
 use super::viewer::{News, Viewer};
@@ -37,7 +38,12 @@ use alloc::vec::Vec;
 /// What this node is to the channel.
 #[derive(Debug)]
 enum Station<P> {
-    Publisher { election: Box<Election<P>>, record: Record },
+    /// With a newer source, as long as that is asked whether it lives.
+    Publisher {
+        election: Box<Election<P>>,
+        record: Box<Record>,
+        rival: Option<Rivalry>,
+    },
     Viewer(Box<Watching<P>>),
 }
 
@@ -93,8 +99,8 @@ impl<P> Station<P> {
 impl<P: Copy + Ord> Channel<P> {
     pub(super) fn publish(id: ChannelId, turn: &mut Turn<'_, P>) -> Self {
         let election = Box::new(Election::of_publisher(id, turn.me, turn.config));
-        let record = Record::store(id, (Role::Source, true), 0, turn);
-        Channel::new(id, Station::Publisher { election, record }, turn.now)
+        let record = Box::new(Record::store(id, (Role::Source, true), 0, turn));
+        Channel::new(id, Station::Publisher { election, record, rival: None }, turn.now)
     }
 
     pub(super) fn tune(id: ChannelId, turn: &mut Turn<'_, P>) -> Self {
@@ -132,8 +138,10 @@ impl<P: Copy + Ord> Channel<P> {
         turn.order(Order::TakeOver { channel: self.id });
         turn.event(Event::TookOver { channel: self.id });
         let heir = Channel::publish(self.id, turn);
-        let Station::Publisher { election, record } = heir.station else { return };
-        let mut election = Box::new(election.inherited(delegated));
+        let Station::Publisher { election, record, rival } = heir.station else { return };
+        // When its own children will have given up whoever has not found it by then.
+        let until = turn.now + turn.config.source_limit;
+        let mut election = Box::new(election.inherited(delegated, until));
         for seat in self.seats.iter() {
             if seat.leased {
                 election.table.cover(seat.peer, seat.call, seat.slots, turn.now);
@@ -141,14 +149,36 @@ impl<P: Copy + Ord> Channel<P> {
                 election.table.seat(seat.peer, seat.call, seat.slots, turn.now);
             }
         }
-        self.station = Station::Publisher { election, record };
+        self.station = Station::Publisher { election, record, rival };
         self.place_at = Some(turn.now);
     }
 
-    /// Somebody else is the channel's source by now, and its records count more.
-    pub(super) fn on_superseded(&mut self, turn: &mut Turn<'_, P>) {
-        if self.is_publisher() {
-            self.close(ByeReason::Leaving, EndReason::Superseded, turn);
+    /// Somebody else is the channel's source by now, as the records say, and counts more if it lives.
+    pub(super) fn on_outdone(&mut self, by: P, turn: &mut Turn<'_, P>) {
+        if let Station::Publisher { rival, .. } = &mut self.station
+            && rival.is_none()
+            && by != turn.me
+        {
+            *rival = Some(Rivalry::ask(self.id, by, turn));
+        }
+    }
+
+    /// Whether the newer source lives.
+    fn settle_rivalry(&mut self, lives: bool, turn: &mut Turn<'_, P>) {
+        if lives {
+            return self.close(ByeReason::Leaving, EndReason::Superseded, turn);
+        }
+        if let Station::Publisher { record, .. } = &mut self.station {
+            turn.order(Order::BeginAnew { channel: self.id });
+            **record = Record::store(self.id, (Role::Source, true), 0, turn);
+        }
+    }
+
+    /// The newer source that is being called in this call.
+    fn take_rival(&mut self, call: CallId) -> Option<Rivalry> {
+        match &mut self.station {
+            Station::Publisher { rival, .. } => rival.take_if(|rival| rival.owns(call)),
+            Station::Viewer(_) => None,
         }
     }
 
@@ -185,7 +215,9 @@ impl<P: Copy + Ord> Channel<P> {
 
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         let station = match &self.station {
-            Station::Publisher { record, .. } => record.deadline(),
+            Station::Publisher { record, rival, .. } => {
+                earliest(record.deadline(), rival.as_ref().map(Rivalry::deadline))
+            }
             Station::Viewer(w) => {
                 let succession = w.succession.as_ref().map(|s| s.deadline());
                 let duty = w.duty.as_ref().and_then(|d| d.deadline());
@@ -202,7 +234,9 @@ impl<P: Copy + Ord> Channel<P> {
         self.seats.by_call(call).is_some()
             || self.leases.by_call(call).is_some()
             || match &self.station {
-                Station::Publisher { election, .. } => election.owns(call),
+                Station::Publisher { election, rival, .. } => {
+                    election.owns(call) || rival.as_ref().is_some_and(|rival| rival.owns(call))
+                }
                 Station::Viewer(w) => {
                     w.viewer.owns(call)
                         || w.control.is_some_and(|c| c.0 == call)
@@ -345,8 +379,11 @@ impl<P: Copy + Ord> Channel<P> {
         }
         self.end_leases(|_| true, turn);
         match &mut self.station {
-            Station::Publisher { election, .. } => {
+            Station::Publisher { election, rival, .. } => {
                 election.stop(to_children, turn);
+                if let Some(rival) = rival.take() {
+                    rival.stop(turn);
+                }
                 turn.order(Order::Unregister { channel: self.id });
             }
             Station::Viewer(w) => {
@@ -400,6 +437,9 @@ impl<P: Copy + Ord> Channel<P> {
     /// The lookup found these; `all` whether the source would be among them.
     pub(super) fn on_fetched(&mut self, providers: Vec<Provider<P>>, all: bool, turn: &mut Turn<'_, P>) {
         if let Station::Viewer(w) = &mut self.station {
+            if let Some(succession) = w.succession.as_mut().filter(|_| all) {
+                succession.on_looked_up(providers.iter().any(Provider::is_source));
+            }
             w.viewer.on_fetched((providers, all), &self.seats, turn);
         }
     }
@@ -421,6 +461,10 @@ impl<P: Copy + Ord> Channel<P> {
         rescue: bool,
         turn: &mut Turn<'_, P>,
     ) {
+        if let Some(rival) = self.take_rival(call) {
+            let lives = rival.on_answered(depth, turn);
+            return self.settle_rivalry(lives, turn);
+        }
         match &mut self.station {
             Station::Publisher { election, .. } => election.on_answered(call, turn),
             Station::Viewer(w) => match (&mut w.duty, &mut w.succession) {
@@ -432,6 +476,9 @@ impl<P: Copy + Ord> Channel<P> {
     }
 
     pub(super) fn on_refused(&mut self, call: CallId, refusal: Refusal<P>, turn: &mut Turn<'_, P>) {
+        if self.take_rival(call).is_some() {
+            return self.settle_rivalry(Rivalry::on_refused(&refusal, turn), turn);
+        }
         match &mut self.station {
             Station::Publisher { election, .. } => election.on_refused(call, turn),
             Station::Viewer(w) => match (&mut w.duty, &mut w.succession) {
@@ -462,11 +509,19 @@ impl<P: Copy + Ord> Channel<P> {
                     election.table.set_call(seat.peer, Some(seat.call));
                 }
             }
-            Station::Viewer(w) if w.viewer.is_parent(call) && reason == ByeReason::EndOfChannel => {
+            Station::Viewer(w)
+                if w.viewer.is_parent(call) && reason == ByeReason::EndOfChannel && w.believes_an_end() =>
+            {
                 w.viewer.forget_parent();
                 self.close(ByeReason::EndOfChannel, EndReason::EndOfChannel, turn);
             }
             Station::Viewer(w) => {
+                if let Some(succession) = w.succession.as_mut()
+                    && w.viewer.is_parent(call)
+                    && reason == ByeReason::EndOfChannel
+                {
+                    succession.on_rumour(turn);
+                }
                 w.control.take_if(|c| c.0 == call);
                 match w.duty.take_if(|d| d.owns(call)) {
                     // The elector has let this relayer go; its children stay.
@@ -569,6 +624,12 @@ impl<P: Copy + Ord> Channel<P> {
         if let Station::Viewer(w) = &mut self.station {
             w.viewer.handle_timeout(&self.seats, turn);
         }
+        if let Station::Publisher { rival, .. } = &mut self.station
+            && let Some(rival) = rival.take_if(|rival| rival.deadline() <= turn.now)
+        {
+            rival.stop(turn);
+            self.settle_rivalry(false, turn);
+        }
         self.promote_when_due(turn);
         if self.hold_at.is_some_and(|t| t <= turn.now) {
             self.hold_children(turn);
@@ -592,8 +653,12 @@ impl<P: Copy + Ord> Channel<P> {
         if let Station::Viewer(w) = &mut self.station {
             w.viewer.note_fed(turn);
             if let Some(heir) = &mut w.succession {
-                if heir.finds_it_gone(&w.viewer, turn) {
-                    self.take_over(turn);
+                match heir.look(&w.viewer, turn) {
+                    Finding::Lives => {}
+                    Finding::Gone => self.take_over(turn),
+                    Finding::Over => {
+                        return self.close(ByeReason::EndOfChannel, EndReason::EndOfChannel, turn);
+                    }
                 }
             } else if w.viewer.is_forsaken(turn) {
                 return self.close(ByeReason::EndOfChannel, EndReason::SourceLost, turn);
@@ -613,7 +678,7 @@ impl<P: Copy + Ord> Channel<P> {
         self.sweep_at = self.sweep_at.or_else(|| silence(self));
         let depth = self.depth();
         let news = match &mut self.station {
-            Station::Publisher { election, record } => {
+            Station::Publisher { election, record, .. } => {
                 election.settle(turn);
                 record.settle(self.id, depth, turn);
                 if election.table.take_changed() {
@@ -628,10 +693,8 @@ impl<P: Copy + Ord> Channel<P> {
                 if let Some(duty) = &mut w.duty {
                     let (parent, table) =
                         (w.viewer.parent().map(|p| (p.call, p.peer)), w.election.as_ref().map(|e| &e.table));
-                    if let Some(root) = w.viewer.root().filter(|_| !turn.config.is_paper() && table.is_none())
-                    {
-                        duty.follow(root, turn);
-                    }
+                    let root = w.viewer.root().filter(|_| !turn.config.is_paper() && table.is_none());
+                    duty.follow(root, w.viewer.listed(), turn);
                     duty.settle(&Views { parent, depth, seats: &self.seats, table }, turn);
                 }
                 if w.duty.as_mut().is_some_and(|d| d.fails(&self.seats, turn))

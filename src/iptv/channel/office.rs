@@ -32,6 +32,13 @@ impl<P: Copy + Ord> Watching<P> {
         }
     }
 
+    /// Whether the parent may end the channel for this node. A standby source believes nobody but the source of the records;
+    /// a viewer believes whoever feeds it.
+    pub(super) fn believes_an_end(&self) -> bool {
+        let parent = self.viewer.parent().map(|parent| parent.peer);
+        self.succession.is_none() || parent.is_some() && parent == self.viewer.listed()
+    }
+
     /// A child of this relayer reports.
     pub(super) fn on_child_reported(&mut self, child: Option<P>, report: Report<P>, turn: &mut Turn<'_, P>) {
         let (Some(election), Some(peer)) = (&mut self.election, child) else { return };
@@ -55,7 +62,9 @@ impl<P: Copy + Ord> Watching<P> {
     ) {
         let in_parent_dialog = self.viewer.is_parent(call);
         if let Some(duty) = &mut self.duty {
-            if in_parent_dialog || duty.owns(call) {
+            // A parent that has taken the channel over is the elector once the records say so.
+            let elects = self.viewer.parent().is_some_and(|parent| parent.peer == duty.elector());
+            if in_parent_dialog && elects || duty.owns(call) {
                 duty.renew(call, turn);
             }
             return;

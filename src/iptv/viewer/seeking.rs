@@ -107,8 +107,10 @@ impl<P: Copy + Ord> Viewer<P> {
         turn: &mut Turn<'_, P>,
     ) {
         providers.truncate(usize::from(turn.config.limits.providers));
-        if let Some(source) = providers.iter().find(|p| p.is_source()) {
-            self.source = Some(source.peer);
+        let sources = || providers.iter().filter(|p| p.is_source()).map(|p| p.peer);
+        // Where nobody owns a channel there may be several, and the tree is one of them's.
+        if let Some(source) = sources().find(|&source| self.root() == Some(source)).or(sources().next()) {
+            self.source = Some(source);
             self.listed = self.source;
             self.unsourced = None;
         } else if all {

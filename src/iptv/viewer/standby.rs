@@ -13,7 +13,7 @@ use crate::iptv::fact::ByeReason;
 use crate::iptv::order::{InviteKind, Order};
 use crate::iptv::report::Provider;
 use crate::iptv::turn::Turn;
-use crate::time::{Duration, Instant, earliest};
+use crate::time::{Instant, earliest};
 use alloc::vec::Vec;
 
 /// Round trips that differ by fewer milliseconds are the same.
@@ -111,9 +111,7 @@ impl<P: Copy + Ord> Standbys<P> {
         if turn.config.is_paper() || turn.config.limits.standbys == 0 || self.dial_at.is_some() {
             return;
         }
-        let micros = u64::try_from(turn.config.standby_spread.as_micros()).unwrap_or(u64::MAX);
-        let wait = Duration::from_micros(1 + turn.entropy.below(micros.max(1)));
-        self.dial_at = Some(turn.now + wait);
+        self.dial_at = Some(turn.now + turn.within(turn.config.standby_spread));
     }
 
     /// Dials what is missing, one at a time, the best first; gives up what has become useless, and what nobody names any

@@ -947,7 +947,7 @@ impl World {
                 }
             }
             // Nobody stands by in these crowds.
-            Order::TakeOver { .. } => {}
+            Order::TakeOver { .. } | Order::BeginAnew { .. } => {}
             Order::Fetch { .. } => {
                 let (time, hops) = self.lookup();
                 self.count(node, Control::Overlay, hops * sizes::LOOKUP_HOP);
