@@ -48,7 +48,8 @@ pub struct Config {
     /// pace is unknown.
     pub hold_after: Duration,
     /// A parent that said nothing for this long, neither media nor HOLD, is dead. A node that has standbys asks one of
-    /// them for media after twice the time after which it says HOLD; this is the most.
+    /// them for media after half as long again as it takes until it says HOLD, or a little more where packets jitter; this
+    /// is the most.
     pub repair_after: Duration,
     /// No silence shorter than this counts, however dense the packets are.
     pub silence_floor: Duration,

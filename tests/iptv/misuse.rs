@@ -47,12 +47,12 @@ fn is_left(orders: &[Order<u32>], call: CallId) -> bool {
 #[test]
 fn q12_a_parent_that_sends_only_reports_and_what_is_here_already_is_silent() {
     let (mut s, _, [first, ..]) = backed_up();
-    for _ in 0..7 {
+    for _ in 0..5 {
         s.told.from = Some(s.now);
         assert!(resumed(&s.pass(10)).is_empty());
     }
     s.told.from = Some(s.now);
-    assert_eq!(resumed(&s.pass(9)), [first], "after 80 ms without media");
+    assert_eq!(resumed(&s.pass(9)), [first], "after 60 ms without media");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn q12_a_parent_that_falls_silent_again_soon_after_it_was_taken_back_is_not_take
         s.hear_for(200);
         assert_eq!(s.iptv.counters().false_alarms, 1);
         s.hear_for(again_after);
-        assert_eq!(resumed(&s.pass(160)), [first]);
+        assert_eq!(resumed(&s.pass(120)), [first]);
         s.covered_by(first);
         s.fact(Fact::FirstPacket { channel: CHANNEL, call: first });
         let mut orders = Vec::new();

@@ -26,8 +26,13 @@ impl<P: Copy + Ord> Channel<P> {
         };
         turn.order(Order::Hold { channel: self.id, hold });
         // The first ones come in quick succession: one may be lost, and the children are about to act.
-        let young = turn.now.since(last) < turn.config.hold_after;
-        self.hold_at = Some(turn.now + if young { pause } else { turn.config.hold_after });
+        let (silent, grace) = (turn.now.since(last), cover::grace(self.id, turn));
+        let wait = match turn.config.hold_after {
+            _ if grace < pause && silent < pause + grace / 2 => grace / 2,
+            seldom if silent < seldom => pause,
+            seldom => seldom,
+        };
+        self.hold_at = Some(turn.now + wait);
     }
 
     /// An orphan has come, or one that a backup parent has saved. If the parent that it has lost, as the table knows, sits

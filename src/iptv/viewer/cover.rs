@@ -21,7 +21,7 @@ use crate::time::{Duration, Instant, earliest};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// A parent that is silent by less than this more than its children's own HOLD could have told is not asked about.
+/// So much longer than its own threshold a parent's silence is borne at least: its HOLD may be on the way.
 const MARGIN: Duration = Duration::from_millis(20);
 /// How often a false alarm doubles the patience at most.
 const ALARMS: u8 = 4;
@@ -120,8 +120,7 @@ impl<P: Copy + Ord> Viewer<P> {
     /// How long a parent may be silent before a standby is asked. A starving parent says HOLD at its own threshold, so
     /// that only the children of the dead come to this.
     pub(super) fn cover_after(&self, turn: &Turn<'_, P>) -> Duration {
-        let threshold = self.threshold(turn);
-        let patience = threshold.saturating_mul(2).max(threshold + MARGIN);
+        let patience = self.threshold(turn).saturating_add(grace(self.channel, turn));
         let decayed = turn.now.since(self.alarmed).as_millis() / turn.config.alarm_decay.as_millis().max(1);
         let alarms = u32::from(self.alarms).saturating_sub(u32::try_from(decayed).unwrap_or(u32::MAX));
         patience.saturating_mul(1 << alarms.min(u32::from(ALARMS))).min(turn.config.repair_after)
@@ -466,6 +465,17 @@ impl<P: Copy + Ord> Viewer<P> {
             Hold::Paused if cover.link.as_ref().is_some_and(|l| l.call == call) => cover.paused = turn.now,
             Hold::Paused => {}
         }
+    }
+}
+
+/// How much longer than its threshold a node bears the silence of its parent. A parent that starves says HOLD at a
+/// threshold that is as long: within this time it is heard, though jitter holds it up, and though the first one is lost,
+/// for it is said again after half of it.
+pub(in crate::iptv) fn grace<P>(channel: ChannelId, turn: &Turn<'_, P>) -> Duration {
+    let threshold = threshold(channel, turn);
+    match turn.progress.pace(channel) {
+        Some(pace) => (threshold / 2).max(pace.jitter.saturating_mul(4)).max(MARGIN),
+        None => threshold,
     }
 }
 
