@@ -51,6 +51,8 @@ drop_reasons! {
     UnknownTransaction => "unknown transaction",
     /// Overlay: a signature that does not hold.
     BadSignature => "bad signature",
+    /// Overlay: a response of a peer that, as far as is known here, was not the one to answer.
+    WrongResponder => "response of another peer",
     /// Overlay: too many links, or too many from one place.
     LinkLimit => "too many links",
     /// Overlay: more than a link may have waiting.

@@ -264,7 +264,10 @@ fn iptv_fields(body: &IptvBody) -> Vec<Field> {
             fields.push(Field::new("REGISTER", *register));
             fields.extend(grant.iter().map(|grant| Field::new("GRANT", grant)));
         }
-        IptvInfo::Grant(grant) => fields.push(Field::new("GRANT", grant)),
+        IptvInfo::Grant { grant, node } => {
+            fields.push(Field::new("GRANT", grant));
+            fields.extend(node.iter().map(|node| Field::new("NODE", node.to_string())));
+        }
         IptvInfo::RelayerAccepted { free_slots } => {
             fields.extend(free_slots.map(|n| Field::new("FREE SLOTS", n)))
         }

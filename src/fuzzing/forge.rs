@@ -1,6 +1,7 @@
 //! Messages of a peer who knows the protocol and means ill: every field legal, none of them true, signed where a
 //! signature is asked for. What is only noise dies in the parsers; these get further.
 
+use super::world::{EVERYBODY, node_id};
 use crate::env::Crypto;
 use crate::ids::NodeId;
 use crate::reload::codec::{
@@ -177,7 +178,8 @@ fn body_of(seen: &Bytes) -> Option<IptvBody> {
 
 /// Whether a message that was seen brought leave to be found under a channel's name.
 pub(super) fn brings_grant(seen: &Bytes) -> bool {
-    let brings = |info| matches!(info, IptvInfo::Grant(_) | IptvInfo::SelectedRelayer { grant: Some(_), .. });
+    let brings =
+        |info| matches!(info, IptvInfo::Grant { .. } | IptvInfo::SelectedRelayer { grant: Some(_), .. });
     body_of(seen).is_some_and(|body| brings(body.info))
 }
 
@@ -193,12 +195,18 @@ pub(super) fn sip_replay(
     if let IptvInfo::SelectedRelayer { grant: Some(grant), .. } = &body.info
         && u.arbitrary().ok()?
     {
-        body.info = IptvInfo::Grant(grant.clone());
+        body.info = IptvInfo::Grant { grant: grant.clone(), node: None };
     }
     if u.arbitrary().ok()? {
         body.channel = None;
     }
     let request = in_dialog(seen, Method::INFO, back, from, u)?;
+    // As if it were for somebody below the one who is told.
+    if let IptvInfo::Grant { node, .. } = &mut body.info
+        && u.arbitrary().ok()?
+    {
+        *node = Some(node_id(u.choose_index(EVERYBODY).ok()?));
+    }
     request.body("text/plain", &body.to_bytes().ok()?).finish().ok()
 }
 

@@ -6,7 +6,7 @@ use crate::env::{Channels, InsecureAssociations, InsecureChannels};
 use crate::ids::KeyFingerprint;
 use crate::node::{Config, Owner, Security};
 use crate::sim::{Authority, Certificate, Certified};
-use crate::time::UnixMillis;
+use crate::time::{Duration, UnixMillis};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
@@ -20,6 +20,9 @@ const OWNERS: [u64; 5] = [100, 101, 100, 102, 103];
 pub(super) fn configure(config: &mut Config, who: usize, security: Security) {
     config.security = security;
     config.agent.insecure_peers = who == 2;
+    // Renewed while a script lasts; and of two who are named one gets a grant from bob.
+    config.grant_lifetime = Duration::from_secs(20);
+    config.limits.grants = if who == 1 { 1 } else { 2 };
     let limits = &mut config.overlay.limits;
     (limits.answer_bytes, limits.value_bytes, limits.unsigned) = (16 << 10, 16 << 10, 16);
     let limits = &mut config.streams;

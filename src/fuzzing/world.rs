@@ -7,6 +7,7 @@ use super::script::Script;
 use super::{forge, secured};
 use crate::env::{Crypto, InsecureIdentity, Seeded};
 use crate::ids::{ChannelId, ChannelName, NodeId, StreamId, overlay_hash};
+use crate::iptv::Mode;
 use crate::node::{Addresses, Config, Datagram, Node, Output, Receipt, Security, StreamInput};
 use crate::rtp::mp2t::{Packetizer, TsPacket};
 use crate::sim::{Checked, Fnv, Violation};
@@ -23,7 +24,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 pub(super) const OVERLAY: &str = "tv.example";
 const NODES: usize = 3;
 /// Nodes and, behind them, strangers.
-const EVERYBODY: usize = 5;
+pub(super) const EVERYBODY: usize = 5;
 const PLANES: [Plane; 3] = [Plane::Overlay, Plane::Signalling, Plane::Media];
 /// Calls of all nodes that one script may cause; what is left of it then is not played.
 const CALLS: usize = 6_000;
@@ -36,12 +37,12 @@ const FRAME: Duration = Duration::from_millis(100);
 /// From one node to the next.
 const LATENCY: Duration = Duration::from_millis(1);
 
-/// Any life of three nodes.
+/// Any life of three nodes. Where the script begins with `^`, relayers elect in alice's and carol's channels.
 pub fn node_world(script: &[u8]) {
     play_twice(script, Security::InsecurePlain);
 }
 
-/// Any life of three secured nodes, whose links are streams, or datagrams if the script begins with `~`.
+/// Any life of three secured nodes, whose links are streams, or datagrams if the script begins with `~`. A `^` may follow.
 pub fn secured_world(script: &[u8]) {
     match script.strip_prefix(b"~") {
         Some(script) => play_twice(script, Security::Dtls),
@@ -50,9 +51,15 @@ pub fn secured_world(script: &[u8]) {
 }
 
 fn play_twice(script: &[u8], security: Security) {
-    let (rough, calm) =
-        (World::play(script, Clock::Rough, security), World::play(script, Clock::Calm, security));
+    let (mode, script) = mode_of(script);
+    let play = |clock| World::play(script, clock, (security, mode));
+    let (rough, calm) = (play(Clock::Rough), play(Clock::Calm));
     assert_eq!(rough, calm, "K6, K9 or K12: an older now or an early wake-up made a difference");
+}
+
+/// Who elects in two of three channels, and the steps.
+fn mode_of(script: &[u8]) -> (Mode, &[u8]) {
+    script.strip_prefix(b"^").map_or((Mode::SourceManaged, script), |steps| (Mode::Delegated, steps))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -136,7 +143,7 @@ fn channel_name(n: usize) -> ChannelName {
 }
 
 /// Small limits, so that a short script meets them.
-fn config(who: usize, security: Security) -> Config {
+fn config(who: usize, (security, mode): (Security, Mode)) -> Config {
     let addresses = Addresses {
         overlay: address(who, Plane::Overlay),
         signalling: address(who, Plane::Signalling),
@@ -150,6 +157,10 @@ fn config(who: usize, security: Security) -> Config {
     config.policy.limits.channels = 3;
     config.policy.limits.rows = 8;
     config.policy.limits.controls = 4;
+    // Whoever takes a channel over takes the way of electing over too.
+    config.policy.mode = if who == 1 { Mode::SourceManaged } else { mode };
+    let limits = &mut config.policy.limits;
+    (limits.subtree_rows, limits.offers, limits.open) = (4, 2, 2);
     config.agent.transport = if who == 2 { Transport::Tcp } else { Transport::Udp };
     let limits = &mut config.agent.limits;
     (limits.calls, limits.streams, limits.requests_per_call) = (8, 4, 3);
@@ -170,15 +181,15 @@ fn config(who: usize, security: Security) -> Config {
 
 impl<'a> World<'a> {
     /// Plays a script; the hash says what every node did.
-    fn play(script: &'a [u8], clock: Clock, security: Security) -> u64 {
-        let mut world = World::new(script, clock, security);
+    fn play(script: &'a [u8], clock: Clock, kind: (Security, Mode)) -> u64 {
+        let mut world = World::new(script, clock, kind);
         world.live();
         world.hash.value()
     }
 
-    fn new(script: &'a [u8], clock: Clock, security: Security) -> Self {
+    fn new(script: &'a [u8], clock: Clock, (security, mode): (Security, Mode)) -> Self {
         let host = |who| {
-            let (config, entropy) = (config(who, security), Box::new(Seeded::new(who as u64)));
+            let (config, entropy) = (config(who, (security, mode)), Box::new(Seeded::new(who as u64)));
             let identity = identity(who, security);
             let mut node = match security {
                 Security::InsecurePlain => Node::new(config, entropy, identity),
@@ -733,6 +744,8 @@ fn hold<T>(who: usize, result: Result<T, Violation>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reload::codec::KindId;
+    use crate::reload::redir::TreeNode;
     use crate::stats::DropReason;
 
     /// The world after a script.
@@ -741,7 +754,8 @@ mod tests {
     }
 
     fn after_in(security: Security, script: &[u8]) -> World<'_> {
-        let mut world = World::new(script, Clock::Calm, security);
+        let (mode, script) = mode_of(script);
+        let mut world = World::new(script, Clock::Calm, (security, mode));
         world.live();
         world
     }
@@ -806,6 +820,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_relayer_that_a_relayer_elected_stands_in_the_tree_by_the_grant_of_a_source_that_it_never_met() {
+        for kind in [Security::Tls, Security::Dtls] {
+            let script = [&b"^"[..], SECURED, b"rz rz"].concat();
+            let world = after_in(kind, &script);
+            assert_eq!([parent(&world, 1), parent(&world, 2)], [Some(0), Some(1)]);
+            let root = TreeNode { level: 0, node: 0 }.resource(b"100@tv.example");
+            let nodes = world.hosts.iter().map(|host| host.node.machine().overlay());
+            let stored = nodes.filter_map(|overlay| overlay.storage().hand_over(world.now, &root));
+            let groups = stored.flat_map(|(_, groups)| groups).filter(|group| group.kind == KindId::REDIR);
+            let values: Vec<_> = groups.flat_map(|group| group.values).collect();
+            assert!(values.iter().any(|v| v.value.signer.node_id == node_id(2)), "{kind:?}");
+        }
+    }
+
     /// What all nodes took in, and what they dropped.
     fn taken(world: &World<'_>, plane: Plane) -> u64 {
         world.hosts.iter().map(|h| h.node.machine().stats().received(plane).packets).sum()
@@ -852,7 +881,8 @@ mod tests {
 
     #[test]
     fn a_blank_changes_nothing() {
-        let play = |script| World::play(script, Clock::Calm, Security::InsecurePlain);
+        let kind = (Security::InsecurePlain, Mode::SourceManaged);
+        let play = |script| World::play(script, Clock::Calm, kind);
         assert_eq!(play(b"c0r9"), play(b" c0\n\xffr9 "));
     }
 }

@@ -390,6 +390,27 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         self.channels.iter().any(|c| c.counts_on(peer))
     }
 
+    /// Where relayers elect: who has free slots below the children of this publisher, and the call of the child that names
+    /// them; of each child those nearest to the source first.
+    pub fn named_below(&self, channel: ChannelId) -> Vec<(CallId, P)> {
+        self.find(channel).map(Channel::named_below).unwrap_or_default()
+    }
+
+    /// The call of the child below which a peer is, or of that child itself, where relayers elect.
+    pub fn way_down(&self, channel: ChannelId, peer: P) -> Option<CallId> {
+        self.find(channel)?.way_down(peer)
+    }
+
+    /// The call with the parent.
+    pub fn parent_call(&self, channel: ChannelId) -> Option<CallId> {
+        self.find(channel)?.parent_call()
+    }
+
+    /// How many children this publisher has in ordinary slots, if relayers elect.
+    pub fn delegates(&self, channel: ChannelId) -> Option<usize> {
+        self.find(channel)?.delegates()
+    }
+
     /// Ordinary slots that are free now.
     pub const fn free_slots(&self) -> u16 {
         self.uplink.free()

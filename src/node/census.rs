@@ -20,6 +20,7 @@ impl Node {
             ("trees", self.trees.len(), channels),
             ("table rows", largest, rows),
             ("grants", self.grants.len(), sip.calls),
+            ("grants below", self.below.len(), self.config.limits.grants),
             ("secured streams", self.sessions.as_ref().map_or(0, |s| s.len()), self.config.streams.streams),
             ("associations", self.associations.as_ref().map_or(0, |a| a.len()), self.config.streams.streams),
             (

@@ -27,6 +27,8 @@ pub(super) struct Channel {
     pub(super) owner_key: Option<OwnerKey>,
     /// The owner's leave for this node to be found as a relayer.
     pub(super) grant: Option<Grant>,
+    /// When a grant for somebody below was passed on last.
+    pub(super) passed_on: Option<Instant>,
     /// At its publisher the epoch of what it grants, elsewhere the newest that the trusted owner was found to grant in.
     pub(super) epoch: u32,
     /// Whether the list under the channel's name is about as long as it gets, so that there are more in the tree.
@@ -56,6 +58,7 @@ impl Channel {
             trusted: None,
             owner_key: None,
             grant: None,
+            passed_on: None,
             epoch: 0,
             crowded: false,
             walked: None,

@@ -78,7 +78,9 @@ impl Node {
         let channel = Channel::new(name.clone(), keywords.to_vec(), self.now);
         let mut channel = Channel { owner: Some(owner), ..channel };
         self.begin_epoch(&mut channel);
-        self.open(channel, Role::Source)
+        let id = self.open(channel, Role::Source)?;
+        self.below.begin(id, self.now);
+        Ok(id)
     }
 
     /// Stands by to publish a channel (Q7): watches it like any viewer, and takes it over with its children when its source is
@@ -138,6 +140,9 @@ impl Node {
         }
         if channel.owner.is_some() {
             self.begin_epoch(&mut channel);
+        }
+        if channel.owner.is_some() {
+            self.below.begin(id, self.now);
         }
         if let Some(open) = self.channels.get_mut(id) {
             *open = channel;
@@ -317,6 +322,7 @@ impl Node {
     pub(super) fn close(&mut self, channel: ChannelId) {
         self.relay.close(channel);
         self.trees.close(channel);
+        self.below.close(channel);
         self.channels.close(channel);
     }
 

@@ -83,6 +83,8 @@ pub struct Config {
     pub tree_first: bool,
     /// How long a relayer may be found by the word of the channel's owner, unless that is renewed (at half of it).
     pub grant_lifetime: Duration,
+    /// Where relayers elect, the source gives no more than one grant in this time to those that are not its own children.
+    pub grant_interval: Duration,
     /// A child that never sends RTCP is asked for a sign of life this often (P17).
     pub refresh: Duration,
     /// Once no child waits for another parent (`policy.farewell`), `leave` waits at most this long for BYEs and removals before it leaves the overlay all the same.
@@ -105,11 +107,14 @@ pub struct Limits {
     pub keywords: usize,
     /// Lookups by [`providers`](super::Node::providers) under way; more are refused.
     pub queries: usize,
+    /// Grants at a time for relayers that relayers have elected, all channels that are published here together; further ones
+    /// are found by whoever is sent on to them.
+    pub grants: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { turns: 1024, peers: 8192, outputs: 16_384, keywords: 16, queries: 16 }
+        Limits { turns: 1024, peers: 8192, outputs: 16_384, keywords: 16, queries: 16, grants: 128 }
     }
 }
 
@@ -135,6 +140,7 @@ impl Config {
             redir: redir::Config { lifetime: Duration::from_secs(240), ..redir::Config::default() },
             tree_first: false,
             grant_lifetime: Duration::from_secs(600),
+            grant_interval: Duration::from_secs(1),
             refresh: Duration::from_secs(30),
             farewell: Duration::from_millis(700),
             limits: Limits::default(),

@@ -2,7 +2,8 @@
 //!
 //! A publisher has the channel owner's identities and gives grants: to itself, and to each relayer that it elects. A
 //! relayer holds what it was given. A reader believes a record only with a grant; whose, it was told beforehand, or keeps
-//! to whom it believed first. A broadcast is an epoch: what was granted in an earlier one counts no longer.
+//! to whom it believed first. A broadcast is an epoch: what was granted in an earlier one counts no longer. Where relayers
+//! elect, the grants for those whom they elect come down the tree (`delegated`).
 
 use super::api::Owner;
 use super::channels::Channel;
@@ -85,7 +86,7 @@ impl Node {
         channel.trusted = self.word_for(&resource, node, role, grant.as_ref()).map(|word| word.owner);
     }
 
-    fn issue(
+    pub(super) fn issue(
         &self,
         channel: &Channel,
         name: &ChannelName,
@@ -113,9 +114,20 @@ impl Node {
         let open = self.channels.get(channel).ok_or(NotGranted)?;
         let grant = match role {
             ProviderRole::SOURCE => self.issue(open, name, resource, self.node_id(), role),
-            _ => open.grant.clone(),
+            _ => self.good_grant(open).cloned(),
         };
         grant.map(Some).ok_or(NotGranted)
+    }
+
+    /// What this node was given, unless it is over.
+    fn good_grant<'a>(&self, open: &'a Channel) -> Option<&'a Grant> {
+        let at = self.overlay.time_of_day(self.now);
+        open.grant.as_ref().filter(|grant| at < grant.not_after)
+    }
+
+    /// Whether this node may be found as a relayer of a channel now.
+    pub(super) fn may_be_found(&self, channel: ChannelId) -> bool {
+        !self.needs_grants() || self.channels.get(channel).is_some_and(|open| self.good_grant(open).is_some())
     }
 
     /// The grant that goes with the election of the peer of a call, to be renewed from then on.
@@ -135,7 +147,7 @@ impl Node {
             self.grants.given.remove(&call);
             let Some(grant) = self.give_grant(call) else { continue };
             let channel = self.channel_of(call);
-            if let Ok(body) = (IptvBody { channel, info: IptvInfo::Grant(grant) }).to_bytes() {
+            if let Ok(body) = (IptvBody { channel, info: IptvInfo::Grant { grant, node: None } }).to_bytes() {
                 // Should it not arrive, the relayer's record expires with the old grant.
                 let _ = self.with_agent(|agent, now, ctx| agent.info(now, call, body, ctx));
             }
@@ -166,6 +178,7 @@ impl Node {
                 open.grant = Some(grant);
             }
         }
+        self.stand_up(channel);
         Ok(())
     }
 
@@ -209,7 +222,7 @@ pub(super) struct Word {
 pub(super) struct NotGranted;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::env::{Crypto, InsecureChannels, Seeded};
     use crate::node::directory::PeerKey;
@@ -223,10 +236,10 @@ mod tests {
     use alloc::vec;
     use core::net::SocketAddr;
 
-    const ME: NodeId = NodeId([1; 16]);
+    pub(in crate::node) const ME: NodeId = NodeId([1; 16]);
     const CALL: CallId = CallId::placed(1);
-    const RIGHT: u64 = 100;
-    const NOW: u64 = 1_700_000_000_000;
+    pub(in crate::node) const RIGHT: u64 = 100;
+    pub(in crate::node) const NOW: u64 = 1_700_000_000_000;
 
     fn owner(key: u64) -> Certified {
         let node_ids = vec![NodeId::from_u128(key.into())];
@@ -246,7 +259,7 @@ mod tests {
     }
 
     /// A viewer that keeps to one owner, in a call with somebody.
-    fn viewer() -> (Node, ChannelId) {
+    pub(in crate::node) fn viewer() -> (Node, ChannelId) {
         let at = |port| SocketAddr::from(([192, 0, 2, 1], port));
         let addresses = Addresses { overlay: at(1), signalling: at(2), media: at(3) };
         let config = Config { security: Security::Tls, ..Config::new("viewer", "tv.example", addresses) };
@@ -268,7 +281,7 @@ mod tests {
     }
 
     /// What `key`'s owner says, in an epoch, from `from` on for ten minutes.
-    fn grant(node: &Node, key: u64, to: NodeId, epoch: u32, from: u64) -> Bytes {
+    pub(in crate::node) fn grant(node: &Node, key: u64, to: NodeId, epoch: u32, from: u64) -> Bytes {
         let resource = node.resource(&ChannelName::new("100").unwrap());
         let claim = Claim { resource: &resource, node: to, role: ProviderRole::RELAYER };
         let lifetime = Duration::from_secs(600);
@@ -316,6 +329,35 @@ mod tests {
         assert_eq!(held(&node, channel).map(|(epoch, _)| epoch), Some(8));
         assert_eq!(node.take_grant(CALL, &renewed), Err(NotGranted));
         assert_eq!(held(&node, channel).map(|(epoch, _)| epoch), Some(8));
+    }
+
+    #[test]
+    fn q4_a_relayer_stands_in_the_tree_while_its_grant_holds_and_waits_for_the_next_one() {
+        use crate::iptv::Role;
+        use crate::node::records::Record;
+        let (mut node, channel) = viewer();
+        let record = Record { role: Role::Relayer, depth: 3, free: 1 };
+        let resource = node.resource(&ChannelName::new("100").unwrap());
+        let stands = |node: &Node| node.trees.stands(channel);
+        node.register_in_tree(channel, record);
+        assert!(!stands(&node), "nobody has let it in");
+        let of = |node: &Node, from| grant(node, RIGHT, ME, 7, from);
+        node.take_grant(CALL, &of(&node, NOW)).unwrap();
+        assert!(stands(&node));
+        // Ten minutes later it is over.
+        let at = |seconds: u64| (Instant::from_millis(1000 * seconds), UnixMillis(NOW + 1000 * seconds));
+        node.handle_wall_clock(at(599).0, at(599).1);
+        let own = |node: &Node| {
+            let name = ChannelName::new("100").unwrap();
+            node.own_grant(channel, &name, &resource, ProviderRole::RELAYER).map(drop)
+        };
+        assert_eq!((own(&node), stands(&node)), (Ok(()), true));
+        node.handle_wall_clock(at(600).0, at(600).1);
+        assert_eq!(own(&node), Err(NotGranted));
+        node.handle_timeout(Instant::from_millis(900_000));
+        assert!(!stands(&node));
+        node.take_grant(CALL, &of(&node, NOW + 900_000)).unwrap();
+        assert!(stands(&node) && own(&node).is_ok());
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! | `keys` | the streams of offers and answers, and the keys of their RTCP |
 //! | `orders` | the policy's orders carried out on the planes |
 //! | `reports` | IPTV bodies and the policy's reports, each from the other |
-//! | `grants` | who may be found under a channel's name |
+//! | `grants`, `delegated` | who may be found under a channel's name: those whom this node has elected; those whom others have |
 //! | `integrity` | media signed and checked by the keys of channels' owners |
 //! | `exclusion` | whom the configuration shuts out |
 //! | `records` | this node's own entries in the overlay, kept fresh |
@@ -40,6 +40,7 @@ mod census;
 mod channels;
 mod commands;
 mod config;
+mod delegated;
 mod directory;
 mod exclusion;
 mod grants;
@@ -79,6 +80,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use channels::Channels;
 use core::net::SocketAddr;
+use delegated::Below;
 use directory::Directory;
 use grants::Grants;
 use overlay::Lookups;
@@ -136,6 +138,7 @@ pub struct Node {
     records: Records,
     trees: Trees,
     grants: Grants,
+    below: Below,
     /// Who has sent what no source had sent, and until when that counts.
     shunned: Vec<(PeerKey, Instant)>,
     /// When children without RTCP are asked for a sign of life again.
@@ -256,6 +259,7 @@ impl Node {
             records: Records::new(config.record_lifetime, config.record_retry),
             trees: Trees::new(config.redir),
             grants: Grants::new(config.grant_lifetime),
+            below: Below::new(config.grant_interval, config.limits.grants),
             shunned: Vec::new(),
             next_refresh: None,
             queue: Queue::new(config.limits.outputs),
@@ -357,7 +361,8 @@ impl Node {
         };
         let planes = earliest(planes, earliest(self.streams_deadline(), self.associations_deadline()));
         let stored = earliest(self.records.deadline(), self.trees.deadline());
-        let own = earliest(earliest(earliest(stored, self.grants.deadline()), self.next_refresh), leave);
+        let granted = earliest(self.grants.deadline(), self.below.deadline());
+        let own = earliest(earliest(earliest(stored, granted), self.next_refresh), leave);
         earliest(earliest(planes, self.policy.deadline()), own)
     }
 
@@ -480,6 +485,9 @@ impl Node {
         }
         if due(self.grants.deadline()) {
             self.renew_grants();
+        }
+        if due(self.below.deadline()) {
+            self.grant_below();
         }
         if due(self.next_refresh) {
             self.refresh_children();

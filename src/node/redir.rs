@@ -8,6 +8,8 @@
 //! (a Node-ID lies in one of each level, and most must lie near each other), and no more: whoever finds nothing in the tree
 //! asks for the name.
 //!
+//! A relayer whose grant has not come yet, or is over, waits for one before it goes there.
+//!
 //! A viewer goes into the tree when the name names only relayers without free slots, and as many of them as to show that
 //! there must be more; when it has met such a crowd before; and when nobody answers for the name. Twice in a row it never
 //! does: whom the tree names may be dead, and the name knows the source.
@@ -57,17 +59,24 @@ struct Walk {
 pub(super) struct Trees {
     config: Config,
     standing: BTreeMap<ChannelId, Standing>,
+    /// What relayers without a grant would say.
+    waiting: BTreeMap<ChannelId, Record>,
     walks: BTreeMap<ChannelId, Walk>,
 }
 
 impl Trees {
     pub(super) const fn new(config: Config) -> Self {
-        Trees { config, standing: BTreeMap::new(), walks: BTreeMap::new() }
+        Trees { config, standing: BTreeMap::new(), waiting: BTreeMap::new(), walks: BTreeMap::new() }
     }
 
     #[cfg(feature = "arbitrary")]
     pub(super) fn len(&self) -> usize {
-        self.standing.len().max(self.walks.len())
+        self.standing.len().max(self.walks.len()).max(self.waiting.len())
+    }
+
+    #[cfg(test)]
+    pub(super) fn stands(&self, channel: ChannelId) -> bool {
+        self.standing.contains_key(&channel)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -84,6 +93,7 @@ impl Trees {
     pub(super) fn close(&mut self, channel: ChannelId) {
         self.walks.remove(&channel);
         self.standing.remove(&channel);
+        self.waiting.remove(&channel);
     }
 }
 
@@ -101,6 +111,13 @@ impl Node {
     pub(super) fn register_in_tree(&mut self, channel: ChannelId, record: Record) {
         let (now, me, config) = (self.now, self.node_id(), self.trees.config);
         let Some(tree) = self.tree() else { return };
+        if !self.may_be_found(channel) {
+            // Its records, if there are any, are over before the grant that was in them.
+            self.trees.standing.remove(&channel);
+            self.trees.waiting.insert(channel, record);
+            return;
+        }
+        self.trees.waiting.remove(&channel);
         let standing = self.trees.standing.entry(channel);
         let standing = standing.and_modify(|standing| standing.record = record).or_insert_with(|| {
             let provider = redir::Provider::new(tree, me, config, now);
@@ -111,8 +128,16 @@ impl Node {
         self.obey_provider(channel, changed.into_iter().chain(due).collect());
     }
 
+    /// A grant has come.
+    pub(super) fn stand_up(&mut self, channel: ChannelId) {
+        if let Some(record) = self.trees.waiting.remove(&channel) {
+            self.register_in_tree(channel, record);
+        }
+    }
+
     /// Takes the record back from wherever it stands in the tree.
     pub(super) fn leave_tree(&mut self, channel: ChannelId) {
+        self.trees.waiting.remove(&channel);
         if let Some(standing) = self.trees.standing.remove(&channel) {
             let orders = standing.provider.leave(self.now);
             self.obey_provider(channel, orders);
@@ -344,6 +369,11 @@ impl Node {
         let (me, config, tree) = (self.node_id(), self.trees.config, self.tree());
         let standing = self.trees.standing.iter().filter(|(_, s)| due(s.provider.deadline()));
         for channel in standing.map(|(&channel, _)| channel).collect::<Vec<ChannelId>>() {
+            if !self.may_be_found(channel) {
+                let over = self.trees.standing.remove(&channel);
+                self.trees.waiting.extend(over.map(|standing| (channel, standing.record)));
+                continue;
+            }
             let Some(standing) = self.trees.standing.get_mut(&channel) else { continue };
             match tree {
                 Some(tree) if tree == standing.provider.tree() => {}

@@ -108,9 +108,12 @@ impl Node {
                 Report::SelectedRelayer { register }
             }
             IptvInfo::SelectedRelayer { register, .. } => Report::SelectedRelayer { register },
-            IptvInfo::Grant(grant) if self.needs_grants() => {
+            IptvInfo::Grant { grant, node } if self.needs_grants() => {
                 // One that does not count was counted as such; the policy knows nothing of grants.
-                let _ = self.take_grant(call, &grant);
+                let _ = match node.filter(|&node| node != self.node_id()) {
+                    Some(node) => self.pass_on_grant(call, &grant, node),
+                    None => self.take_grant(call, &grant),
+                };
                 return None;
             }
             IptvInfo::RelayerAccepted { free_slots } => {
@@ -139,7 +142,7 @@ impl Node {
                 let open = open.iter().filter_map(|p| self.meet_provider(p)).collect();
                 Report::Subtree(Subtree { peers, free, open })
             }
-            IptvInfo::EndOfChannel | IptvInfo::Grant(_) | IptvInfo::Other(_) => {
+            IptvInfo::EndOfChannel | IptvInfo::Grant { .. } | IptvInfo::Other(_) => {
                 return None;
             }
         })

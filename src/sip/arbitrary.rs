@@ -157,7 +157,10 @@ impl<'a> Arbitrary<'a> for IptvBody {
             6 => IptvInfo::TreePosition(u.arbitrary()?),
             7 => IptvInfo::EndOfChannel,
             8 => IptvInfo::Leaving,
-            9 => IptvInfo::Grant(u.arbitrary::<Vec<u8>>()?.into()),
+            9 => IptvInfo::Grant {
+                grant: u.arbitrary::<Vec<u8>>()?.into(),
+                node: u.arbitrary::<bool>()?.then(|| node_id(u)).transpose()?,
+            },
             10 => IptvInfo::Subtree(u.arbitrary()?),
             _ => IptvInfo::Other("New ".to_string() + &token(u)?),
         };

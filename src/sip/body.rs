@@ -3,7 +3,7 @@
 //! | `IPTV INFO :` | from, to | other lines |
 //! | --- | --- | --- |
 //! | `Selected Relayer` | elector → candidate | `REGISTER : yes` or `no` (absent: yes), `GRANT : <base64>` |
-//! | `Grant` | elector → relayer | `GRANT : <base64>`, when the one before is about to expire |
+//! | `Grant` | elector → relayer | `GRANT : <base64>`, when the one before is about to expire; with `NODE : <hex>` parent → child, for one that is below the child |
 //! | `Relayer accepted` | candidate → elector | `FREE SLOTS : n` |
 //! | `Relayer declined` | candidate → elector | `REASON : text` |
 //! | `Full capacity`, `Child update` | relayer → elector | `CHILD PEER : 3, 4`, `CHILD CONTACT : <sip:..>;.., ...` in the same order, `FREE SLOTS : n` |
@@ -68,8 +68,13 @@ pub enum IptvInfo {
         /// The channel owner's leave to do so, opaque here.
         grant: Option<Bytes>,
     },
-    /// Leave to be stored in the overlay for a while longer.
-    Grant(Bytes),
+    /// Leave to be stored in the overlay, for a while longer or for the first time.
+    Grant {
+        /// The channel owner's leave, opaque here.
+        grant: Bytes,
+        /// For whom it is, where that is somebody below the one who is told.
+        node: Option<NodeId>,
+    },
     /// I take the offer.
     RelayerAccepted {
         /// My free slots.
@@ -183,6 +188,7 @@ mod line {
     pub(super) const CHANNEL: &str = "CHANNEL";
     pub(super) const REGISTER: &str = "REGISTER";
     pub(super) const GRANT: &str = "GRANT";
+    pub(super) const NODE: &str = "NODE";
     pub(super) const FREE_SLOTS: &str = "FREE SLOTS";
     pub(super) const REASON: &str = "REASON";
     pub(super) const CHILD_PEER: &str = "CHILD PEER";
@@ -195,11 +201,12 @@ mod line {
     pub(super) const PEERS_BELOW: &str = "PEERS BELOW";
     pub(super) const FREE_BELOW: &str = "FREE BELOW";
     pub(super) const OPEN_CONTACT: &str = "OPEN CONTACT";
-    pub(super) const ALL: [&str; 16] = [
+    pub(super) const ALL: [&str; 17] = [
         INFO,
         CHANNEL,
         REGISTER,
         GRANT,
+        NODE,
         FREE_SLOTS,
         REASON,
         CHILD_PEER,
@@ -250,7 +257,7 @@ impl IptvInfo {
     pub fn as_str(&self) -> &str {
         match self {
             IptvInfo::SelectedRelayer { .. } => info::SELECTED_RELAYER,
-            IptvInfo::Grant(_) => info::GRANT,
+            IptvInfo::Grant { .. } => info::GRANT,
             IptvInfo::RelayerAccepted { .. } => info::RELAYER_ACCEPTED,
             IptvInfo::RelayerDeclined { .. } => info::RELAYER_DECLINED,
             IptvInfo::FullCapacity(_) => info::FULL_CAPACITY,
@@ -294,6 +301,11 @@ impl<'a> Field<'a> {
         }
         let bytes = BASE64.decode(self.value).map_err(|_| self.error(DecodeErrorKind::InvalidValue))?;
         Ok(Bytes::from(bytes))
+    }
+
+    /// A Node-ID.
+    fn node(&self) -> Result<NodeId, DecodeError> {
+        NodeId::from_hex(self.value).ok_or(self.error(DecodeErrorKind::InvalidValue))
     }
 
     /// One of two words, which becomes a truth.
@@ -392,7 +404,10 @@ impl<'a> Fields<'a> {
                 register: self.get(line::REGISTER).map_or(Ok(true), |f| f.either("yes", "no"))?,
                 grant: self.get(line::GRANT).map(Field::bytes).transpose()?,
             },
-            Some(info::GRANT) => IptvInfo::Grant(self.need(line::GRANT)?.bytes()?),
+            Some(info::GRANT) => IptvInfo::Grant {
+                grant: self.need(line::GRANT)?.bytes()?,
+                node: self.get(line::NODE).map(Field::node).transpose()?,
+            },
             Some(info::RELAYER_ACCEPTED) => IptvInfo::RelayerAccepted { free_slots: free_slots()? },
             Some(info::RELAYER_DECLINED) => IptvInfo::RelayerDeclined { reason: self.reason()? },
             Some(info::FULL_CAPACITY) => IptvInfo::FullCapacity(self.report()?),
@@ -494,7 +509,10 @@ impl IptvBody {
                 }
                 grant.iter().for_each(|grant| lines.grant(grant));
             }
-            IptvInfo::Grant(grant) => lines.grant(grant),
+            IptvInfo::Grant { grant, node } => {
+                lines.grant(grant);
+                node.iter().for_each(|node| lines.line(line::NODE, node));
+            }
             IptvInfo::RelayerAccepted { free_slots } => lines.free_slots(*free_slots),
             IptvInfo::RelayerDeclined { reason: Some(reason) } if is_text(reason) => {
                 lines.line(line::REASON, reason);
@@ -705,6 +723,20 @@ mod tests {
         assert_eq!((e.kind, e.field), (DecodeErrorKind::TooLong, "OPEN CONTACT"));
         let e = IptvBody::parse(b"IPTV INFO : Subtree\r\nPEERS BELOW : 1\r\n", Carrier::Stream).unwrap_err();
         assert_eq!((e.kind, e.field), (DecodeErrorKind::Truncated, "FREE BELOW"));
+    }
+
+    #[test]
+    fn q4_a_grant_for_somebody_below_is_these_bytes() {
+        let grant = |node| IptvBody { channel: None, info: IptvInfo::Grant { grant: "abc".into(), node } };
+        let text = "IPTV INFO : Grant\r\nGRANT : YWJj\r\n";
+        assert_eq!(grant(None).to_bytes().unwrap(), text);
+        assert_eq!(IptvBody::parse(text.as_bytes(), Carrier::Stream), Ok(grant(None)));
+        let text = [text, "NODE : 00000000000000000000000000000007\r\n"].concat();
+        let below = grant(Some(NodeId::from_u128(7)));
+        assert_eq!(below.to_bytes().unwrap(), text);
+        assert_eq!(IptvBody::parse(text.as_bytes(), Carrier::Stream), Ok(below));
+        let e = IptvBody::parse(text.replace("07", "0g").as_bytes(), Carrier::Stream).unwrap_err();
+        assert_eq!((e.kind, e.field), (DecodeErrorKind::InvalidValue, "NODE"));
     }
 
     #[test]

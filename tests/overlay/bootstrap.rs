@@ -89,7 +89,7 @@ fn jl4_an_answer_to_a_join_that_another_node_signed_is_discarded() {
         }
     }
     assert_eq!(forged, 1);
-    assert_eq!(net.nodes[joiner].drops.get(&DropReason::BadSignature), Some(&1));
+    assert_eq!(net.nodes[joiner].drops.get(&DropReason::WrongResponder), Some(&1));
     net.run(seconds(10));
     net.assert_ring();
 }

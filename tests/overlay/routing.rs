@@ -301,10 +301,10 @@ fn sr8_mc1_a_request_to_a_node_waits_for_that_nodes_signature_and_the_right_code
     let to_me = |message: Bytes| {
         with_header(&Message::decode(&message).unwrap(), |h| h.destination_list = vec![ME.into()])
     };
-    assert_eq!(x.hand(PEER, to_me(foreign)).0, Err(DropReason::BadSignature));
+    assert_eq!(x.hand(PEER, to_me(foreign)).0, Err(DropReason::WrongResponder));
     let error = ErrorResponse::text(ErrorCode::FORBIDDEN, "");
     let foreign_error = answer_to(&update, PEER, B, &Body::Error(error));
-    assert_eq!(x.hand(PEER, to_me(foreign_error)).0, Err(DropReason::BadSignature), "ends nothing either");
+    assert_eq!(x.hand(PEER, to_me(foreign_error)).0, Err(DropReason::WrongResponder), "ends nothing either");
     let other_code = answer_to(&update, PEER, PEER, &pong());
     assert_eq!(x.hand(PEER, to_me(other_code)).0, Err(DropReason::UnknownTransaction));
     let again = x.wait(seconds(3));

@@ -1,6 +1,7 @@
 //! Whole nodes whose relayers elect among their own children (Q9).
 
-use crate::world::{PACE, Setup, World};
+use crate::popular::{id, root};
+use crate::world::{Odd, PACE, Setup, Viewer, World, name};
 use p2piptv::iptv::Mode;
 use p2piptv::node::Event;
 use p2piptv::sim::NodeIndex;
@@ -67,4 +68,36 @@ fn q9_when_a_relayer_is_killed_its_children_play_on_and_nobody_else_notices() {
             assert!(gap < 3 * PACE || nodes.contains(&viewer.node) || gap <= Duration::from_millis(150));
         }
     }
+}
+
+/// The depth of a viewer, and whether it relays.
+fn place(world: &World, viewer: Viewer) -> Option<(u8, bool)> {
+    let status = world.net.machine(viewer.node)?.status(viewer.channel)?;
+    Some((status.depth?, status.relayer))
+}
+
+#[test]
+fn q4_q9_a_relayer_that_a_relayer_elected_is_granted_its_place_by_the_owner_and_found_by_a_lookup() {
+    let setup = Setup { mode: Mode::Delegated, secured: true, registered_relayers: 1, ..Setup::default() };
+    let mut world = World::new(setup);
+    world.seat(18);
+    world.run(10);
+    let deep = |v: &&Viewer| place(&world, **v).is_some_and(|(depth, relays)| depth >= 2 && relays);
+    let deep: Vec<Viewer> = world.viewers.iter().filter(deep).copied().collect();
+    let standing = root(&world);
+    let found: Vec<&Viewer> = deep.iter().filter(|v| standing.contains(&id(&world, v.node))).collect();
+    assert!(found.len() >= 2, "{} of {deep:?}\n{:?}\n{}", found.len(), world.tree(), world.trace());
+    // Nobody stands there who relays nothing, nor by the word of anybody but the owner.
+    for viewer in &world.viewers {
+        let relays = world.told(viewer.node, |e| matches!(e, Event::Elected { .. }));
+        assert!(relays || !standing.contains(&id(&world, viewer.node)), "{}", world.trace());
+    }
+    let owner = world.owner.unwrap();
+    let guest = world.add_odd_node("guest", Odd { tree_first: true, ..Odd::default() });
+    let tuned = world.net.command(guest, |n, now| n.tune_to(now, &name("100"), owner)).unwrap();
+    let viewer = Viewer { node: guest, channel: tuned.unwrap() };
+    assert!(world.until(5, |w| w.is_playing(viewer)), "{}", world.trace());
+    let parent = world.net.machine(guest).unwrap().status(viewer.channel).unwrap().parent.unwrap();
+    let parent = world.viewers.iter().find(|v| Some(id(&world, v.node)) == parent.node_id).unwrap();
+    assert!(place(&world, *parent).unwrap().0 >= 2, "{:?}\n{}", world.tree(), world.trace());
 }

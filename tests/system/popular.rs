@@ -22,7 +22,7 @@ fn popular(secured: bool) -> World {
 }
 
 /// Who stands in the root of the channel's tree, whoever keeps it.
-fn root(world: &World) -> BTreeSet<NodeId> {
+pub(crate) fn root(world: &World) -> BTreeSet<NodeId> {
     let root = TreeNode { level: 0, node: 0 }.resource(b"100@tv.example");
     let nodes = world.net.nodes().filter_map(|n| world.net.machine(n));
     let held = nodes.filter(|n| n.overlay().is_responsible_for(&root));
@@ -32,7 +32,7 @@ fn root(world: &World) -> BTreeSet<NodeId> {
     entries.map(|v| v.value.signer.node_id).collect()
 }
 
-fn id(world: &World, node: NodeIndex) -> NodeId {
+pub(crate) fn id(world: &World, node: NodeIndex) -> NodeId {
     world.net.machine(node).unwrap().node_id()
 }
 

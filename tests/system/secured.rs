@@ -18,21 +18,43 @@ fn dropped(world: &World, node: NodeIndex, reason: DropReason) -> u64 {
 
 #[test]
 fn p8_the_table_of_the_paper_appears_and_the_tree_repairs_itself_over_tls() {
-    the_table_appears_and_the_tree_repairs_itself(world());
+    let mut world = world();
+    world.seat(6);
+    world.run(3);
+    let table = ["1: 1 < source", "1: 2 < source", "2: 3 < 1", "2: 4 < 1", "2: 5 < 2", "2: 6 < 2"];
+    assert_eq!(world.table(), table, "{}", world.trace());
+    the_tree_repairs_itself(world);
 }
 
 #[test]
 fn p8_the_same_with_links_over_dtls_that_lose_and_repeat_datagrams() {
     let conditions = Conditions { loss: 0.02, duplication: 0.01, ..Setup::default().conditions };
     let setup = Setup { secured: true, datagrams: true, conditions, ..Setup::default() };
-    the_table_appears_and_the_tree_repairs_itself(World::new(setup));
+    let mut world = World::new(setup);
+    world.seat(6);
+    // Media is lost as well, and the source prefers the child that has missed fewer packets: either may be the first
+    // relayer. What it has learned late it knows in the end.
+    let appeared =
+        world.until(10, |w| has_the_form_of_table_1(&w.table()) && sorted(w.table()) == sorted(w.tree()));
+    assert!(appeared, "{:?}\n{}", world.tree(), world.trace());
+    the_tree_repairs_itself(world);
 }
 
-fn the_table_appears_and_the_tree_repairs_itself(mut world: World) {
-    world.seat(6);
-    world.run(3);
-    let table = ["1: 1 < source", "1: 2 < source", "2: 3 < 1", "2: 4 < 1", "2: 5 < 2", "2: 6 < 2"];
-    assert_eq!(world.table(), table, "{}", world.trace());
+fn sorted(mut rows: Vec<String>) -> Vec<String> {
+    rows.sort_unstable();
+    rows
+}
+
+/// 1 and 2 are the source's children, and have two of the others each.
+fn has_the_form_of_table_1(table: &[String]) -> bool {
+    let below = |parent: &str| table.iter().filter(|row| row.ends_with(&format!("< {parent}"))).count();
+    table.starts_with(&["1: 1 < source".into(), "1: 2 < source".into()])
+        && table.len() == 6
+        && table[2..].iter().all(|row| row.starts_with("2: "))
+        && (below("1"), below("2")) == (2, 2)
+}
+
+fn the_tree_repairs_itself(mut world: World) {
     let one = world.viewers[0];
     world.kill(one);
     world.run(10);

@@ -223,6 +223,31 @@ impl<P: Copy + Ord> Channel<P> {
             }
     }
 
+    pub(super) fn named_below(&self) -> Vec<(CallId, P)> {
+        let Station::Publisher { election, .. } = &self.station else { return Vec::new() };
+        let call = |child| self.seats.by_peer(child).map(|seat| seat.call);
+        election.table.named_below().filter_map(|(child, named)| Some((call(child)?, named))).collect()
+    }
+
+    pub(super) fn way_down(&self, peer: P) -> Option<CallId> {
+        let election = self.station.election().filter(|election| election.delegated)?;
+        Some(self.seats.by_peer(election.table.way_to(peer)?)?.call)
+    }
+
+    pub(super) fn parent_call(&self) -> Option<CallId> {
+        match &self.station {
+            Station::Publisher { .. } => None,
+            Station::Viewer(w) => w.viewer.parent().map(|parent| parent.call),
+        }
+    }
+
+    pub(super) fn delegates(&self) -> Option<usize> {
+        match &self.station {
+            Station::Publisher { election, .. } if election.delegated => Some(self.seats.ordinary().into()),
+            Station::Publisher { .. } | Station::Viewer(_) => None,
+        }
+    }
+
     /// This node's own hops from the source.
     fn depth(&self) -> u8 {
         match &self.station {

@@ -73,4 +73,20 @@ impl<P: Copy + Ord> Table<P> {
         let names = |r: &Row<P>| r.below.as_ref().is_some_and(|b| b.open.iter().any(|p| p.peer == peer));
         self.contains(peer) || self.naming > 0 && self.rows.values().any(names)
     }
+
+    /// Whom the aggregates of my children name, and which child does.
+    pub(in crate::iptv) fn named_below(&self) -> impl Iterator<Item = (P, P)> + '_ {
+        let mine = self.rows.iter().filter(|(_, row)| row.parent == Some(self.me));
+        let open = mine.filter_map(|(&child, row)| Some((child, &row.below.as_deref()?.open)));
+        open.flat_map(|(child, open)| open.iter().map(move |p| (child, p.peer)))
+    }
+
+    /// The child that a peer is, or below which it is as far as rows and aggregates say.
+    pub(in crate::iptv) fn way_to(&self, peer: P) -> Option<P> {
+        match self.parent(peer) {
+            Some(parent) if parent == self.me => Some(peer),
+            Some(parent) if self.parent(parent) == Some(self.me) => Some(parent),
+            _ => self.named_below().find(|named| named.1 == peer).map(|named| named.0),
+        }
+    }
 }

@@ -231,3 +231,17 @@ fn q5_a_slot_is_promised_once_until_the_relayer_reports_or_the_promise_is_stale(
     t.relays('b', Some(0), T);
     assert!(t.redirect('a', 8, T, |_| 0).is_empty());
 }
+
+#[test]
+fn q4_the_way_to_a_peer_is_the_child_that_it_is_or_that_has_it_or_that_names_it() {
+    let mut t = table();
+    t.report('b', &kids("f"), T);
+    let open =
+        |peers: &str| peers.chars().map(|peer| Provider { peer, depth: Some(3), free: Some(1) }).collect();
+    t.set_below('a', Subtree { peers: 3, free: 2, open: open("xy") }, 8, |_| false);
+    assert_eq!(
+        "abcdexyzs".chars().map(|p| t.way_to(p)).collect::<Vec<_>>(),
+        [Some('a'), Some('b'), Some('a'), Some('a'), None, Some('a'), Some('a'), None, None,]
+    );
+    assert_eq!(t.named_below().collect::<Vec<_>>(), [('a', 'x'), ('a', 'y')]);
+}

@@ -445,7 +445,7 @@ impl<T: Topology> Overlay<T> {
         };
         // An error from a node in transit is a hint that any hop could forge: it ends nothing.
         if !plausible {
-            return Err(DropReason::BadSignature);
+            return Err(DropReason::WrongResponder);
         }
         let body = contents.body().map_err(|_| DropReason::BadMessage)?;
         if let Some(pending) = self.requests.take(id) {
