@@ -351,8 +351,9 @@ mod tests {
         assert_eq!((m.entries.len(), m.entries[0].number), (256, (1 << 40) - 246));
         m.forget_before(1 << 40);
         assert_eq!(m.entries.len(), 10);
+        let before = m.counts().given_up;
         m.clear();
-        assert_eq!(m.deadline(), None);
+        assert_eq!((m.deadline(), m.counts().given_up), (None, before + 10));
         let mut never = Missing::new(Limits { attempts: 0, ..Limits::default() });
         gap(&mut never, 0, 0..200);
         assert_eq!((never.deadline(), never.counts()), (None, Counts::default()));

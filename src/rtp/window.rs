@@ -383,6 +383,22 @@ mod tests {
         }
     }
 
+    /// A packet every 10 ms, then a minute of silence, and what the source would have sent until then by its own clock.
+    #[test]
+    fn a_silence_is_one_though_the_clocks_differ_by_ten_seconds_and_a_new_beginning_if_by_more() {
+        let at = Instant::from_millis;
+        for (skew, restarts) in [(10_000, 0), (10_001, 1)] {
+            let mut w = Window::new();
+            for n in 0..=1000 {
+                w.insert(at(u64::from(n) * 10), n, u32::from(n) * 900);
+            }
+            for (n, seen) in [(8000, Seen::Jump), (8001, Seen::New)] {
+                assert_eq!(w.insert(at(70_000), n, 90 * (10_000 + 60_000 + skew)), seen);
+            }
+            assert_eq!(w.counts().restarts, restarts, "{skew} ms");
+        }
+    }
+
     #[test]
     fn a_jump_is_believed_with_the_second_packet_in_a_row() {
         let mut w = window_after([100, 101]);

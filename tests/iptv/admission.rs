@@ -50,3 +50,22 @@ fn k8_a_viewer_that_is_fed_takes_nobody_at_the_deepest_layer() {
         assert_eq!(accepted(&s.calls(0, true, 2)), expected, "{depth} layers");
     }
 }
+
+/// The parent asks for the slot, again and again.
+#[test]
+fn q14_whoever_yields_takes_no_rescue_slot_and_looks_for_nobody_when_it_has_found_somebody() {
+    let (mut s, parent) = Solo::viewer(default(0), 9);
+    let asked = |s: &mut Solo, peer: u32| {
+        let to = vec![Provider { peer, depth: Some(1), free: Some(1) }];
+        placed(&s.reported(parent, Report::Yield { to }), peer)
+    };
+    let call = asked(&mut s, 5).expect("it looks where its parent says");
+    let orders = s.fact(Fact::Answered { call, depth: Some(1), rescue: true });
+    assert!(orders.contains(&Order::Bye { call, reason: ByeReason::Normal }), "{orders:?}");
+    let call = asked(&mut s, 6).expect("the next time as well");
+    assert_eq!(asked(&mut s, 7), None, "it is at it");
+    s.fact(Fact::Answered { call, depth: Some(1), rescue: false });
+    assert_eq!(asked(&mut s, 8), None, "it waits for the first packet");
+    let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call });
+    assert!(orders.contains(&Order::Bye { call: parent, reason: ByeReason::Normal }));
+}

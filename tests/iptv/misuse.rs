@@ -4,13 +4,13 @@ use super::*;
 
 impl Solo {
     /// The provider of a standby sends something new now.
-    fn covered_by(&mut self, call: CallId) {
+    pub(super) fn covered_by(&mut self, call: CallId) {
         self.told.media = Some(self.now);
         self.told.elsewhere.insert(call, self.now);
     }
 
     /// A standby sends a packet every 10 ms for so long.
-    fn cover_for(&mut self, call: CallId, time: u64) -> Vec<Order<u32>> {
+    pub(super) fn cover_for(&mut self, call: CallId, time: u64) -> Vec<Order<u32>> {
         let mut orders = Vec::new();
         for _ in 0..time / 10 {
             self.covered_by(call);
@@ -32,7 +32,7 @@ impl Solo {
 }
 
 /// A viewer of 9 whose parent fell silent 80 ms ago, and which the first of its standbys covers.
-fn covered() -> (Solo, CallId, [CallId; 3]) {
+pub(super) fn covered() -> (Solo, CallId, [CallId; 3]) {
     let (mut s, parent, standbys) = backed_up();
     assert_eq!(resumed(&s.pass(79)), [standbys[0]]);
     s.covered_by(standbys[0]);
@@ -40,7 +40,7 @@ fn covered() -> (Solo, CallId, [CallId; 3]) {
     (s, parent, standbys)
 }
 
-fn is_left(orders: &[Order<u32>], call: CallId) -> bool {
+pub(super) fn is_left(orders: &[Order<u32>], call: CallId) -> bool {
     orders.contains(&Order::Bye { call, reason: ByeReason::Normal })
 }
 
@@ -191,6 +191,21 @@ fn q12_a_rescue_slot_is_shared_by_all_channels_and_so_is_its_end() {
     s.pass_reported(2_000);
     let orders = Vec::from(s.fact(Fact::Resumed { call: wanted }));
     assert!(is_left(&orders, held) && orders.contains(&Order::Serve { call: wanted }), "{orders:?}");
+}
+
+#[test]
+fn p9_a_slot_that_frees_goes_to_the_orphan_that_has_waited_longest_in_whatever_channel() {
+    const OTHER: ChannelId = ChannelId(7);
+    let mut s = Solo::publisher(Config { rescue_slots: 2, ..default(1) });
+    s.act(|i, now, ctx| i.publish(now, OTHER, ctx).unwrap());
+    let (first, _) = s.invited(1, false);
+    s.invited(2, true);
+    s.pass(10);
+    let call = CallId::received(50);
+    s.fact(Fact::Invited { channel: OTHER, call, peer: 3, urgent: true, slots: Some(2) });
+    s.fact(Fact::Ended { call: first, reason: ByeReason::Normal });
+    let children = [CHANNEL, OTHER].map(|channel| s.iptv.status(channel).unwrap().children);
+    assert_eq!(children, [(1, 0), (0, 1)]);
 }
 
 /// The relayer reports at 400, 1400 and 3400 ms; a report was lost. Somebody who lives from it asks the source all the time.

@@ -210,6 +210,28 @@ fn p11_the_candidate_is_of_the_lowest_layer_and_q10_the_best_of_it() {
 }
 
 #[test]
+fn q5_a_relayer_with_two_slots_is_named_to_two_callers_and_no_third() {
+    let mut t = table();
+    t.relays('b', Some(2), T);
+    let named = [0, 500, 1_000].map(|ms| t.redirect('z', 8, T + Duration::from_millis(ms), |_| 0).len());
+    assert_eq!(named, [1, 1, 0]);
+}
+
+#[test]
+fn q9_the_version_changes_with_what_an_aggregate_shows_and_with_nothing_else() {
+    let mut t = table();
+    let mut changes = |change: &dyn Fn(&mut Table<char>)| {
+        let before = t.version();
+        change(&mut t);
+        t.version() != before
+    };
+    assert!(changes(&|t| _ = t.relays('b', Some(1), T)));
+    assert!(!changes(&|t| _ = t.relays('b', Some(1), T + Duration::from_secs(1))), "the same again");
+    assert!(!changes(&|t| t.set_rtt('b', Duration::from_millis(20))));
+    assert!(changes(&|t| t.report('d', &kids("c"), T)), "c is a layer deeper now");
+}
+
+#[test]
 fn q5_a_slot_is_promised_once_until_the_relayer_reports_or_the_promise_is_stale() {
     let mut t = table();
     t.relays('b', Some(1), T);

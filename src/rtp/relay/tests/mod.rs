@@ -3,6 +3,7 @@
 mod anything;
 mod holds;
 mod keys;
+mod lists;
 mod media;
 mod repair;
 mod replays;

@@ -74,6 +74,23 @@ fn a_child_gets_what_it_misses_once_in_a_round_trip() {
 }
 
 #[test]
+fn what_was_sent_within_a_round_trip_is_remembered_though_a_hundred_packets_were_sent_since() {
+    let mut b = broadcast(500);
+    b.begin(5000, CHILD, Start::Live);
+    b.relay.on_round_trip(CHILD, Duration::from_millis(250));
+    let ask = |b: &mut Bench, lost: core::ops::Range<u16>| {
+        let _ = b.datagram(5300, 9, nack(SSRC, &lost.collect::<Vec<_>>()));
+        b.got(9).len()
+    };
+    assert_eq!(ask(&mut b, 350..410), 60);
+    for n in 500..800 {
+        b.push(5300, video(n, PICTURE)).unwrap();
+    }
+    assert_eq!(ask(&mut b, 410..450), 40);
+    assert_eq!(ask(&mut b, 350..360), 0);
+}
+
+#[test]
 fn a_replay_and_its_requests_do_not_bring_the_same_twice() {
     let mut b = broadcast(101);
     assert_eq!(b.begin(1100, CHILD, Start::RandomAccess), [60, 61]);

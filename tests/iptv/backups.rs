@@ -1,0 +1,73 @@
+//! Backup parents: when they are asked, what they tell, and what becomes of their calls (Q12, Q13).
+
+use super::misuse::{covered, is_left};
+use super::*;
+
+fn fetches(orders: &[Order<u32>]) -> bool {
+    orders.iter().any(|o| matches!(o, Order::Fetch { .. }))
+}
+
+fn place(path: Vec<u32>, rescue: bool) -> Report<u32> {
+    Report::TreePosition { depth: 0, path, rescue, backups: vec![], delegated: false }
+}
+
+/// Silence begins at 0; the standbys are asked at 80, 130 and 180 ms.
+#[test]
+fn q13_when_every_standby_is_silent_the_others_are_looked_for_50_ms_after_the_last_was_asked() {
+    let (mut s, ..) = backed_up();
+    assert_eq!(resumed(&s.pass(179)).len(), 3);
+    assert!(!fetches(&s.pass(49)));
+    assert!(fetches(&s.pass(1)));
+}
+
+#[test]
+fn q12_the_place_that_a_standby_tells_before_its_first_packet_is_the_place_under_it() {
+    let (mut s, _, [first, ..]) = backed_up();
+    assert_eq!(resumed(&s.pass(79)), [first]);
+    s.reported(first, place(vec![9, 7, 4], true));
+    s.covered_by(first);
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: first });
+    s.cover_for(first, 1_100);
+    let status = s.iptv.status(CHANNEL).unwrap();
+    assert_eq!((status.parent, status.path, status.depth), (Some(4), vec![9, 7, 4], Some(3)));
+}
+
+#[test]
+fn q12_whoever_covers_and_leaves_is_followed_by_the_next_standby_at_once() {
+    let (mut s, parent, [first, second, _]) = covered();
+    let orders = s.reported(parent, Report::Leaving);
+    assert!(!orders.contains(&Order::Release { call: first }), "that one only says what is known");
+    let orders = Vec::from(s.reported(first, Report::Leaving));
+    assert!(orders.contains(&Order::Release { call: first }), "{orders:?}");
+    assert_eq!(resumed(&orders), [second]);
+}
+
+#[test]
+fn q12_a_standby_that_became_the_parent_is_a_standby_again_when_an_ordinary_slot_is_found() {
+    let (mut s, _, [first, ..]) = covered();
+    s.cover_for(first, 1_100);
+    assert_eq!(s.iptv.status(CHANNEL).map(|s| (s.parent, s.rescue)), Some((Some(4), true)));
+    s.told.elsewhere.remove(&first);
+    let call = placed(&s.hear_for(2_000), 9).expect("the source is asked for a slot");
+    s.fact(Fact::Answered { call, depth: Some(0), rescue: false });
+    let orders = Vec::from(s.fact(Fact::FirstPacket { channel: CHANNEL, call }));
+    assert!(orders.contains(&Order::Release { call: first }) && !is_left(&orders, first), "{orders:?}");
+    let status = s.iptv.status(CHANNEL).unwrap();
+    assert_eq!((status.parent, status.standbys), (Some(9), 3));
+}
+
+#[test]
+fn q13_until_a_parent_has_told_its_place_children_hear_of_that_parent_alone() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().path, [9]);
+    let told = |orders: Vec<Order<u32>>| {
+        orders.into_iter().find_map(|o| match o {
+            Order::Inform { report: Report::TreePosition { path, .. }, .. } => Some(path),
+            _ => None,
+        })
+    };
+    let (_, orders) = s.invited(3, true);
+    assert_eq!(told(orders.into()), Some(vec![9, SOURCE]));
+    s.reported(parent, place(vec![7, 9], false));
+    assert_eq!(told(s.hear_for(200)), Some(vec![7, 9, SOURCE]));
+}

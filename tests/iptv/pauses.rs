@@ -1,0 +1,99 @@
+//! How often things are said and tried: HOLD, searches, climbs, a lost control dialog.
+
+use super::*;
+
+/// The search finds nobody, again and again: how long it rests after each round.
+fn rests(s: &mut Solo, mut orders: Vec<Order<u32>>, rounds: usize) -> Vec<u64> {
+    let mut rests = Vec::new();
+    for _ in 0..rounds {
+        if let Some(call) = placed(&orders, 9) {
+            orders = s.fact(Fact::Refused { call, refusal: Refusal::NoAnswer }).into();
+        }
+        assert!(orders.iter().any(|o| matches!(o, Order::Fetch { .. })), "{orders:?}");
+        s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![] });
+        let since = s.now;
+        loop {
+            orders = s.pass(10);
+            if orders.iter().any(|o| matches!(o, Order::Fetch { .. } | Order::Invite { .. })) {
+                break;
+            }
+        }
+        rests.push(s.now.since(since).as_millis() as u64);
+    }
+    rests
+}
+
+fn assert_rests(rests: &[u64], least: &[u64]) {
+    assert_eq!(rests.len(), least.len());
+    for (rest, &least) in rests.iter().zip(least) {
+        assert!((least..=least * 3 / 2 + 10).contains(rest), "{rests:?}, and not {least} or half more");
+    }
+}
+
+#[test]
+fn q14_a_newcomer_whom_nobody_serves_waits_twice_as_long_each_time_up_to_eight_seconds() {
+    let mut s = Solo::new(default(2));
+    let orders = s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap()).into();
+    assert_rests(&rests(&mut s, orders, 6), &[500, 1_000, 2_000, 4_000, 8_000, 8_000]);
+}
+
+#[test]
+fn q14_an_orphan_whom_nobody_serves_hurries_for_eight_rounds_and_then_waits_like_a_newcomer() {
+    let (mut s, call) = Solo::viewer(default(2), 9);
+    let orders = s.fact(Fact::Ended { call, reason: ByeReason::Lost }).into();
+    let least = [300, 600, 1_200, 1_500, 1_500, 1_500, 1_500, 1_500, 8_000];
+    assert_rests(&rests(&mut s, orders, 9), &least);
+}
+
+/// The last packet came at 0, ten milliseconds after the one before.
+#[test]
+fn q6_the_first_holds_follow_the_pace_of_the_media_and_the_later_ones_come_every_200_ms() {
+    let mut s = Solo::publisher(default(2));
+    s.told.pace = Some(Pace { gap: ms(10), jitter: ms(0) });
+    s.invited(3, false);
+    s.told.media = Some(s.now);
+    let hold = Order::Hold { channel: CHANNEL, hold: Hold::Paused };
+    let times: Vec<u64> = (1..900).filter(|_| s.pass(1).contains(&hold)).collect();
+    assert_eq!(times, [40, 80, 120, 160, 200, 400, 600, 800]);
+}
+
+#[test]
+fn q14_only_whoever_can_relay_and_hangs_deep_looks_for_a_better_place() {
+    for (capacity, path, asks) in
+        [(2, vec![9, 1, 2], false), (2, vec![9, 1, 2, 3], true), (0, vec![9, 1, 2, 3], false)]
+    {
+        let (mut s, call) = Solo::viewer(default(capacity), 9);
+        s.reported(
+            call,
+            Report::TreePosition {
+                depth: 0,
+                path: path.clone(),
+                rescue: false,
+                backups: vec![],
+                delegated: false,
+            },
+        );
+        // The first time after ten seconds, or half as much again.
+        assert_eq!(placed(&s.hear_for(9_990), 1), None);
+        assert_eq!(placed(&s.hear_for(5_200), 1).is_some(), asks, "{capacity} slots below {path:?}");
+    }
+}
+
+#[test]
+fn q18_a_control_dialog_in_which_a_report_was_lost_is_replaced_after_a_pause() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let path = vec![50, 9];
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false },
+    );
+    let call = CallId::received(7);
+    s.fact(Fact::ControlInvited { channel: CHANNEL, call, peer: 50 });
+    let orders = s.reported(call, Report::SelectedRelayer { register: true });
+    assert!(orders.contains(&Order::Inform { call, report: Report::RelayerAccepted { free: 2 } }));
+    let orders = s.fact(Fact::ReportFailed { call });
+    assert!(orders.contains(&Order::Bye { call, reason: ByeReason::Normal }), "{orders:?}");
+    assert_eq!(placed(&s.hear_for(490), 50), None);
+    let again = s.hear_for(270);
+    assert!(again.iter().any(|o| matches!(o, Order::Invite { peer: 50, kind: InviteKind::Control, .. })));
+}
