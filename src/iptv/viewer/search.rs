@@ -216,7 +216,7 @@ impl<P: Copy + Ord> Search<P> {
             turn.order(Order::Cancel { call });
         }
         loop {
-            if self.may_ask(turn.config, now)
+            if self.may_ask(scope, turn.config, now)
                 && let Some(candidate) = self.next_candidate(scope, turn)
             {
                 self.ask(candidate, scope, turn);
@@ -252,15 +252,17 @@ impl<P: Copy + Ord> Search<P> {
         }
     }
 
-    fn may_ask(&self, config: &Config, now: Instant) -> bool {
+    fn may_ask(&self, scope: &Scope<'_, P>, config: &Config, now: Instant) -> bool {
         if self.queue.is_empty() || !matches!(self.phase, Phase::Known | Phase::Fetched) {
             return false;
         }
-        self.calls.is_empty() || self.may_hedge(config) && (now >= self.hedge_at || self.races())
+        self.calls.is_empty()
+            || self.may_hedge(config) && (now >= self.hedge_at || scope.delegated && self.races())
     }
 
     /// Whether the next candidate is asked beside those that are, for all of them were named as having room: the nearest
-    /// answers first. Whoever only looks for something better takes one slot at a time.
+    /// answers first. Whoever only looks for something better takes one slot at a time, and so does everybody where one source
+    /// promises all slots.
     fn races(&self) -> bool {
         !matches!(self.purpose, Purpose::Climb { .. })
             && self.calls.len() < RACERS
