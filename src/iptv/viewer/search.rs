@@ -7,6 +7,7 @@
 //! In Known and Fetched the candidates are asked one after the other; hedged, the next one is asked already when the
 //! last has not answered for a few round trips.
 
+use super::place::LONGEST_RTT;
 use crate::env::Entropy;
 use crate::ids::{CallId, ChannelId};
 use crate::iptv::config::Config;
@@ -254,7 +255,9 @@ impl<P: Copy + Ord> Search<P> {
         let call = turn.invite(scope.channel, candidate.peer, kind, scope.slots);
         self.asked.push(candidate.peer);
         self.calls.push(Asked { call, candidate, until: turn.now + turn.config.answer_limit });
-        self.hedge_at = turn.now + turn.config.hedge_after.max(scope.rtt.saturating_mul(3));
+        // Who has had no parent yet knows how far its peers in the overlay are.
+        let rtt = turn.progress.round_trip().unwrap_or_default().min(LONGEST_RTT).max(scope.rtt);
+        self.hedge_at = turn.now + turn.config.hedge_after.max(rtt.saturating_mul(2));
     }
 
     fn pause(&mut self, channel: ChannelId, turn: &mut Turn<'_, P>) {
