@@ -1479,6 +1479,36 @@ fn q8_a_relayer_whose_children_all_miss_what_it_has_is_a_viewer_again() {
 }
 
 #[test]
+fn q8_a_relayer_from_whom_four_children_move_on_before_they_can_have_had_media_is_a_viewer_again() {
+    // How long each of them stays, and why it goes: at 400 ms a child that gets nothing has waited long enough.
+    let moved = |times: &[u64], reason| {
+        let (mut s, parent) = Solo::viewer(default(2), 9);
+        s.reported(parent, Report::SelectedRelayer { register: false });
+        for (n, stays) in times.iter().enumerate() {
+            let (call, _) = s.invited(3 + n as u32, false);
+            for _ in 0..stays / 10 {
+                s.told.report = Some(s.now);
+                s.hear_for(10);
+            }
+            let orders = Vec::from(s.fact(Fact::Ended { call, reason }));
+            let declined = orders.contains(&Order::Inform { call: parent, report: Report::RelayerDeclined });
+            assert_eq!(
+                declined,
+                n == 3 && !s.iptv.status(CHANNEL).unwrap().relayer,
+                "child {n} of {times:?}"
+            );
+        }
+        !s.iptv.status(CHANNEL).unwrap().relayer
+    };
+    assert!(moved(&[400, 1_000, 600, 3_990], ByeReason::Normal));
+    assert!(!moved(&[400, 1_000, 600], ByeReason::Normal));
+    assert!(!moved(&[400, 1_000, 600, 4_000, 400, 400, 400], ByeReason::Normal), "one of them stayed");
+    assert!(!moved(&[390; 9], ByeReason::Normal), "they had asked several");
+    assert!(!moved(&[1_000; 9], ByeReason::Leaving), "they have seen enough");
+    assert!(!moved(&[1_000; 9], ByeReason::Lost), "they are gone");
+}
+
+#[test]
 fn q8_a_relayer_that_delivered_once_and_does_no_more_takes_its_record_back() {
     let (mut s, parent) = Solo::viewer(default(2), 9);
     s.reported(parent, Report::SelectedRelayer { register: false });

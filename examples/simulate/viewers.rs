@@ -104,6 +104,14 @@ pub fn print(s: &Summary) {
         s.elected,
         s.unavailable
     );
+    let (honest, liars) = (s.offices.honest, s.offices.of_liars);
+    println!(
+        "  of {} elected relayers {:.3} % relayed after their first minute; of {} who send nothing {}",
+        honest.of,
+        honest.part() * 100.0,
+        liars.of,
+        liars.lasted
+    );
     println!(
         "  the source sends {:.2} streams and {:.1} kbit/s of control; {} joins at it",
         s.streams_of_source(),
@@ -172,6 +180,8 @@ pub fn columns(s: &Summary) -> Vec<(&'static str, f64)> {
             "server_streams",
             s.octets(0).max(s.by_servers as f64) / s.octets(s.lasted.as_micros() as u64).max(1.0),
         ),
+        ("offices_lasted_percent", s.offices.honest.part() * 100.0),
+        ("liars_that_relayed", s.offices.of_liars.lasted as f64),
         ("depth_mean", s.depth.mean()),
         ("depth_max", s.depth.max() as f64),
         ("control_percent", s.control_share() * 100.0),

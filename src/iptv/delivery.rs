@@ -3,6 +3,7 @@
 //! A new relayer is on probation. Its elector sends it callers at once, for nobody is to wait; but it registers itself, so
 //! that strangers find it, only when one of its children was served for a while and misses hardly more than itself. If
 //! none of the children gets what this node gets, its uplink is not what it was thought to be, and it is a viewer again.
+//! Who gets nothing at all does not stay to report it: so children count, too, that come and soon move on.
 //! Where strangers do not ask its elector nobody would ever try it: a relayer to which nobody comes registers untried.
 
 use super::fact::Reception;
@@ -19,6 +20,10 @@ const UNCOUNTED: Duration = Duration::from_secs(30);
 const LOSSY: u64 = 13;
 /// So many looks in a row show nothing but badly served children: that is no burst.
 const LOOKS: u8 = 4;
+/// So many children in a row came and moved on: that is no chance.
+const FRUITLESS: u8 = 4;
+/// Who stays for so long has media; a child waits for less.
+const LASTING: Duration = Duration::from_secs(4);
 /// Between two looks at children of which none has reported yet.
 const GLANCE: Duration = Duration::from_millis(250);
 
@@ -32,6 +37,7 @@ pub(super) struct Delivery {
     look_at: Option<Instant>,
     before: Reception,
     bad: u8,
+    fruitless: u8,
 }
 
 impl Delivery {
@@ -80,6 +86,16 @@ impl Delivery {
         lost.saturating_mul(256).checked_div(all).unwrap_or(0)
     }
 
+    /// A child has moved on. One that did so at once had only asked several.
+    pub(super) fn on_moved<P>(&mut self, seat: &Seat<P>, turn: &Turn<'_, P>) {
+        let stayed = turn.now.since(seat.since.max(turn.awake_since));
+        if stayed >= LASTING {
+            self.fruitless = 0;
+        } else if stayed >= turn.config.repair_after && !seat.rescue && seat.slots.is_some() {
+            self.fruitless = self.fruitless.saturating_add(1);
+        }
+    }
+
     /// Looks when it is time. True when this node does not deliver.
     pub(super) fn fails<P: Copy + Ord>(
         &mut self,
@@ -87,9 +103,16 @@ impl Delivery {
         seats: &Seats<P>,
         turn: &Turn<'_, P>,
     ) -> bool {
+        if self.fruitless >= FRUITLESS {
+            self.fruitless = 0;
+            let lasting = |s: &Seat<P>| turn.now.since(s.since.max(turn.awake_since)) >= LASTING;
+            if !turn.config.is_paper() && !seats.iter().any(lasting) {
+                return true;
+            }
+        }
         if seats.is_empty() || turn.config.is_paper() {
-            let Delivery { idle_since, tried, glance_at, .. } = *self;
-            *self = Delivery { idle_since, tried, glance_at, ..Delivery::default() };
+            let Delivery { idle_since, tried, glance_at, fruitless, .. } = *self;
+            *self = Delivery { idle_since, tried, glance_at, fruitless, ..Delivery::default() };
             return false;
         }
         let due = *self.look_at.get_or_insert(turn.now + INTERVAL);

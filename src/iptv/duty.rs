@@ -18,7 +18,7 @@ use super::fact::ByeReason;
 use super::order::{Event, InviteKind, Order, Role};
 use super::record::Record;
 use super::report::{Report, Subtree};
-use super::seats::Seats;
+use super::seats::{Seat, Seats};
 use super::table::Table;
 use super::turn::Turn;
 use crate::ids::{CallId, ChannelId};
@@ -269,6 +269,11 @@ impl<P: Copy + Ord> Duty<P> {
         if self.record.as_ref().is_some_and(|r| !r.is_listed()) {
             turn.order(Order::Unregister { channel: self.channel });
         }
+    }
+
+    /// A child has moved to somebody else.
+    pub(super) fn on_moved(&mut self, seat: &Seat<P>, turn: &Turn<'_, P>) {
+        self.delivery.on_moved(seat, turn);
     }
 
     /// Whether the children do not get what this node gets.

@@ -491,7 +491,12 @@ impl<P: Copy + Ord> Channel<P> {
 
     pub(super) fn on_ended(&mut self, call: CallId, reason: ByeReason, turn: &mut Turn<'_, P>) {
         if let Some(peer) = self.seats.by_call(call).map(|s| s.peer) {
-            self.unseat(call, turn);
+            let seat = self.unseat(call, turn);
+            if let (Station::Viewer(w), ByeReason::Normal) = (&mut self.station, reason)
+                && let Some((duty, seat)) = w.duty.as_mut().zip(seat)
+            {
+                duty.on_moved(&seat, turn);
+            }
             if let (Some(election), ByeReason::Leaving) = (self.station.election_mut(), reason) {
                 election.on_leaving(peer, turn);
             }

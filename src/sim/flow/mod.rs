@@ -7,6 +7,7 @@
 //! | `media` | [`Media`]: who is fed by whom from when to when, and what players miss |
 //! | `session` | calls between policies |
 //! | `world` | [`World`]: `N` machines of [`iptv`](crate::iptv), their messages, and their media |
+//! | `offices` | whether those who were elected go on relaying |
 //! | `sizes` | octets of control messages |
 //! | `summary` | [`Summary`]: what a run was |
 //! | `rivals` | other systems, as models |
@@ -15,6 +16,7 @@
 mod crowd;
 mod histogram;
 mod media;
+mod offices;
 pub mod rivals;
 mod session;
 pub mod sizes;
@@ -25,6 +27,7 @@ mod world;
 pub use crowd::{Crowd, Person, Stay, Uplinks};
 pub use histogram::Histogram;
 pub use media::{Leg, Media, NO_LEG, Terms, Totals};
+pub use offices::{Offices, Share};
 pub use summary::{Control, Summary};
 pub use wheel::Wheel;
 pub use world::{SOURCE, Setting, World};

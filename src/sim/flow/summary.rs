@@ -2,6 +2,7 @@
 
 use super::histogram::Histogram;
 use super::media::{Terms, Totals};
+use super::offices::Offices;
 use super::sizes;
 use crate::iptv::Event;
 use crate::time::{Duration, Instant};
@@ -66,6 +67,8 @@ pub struct Summary {
     pub unavailable: u64,
     /// Relayers elected.
     pub elected: u64,
+    /// What became of them.
+    pub offices: Offices,
     /// Everything that happened.
     pub happened: u64,
     /// The hash of everything that happened, and when.

@@ -2,6 +2,7 @@
 
 use super::crowd::{Crowd, Person};
 use super::media::{Leg, Media, NO_LEG, Terms};
+use super::offices::Novices;
 use super::session::{End, Purpose, Session, Sessions, Ticket};
 use super::sizes;
 use super::summary::{Control, Summary};
@@ -182,6 +183,7 @@ pub struct World {
     people: u32,
     orders: VecDeque<Order<u32>>,
     summary: Summary,
+    novices: Novices,
 }
 
 /// What a policy sees of the media plane.
@@ -192,6 +194,7 @@ struct Look<'a> {
     sessions: &'a Sessions,
     media: &'a Media,
     hosts: &'a [Option<Box<Host>>],
+    lies: bool,
     jitter: Duration,
 }
 
@@ -212,9 +215,9 @@ impl Progress for Look<'_> {
         self.media.last_from(session.leg, self.now)
     }
 
-    /// What is lost is mended.
+    /// What is lost is mended; of whoever sends nothing there is nothing to report.
     fn reported_loss(&self, call: CallId) -> Option<u8> {
-        self.last_report(call).map(|_| 0)
+        self.last_report(call).filter(|_| !self.lies).map(|_| 0)
     }
 
     fn brought(&self, call: CallId) -> u64 {
@@ -269,6 +272,7 @@ impl World {
             people: setting.crowd.planned(),
             orders: VecDeque::new(),
             summary: Summary::default(),
+            novices: Novices::default(),
             setting,
         };
         let source = Person {
@@ -363,6 +367,7 @@ impl World {
         }
         let World { summary, .. } = self;
         *summary = Summary { hash: summary.hash, happened: summary.happened, ..Summary::default() };
+        self.novices = Novices::default();
         for n in 0..self.setting.crowd.planned() {
             if let Some(at) = self.setting.crowd.rush_of(n) {
                 self.queue.schedule(self.begins + at.since(Instant::ZERO), Happening::Arrive(n));
@@ -374,6 +379,7 @@ impl World {
     pub fn run_until(&mut self, end: Instant) {
         while let Some((at, happening)) = self.queue.pop(end) {
             self.now = self.now.max(at);
+            self.judge_offices();
             self.step(happening);
         }
         self.now = self.now.max(end);
@@ -398,6 +404,19 @@ impl World {
         self.summary.name = String::from(name);
         self.summary.count_media_control(&self.setting.terms);
         self.summary
+    }
+
+    /// Looks at those whose first minute as relayers is over, unless they go.
+    fn judge_offices(&mut self) {
+        while let Some(node) = self.novices.pop(self.now) {
+            let Some(host) = self.hosts.get(node as usize).and_then(Option::as_ref) else { continue };
+            let leaves = self.begins + host.person.leaves.since(Instant::ZERO);
+            if self.now < leaves
+                && let Some(status) = host.iptv.status(CHANNEL)
+            {
+                self.summary.offices.judge(host.person.lies, status.relayer);
+            }
+        }
     }
 
     // ---- people
@@ -836,9 +855,10 @@ impl World {
         let Some(mut host) = self.hosts[node as usize].take() else { return };
         let now = self.now;
         let mut orders = core::mem::take(&mut self.orders);
-        let Host { iptv, dice, placed, .. } = &mut *host;
+        let Host { iptv, dice, placed, person, .. } = &mut *host;
         let look = Look {
             node,
+            lies: person.lies,
             now,
             placed,
             sessions: &self.sessions,
@@ -942,6 +962,9 @@ impl World {
         match order {
             Order::Event(event) => {
                 self.summary.event(self.now, node, &event);
+                if matches!(event, Event::Elected { .. }) {
+                    self.novices.elected(self.now, node);
+                }
                 if matches!(event, Event::Ended { .. }) {
                     self.queue.schedule(self.now, Happening::Gone(node));
                 }
