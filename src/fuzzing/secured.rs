@@ -21,7 +21,7 @@ pub(super) fn configure(config: &mut Config, who: usize, security: Security) {
     config.security = security;
     config.agent.insecure_peers = who == 2;
     // Renewed while a script lasts; and of two who are named one gets a grant from bob.
-    config.grant_lifetime = Duration::from_secs(20);
+    config.grant_lifetime = Duration::from_secs(60);
     config.limits.grants = if who == 1 { 1 } else { 2 };
     let limits = &mut config.overlay.limits;
     (limits.answer_bytes, limits.value_bytes, limits.unsigned) = (16 << 10, 16 << 10, 16);

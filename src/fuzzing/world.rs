@@ -155,6 +155,8 @@ fn config(who: usize, (security, mode): (Security, Mode)) -> Config {
     // Alice's relayers stand under the channel's name, those of the others in its tree.
     config.policy.registered_relayers = u16::from(who == 0);
     config.policy.limits.channels = 3;
+    // A source looks for newer ones whenever it refreshes its record.
+    config.record_lifetime = Duration::from_secs(10);
     config.policy.limits.rows = 8;
     config.policy.limits.controls = 4;
     // Whoever takes a channel over takes the way of electing over too.
@@ -169,7 +171,7 @@ fn config(who: usize, (security, mode): (Security, Mode)) -> Config {
     let limits = &mut config.overlay.limits;
     (limits.links, limits.half_open, limits.link_queue, limits.requests) = (8, 3, 8, 16);
     (limits.answers, limits.answer_bytes, limits.transfers) = (8, 4096, 2);
-    (limits.resources, limits.values, limits.value_bytes) = (4, 8, 2048);
+    (limits.resources, limits.values, limits.value_bytes) = (8, 12, 2048);
     let limits = &mut config.media;
     (limits.channels, limits.parents, limits.children) = (3, 4, 4);
     (config.limits.peers, config.limits.queries, config.limits.outputs) = (8, 2, 64);
@@ -832,6 +834,20 @@ mod tests {
             let groups = stored.flat_map(|(_, groups)| groups).filter(|group| group.kind == KindId::REDIR);
             let values: Vec<_> = groups.flat_map(|group| group.values).collect();
             assert!(values.iter().any(|v| v.value.signer.node_id == node_id(2)), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_standbys_that_take_over_at_once_one_goes_on() {
+        for kind in [Security::InsecurePlain, Security::Tls] {
+            let publishes = |world: &World<'_>, who: usize| {
+                let node = world.hosts[who].node.machine();
+                node.status(ChannelId(0)).is_some_and(|status| status.publisher)
+            };
+            let world = after_in(kind, b"c0 r9 j10 r9 j20 r9 e100e200 rX");
+            assert!(publishes(&world, 1) && publishes(&world, 2), "{kind:?}");
+            let world = after_in(kind, b"c0 r9 j10 r9 j20 r9 e100e200 rz rz rz");
+            assert!(publishes(&world, 1) && !publishes(&world, 2), "{kind:?}: the lower Node-ID");
         }
     }
 

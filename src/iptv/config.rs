@@ -53,7 +53,7 @@ pub struct Config {
     pub repair_after: Duration,
     /// No silence shorter than this counts, however dense the packets are.
     pub silence_floor: Duration,
-    /// The next standby is asked when one has neither sent nor refused for this long, or for two round trips if that is
+    /// The next standby is asked when one has neither sent nor refused for this long, or for two of its round trips if that is
     /// more.
     pub resume_hedge: Duration,
     /// How long a silent parent is kept after another one has begun to send. If it speaks again before that nothing has

@@ -11,11 +11,11 @@ fn place(path: Vec<u32>, rescue: bool) -> Report<u32> {
     Report::TreePosition { depth: 0, path, rescue, backups: vec![], delegated: false }
 }
 
-/// Silence begins at 0; the standbys are asked at 80, 130 and 180 ms.
+/// Silence begins at 0; the standbys are asked at 60, 110 and 160 ms.
 #[test]
 fn q13_when_every_standby_is_silent_the_others_are_looked_for_50_ms_after_the_last_was_asked() {
     let (mut s, ..) = backed_up();
-    assert_eq!(resumed(&s.pass(179)).len(), 3);
+    assert_eq!(resumed(&s.pass(159)).len(), 3);
     assert!(!fetches(&s.pass(49)));
     assert!(fetches(&s.pass(1)));
 }
@@ -23,7 +23,7 @@ fn q13_when_every_standby_is_silent_the_others_are_looked_for_50_ms_after_the_la
 #[test]
 fn q12_the_place_that_a_standby_tells_before_its_first_packet_is_the_place_under_it() {
     let (mut s, _, [first, ..]) = backed_up();
-    assert_eq!(resumed(&s.pass(79)), [first]);
+    assert_eq!(resumed(&s.pass(59)), [first]);
     s.reported(first, place(vec![9, 7, 4], true));
     s.covered_by(first);
     s.fact(Fact::FirstPacket { channel: CHANNEL, call: first });

@@ -81,9 +81,9 @@ fn whoever_has_a_far_parent_takes_one_of_the_same_layer_that_is_half_as_far_away
         let above = called(&orders);
         assert_eq!(above.len(), 1, "{above:?}");
         assert!([2, 3, 4, 5].contains(&above[0].0), "somebody above, but not the source: {above:?}");
-        let named = Refusal::Redirected(vec![at(31, 5), at(32, 6)]);
+        let named = Refusal::Redirected(vec![at(31, 5), at(33, 5), at(32, 6)]);
         let orders = s.fact(Fact::Refused { call: above[0].1, refusal: named });
-        assert_eq!(peers(&orders), [31], "nobody further down");
+        assert_eq!(peers(&orders), [31], "one at a time, and nobody further down");
         let call = placed(&orders, 31).unwrap();
         measured(&mut s, call, rtt);
         let orders = s.fact(Fact::Answered { call, depth: Some(5), rescue: false });
@@ -142,6 +142,22 @@ fn backup_parents_that_are_as_far_away_are_not_asked() {
     measured(&mut s, parent, 310);
     let asked = called(&s.hear_for(8000));
     assert!(asked.iter().all(|c| c.0 != 21 && c.0 != 22), "{asked:?}");
+}
+
+#[test]
+fn the_next_standby_is_asked_after_two_round_trips_to_the_one_before_and_not_to_the_farthest_peer() {
+    let (mut s, parent) = with_standbys([140, 40]);
+    measured(&mut s, parent, 290);
+    s.hear();
+    let resumes = |orders: Vec<Order<u32>>| -> usize {
+        orders.iter().filter(|o| matches!(o, Order::Resume { .. })).count()
+    };
+    let mut asked = resumes(s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost }).into());
+    assert_eq!(asked, 1);
+    asked += resumes(s.pass(79));
+    assert_eq!(asked, 1);
+    asked += resumes(s.pass(1));
+    assert_eq!(asked, 2, "80 ms are two round trips to the nearest");
 }
 
 #[test]

@@ -174,7 +174,10 @@ impl<P: Copy + Ord> Viewer<P> {
         let depth = self.parent.as_ref().map_or(u8::MAX, Link::depth);
         if let Some(call) = self.standbys.next(&cover.tried, &self.backups, depth) {
             cover.tried.push(call);
-            cover.hedge_at = Some(turn.now + turn.config.resume_hedge.max(self.rtt.saturating_mul(2)));
+            let measured =
+                self.standbys.get(call).and_then(|s| s.rtt).map(|ms| Duration::from_millis(ms.into()));
+            let rtt = measured.unwrap_or(self.rtt);
+            cover.hedge_at = Some(turn.now + turn.config.resume_hedge.max(rtt.saturating_mul(2)));
             self.standbys.resume(call, turn);
             return;
         }

@@ -260,9 +260,10 @@ impl<P: Copy + Ord> Search<P> {
     }
 
     /// Whether the next candidate is asked beside those that are, for all of them were named as having room: the nearest
-    /// answers first.
+    /// answers first. Whoever only looks for something better takes one slot at a time.
     fn races(&self) -> bool {
-        self.calls.len() < RACERS
+        !matches!(self.purpose, Purpose::Climb { .. })
+            && self.calls.len() < RACERS
             && self.calls.iter().all(|c| c.candidate.open)
             && self.queue.front().is_some_and(|c| c.open)
     }
