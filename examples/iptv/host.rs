@@ -227,6 +227,9 @@ impl<M: Machine> Host<M> {
             other => other?,
         }
 
+        // What arrives while the rest is handled lies unread in the sockets, and may be what a timer waits for: only those fire
+        // that were due before.
+        let polled = self.now();
         for token in core::mem::take(&mut self.unfinished) {
             self.read(token, observer);
         }
@@ -239,7 +242,7 @@ impl<M: Machine> Host<M> {
         let now = self.now();
         for (i, place) in self.places.iter_mut().enumerate() {
             let Some(place) = place else { continue };
-            if place.machine.deadline().is_some_and(|deadline| deadline <= now) {
+            if place.machine.deadline().is_some_and(|deadline| deadline <= polled) {
                 place.machine.handle_timeout(now);
                 place.perform(Seat(i), now, self.poll.registry(), observer);
             }

@@ -59,8 +59,8 @@ pub struct Config {
     /// How long a silent parent is kept after another one has begun to send. If it speaks again before that nothing has
     /// changed in the tree.
     pub confirm_after: Duration,
-    /// After a false alarm silence has to be twice as long before a standby is asked; so long until half of that is
-    /// forgotten.
+    /// After a false alarm a silent parent is given twice as long beyond the threshold before a standby is asked; so long
+    /// until half of that is forgotten.
     pub alarm_decay: Duration,
     /// How long it takes until a child that cannot relay is asked to give its slot to one that can, and again if it found
     /// no other.
@@ -86,7 +86,8 @@ pub struct Config {
     pub takeover_after: Duration,
     /// The channel is over when its lookups have named no source for this long and nothing plays.
     pub source_limit: Duration,
-    /// The next provider is asked when one has not answered for this long, or for three round trips if that is more.
+    /// The next provider is asked when one has not answered for this long, or for three round trips, as long as any that this
+    /// node knows of, if that is more.
     pub hedge_after: Duration,
     /// An INVITE without a final answer is given up after this long.
     pub answer_limit: Duration,

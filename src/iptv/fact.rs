@@ -31,6 +31,10 @@ pub trait Progress {
     fn pace(&self, _channel: ChannelId) -> Option<Pace> {
         None
     }
+    /// The usual round trip between this node and others, where nothing is known of a peer itself.
+    fn round_trip(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// What has come of a channel since it was opened.

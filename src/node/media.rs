@@ -2,50 +2,59 @@
 
 use super::Node;
 use super::api::Output;
+use crate::chord::Chord;
 use crate::effect::Effect;
 use crate::ids::{CallId, ChannelId};
 use crate::iptv;
+use crate::reload::overlay::Overlay;
 use crate::rtp::reception;
 use crate::rtp::relay::{Fact, Relay};
 use crate::rtp::rtcp;
 use crate::stats::Plane;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// The policy's look at the media plane.
-pub(super) struct Progress<'a>(pub(super) &'a Relay);
+pub(super) struct Progress<'a> {
+    pub(super) relay: &'a Relay,
+    pub(super) overlay: &'a Overlay<Chord>,
+}
 
 impl iptv::Progress for Progress<'_> {
     fn last_media(&self, channel: ChannelId) -> Option<Instant> {
-        self.0.last_media(channel)
+        self.relay.last_media(channel)
     }
 
     fn last_from(&self, call: CallId) -> Option<Instant> {
-        self.0.last_from(call)
+        self.relay.last_from(call)
     }
 
     fn brought(&self, call: CallId) -> u64 {
-        self.0.brought(call)
+        self.relay.brought(call)
     }
 
     fn last_brought(&self, call: CallId) -> Option<Instant> {
-        self.0.last_brought(call)
+        self.relay.last_brought(call)
     }
 
     fn last_report(&self, call: CallId) -> Option<Instant> {
-        self.0.last_report(call)
+        self.relay.last_report(call)
     }
 
     fn reported_loss(&self, call: CallId) -> Option<u8> {
-        self.0.reported_loss(call)
+        self.relay.reported_loss(call)
     }
 
     fn reception(&self, channel: ChannelId) -> Option<iptv::Reception> {
-        let counts = self.0.counters(channel)?.sequence;
+        let counts = self.relay.counters(channel)?.sequence;
         Some(iptv::Reception { received: counts.received, lost: counts.lost })
     }
 
     fn pace(&self, channel: ChannelId) -> Option<iptv::Pace> {
-        self.0.pace(channel).map(|reception::Pace { gap, jitter }| iptv::Pace { gap, jitter })
+        self.relay.pace(channel).map(|reception::Pace { gap, jitter }| iptv::Pace { gap, jitter })
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        self.overlay.round_trip()
     }
 }
 

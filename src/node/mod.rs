@@ -563,7 +563,7 @@ impl Node {
     ) -> R {
         let mut ctx = iptv::Context {
             entropy: &mut *self.entropy,
-            progress: &media::Progress(&self.relay),
+            progress: &media::Progress { relay: &self.relay, overlay: &self.overlay },
             orders: &mut self.orders,
         };
         call(&mut self.policy, self.now, &mut ctx)

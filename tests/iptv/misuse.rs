@@ -81,7 +81,7 @@ fn q12_a_parent_that_falls_silent_again_soon_after_it_was_taken_back_is_not_take
         s.hear_for(200);
         assert_eq!(s.iptv.counters().false_alarms, 1);
         s.hear_for(again_after);
-        assert_eq!(resumed(&s.pass(120)), [first]);
+        assert_eq!(resumed(&s.pass(80)), [first]);
         s.covered_by(first);
         s.fact(Fact::FirstPacket { channel: CHANNEL, call: first });
         let mut orders = Vec::new();

@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 
 /// So much longer than its own threshold a parent's silence is borne at least: its HOLD may be on the way.
 const MARGIN: Duration = Duration::from_millis(20);
-/// How often a false alarm doubles the patience at most.
+/// How often a false alarm doubles, at most, what a parent is given beyond the threshold.
 const ALARMS: u8 = 4;
 /// A parent that falls silent within so many times [`Config::confirm_after`](crate::iptv::Config) of a false alarm is not taken
 /// back before it has sent for twice as long as confirms another one.
@@ -120,10 +120,10 @@ impl<P: Copy + Ord> Viewer<P> {
     /// How long a parent may be silent before a standby is asked. A starving parent says HOLD at its own threshold, so
     /// that only the children of the dead come to this.
     pub(super) fn cover_after(&self, turn: &Turn<'_, P>) -> Duration {
-        let patience = self.threshold(turn).saturating_add(grace(self.channel, turn));
         let decayed = turn.now.since(self.alarmed).as_millis() / turn.config.alarm_decay.as_millis().max(1);
         let alarms = u32::from(self.alarms).saturating_sub(u32::try_from(decayed).unwrap_or(u32::MAX));
-        patience.saturating_mul(1 << alarms.min(u32::from(ALARMS))).min(turn.config.repair_after)
+        let grace = grace(self.channel, turn).saturating_mul(1 << alarms.min(u32::from(ALARMS)));
+        self.threshold(turn).saturating_add(grace).min(turn.config.repair_after)
     }
 
     /// The calls of standbys, and of a cover.

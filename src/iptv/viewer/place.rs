@@ -10,7 +10,7 @@ use crate::time::Duration;
 use alloc::vec::Vec;
 
 /// Round trips above this are not believed when waits are derived from them.
-const LONGEST_RTT: Duration = Duration::from_secs(1);
+pub(super) const LONGEST_RTT: Duration = Duration::from_secs(1);
 
 impl<P: Copy + Ord> Viewer<P> {
     /// Hops from the source.

@@ -7,6 +7,7 @@
 //! In Known and Fetched the candidates are asked one after the other; hedged, the next one is asked already when the
 //! last has not answered for a few round trips.
 
+use super::place::LONGEST_RTT;
 use crate::env::Entropy;
 use crate::ids::{CallId, ChannelId};
 use crate::iptv::config::Config;
@@ -216,7 +217,7 @@ impl<P: Copy + Ord> Search<P> {
             turn.order(Order::Cancel { call });
         }
         loop {
-            if self.may_ask(turn.config, now)
+            if self.may_ask(scope, turn.config, now)
                 && let Some(candidate) = self.next_candidate(scope, turn)
             {
                 self.ask(candidate, scope, turn);
@@ -252,15 +253,17 @@ impl<P: Copy + Ord> Search<P> {
         }
     }
 
-    fn may_ask(&self, config: &Config, now: Instant) -> bool {
+    fn may_ask(&self, scope: &Scope<'_, P>, config: &Config, now: Instant) -> bool {
         if self.queue.is_empty() || !matches!(self.phase, Phase::Known | Phase::Fetched) {
             return false;
         }
-        self.calls.is_empty() || self.may_hedge(config) && (now >= self.hedge_at || self.races())
+        self.calls.is_empty()
+            || self.may_hedge(config) && (now >= self.hedge_at || scope.delegated && self.races())
     }
 
     /// Whether the next candidate is asked beside those that are, for all of them were named as having room: the nearest
-    /// answers first. Whoever only looks for something better takes one slot at a time.
+    /// answers first. Whoever only looks for something better takes one slot at a time, and so does everybody where one source
+    /// promises all slots.
     fn races(&self) -> bool {
         !matches!(self.purpose, Purpose::Climb { .. })
             && self.calls.len() < RACERS
@@ -295,7 +298,9 @@ impl<P: Copy + Ord> Search<P> {
         let kind = if urgent { InviteKind::Urgent } else { InviteKind::Media };
         let call = turn.invite(scope.channel, candidate.peer, kind, scope.slots);
         self.asked.push(candidate.peer);
-        let hedge = turn.config.hedge_after.max(scope.rtt.saturating_mul(3));
+        // Who has had no parent yet knows how far its peers in the overlay are.
+        let rtt = turn.progress.round_trip().unwrap_or_default().min(LONGEST_RTT).max(scope.rtt);
+        let hedge = turn.config.hedge_after.max(rtt.saturating_mul(3));
         // Of those known to an orphan many may have gone at the same moment: they are not to keep the others from being asked.
         let patience = if urgent { hedge.saturating_mul(DEAD) } else { turn.config.answer_limit };
         let until = turn.now + patience.min(turn.config.answer_limit);

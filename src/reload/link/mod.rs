@@ -21,7 +21,7 @@ pub use stop_and_wait::{Reliability, StopAndWait};
 pub use watch::Watch;
 
 use crate::bounded::Full;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -127,6 +127,14 @@ impl Link {
         match &self.sender {
             Sender::StopAndWait(sender) => sender.is_backlogged(now),
             Sender::Watch(_) => false,
+        }
+    }
+
+    /// How long acknowledgements take, smoothed; none before the first one.
+    pub fn round_trip(&self) -> Option<Duration> {
+        match &self.sender {
+            Sender::StopAndWait(sender) => sender.round_trip(),
+            Sender::Watch(sender) => sender.round_trip(),
         }
     }
 

@@ -220,6 +220,11 @@ impl StopAndWait {
         self.delay(now) > self.reliability.patience / 4
     }
 
+    /// How long acknowledgements take.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.smoothed()
+    }
+
     /// Messages that wait for their first transmission.
     pub fn waiting(&self) -> usize {
         self.queue.len()

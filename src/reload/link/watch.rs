@@ -63,6 +63,11 @@ impl Watch {
         Ok(Transmission { sequence, message })
     }
 
+    /// How long acknowledgements take.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.smoothed()
+    }
+
     /// An ACK arrived. A stream keeps its order, so whatever was sent before this number has arrived too.
     pub fn on_ack(&mut self, now: Instant, sequence: u32) -> Option<LinkEvent> {
         let oldest = self.next.wrapping_sub(self.unacknowledged.len() as u32);

@@ -354,6 +354,13 @@ impl Connections {
         Some(connection)
     }
 
+    /// The round trip of a link in the middle: half of the links have shorter ones.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        let mut all: Vec<Duration> = self.links.values().filter_map(|c| c.link.round_trip()).collect();
+        let middle = all.len() / 2;
+        (!all.is_empty()).then(|| *all.select_nth_unstable(middle).1)
+    }
+
     /// Names of all links.
     pub(super) fn links(&self) -> impl Iterator<Item = LinkId> {
         self.links.keys().copied()

@@ -86,7 +86,7 @@ use super::via::Ways;
 use crate::bounded::{BoundedMap, Newest};
 use crate::ids::{NodeId, ResourceId, StreamId, overlay_hash};
 use crate::stats::DropReason;
-use crate::time::{Instant, UnixMillis, earliest};
+use crate::time::{Duration, Instant, UnixMillis, earliest};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -549,6 +549,12 @@ impl<T: Topology> Overlay<T> {
     /// The Routing Table: neighbours, fingers, responsibility.
     pub fn topology(&self) -> &T {
         &self.topology
+    }
+
+    /// The usual round trip between this node and those that it has links to: the one in the middle. None before any of them
+    /// has acknowledged anything.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.connections.round_trip()
     }
 
     /// What is stored here for the overlay.
