@@ -412,9 +412,9 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         self.find(channel).is_some_and(Channel::delegates)
     }
 
-    /// Whether this node has elected a peer, which relays or has the offer.
-    pub fn has_elected(&self, channel: ChannelId, peer: P) -> bool {
-        self.find(channel).is_some_and(|channel| channel.has_elected(peer))
+    /// Whether this node takes a peer of its table for a relayer, or has offered it to be one.
+    pub fn relies_on(&self, channel: ChannelId, peer: P) -> bool {
+        self.find(channel).is_some_and(|channel| channel.relies_on(peer))
     }
 
     /// Ordinary slots that are free now.

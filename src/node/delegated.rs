@@ -7,7 +7,8 @@
 //! only for a child that owes no answer. It hands the grant to the child that named the relayer, with the Node-ID for which
 //! it is, and so does everybody on the way down. One that may have been lost on the way is given once more soon, if the
 //! relayer is named then; later at half of its life. Whoever has no slot to give for so long drops out of the tree and is
-//! of no use there. However large the crowd is, the source signs no more and sends no more than that.
+//! of no use there. However large the crowd is, the source signs no more and sends no more than that. A relayer that has
+//! become a child of the source without an election counts as one that it names itself.
 //!
 //! A chain of grants, by which each relayer would let in its children, needs no way down. But it would let whoever relays
 //! put anybody it likes under the channel's name, as many as it likes, for as long as it likes and with nobody who could
@@ -19,11 +20,11 @@
 //! grants for them, as it would if they were elected: as many at a time as its share, which is the limit divided by the
 //! children that the source serves, of all its channels together. What was granted for a child is counted as its own when
 //! it has gone and comes back, until others have a use for it. Further down each relayer names its children's in turn, so that
-//! a liar among two siblings has half of what its parent says, and a quarter one layer above.
+//! a liar beside a sibling that has as many to name gets half of what its parent says, and a quarter one layer above.
 //!
 //! What this does not prevent: a child that names relayers of others gets their grants when it is time to renew them, and
 //! keeps them from as many as are in its share. What gives way to others in the source's account still holds until it has
-//! expired: of those there are never more than a grant's life has intervals. And whoever calls with a new Node-ID has a new
+//! expired: of all that hold there are never more, for a channel, than a grant's life has intervals. And whoever calls with a new Node-ID has a new
 //! share, once it has a slot of the source.
 //!
 //! A grant for somebody else is of no use to whoever sees it, since a record is signed by the node that it speaks of. Relayers
@@ -230,6 +231,7 @@ impl Node {
         for channel in channels {
             self.below.next = Some(now + self.below.interval);
             let mut named = self.named_below(channel);
+            named.retain(|named| self.agent.is_idle(named.call));
             while let Some(next) = self.below.choose(now, channel, &children, &named) {
                 if self.grant_to(channel, next) {
                     let lifetime = self.grants.lifetime();
@@ -241,12 +243,17 @@ impl Node {
         }
     }
 
-    /// Who is named below children that can be told of a grant now.
+    /// Who is named below children, and which children relay without having been elected here: they came with what they had
+    /// been elected to elsewhere.
     fn named_below(&self, channel: ChannelId) -> Vec<Named> {
-        let named = self.policy.named_below(channel).into_iter().filter_map(|(call, peer)| {
+        let served = self.calls.iter().filter(|(_, known)| known.serving && known.channel == channel);
+        let came = served.filter(|(call, known)| {
+            !self.grants.is_given(**call) && self.policy.relies_on(channel, known.peer)
+        });
+        let came = came.map(|(&call, known)| (call, known.peer));
+        let named = came.chain(self.policy.named_below(channel)).filter_map(|(call, peer)| {
             let node = self.directory.get(peer)?.node_id.filter(|&node| !self.is_bad_node(node))?;
-            let child = self.calls.get(&call).filter(|_| self.agent.is_idle(call))?.peer;
-            Some(Named { call, child, node })
+            Some(Named { call, child: self.calls.get(&call)?.peer, node })
         });
         named.collect()
     }
@@ -295,7 +302,8 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::grants::tests::{NOW, RIGHT, grant, tree_grant, viewer};
+    use crate::node::directory::{Contact, Source};
+    use crate::node::grants::tests::{NOW, RIGHT, delegating, grant, tree_grant, viewer};
     use crate::node::signalling::{Call, Usage};
 
     const CHANNEL: ChannelId = ChannelId(0);
@@ -340,6 +348,49 @@ mod tests {
             }
         }
         all
+    }
+
+    #[test]
+    fn q4_the_source_grants_the_tree_to_those_named_below_and_to_whoever_came_with_its_office() {
+        use crate::iptv::{Fact, Provider, Report, Subtree};
+        let (mut node, channel) = delegating();
+        let of = |n| PeerKey::of_node(id(n));
+        for n in [5, DEEP] {
+            let addr = core::net::SocketAddr::from(([192, 0, 2, n], 5060));
+            let (name, transport) = (alloc::string::String::from("r"), crate::sip::agent::Transport::Tls);
+            let contact = Contact { name, addr, transport, node_id: Some(id(n)) };
+            node.remember(contact, Source::Itself);
+        }
+        let usage = Usage::Media(None);
+        let known = Call { channel, peer: of(5), usage, offer: None, key: None, serving: true, resume: None };
+        node.calls.insert(CHILD, known);
+        let deep = Provider { peer: of(DEEP), depth: Some(3), free: Some(1) };
+        let below = Subtree { peers: 1, free: 1, open: Vec::from([deep]) };
+        let tell =
+            |node: &mut Node, fact| node.with_policy(|policy, now, ctx| policy.on_fact(now, fact, ctx));
+        tell(&mut node, Fact::Invited { channel, call: CHILD, peer: of(5), urgent: false, slots: Some(2) });
+        assert!(node.named_below(channel).is_empty() && !node.policy.relies_on(channel, of(5)));
+        tell(&mut node, Fact::Reported { call: CHILD, report: Report::RelayerAccepted { free: 0 } });
+        tell(&mut node, Fact::Reported { call: CHILD, report: Report::Subtree(below) });
+        let names = |node: &Node| {
+            let named = node.named_below(channel).into_iter();
+            named.map(|n| (n.call, n.child, n.node.0[0])).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&node), [(CHILD, of(5), 5), (CHILD, of(5), DEEP)]);
+        // Whom the source has elected has a better one, which is renewed as long as it relays.
+        assert!(node.give_grant(CHILD).is_some());
+        assert_eq!(names(&node), [(CHILD, of(5), DEEP)]);
+        let due = node.grants.deadline();
+        node.now = due.unwrap();
+        node.renew_grants();
+        assert!(node.grants.deadline() > due);
+        // Nothing is signed for a child that cannot be told.
+        node.grant_below();
+        assert_eq!((node.below.len(), node.below.deadline()), (0, Some(node.now + node.below.interval)));
+        tell(&mut node, Fact::Reported { call: CHILD, report: Report::RelayerDeclined });
+        node.now = node.grants.deadline().unwrap();
+        node.renew_grants();
+        assert_eq!(node.grants.deadline(), None);
     }
 
     const CHILD: CallId = CallId::received(1);

@@ -48,6 +48,11 @@ impl Grants {
         self.given.len()
     }
 
+    /// Whether something was given in a call, and is renewed.
+    pub(super) fn is_given(&self, call: CallId) -> bool {
+        self.given.contains_key(&call)
+    }
+
     /// For how long what is granted here holds.
     pub(super) const fn lifetime(&self) -> Duration {
         self.lifetime
@@ -209,7 +214,7 @@ impl Node {
             let Some((channel, peer)) = self.calls.get(&call).map(|known| (known.channel, known.peer)) else {
                 continue;
             };
-            if self.policy.has_elected(channel, peer)
+            if self.policy.relies_on(channel, peer)
                 && let Some(grant) = self.give_grant(call)
             {
                 // Should it not arrive, the relayer's record expires with the old grant.
@@ -307,6 +312,7 @@ pub(super) struct NotGranted;
 pub(super) mod tests {
     use super::*;
     use crate::env::{Crypto, InsecureChannels, Party, Seeded};
+    use crate::iptv::Mode;
     use crate::node::overlay::Purpose;
     use crate::node::signalling::{Call, Usage};
     use crate::node::{Addresses, Config};
@@ -344,9 +350,14 @@ pub(super) mod tests {
 
     /// A viewer that keeps to one owner, in a call with somebody.
     pub(in crate::node) fn viewer() -> (Node, ChannelId) {
+        node(Mode::SourceManaged)
+    }
+
+    fn node(mode: Mode) -> (Node, ChannelId) {
         let at = |port| SocketAddr::from(([192, 0, 2, 1], port));
         let addresses = Addresses { overlay: at(1), signalling: at(2), media: at(3) };
-        let config = Config { security: Security::Tls, ..Config::new("viewer", "tv.example", addresses) };
+        let mut config = Config { security: Security::Tls, ..Config::new("viewer", "tv.example", addresses) };
+        config.policy.mode = mode;
         let crypto = Authority::new(1).issue(&Certificate::of_node(ME));
         let channels = Box::new(InsecureChannels::new(ME));
         let mut node = Node::secured(config, Box::new(Seeded::new(1)), Box::new(crypto), channels).unwrap();
@@ -518,27 +529,6 @@ pub(super) mod tests {
         assert_eq!(node.while_granted(channel, lifetime), lifetime);
     }
 
-    #[test]
-    fn q4_whoever_relays_no_more_is_granted_nothing_more() {
-        let (mut node, _) = publisher();
-        let peer = node.calls[&CALL].peer;
-        node.remember(
-            crate::node::directory::Contact {
-                name: "2".into(),
-                addr: SocketAddr::from(([192, 0, 2, 2], 5060)),
-                transport: crate::sip::agent::Transport::Tls,
-                node_id: Some(peer.node_id()),
-            },
-            crate::node::directory::Source::Itself,
-        );
-        assert!(node.give_grant(CALL).is_some());
-        assert!(node.grants.deadline().is_some());
-        // Nobody has elected it, or it is elected no longer.
-        node.now = Instant::from_millis(300_000);
-        node.renew_grants();
-        assert_eq!(node.grants.deadline(), None);
-    }
-
     /// A relayer's record that stands under the name.
     fn relayer(node: NodeId, grant: Option<Grant>) -> Value {
         stored(node, ProviderRole::RELAYER, "sip:r@192.0.2.1:5060;channel=100".into(), grant)
@@ -576,7 +566,15 @@ pub(super) mod tests {
 
     /// A source in epoch 7 of the right owner.
     fn publisher() -> (Node, ChannelId) {
-        let (mut node, channel) = viewer();
+        publish(viewer())
+    }
+
+    /// The same where relayers elect.
+    pub(in crate::node) fn delegating() -> (Node, ChannelId) {
+        publish(node(Mode::Delegated))
+    }
+
+    fn publish((mut node, channel): (Node, ChannelId)) -> (Node, ChannelId) {
         node.create(Instant::ZERO).unwrap();
         let open = node.channels.get_mut(channel).unwrap();
         (open.owner, open.epoch) = (Some(Owner::new(vec![Box::new(owner(RIGHT))])), 7);

@@ -280,7 +280,7 @@ impl<P: Copy + Ord> Channel<P> {
         matches!(&self.station, Station::Publisher { election, .. } if election.delegated)
     }
 
-    pub(super) fn has_elected(&self, peer: P) -> bool {
+    pub(super) fn relies_on(&self, peer: P) -> bool {
         let standing = self.station.election().and_then(|election| election.table.standing(peer));
         standing.is_some_and(|standing| standing != Standing::Viewer)
     }
