@@ -318,6 +318,7 @@ pub(super) mod tests {
     use crate::node::{Addresses, Config};
     use crate::reload::codec::{KindId, ProviderRecord};
     use crate::reload::overlay::{Slot, Value};
+    use crate::reload::redir::TreeNode;
     use crate::sim::{Authority, Certificate, Certified};
     use crate::time::UnixMillis;
     use alloc::boxed::Box;
@@ -524,6 +525,10 @@ pub(super) mod tests {
         node.handle_wall_clock(wall(540).0, wall(540).1);
         let lifetime = Duration::from_secs(240);
         assert_eq!(node.while_granted(channel, lifetime), Duration::from_secs(60));
+        node.handle_timeout(wall(540).0);
+        let root = TreeNode { level: 0, node: 0 }.resource(b"100@tv.example");
+        let (_, held) = node.overlay.storage().hand_over(node.now, &root).unwrap();
+        assert_eq!(held.iter().flat_map(|kind| &kind.values).map(|v| v.lifetime).collect::<Vec<_>>(), [60]);
         let late = of(&node, 8, NOW + 540_000);
         assert!(stores(&mut node, &late) > 0);
         assert_eq!(node.while_granted(channel, lifetime), lifetime);

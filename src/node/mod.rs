@@ -29,8 +29,8 @@
 //! ([`overlay::Limits`](crate::reload::overlay::Limits)); on top come the records that the policy stores in this call (a
 //! signature, and a grant's for a source), a signature for each grant that a source renews or, once in an interval and channel,
 //! gives to somebody below its children; a grant to check for each record that a lookup has found, twice for one in a channel's
-//! tree, and for each that comes down the tree. A call that brings
-//! media or signalling does no work of the overlay that can wait.
+//! tree, and one, or for a grant of this node's own two, for each that comes in a call. A call that brings media or signalling
+//! does no work of the overlay that can wait.
 //!
 //! A node translates and never decides: who is fed by whom is the policy's business ([`crate::iptv`]), what a message
 //! looks like the planes'.
