@@ -302,9 +302,11 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::effect::Effect;
     use crate::node::directory::{Contact, Source};
     use crate::node::grants::tests::{NOW, RIGHT, delegating, grant, tree_grant, viewer};
     use crate::node::signalling::{Call, Usage};
+    use crate::sip::agent::{self, Agent, ContactParams, Offer, Target};
 
     const CHANNEL: ChannelId = ChannelId(0);
     const LIFE: Duration = Duration::from_secs(600);
@@ -350,6 +352,32 @@ mod tests {
         all
     }
 
+    /// A call that is answered, by somebody who says nothing more.
+    fn call_and_answer(node: &mut Node, call: CallId) {
+        let addr = core::net::SocketAddr::from(([192, 0, 2, 5], 5060));
+        node.agent = Agent::new(agent::Config::new("s", node.config.addresses.signalling)).unwrap();
+        let target = Target { addr, transport: None, user: "100".into(), to: None, node_id: None };
+        let sdp = Bytes::from_static(b"v=0\r\n");
+        let offer = Offer { sdp, urgent: false, params: ContactParams::default() };
+        node.sip_effects.drain().for_each(drop);
+        node.with_agent(|agent, now, ctx| agent.invite(now, call, target, offer, ctx)).unwrap();
+        let Some(Effect::Send { payload, .. }) = node.sip_effects.pop() else { panic!("no INVITE") };
+        let invite = core::str::from_utf8(&payload).unwrap();
+        let said = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"].map(|name| {
+            let line = invite.lines().find(|line| line.starts_with(name)).unwrap();
+            let tag = if name == "To:" { ";tag=1" } else { "" };
+            alloc::format!("{line}{tag}\r\n")
+        });
+        let answer = alloc::format!(
+            "SIP/2.0 200 OK\r\n{}Contact: <sip:r@{addr}>\r\nContent-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n",
+            said.concat()
+        );
+        let answered =
+            node.with_agent(|agent, now, ctx| agent.handle_datagram(now, addr, answer.into(), ctx));
+        answered.unwrap();
+        assert!(node.agent.is_idle(call));
+    }
+
     #[test]
     fn q4_the_source_grants_the_tree_to_those_named_below_and_to_whoever_came_with_its_office() {
         use crate::iptv::{Fact, Provider, Report, Subtree};
@@ -377,6 +405,15 @@ mod tests {
             named.map(|n| (n.call, n.child, n.node.0[0])).collect::<Vec<_>>()
         };
         assert_eq!(names(&node), [(CHILD, of(5), 5), (CHILD, of(5), DEEP)]);
+        // Nothing is signed for a child that cannot be told, or owes an answer.
+        node.grant_below();
+        assert_eq!((node.below.len(), node.below.deadline()), (0, Some(node.now + node.below.interval)));
+        call_and_answer(&mut node, CHILD);
+        for second in 1..9 {
+            node.now = at(second);
+            node.grant_below();
+            assert_eq!(node.below.len(), 1, "in second {second}");
+        }
         // Whom the source has elected has a better one, which is renewed as long as it relays.
         assert!(node.give_grant(CHILD).is_some());
         assert_eq!(names(&node), [(CHILD, of(5), DEEP)]);
@@ -384,16 +421,13 @@ mod tests {
         node.now = due.unwrap();
         node.renew_grants();
         assert!(node.grants.deadline() > due);
-        // Nothing is signed for a child that cannot be told.
-        node.grant_below();
-        assert_eq!((node.below.len(), node.below.deadline()), (0, Some(node.now + node.below.interval)));
         tell(&mut node, Fact::Reported { call: CHILD, report: Report::RelayerDeclined });
         node.now = node.grants.deadline().unwrap();
         node.renew_grants();
         assert_eq!(node.grants.deadline(), None);
     }
 
-    const CHILD: CallId = CallId::received(1);
+    const CHILD: CallId = CallId::placed(77);
     const DEEP: u8 = 7;
 
     /// A relayer with a parent, and with a child that relays and names a relayer below it; and the call with the parent.
