@@ -392,7 +392,7 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
     }
 
     /// Where relayers elect: who has free slots below the children of this publisher, and the call of the child that names
-    /// them; of each child those nearest to the source first.
+    /// them; of each child in its own order.
     pub fn named_below(&self, channel: ChannelId) -> Vec<(CallId, P)> {
         self.find(channel).map(Channel::named_below).unwrap_or_default()
     }
@@ -407,9 +407,14 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         self.find(channel)?.parent_call()
     }
 
-    /// How many children this publisher has in ordinary slots, if relayers elect.
-    pub fn delegates(&self, channel: ChannelId) -> Option<usize> {
-        self.find(channel)?.delegates()
+    /// Whether this node publishes the channel, and relayers elect.
+    pub fn delegates(&self, channel: ChannelId) -> bool {
+        self.find(channel).is_some_and(Channel::delegates)
+    }
+
+    /// Whether this node takes a peer of its table for a relayer, or has offered it to be one.
+    pub fn relies_on(&self, channel: ChannelId, peer: P) -> bool {
+        self.find(channel).is_some_and(|channel| channel.relies_on(peer))
     }
 
     /// Ordinary slots that are free now.

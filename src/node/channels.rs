@@ -1,6 +1,7 @@
 //! The channels of this node: their numbers and their names.
 
 use super::api::Owner;
+use super::delegated::Passed;
 use super::integrity::OwnerKey;
 use crate::bounded::BoundedMap;
 use crate::ids::{ChannelId, ChannelName, KeyFingerprint};
@@ -27,8 +28,10 @@ pub(super) struct Channel {
     pub(super) owner_key: Option<OwnerKey>,
     /// The owner's leave for this node to be found as a relayer.
     pub(super) grant: Option<Grant>,
-    /// When a grant for somebody below was passed on last.
-    pub(super) passed_on: Option<Instant>,
+    /// The same for the channel's tree only.
+    pub(super) tree_grant: Option<Grant>,
+    /// The grants for those below this node.
+    pub(super) passed: Passed,
     /// At its publisher the epoch of what it grants, elsewhere the newest that the trusted owner was found to grant in. Where
     /// nobody owns it, at a source that has taken it over, that of its record.
     pub(super) epoch: u32,
@@ -61,7 +64,8 @@ impl Channel {
             trusted: None,
             owner_key: None,
             grant: None,
-            passed_on: None,
+            tree_grant: None,
+            passed: Passed::default(),
             epoch: 0,
             outdone: 0,
             crowded: false,

@@ -134,7 +134,8 @@ impl Node {
     pub(super) fn take_over(&mut self, id: ChannelId) {
         self.in_new_epoch(id, |channel| {
             if let Some(Inheritance { keywords, owner }) = channel.inheritance.take() {
-                (channel.keywords, channel.owner, channel.grant) = (keywords, owner, None);
+                (channel.keywords, channel.owner) = (keywords, owner);
+                (channel.grant, channel.tree_grant) = (None, None);
             }
         });
         self.relay.take_over(self.now, id);

@@ -83,7 +83,8 @@ pub struct Config {
     pub tree_first: bool,
     /// How long a relayer may be found by the word of the channel's owner, unless that is renewed (at half of it).
     pub grant_lifetime: Duration,
-    /// Where relayers elect, the source gives no more than one grant in this time to those that are not its own children.
+    /// Where relayers elect, the source gives no more than one grant in this time, for each channel, to those whom it has not
+    /// elected itself. At least 100 ms.
     pub grant_interval: Duration,
     /// A child that never sends RTCP is asked for a sign of life this often (P17).
     pub refresh: Duration,

@@ -3,10 +3,12 @@
 //! A publisher has the channel owner's identities and gives grants: to itself, and to each relayer that it elects. A
 //! relayer holds what it was given. A reader believes a record only with a grant; whose, it was told beforehand, or keeps
 //! to whom it believed first. A broadcast is an epoch: what was granted in an earlier one counts no longer. Where relayers
-//! elect, the grants for those whom they elect come down the tree (`delegated`).
+//! elect, the grants for those whom they elect come down the tree (`delegated`), and are good for the channel's tree in the
+//! overlay only: the few places under its name are for those whom the source itself has elected.
 
 use super::api::Owner;
 use super::channels::Channel;
+use super::directory::PeerKey;
 use super::integrity::OwnerKey;
 use super::{Node, Security};
 use crate::ids::{CallId, ChannelId, ChannelName, KeyFingerprint, NodeId, ResourceId};
@@ -19,6 +21,15 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
 use bytes::Bytes;
+
+/// Where a grant lets a relayer be found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Under the channel's name, and in its tree.
+    Name,
+    /// In the tree only.
+    Tree,
+}
 
 /// The grants that this node gave and has to renew: to one relayer in each call at most, so they are as bounded as calls.
 #[derive(Debug)]
@@ -35,6 +46,16 @@ impl Grants {
     #[cfg(feature = "arbitrary")]
     pub(super) fn len(&self) -> usize {
         self.given.len()
+    }
+
+    /// Whether something was given in a call, and is renewed.
+    pub(super) fn is_given(&self, call: CallId) -> bool {
+        self.given.contains_key(&call)
+    }
+
+    /// For how long what is granted here holds.
+    pub(super) const fn lifetime(&self) -> Duration {
+        self.lifetime
     }
 
     /// The call is over, and what was given in it will not be renewed.
@@ -68,6 +89,14 @@ impl Node {
     /// Where the records of a channel stand.
     pub(super) fn resource(&self, name: &ChannelName) -> ResourceId {
         ResourceId::of_name(self.resource_name(name).as_bytes())
+    }
+
+    /// What a grant for a place of a channel is for.
+    pub(super) fn granted_at(&self, name: &ChannelName, place: Place) -> ResourceId {
+        match place {
+            Place::Name => self.resource(name),
+            Place::Tree => grant::tree_place(&self.resource_name(name)),
+        }
     }
 
     /// Where the records of a channel of this owner stand, beside its name, so that no crowd of others keeps them away; there
@@ -123,42 +152,73 @@ impl Node {
         let open = self.channels.get(channel).ok_or(NotGranted)?;
         let grant = match role {
             ProviderRole::SOURCE => self.issue(open, name, resource, self.node_id(), role),
-            _ => self.good_grant(open).cloned(),
+            _ if *resource == self.granted_at(name, Place::Tree) => {
+                self.good_grant(open, Place::Tree).cloned()
+            }
+            _ => self.good_grant(open, Place::Name).cloned(),
         };
         grant.map(Some).ok_or(NotGranted)
     }
 
-    /// What this node was given, unless it is over.
-    fn good_grant<'a>(&self, open: &'a Channel) -> Option<&'a Grant> {
+    /// What this node was given for a place, unless it is over: by time, or because the channel is in a later epoch.
+    fn good_grant<'a>(&self, open: &'a Channel, place: Place) -> Option<&'a Grant> {
         let at = self.overlay.time_of_day(self.now);
-        open.grant.as_ref().filter(|grant| at < grant.not_after)
+        let for_tree = open.tree_grant.as_ref().filter(|_| place == Place::Tree);
+        let held = [open.grant.as_ref(), for_tree].into_iter().flatten();
+        held.filter(|grant| at < grant.not_after && grant.epoch >= open.epoch).max_by_key(|g| g.not_after)
     }
 
-    /// Whether this node may be found as a relayer of a channel now.
+    /// Whether this node may stand in the tree of a channel as a relayer now.
     pub(super) fn may_be_found(&self, channel: ChannelId) -> bool {
-        !self.needs_grants() || self.channels.get(channel).is_some_and(|open| self.good_grant(open).is_some())
+        let open = self.channels.get(channel);
+        !self.needs_grants() || open.is_some_and(|open| self.good_grant(open, Place::Tree).is_some())
+    }
+
+    /// How much of a lifetime the grant holds that lets this node's record stand in the tree: later it is read by nobody.
+    pub(super) fn while_granted(&self, channel: ChannelId, lifetime: Duration) -> Duration {
+        let grant = self.channels.get(channel).and_then(|open| self.good_grant(open, Place::Tree));
+        let at = self.overlay.time_of_day(self.now);
+        let left = |grant: &Grant| Duration::from_millis(grant.not_after.0.saturating_sub(at.0));
+        grant.filter(|_| self.needs_grants()).map_or(lifetime, |grant| lifetime.min(left(grant)))
+    }
+
+    /// This owner's grant for a relayer, as it is sent.
+    pub(super) fn grant_for(&self, channel: ChannelId, node: NodeId, place: Place) -> Option<Bytes> {
+        let open = self.channels.get(channel).filter(|_| !self.is_bad_node(node))?;
+        let resource = self.granted_at(&open.name, place);
+        self.issue(open, &open.name, &resource, node, ProviderRole::RELAYER)?.encode().ok()
     }
 
     /// The grant that goes with the election of the peer of a call, to be renewed from then on.
     pub(super) fn give_grant(&mut self, call: CallId) -> Option<Bytes> {
         let known = self.calls.get(&call)?;
-        let node = self.directory.get(known.peer)?.node_id.filter(|&node| !self.is_bad_node(node))?;
-        let open = self.channels.get(known.channel)?;
-        let resource = self.resource(&open.name);
-        let grant = self.issue(open, &open.name, &resource, node, ProviderRole::RELAYER)?;
+        let node = self.directory.get(known.peer)?.node_id?;
+        let grant = self.grant_for(known.channel, node, Place::Name)?;
         self.grants.given.insert(call, self.now + self.grants.lifetime / 2);
-        grant.encode().ok()
+        Some(grant)
     }
 
-    /// Renews the grants whose time has come.
+    /// Tells the peer of a call a grant, which is for it or for somebody below it. False when it cannot be told now.
+    pub(super) fn tell_grant(&mut self, call: CallId, grant: Bytes, node: NodeId) -> bool {
+        let peer = self.calls.get(&call).map(|known| known.peer);
+        let node = Some(node).filter(|&node| peer != Some(PeerKey::of_node(node)));
+        let body = IptvBody { channel: self.channel_of(call), info: IptvInfo::Grant { grant, node } };
+        let Ok(body) = body.to_bytes() else { return false };
+        self.with_agent(|agent, now, ctx| agent.info(now, call, body, ctx)).is_ok()
+    }
+
+    /// Renews the grants whose time has come, of those who are still elected.
     pub(super) fn renew_grants(&mut self) {
         while let Some(call) = self.grants.given.iter().find(|(_, due)| **due <= self.now).map(|(&c, _)| c) {
             self.grants.given.remove(&call);
-            let Some(grant) = self.give_grant(call) else { continue };
-            let channel = self.channel_of(call);
-            if let Ok(body) = (IptvBody { channel, info: IptvInfo::Grant { grant, node: None } }).to_bytes() {
+            let Some((channel, peer)) = self.calls.get(&call).map(|known| (known.channel, known.peer)) else {
+                continue;
+            };
+            if self.policy.relies_on(channel, peer)
+                && let Some(grant) = self.give_grant(call)
+            {
                 // Should it not arrive, the relayer's record expires with the old grant.
-                let _ = self.with_agent(|agent, now, ctx| agent.info(now, call, body, ctx));
+                let _ = self.tell_grant(call, grant, peer.node_id());
             }
         }
     }
@@ -169,22 +229,35 @@ impl Node {
         let open = self.channels.get(channel).ok_or(NotGranted)?;
         let grant = Grant::decode(bytes).map_err(|_| NotGranted)?;
         let (node, role) = (self.node_id(), ProviderRole::RELAYER);
-        let word = self.word_for(&self.resource(&open.name), node, role, Some(&grant));
+        let found = [Place::Name, Place::Tree].into_iter().find_map(|place| {
+            let resource = self.granted_at(&open.name, place);
+            Some((place, self.word_for(&resource, node, role, Some(&grant))?))
+        });
         // Whom a viewer trusts say the host or the records that it found, never who happens to be on the line; and a grant
         // of an earlier epoch than that of a record, or one that ends sooner than the one at hand, is an old one, said
         // again.
-        let Some(word) = word.filter(|word| open.trusted == Some(word.owner) && word.epoch >= open.epoch)
-        else {
+        let found = found.filter(|(_, word)| open.trusted == Some(word.owner) && word.epoch >= open.epoch);
+        let Some((place, word)) = found else {
             self.stats.count_drop(DropReason::NotGranted);
             return Err(NotGranted);
         };
+        // What stands in the overlay by an earlier epoch's is read by nobody any more; and what was stored last by one that
+        // is nearly over was stored for no longer than that.
+        let stored = self.config.record_lifetime.max(self.trees.lifetime());
+        let soon = self.overlay.time_of_day(self.now) + stored;
+        let is_short = |held: &Grant| held.epoch < word.epoch || held.not_after < soon;
+        let Some(open) = self.channels.get_mut(channel) else { return Err(NotGranted) };
+        open.epoch = word.epoch;
+        open.owner_key = Some(OwnerKey::of(&grant));
+        let held = match place {
+            Place::Name => &mut open.grant,
+            Place::Tree => &mut open.tree_grant,
+        };
         let age = |grant: &Grant| (grant.epoch, grant.not_after);
-        let newer = open.grant.as_ref().is_none_or(|held| age(held) < age(&grant));
-        if let Some(open) = self.channels.get_mut(channel) {
-            open.epoch = word.epoch;
-            open.owner_key = Some(OwnerKey::of(&grant));
-            if newer {
-                open.grant = Some(grant);
+        if held.as_ref().is_none_or(|held| age(held) < age(&grant)) {
+            let anew = held.replace(grant).is_some_and(|held| is_short(&held));
+            if anew {
+                self.store_anew(channel);
             }
         }
         self.stand_up(channel);
@@ -210,10 +283,15 @@ impl Node {
         let ids: Vec<ChannelId> = self.channels.ids().collect();
         for id in ids {
             let Some(open) = self.channels.get(id) else { continue };
-            let (resource, role) = (self.resource(&open.name), ProviderRole::RELAYER);
-            let holds = self.word_for(&resource, self.node_id(), role, open.grant.as_ref()).is_some();
-            if let Some(open) = self.channels.get_mut(id).filter(|_| !holds) {
-                open.grant = None;
+            let holds = |place, grant| {
+                let resource = self.granted_at(&open.name, place);
+                self.word_for(&resource, self.node_id(), ProviderRole::RELAYER, grant).is_some()
+            };
+            let name = holds(Place::Name, open.grant.as_ref());
+            let tree = holds(Place::Tree, open.tree_grant.as_ref());
+            if let Some(open) = self.channels.get_mut(id) {
+                open.grant.take_if(|_| !name);
+                open.tree_grant.take_if(|_| !tree);
             }
         }
     }
@@ -234,12 +312,13 @@ pub(super) struct NotGranted;
 pub(super) mod tests {
     use super::*;
     use crate::env::{Crypto, InsecureChannels, Party, Seeded};
-    use crate::node::directory::PeerKey;
+    use crate::iptv::Mode;
     use crate::node::overlay::Purpose;
     use crate::node::signalling::{Call, Usage};
     use crate::node::{Addresses, Config};
     use crate::reload::codec::{KindId, ProviderRecord};
     use crate::reload::overlay::{Slot, Value};
+    use crate::reload::redir::TreeNode;
     use crate::sim::{Authority, Certificate, Certified};
     use crate::time::UnixMillis;
     use alloc::boxed::Box;
@@ -272,9 +351,14 @@ pub(super) mod tests {
 
     /// A viewer that keeps to one owner, in a call with somebody.
     pub(in crate::node) fn viewer() -> (Node, ChannelId) {
+        node(Mode::SourceManaged)
+    }
+
+    fn node(mode: Mode) -> (Node, ChannelId) {
         let at = |port| SocketAddr::from(([192, 0, 2, 1], port));
         let addresses = Addresses { overlay: at(1), signalling: at(2), media: at(3) };
-        let config = Config { security: Security::Tls, ..Config::new("viewer", "tv.example", addresses) };
+        let mut config = Config { security: Security::Tls, ..Config::new("viewer", "tv.example", addresses) };
+        config.policy.mode = mode;
         let crypto = Authority::new(1).issue(&Certificate::of_node(ME));
         let channels = Box::new(InsecureChannels::new(ME));
         let mut node = Node::secured(config, Box::new(Seeded::new(1)), Box::new(crypto), channels).unwrap();
@@ -294,7 +378,16 @@ pub(super) mod tests {
 
     /// What `key`'s owner says, in an epoch, from `from` on for ten minutes.
     pub(in crate::node) fn grant(node: &Node, key: u64, to: NodeId, epoch: u32, from: u64) -> Bytes {
-        let resource = node.resource(&ChannelName::new("100").unwrap());
+        grant_at(Place::Name, node, key, to, epoch, from)
+    }
+
+    /// The same for the tree only.
+    pub(in crate::node) fn tree_grant(node: &Node, key: u64, to: NodeId, epoch: u32, from: u64) -> Bytes {
+        grant_at(Place::Tree, node, key, to, epoch, from)
+    }
+
+    fn grant_at(place: Place, node: &Node, key: u64, to: NodeId, epoch: u32, from: u64) -> Bytes {
+        let resource = node.granted_at(&ChannelName::new("100").unwrap(), place);
         let claim = Claim { resource: &resource, node: to, role: ProviderRole::RELAYER };
         let lifetime = Duration::from_secs(600);
         let grant = grant::issue(&owner(key), &claim, epoch, UnixMillis(from), lifetime);
@@ -372,20 +465,92 @@ pub(super) mod tests {
         assert!(stands(&node) && own(&node).is_ok());
     }
 
+    #[test]
+    fn q4_a_grant_that_came_down_the_tree_opens_the_tree_and_never_the_name() {
+        use crate::iptv::Role;
+        use crate::node::records::Record;
+        let (mut node, channel) = viewer();
+        let name = ChannelName::new("100").unwrap();
+        let bytes = tree_grant(&node, RIGHT, ME, 7, NOW);
+        assert_eq!(node.take_grant(CALL, &bytes), Ok(()));
+        let own = |node: &Node, place| {
+            let resource = node.granted_at(&name, place);
+            node.own_grant(channel, &name, &resource, ProviderRole::RELAYER).map(drop)
+        };
+        assert!(node.may_be_found(channel));
+        assert_eq!((own(&node, Place::Tree), own(&node, Place::Name)), (Ok(()), Err(NotGranted)));
+        // Should somebody store it under the name all the same, no reader believes that.
+        let (place, to) = (node.resource(&name), NodeId([5; 16]));
+        let grant = Grant::decode(&tree_grant(&node, RIGHT, to, 7, NOW)).unwrap();
+        let stored = relayer(to, Some(grant));
+        assert!(node.providers_among(channel, &place, core::slice::from_ref(&stored)).is_empty());
+        let grant = Grant::decode(&super::tests::grant(&node, RIGHT, to, 7, NOW)).unwrap();
+        assert_eq!(node.providers_among(channel, &place, &[relayer(to, Some(grant))]).len(), 1);
+        // With the one for the name it stands in both.
+        let bytes = super::tests::grant(&node, RIGHT, ME, 7, NOW - 1);
+        assert_eq!(node.take_grant(CALL, &bytes), Ok(()));
+        assert_eq!((own(&node, Place::Tree), own(&node, Place::Name)), (Ok(()), Ok(())));
+        node.register_in_tree(channel, Record { role: Role::Relayer, depth: 3, free: 1 });
+        assert!(node.trees.stands(channel));
+    }
+
+    #[test]
+    fn q7_a_grant_of_an_earlier_epoch_is_none_and_with_the_next_one_the_record_is_stored_anew() {
+        use crate::iptv::Role;
+        use crate::node::records::Record;
+        let (mut node, channel) = viewer();
+        node.create(Instant::ZERO).unwrap();
+        let of = |node: &Node, epoch, from| tree_grant(node, RIGHT, ME, epoch, from);
+        node.take_grant(CALL, &of(&node, 7, NOW)).unwrap();
+        node.register_in_tree(channel, Record { role: Role::Relayer, depth: 3, free: 1 });
+        let stores = |node: &mut Node, grant: &Bytes| {
+            let before = node.lookups.entries();
+            node.take_grant(CALL, grant).unwrap();
+            let stores = node.lookups.entries() - before;
+            node.handle_timeout(node.now);
+            stores
+        };
+        node.handle_timeout(Instant::ZERO);
+        // Renewed in time, it goes along when the record is stored the next time.
+        let renewed = of(&node, 7, NOW + 60_000);
+        assert_eq!(stores(&mut node, &renewed), 0);
+        // Another source has taken over.
+        node.channels.get_mut(channel).unwrap().epoch = 8;
+        assert!(!node.may_be_found(channel));
+        let next = of(&node, 8, NOW);
+        assert!(stores(&mut node, &next) > 0);
+        assert!(node.may_be_found(channel) && node.trees.stands(channel));
+        // What holds for a minute only was stored for no longer.
+        let wall = |seconds: u64| (Instant::from_millis(1000 * seconds), UnixMillis(NOW + 1000 * seconds));
+        node.handle_wall_clock(wall(540).0, wall(540).1);
+        let lifetime = Duration::from_secs(240);
+        assert_eq!(node.while_granted(channel, lifetime), Duration::from_secs(60));
+        node.handle_timeout(wall(540).0);
+        let root = TreeNode { level: 0, node: 0 }.resource(b"100@tv.example");
+        let (_, held) = node.overlay.storage().hand_over(node.now, &root).unwrap();
+        assert_eq!(held.iter().flat_map(|kind| &kind.values).map(|v| v.lifetime).collect::<Vec<_>>(), [60]);
+        let late = of(&node, 8, NOW + 540_000);
+        assert!(stores(&mut node, &late) > 0);
+        assert_eq!(node.while_granted(channel, lifetime), lifetime);
+    }
+
+    /// A relayer's record that stands under the name.
+    fn relayer(node: NodeId, grant: Option<Grant>) -> Value {
+        stored(node, ProviderRole::RELAYER, "sip:r@192.0.2.1:5060;channel=100".into(), grant)
+    }
+
     /// What a source has stored at a place in an epoch of this owner, if anybody owns the channel.
     fn source(key: Option<u64>, node: NodeId, place: ResourceId, epoch: u32) -> Value {
         let claim = Claim { resource: &place, node, role: ProviderRole::SOURCE };
         let lifetime = Duration::from_secs(600);
         let granted = |key| grant::issue(&owner(key), &claim, epoch, UnixMillis(NOW), lifetime).unwrap();
         let unowned = if key.is_none() && epoch > 0 { format!(";epoch={epoch}") } else { String::new() };
-        let record = ProviderRecord {
-            role: ProviderRole::SOURCE,
-            depth: 0,
-            free_slots: 1,
-            uptime_seconds: 0,
-            sip_contact: format!("sip:s@192.0.2.1:5060;channel=100{unowned}"),
-            grant: key.map(granted),
-        };
+        let contact = format!("sip:s@192.0.2.1:5060;channel=100{unowned}");
+        stored(node, ProviderRole::SOURCE, contact, key.map(granted))
+    }
+
+    fn stored(node: NodeId, role: ProviderRole, sip_contact: String, grant: Option<Grant>) -> Value {
+        let record = ProviderRecord { role, depth: 0, free_slots: 1, uptime_seconds: 0, sip_contact, grant };
         let key = KeyFingerprint::of(&node.0);
         Value {
             kind: KindId::CHANNEL,
@@ -406,7 +571,15 @@ pub(super) mod tests {
 
     /// A source in epoch 7 of the right owner.
     fn publisher() -> (Node, ChannelId) {
-        let (mut node, channel) = viewer();
+        publish(viewer())
+    }
+
+    /// The same where relayers elect.
+    pub(in crate::node) fn delegating() -> (Node, ChannelId) {
+        publish(node(Mode::Delegated))
+    }
+
+    fn publish((mut node, channel): (Node, ChannelId)) -> (Node, ChannelId) {
         node.create(Instant::ZERO).unwrap();
         let open = node.channels.get_mut(channel).unwrap();
         (open.owner, open.epoch) = (Some(Owner::new(vec![Box::new(owner(RIGHT))])), 7);

@@ -27,8 +27,10 @@
 //! Facts and orders are worked off up to [`Limits::turns`]; what is left waits for the next call, which `deadline()` asks
 //! for at once. All work of one call on the overlay has one share of signatures to make and to check
 //! ([`overlay::Limits`](crate::reload::overlay::Limits)); on top come the records that the policy stores in this call (a
-//! signature, and a grant's for a source), and a grant to check for each record that a lookup has found. A call that brings
-//! media or signalling does no work of the overlay that can wait.
+//! signature, and a grant's for a source), a signature for each grant that a source renews or, once in an interval and channel,
+//! gives to somebody below its children; a grant to check for each record that a lookup has found, twice for one in a channel's
+//! tree, and one, or for a grant of this node's own two, for each that comes in a call. A call that brings media or signalling
+//! does no work of the overlay that can wait.
 //!
 //! A node translates and never decides: who is fed by whom is the policy's business ([`crate::iptv`]), what a message
 //! looks like the planes'.

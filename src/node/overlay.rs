@@ -95,6 +95,12 @@ impl Lookups {
         self.pending.len()
     }
 
+    /// Records of this node in tree nodes that are being stored.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.count(|purpose| matches!(purpose, Purpose::Entry(..)))
+    }
+
     fn count(&self, is: impl Fn(&Purpose) -> bool) -> usize {
         self.pending.values().filter(|purpose| is(purpose)).count()
     }
@@ -334,7 +340,12 @@ impl Node {
     }
 
     /// The providers among values of a place that count here: others than this node, of one owner and of one epoch.
-    fn providers_among(&mut self, channel: ChannelId, resource: &ResourceId, values: &[Value]) -> Vec<Found> {
+    pub(super) fn providers_among(
+        &mut self,
+        channel: ChannelId,
+        resource: &ResourceId,
+        values: &[Value],
+    ) -> Vec<Found> {
         let me = self.node_id();
         let found = values.iter().filter_map(|value| self.read(resource, value));
         let mut found: Vec<Found> = found.filter(|f| f.info.node_id != me).collect();

@@ -102,6 +102,14 @@ impl Node {
         }
     }
 
+    /// What goes with this relayer's record is another grant: it is stored once more, wherever it stands.
+    pub(super) fn store_anew(&mut self, channel: ChannelId) {
+        if let Some(record) = self.records.entries.get(&channel).map(|entry| entry.record) {
+            self.store_record(channel, record);
+        }
+        self.store_in_tree_anew(channel);
+    }
+
     /// What was stored so far was somebody else's, or in another role: it is stored for the first time.
     pub(super) fn forget_record(&mut self, channel: ChannelId) {
         self.records.entries.remove(&channel);

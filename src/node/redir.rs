@@ -2,13 +2,16 @@
 //! find one near their own Node-ID, so that no peer has to answer all of them (Q3, Q5).
 //!
 //! The namespace is the channel's Resource Name, `<channel>@<overlay>`, and the extension of each entry is the
-//! [`ProviderRecord`](crate::reload::codec::ProviderRecord) that would otherwise stand under the name, with its grant. A
+//! [`ProviderRecord`](crate::reload::codec::ProviderRecord) that would otherwise stand under the name, with its grant: for
+//! the name, or for the tree only ([`grant::tree_place`](crate::reload::grant::tree_place)). A
 //! member of the overlay may write itself into any tree; so an entry without the grant of the owner that this node trusts,
 //! in its newest epoch, counts as if it were not there, for lookups and registrations alike. Strangers can fill tree nodes
 //! (a Node-ID lies in one of each level, and most must lie near each other), and no more: whoever finds nothing in the tree
 //! asks for the name.
 //!
-//! A relayer whose grant has not come yet, or is over, waits for one before it goes there.
+//! A relayer whose grant has not come yet, or is over, waits for one before it goes there. Its record stands no longer than
+//! the grant holds that it was stored with; with one of a later epoch, or in the place of one that was nearly over, it is
+//! stored anew at once.
 //!
 //! A viewer goes into the tree when the name names only relayers without free slots, and as many of them as to show that
 //! there must be more; when it has met such a crowd before; and when nobody answers for the name. Twice in a row it never
@@ -16,6 +19,7 @@
 
 use super::Node;
 use super::directory::{PeerKey, Source};
+use super::grants::Place;
 use super::overlay::{Found, Purpose, drop_earlier_epochs};
 use super::records::Record;
 use crate::ids::{ChannelId, ChannelName, NodeId};
@@ -74,6 +78,11 @@ impl Trees {
         self.standing.len().max(self.walks.len()).max(self.waiting.len())
     }
 
+    /// How long a record stands there.
+    pub(super) const fn lifetime(&self) -> Duration {
+        self.config.lifetime
+    }
+
     #[cfg(test)]
     pub(super) fn stands(&self, channel: ChannelId) -> bool {
         self.standing.contains_key(&channel)
@@ -128,6 +137,13 @@ impl Node {
         self.obey_provider(channel, changed.into_iter().chain(due).collect());
     }
 
+    /// The record that stands in the tree is stored once more.
+    pub(super) fn store_in_tree_anew(&mut self, channel: ChannelId) {
+        if let Some(record) = self.trees.standing.get(&channel).map(|standing| standing.record) {
+            self.register_in_tree(channel, record);
+        }
+    }
+
     /// A grant has come.
     pub(super) fn stand_up(&mut self, channel: ChannelId) {
         if let Some(record) = self.trees.waiting.remove(&channel) {
@@ -146,7 +162,7 @@ impl Node {
 
     fn obey_provider(&mut self, channel: ChannelId, orders: Vec<Order>) {
         let Some(name) = self.channels.get(channel).map(|open| open.name.clone()) else { return };
-        let lifetime = self.trees.config.lifetime;
+        let lifetime = self.while_granted(channel, self.trees.config.lifetime);
         for order in orders {
             match order {
                 Order::Fetch(place) => {
@@ -189,9 +205,10 @@ impl Node {
         place: TreeNode,
         lifetime: Duration,
     ) -> bool {
+        let granted_at = self.granted_at(name, Place::Tree);
         let record = self.trees.standing.get(&channel).map(|standing| standing.record);
         let Some(extension) =
-            record.and_then(|record| self.encode_record(channel, (name, &self.resource(name)), record))
+            record.and_then(|record| self.encode_record(channel, (name, &granted_at), record))
         else {
             return false;
         };
@@ -347,15 +364,19 @@ impl Node {
     /// The entries of a tree node that count: others' records, with the grant of the trusted owner where one is needed.
     fn entries(&self, channel: ChannelId, values: &[Value]) -> Vec<Found> {
         let Some(open) = self.channels.get(channel) else { return Vec::new() };
-        let (me, resource) = (self.node_id(), self.resource(&open.name));
+        let me = self.node_id();
+        // Of whom the source knows by hearsay there are more than of its own children.
+        let granted_at = [Place::Tree, Place::Name].map(|place| self.granted_at(&open.name, place));
         let read = |value: &Value| {
             let entry = RedirServiceProvider::decode(value.value.as_ref()?).ok()?;
             let of_this_channel = entry.namespace == self.resource_name(&open.name).as_bytes();
             if entry.ext_type != RedirServiceProviderExtType::PROVIDER_RECORD || !of_this_channel {
                 return None;
             }
-            // The grant is for the name, wherever the record stands. The source stands under the name only.
-            self.read(&resource, &Value { value: Some(entry.extension), ..value.clone() })
+            let record = Value { value: Some(entry.extension), ..value.clone() };
+            // The source stands under the name only.
+            let found = granted_at.iter().find_map(|granted_at| self.read(granted_at, &record));
+            found
                 .filter(|f| f.info.node_id != me && !f.info.is_source)
                 .filter(|f| f.info.owner == open.trusted && f.epoch >= open.epoch)
         };
@@ -529,6 +550,11 @@ mod tests {
         for (what, value) in &forged {
             assert!(!counts(value), "{what}");
         }
+        // Either grant will do.
+        let claim = Claim { resource: &grant::tree_place(namespace), node: ALICE, role: relayer };
+        let for_tree = grant::issue(&owner, &claim, EPOCH, today(), Duration::from_secs(600));
+        assert!(counts(&value(ALICE, namespace, relayer, for_tree.clone())));
+        assert!(!counts(&value(MALLORY, namespace, relayer, for_tree)));
         // Among forged ones the good one is found.
         let forged = forged.into_iter().map(|(_, value)| value);
         let all: Vec<Value> = forged.chain([good.clone()]).collect();

@@ -5,6 +5,9 @@
 //! certificates are self-signed anybody can make one for any name, so a reader may hold the owner's key against a
 //! fingerprint that he was given. Beside the place that its name has, a channel has one for each such key
 //! ([`own_place`]), where nobody else's grants count: there no crowd of strangers keeps out whoever knows the key.
+//!
+//! A grant for the name opens the channel's tree as well. One for the tree alone ([`tree_place`]) opens nothing else: whom
+//! its owner knows by hearsay only takes none of the few places that a name has.
 
 use crate::env::{Crypto, CryptoError, Party};
 use crate::ids::{KeyFingerprint, NodeId, ResourceId};
@@ -24,7 +27,7 @@ const MAX_CERTIFICATE: usize = 4096;
 /// What a grant is for: a node that wants to be found under a name.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
-    /// Where its record stands: the hash of the Resource Name.
+    /// Where its record stands: the hash of the Resource Name, or what stands for it.
     pub resource: &'a ResourceId,
     /// The node.
     pub node: NodeId,
@@ -77,6 +80,13 @@ pub fn own_place(name: &str, owner: KeyFingerprint) -> ResourceId {
     ResourceId::of_name(format!("{owner}/{name}").as_bytes())
 }
 
+/// What is granted to those who may stand in the tree of the channel with this Resource Name, and not under its name. No
+/// record stands there.
+pub fn tree_place(name: &str) -> ResourceId {
+    // As above, this is nobody's name, and no owner's place either.
+    ResourceId::of_name(format!("tree/{name}").as_bytes())
+}
+
 /// Checks a grant for a claim at the time `at`, and tells who the owner is.
 pub fn verify(
     grant: &Grant,
@@ -101,7 +111,8 @@ pub fn verify(
     let certificates: [Bytes; 1] = [grant.certificate.clone()];
     let owner = crypto.verify(at, identity, &certificates, &[&input], signed)?;
     let owns = |user: &String| {
-        [ResourceId::of_name(user.as_bytes()), own_place(user, owner.key)].contains(claim.resource)
+        let places = [ResourceId::of_name(user.as_bytes()), own_place(user, owner.key), tree_place(user)];
+        places.contains(claim.resource)
     };
     if owner.user.as_ref().is_some_and(owns) { Ok(owner) } else { Err(GrantError::NotOwner) }
 }
@@ -198,6 +209,18 @@ mod tests {
             let grant = issue(&owner, &claim, 1, NOW, HOUR).unwrap();
             assert_eq!(verify(&grant, &claim, NOW, &Named::new("reader")).map(drop), expected);
         }
+    }
+
+    #[test]
+    fn q4_a_grant_for_the_tree_is_none_for_the_name() {
+        let owner = Named::new("100@tv.example");
+        let (tree, name) = (tree_place("100@tv.example"), resource("100@tv.example"));
+        let own = own_place("100@tv.example", KeyFingerprint::of(b"100@tv.example"));
+        let claim = Claim { resource: &tree, node: ALICE, role: ProviderRole::RELAYER };
+        let grant = issue(&owner, &claim, 1, NOW, HOUR).unwrap();
+        let check = |place| verify(&grant, &Claim { resource: place, ..claim }, NOW, &owner).map(drop);
+        let forged = Err(GrantError::Crypto(CryptoError::BadSignature));
+        assert_eq!([&tree, &name, &own].map(check), [Ok(()), forged, forged]);
     }
 
     #[test]

@@ -477,6 +477,23 @@ fn k8_calls_and_requests_have_limits() {
 }
 
 #[test]
+fn k8_a_call_is_idle_once_it_is_answered_and_while_no_request_waits_for_an_answer() {
+    let mut w = World::pair(Transport::Udp);
+    w.invite(0, CallId::placed(0), addr(1)).unwrap();
+    assert!(!w.sides[0].agent.is_idle(CallId::placed(0)), "nobody has answered");
+    let mut w = World::pair(Transport::Udp);
+    let (placed, _) = w.confirmed_call();
+    let idle = |w: &World| w.sides[0].agent.is_idle(placed);
+    assert!(idle(&w));
+    w.info(0, placed, "x").unwrap();
+    assert!(!idle(&w));
+    w.run_until(1000);
+    assert!(idle(&w) && !w.sides[0].agent.is_idle(CallId::placed(9)));
+    w.bye(0, placed, None).unwrap();
+    assert!(!idle(&w));
+}
+
+#[test]
 fn k8_a_full_server_answers_503_without_state() {
     let limits = Limits { server_transactions: 1, ..Limits::default() };
     let mut w = World::new(vec![Config::new("0", addr(0)), Config { limits, ..Config::new("1", addr(1)) }]);

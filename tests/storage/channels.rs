@@ -176,6 +176,17 @@ fn q4_a_relayer_with_the_grant_of_another_node_or_without_one_is_refused() {
 }
 
 #[test]
+fn q4_a_grant_for_the_tree_is_refused_under_the_name() {
+    let mut net = net(4);
+    let id = own_key(net.nodes[3].crypto.node_id());
+    for place in [home(NAME), grant::own_place(NAME, key_of(RIGHT))] {
+        let value = record(&net, 3, &grant::tree_place(NAME), &owner(RIGHT), 1);
+        let stored = net.store(3, &place, vec![put(CHANNEL, id.clone(), value)]);
+        assert_eq!(stored, refused(ErrorCode::FORBIDDEN));
+    }
+}
+
+#[test]
 fn q4_nobody_else_stands_at_the_place_of_an_owners_key() {
     let mut net = net(4);
     let place = grant::own_place(NAME, key_of(RIGHT));

@@ -26,6 +26,7 @@ use super::report::{Provider, Report};
 use super::rivalry::Rivalry;
 use super::seats::{Place, Seats};
 use super::succession::{Finding, Succession};
+use super::table::Standing;
 use super::turn::Turn;
 use super::viewer::cover;
 use super::viewer::{News, Viewer};
@@ -275,11 +276,13 @@ impl<P: Copy + Ord> Channel<P> {
         }
     }
 
-    pub(super) fn delegates(&self) -> Option<usize> {
-        match &self.station {
-            Station::Publisher { election, .. } if election.delegated => Some(self.seats.ordinary().into()),
-            Station::Publisher { .. } | Station::Viewer(_) => None,
-        }
+    pub(super) fn delegates(&self) -> bool {
+        matches!(&self.station, Station::Publisher { election, .. } if election.delegated)
+    }
+
+    pub(super) fn relies_on(&self, peer: P) -> bool {
+        let standing = self.station.election().and_then(|election| election.table.standing(peer));
+        standing.is_some_and(|standing| standing != Standing::Viewer)
     }
 
     /// This node's own hops from the source.

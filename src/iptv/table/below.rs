@@ -36,30 +36,32 @@ impl<P: Copy + Ord> Table<P> {
         }
     }
 
-    /// What is below me, as far as I know and believe: how many peers, and where slots are free, the `most` nearest by name.
+    /// What is below me, as far as I know and believe: how many peers, and `most` of those with free slots by name, from each
+    /// child in turn as it names them, itself first. So whoever lies gets as much of the list as a sibling, and of the lists
+    /// further up a part of its branch's part.
     pub(in crate::iptv) fn aggregate(&self, most: usize) -> Subtree<P> {
         let mut all = Subtree { peers: 0, free: 0, open: Vec::new() };
+        let mut named: Vec<(usize, Provider<P>)> = Vec::new();
         for (&peer, row) in self.rows.iter().filter(|(_, r)| r.parent == Some(self.me)) {
             all.peers = all.peers.saturating_add(1);
             let Standing::Relayer { free, .. } = row.standing else { continue };
             all.free = all.free.saturating_add(free.into());
-            if free > 0 {
-                all.open.push(Provider { peer, depth: self.absolute(row.depth), free: Some(free) });
+            let itself = Provider { peer, depth: self.absolute(row.depth), free: Some(free) };
+            let itself = Some(itself).filter(|_| free > 0);
+            let mut below: &[Provider<P>] = &[];
+            if let Some(said) = &row.below {
+                all.peers = all.peers.saturating_add(said.peers);
+                all.free = all.free.saturating_add(said.free);
+                below = &said.open;
             }
-            if let Some(below) = &row.below {
-                all.peers = all.peers.saturating_add(below.peers);
-                all.free = all.free.saturating_add(below.free);
-                all.open.extend_from_slice(&below.open);
+            named.extend(itself.into_iter().chain(below.iter().copied()).enumerate());
+        }
+        named.sort_by_key(|&(turn, p)| (turn, p.depth, p.peer));
+        for (_, p) in named {
+            if all.open.len() < most && all.open.iter().all(|known| known.peer != p.peer) {
+                all.open.push(p);
             }
         }
-        all.open.sort_by_key(|p| (p.depth, p.peer));
-        let mut nearest: Vec<Provider<P>> = Vec::with_capacity(most.min(all.open.len()));
-        for p in core::mem::take(&mut all.open) {
-            if nearest.len() < most && nearest.iter().all(|known| known.peer != p.peer) {
-                nearest.push(p);
-            }
-        }
-        all.open = nearest;
         all
     }
 

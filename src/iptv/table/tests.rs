@@ -2,6 +2,7 @@ use super::below::BELIEVED;
 use super::choice::{PLEDGE, PLEDGES};
 use super::*;
 use crate::iptv::report::{Child, Provider};
+use alloc::string::String;
 use quickcheck::quickcheck;
 
 const ME: char = 's';
@@ -177,9 +178,6 @@ quickcheck! {
             if sent.len() > 8 || sent.iter().any(|p| p.peer == 'q') || t.pledges.len() > PLEDGES {
                 return false;
             }
-            if all.open.iter().zip(all.open.iter().skip(1)).any(|(p, q)| p.depth > q.depth) {
-                return false;
-            }
         }
         // Who goes takes all that it said along.
         for gone in ['a', 'b'] {
@@ -188,6 +186,34 @@ quickcheck! {
         }
         t.aggregate(8) == Subtree { peers: 0, free: 0, open: Vec::new() } && !t.is_open()
     }
+}
+
+#[test]
+fn k8_q9_whoever_names_accomplices_gets_a_siblings_part_of_the_list_and_less_in_each_layer_above() {
+    let open = |peers: &mut dyn Iterator<Item = char>, depth| {
+        let named = peers.map(|peer| Provider { peer, depth: Some(depth), free: Some(16) });
+        Subtree { peers: 99, free: 99, open: named.collect() }
+    };
+    let mut t = table();
+    t.relays('a', Some(0), T);
+    t.relays('b', Some(0), T);
+    // Nearer than anybody, and with the lowest names.
+    t.set_below('a', open(&mut ('0'..='9'), 2), 8, |_| false);
+    t.set_below('b', open(&mut ('k'..='r'), 5), 8, |_| false);
+    let names = |all: &Subtree<char>| all.open.iter().map(|p| p.peer).collect::<String>();
+    let told = t.aggregate(8);
+    assert_eq!(names(&told), "0k1l2m3n");
+    // One layer above.
+    let mut above = table();
+    above.relays('a', Some(0), T);
+    above.relays('b', Some(1), T);
+    above.set_below('a', told, 8, |_| false);
+    above.set_below('b', open(&mut ('s'..='z').filter(|&c| c != ME), 6), 8, |_| false);
+    assert_eq!(names(&above.aggregate(8)), "b0kt1ulv");
+    // Whoever is alone is told of in full.
+    above.relays('b', Some(0), T);
+    above.set_below('b', open(&mut core::iter::empty(), 6), 8, |_| false);
+    assert_eq!(names(&above.aggregate(8)), "0k1l2m3n");
 }
 
 #[test]

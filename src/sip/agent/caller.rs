@@ -95,6 +95,12 @@ impl Agent {
         self.order(now, call, Ordered { method: Method::INFO, body: Some(body), again: false }, ctx)
     }
 
+    /// Whether an INFO could be sent in a call now, and the peer owes no answer to an earlier one.
+    pub fn is_idle(&self, call: CallId) -> bool {
+        let idle = |call: &Call| !call.is_silent() && call.is_answered() && call.requests.is_empty();
+        !self.clients.is_full() && self.calls.get(&call).is_some_and(idle)
+    }
+
     /// Asks the peer of an answered call for a sign of life (OPTIONS). The answer is a [`Fact::RoundTrip`], or
     /// [`Fact::Ended`] when there is none.
     pub fn options(&mut self, now: Instant, call: CallId, ctx: &mut Context<'_>) -> Result<(), OrderError> {
