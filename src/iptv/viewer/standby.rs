@@ -45,7 +45,7 @@ pub(super) struct Standby<P> {
 #[derive(Debug)]
 pub(in crate::iptv) struct Standbys<P> {
     held: Vec<Standby<P>>,
-    /// Who refused, or ended the lease, of late; bounded by [`Limits::backups`](super::Limits).
+    /// Who refused, or ended the lease, of late; bounded by [`Limits::backups`](crate::iptv::Limits).
     resting: Vec<(P, Instant)>,
     dial_at: Option<Instant>,
 }
