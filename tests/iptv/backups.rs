@@ -20,6 +20,18 @@ fn q13_when_every_standby_is_silent_the_others_are_looked_for_50_ms_after_the_la
     assert!(fetches(&s.pass(1)));
 }
 
+/// The standbys are asked at 60, 110 and 160 ms again.
+#[test]
+fn q13_a_standby_that_refuses_while_the_last_one_may_still_answer_has_nobody_else_looked_for() {
+    let (mut s, _, [first, second, third]) = backed_up();
+    assert_eq!(resumed(&s.pass(159)), [first, second, third]);
+    for call in [first, second] {
+        assert!(s.fact(Fact::Denied { call }).is_empty());
+    }
+    assert!(!fetches(&s.pass(49)));
+    assert!(fetches(&s.pass(1)));
+}
+
 #[test]
 fn q12_the_place_that_a_standby_tells_before_its_first_packet_is_the_place_under_it() {
     let (mut s, _, [first, ..]) = backed_up();
@@ -36,10 +48,30 @@ fn q12_the_place_that_a_standby_tells_before_its_first_packet_is_the_place_under
 fn q12_whoever_covers_and_leaves_is_followed_by_the_next_standby_at_once() {
     let (mut s, parent, [first, second, _]) = covered();
     let orders = s.reported(parent, Report::Leaving);
-    assert!(!orders.contains(&Order::Release { call: first }), "that one only says what is known");
+    assert!(orders.is_empty(), "that one only says what is known: {orders:?}");
     let orders = Vec::from(s.reported(first, Report::Leaving));
     assert!(orders.contains(&Order::Release { call: first }), "{orders:?}");
     assert_eq!(resumed(&orders), [second]);
+}
+
+#[test]
+fn q12_only_a_parent_that_leaves_is_replaced_and_not_while_there_is_a_next_one() {
+    let (mut s, parent, [first, ..]) = backed_up();
+    assert!(s.reported(first, Report::Leaving).is_empty(), "a standby");
+    let to = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+    let next = placed(&s.reported(parent, Report::Yield { to }), 7).unwrap();
+    s.told.elsewhere.insert(next, Instant::ZERO);
+    s.fact(Fact::Answered { call: next, depth: Some(1), rescue: false });
+    assert!(s.reported(parent, Report::Leaving).is_empty(), "the next one has been found already");
+    let orders = Vec::from(s.reported(next, Report::Leaving));
+    assert!(is_left(&orders, next) && !is_left(&orders, parent), "{orders:?}");
+    assert_eq!(resumed(&Vec::from(s.reported(parent, Report::Leaving))), [first]);
+}
+
+#[test]
+fn p18_in_the_papers_profile_a_parent_is_left_when_it_is_gone() {
+    let (mut s, parent) = Solo::viewer(Config::new(Profile::Paper, 2), 9);
+    assert!(s.reported(parent, Report::Leaving).is_empty());
 }
 
 #[test]
