@@ -2,7 +2,7 @@
 
 use super::harness::{CHANNEL, SOURCE, World, ms};
 use super::{Solo, default, has, selected};
-use p2piptv::ids::CallId;
+use p2piptv::ids::{CallId, ChannelId};
 use p2piptv::iptv::{
     ByeReason, Child, Config, Denial, Event, Fact, InviteKind, Mode, Order, Profile, Provider, Refusal,
     Report, Subtree,
@@ -98,6 +98,14 @@ fn q9_whoever_configures_nothing_follows_the_source() {
     }
     w.run(ms(30_000));
     assert!(w.table().iter().any(|r| r.0 == 3), "{:?}", w.table());
+}
+
+#[test]
+fn q9_a_source_says_of_its_own_channel_whether_relayers_elect() {
+    assert!(Solo::publisher(delegated(2)).iptv.delegates(CHANNEL));
+    assert!(!Solo::publisher(delegated(2)).iptv.delegates(ChannelId(7)));
+    assert!(!Solo::publisher(default(2)).iptv.delegates(CHANNEL));
+    assert!(!Solo::viewer(delegated(2), PARENT).0.iptv.delegates(CHANNEL), "it is not its to say");
 }
 
 // ---- one relayer, told by hand
