@@ -1,6 +1,9 @@
 //! Who is let in, and who is sent on.
 
-use super::*;
+use crate::harness::{CHANNEL, SOURCE, Solo, default, has, ms, placed, selected};
+use p2piptv::ids::{CallId, ChannelId};
+use p2piptv::iptv::{ByeReason, Child, Config, Denial, Fact, Order, Profile, Provider, Report};
+use std::collections::VecDeque;
 
 impl Solo {
     fn calls(&mut self, n: u32, urgent: bool, slots: u16) -> VecDeque<Order<u32>> {
@@ -71,117 +74,109 @@ fn q14_whoever_yields_takes_no_rescue_slot_and_looks_for_nobody_when_it_has_foun
 }
 
 #[test]
-fn q18_a_control_dialog_is_taken_from_the_elector_and_from_nobody_else() {
-    let (mut s, parent) = Solo::viewer(default(2), 9);
-    let invite = |s: &mut Solo, n, peer| {
-        let call = CallId::received(n);
-        let orders = s.fact(Fact::ControlInvited { channel: CHANNEL, call, peer });
-        has(&orders, |o| matches!(o, Order::Accept { call: c, .. } if *c == call))
-    };
-    assert_eq!([invite(&mut s, 50, 8), invite(&mut s, 51, 9)], [false, true], "a candidate knows the source");
-    s.reported(parent, Report::SelectedRelayer { register: true });
-    assert_eq!([invite(&mut s, 52, 8), invite(&mut s, 53, 9)], [false, true], "a relayer its elector");
-}
-
-#[test]
-fn q18_the_control_dialog_with_a_candidate_that_declines_ends() {
+fn q1_full_means_503_while_an_offer_is_pending_and_302_when_a_relayer_is_ready() {
     let mut s = Solo::publisher(default(1));
-    let (relayer, _) = s.invited(1, false);
-    s.reported(relayer, Report::RelayerAccepted { free: 1 });
-    let children = vec![Child { peer: 2, slots: Some(2), rescue: false }];
-    let orders = s.reported(relayer, Report::FullCapacity { children });
-    let control = placed(&orders, 2).expect("the next candidate is called");
-    let orders = s.fact(Fact::Answered { call: control, depth: None, rescue: false });
-    assert_eq!(selected(orders), [control]);
-    let orders = s.reported(control, Report::RelayerDeclined);
-    assert!(orders.contains(&Order::Bye { call: control, reason: ByeReason::Normal }), "{orders:?}");
-    let orders = s.reported(relayer, Report::RelayerDeclined);
-    assert!(!has(&orders, |o| matches!(o, Order::Bye { .. })), "a child stays one: {orders:?}");
-}
-
-#[test]
-fn q8_that_a_relayer_is_ready_is_told_once() {
-    let mut s = Solo::publisher(default(1));
-    let (call, _) = s.invited(1, false);
-    let ready = Order::Event(Event::RelayerReady { channel: CHANNEL, relayer: 1 });
-    let reports = [Report::RelayerAccepted { free: 1 }, Report::Alive, Report::RelayerAccepted { free: 1 }];
-    assert_eq!(reports.map(|report| s.reported(call, report).contains(&ready)), [true, false, false]);
-}
-
-#[test]
-fn q8_only_a_relayer_whose_record_was_taken_is_told_so() {
-    for (relays, ok) in [(true, true), (true, false), (false, true)] {
-        let (mut s, parent) = Solo::viewer(default(2), 9);
-        if relays {
-            s.reported(parent, Report::SelectedRelayer { register: true });
-        }
-        let told = s.fact(Fact::Registered { channel: CHANNEL, ok });
-        let registered = Order::Event(Event::Registered { channel: CHANNEL });
-        assert_eq!(told.contains(&registered), relays && ok, "{relays} {ok}");
-    }
-}
-
-#[test]
-fn a_child_hears_of_a_new_sibling_within_a_second() {
-    let mut s = Solo::publisher(default(2));
     let (first, _) = s.invited(1, false);
-    s.pass(2_000);
-    s.invited(2, false);
-    let sibling = |o: &Order<u32>| match o {
-        Order::Inform { call, report: Report::TreePosition { backups, .. } } => {
-            *call == first && backups.iter().any(|p| p.peer == 2)
-        }
-        _ => false,
-    };
-    assert!(!s.pass(999).iter().any(sibling));
-    assert!(s.pass(1).iter().any(sibling));
+    let (_, orders) = s.invited(2, false);
+    assert!(has(&orders, |o| matches!(
+        o,
+        Order::Refuse { denial: Denial::Busy { retry_after }, .. } if *retry_after >= ms(1000)
+    )));
+    s.reported(first, Report::RelayerAccepted { free: 1 });
+    let (call, orders) = s.invited(2, false);
+    let free = Some(1);
+    let providers = vec![Provider { peer: 1, depth: Some(1), free }];
+    assert!(orders.contains(&Order::Redirect { call, providers }));
+    // The slot is promised: the next newcomer is not sent after the first.
+    let (_, orders) = s.invited(3, false);
+    assert!(has(&orders, |o| matches!(o, Order::Refuse { denial: Denial::Busy { .. }, .. })));
 }
 
 #[test]
-fn whoever_has_seen_nothing_waits_for_a_source_for_as_long_as_the_host_wants() {
-    let mut s = Solo::new(default(2));
-    let mut orders = s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
-    for _ in 0..1_200 {
-        if has(&orders, |o| matches!(o, Order::Fetch { .. })) {
-            let nobody = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![] });
-            assert!(!has(&nobody, |o| matches!(o, Order::Event(Event::Ended { .. }))));
-        }
-        orders = s.pass(100).into();
-        assert!(!has(&orders, |o| matches!(o, Order::Event(Event::Ended { .. }))), "{:?}", s.now);
-    }
-    assert!(s.iptv.status(CHANNEL).is_some());
+fn q1_the_rescue_slot_is_for_orphans_and_the_first_ordinary_slot_that_frees_is_theirs() {
+    let mut s = Solo::publisher(default(1));
+    let (first, _) = s.invited(1, false);
+    let (orphan, orders) = s.invited(2, true);
+    assert!(orders.contains(&Order::Accept { call: orphan, depth: 0, rescue: true, free: 0 }));
+    // The next one is told who else may have one.
+    let (call, orders) = s.invited(3, true);
+    let providers = vec![Provider { peer: 2, depth: Some(1), free: Some(0) }];
+    assert!(orders.contains(&Order::Redirect { call, providers }));
+    let orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Normal });
+    assert!(has(&orders, |o| matches!(
+        o,
+        Order::Inform { call, report: Report::TreePosition { rescue: false, .. } } if *call == orphan
+    )));
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (1, 0));
 }
 
-/// Below a parent in layer 4 this node sits in layer 5.
 #[test]
-fn q14_whoever_need_not_move_any_more_does_so_only_for_a_place_two_layers_nearer_to_the_source() {
-    for (depth, is_taken) in [(2, true), (3, false)] {
-        let (mut s, parent) = Solo::viewer(default(2), 9);
-        let place = |rescue| {
-            let path = vec![1, 2, 3, 4, 9];
-            Report::TreePosition { depth: 5, path, rescue, backups: vec![], delegated: false }
-        };
-        s.reported(parent, place(true));
-        let mut next = None;
-        while next.is_none() {
-            let orders = s.hear_for(10);
-            if has(&orders.iter().cloned().collect(), |o| matches!(o, Order::Fetch { .. })) {
-                let providers = vec![Provider { peer: 7, depth: Some(depth), free: Some(1) }];
-                next = placed(&s.fact(Fact::Fetched { channel: CHANNEL, providers }), 7);
-            }
-            let asked = orders.iter().find_map(|o| match o {
-                Order::Invite { call, .. } => Some(*call),
-                _ => None,
-            });
-            if let Some(call) = asked {
-                let providers = vec![Provider { peer: 7, depth: Some(depth), free: Some(1) }];
-                next = placed(&s.fact(Fact::Refused { call, refusal: Refusal::Redirected(providers) }), 7);
-            }
-        }
-        let call = next.unwrap();
-        s.fact(Fact::Answered { call, depth: Some(depth), rescue: false });
-        let orders = s.reported(parent, place(false));
-        let given_up = orders.contains(&Order::Bye { call, reason: ByeReason::Normal });
-        assert_eq!(given_up, !is_taken, "{depth}: {orders:?}");
+fn q13_when_everybody_is_full_the_source_names_rescue_slots_away_from_the_dead() {
+    let mut s = Solo::publisher(default(2));
+    s.told.report = Some(s.now);
+    let calls = [1, 2].map(|peer| s.invited(peer, false).0);
+    for (call, peers) in calls.into_iter().zip([[3, 4], [5, 6]]) {
+        s.reported(call, Report::RelayerAccepted { free: 2 });
+        let children = peers.map(|peer| Child { peer, slots: Some(2), rescue: false }).to_vec();
+        s.reported(call, Report::FullCapacity { children });
     }
+    s.invited(3, true);
+    // 4 has lost the same parent: neither 1 nor whoever hangs below it is named.
+    let (_, orders) = s.invited(4, true);
+    let named = orders.iter().find_map(|o| match o {
+        Order::Redirect { providers, .. } => Some(providers.iter().map(|p| p.peer).collect::<Vec<_>>()),
+        _ => None,
+    });
+    let mut named = named.expect("a redirect");
+    assert_eq!(named[0], 2, "the nearest to the source is the first");
+    named.sort_unstable();
+    // An offer is under way to one of the others.
+    assert!(named.iter().all(|p| [2, 3, 5, 6].contains(p)), "{named:?}");
+    // A newcomer waits.
+    let (_, orders) = s.invited(9, false);
+    assert!(has(&orders, |o| matches!(o, Order::Refuse { denial: Denial::Busy { .. }, .. })));
+}
+
+#[test]
+fn a_capacity_that_comes_later_brings_its_rescue_slot_but_not_in_the_papers_profile() {
+    for (profile, rescued) in [(Profile::Default, (1, 1)), (Profile::Paper, (1, 0))] {
+        let mut s = Solo::publisher(Config::new(profile, 0));
+        s.invited(1, true);
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (0, 0), "{profile:?} has nothing to give");
+        s.act(|i, now, ctx| i.set_capacity(now, 1, ctx));
+        s.invited(1, false);
+        s.invited(2, true);
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().children, rescued, "{profile:?}");
+    }
+}
+
+#[test]
+fn q6_whoever_stands_above_me_is_refused_with_a_loop() {
+    let (mut s, call) = Solo::viewer(default(2), 9);
+    let path = vec![7, 8, 9];
+    s.reported(
+        call,
+        Report::TreePosition { depth: 3, path, rescue: false, backups: vec![], delegated: false },
+    );
+    for peer in [7, 8, 9, SOURCE] {
+        let (call, orders) = s.invited(peer, true);
+        assert!(orders.contains(&Order::Refuse { call, denial: Denial::Loop }), "{peer}");
+    }
+}
+
+#[test]
+fn p9_channels_share_the_slots_of_one_uplink() {
+    let other = ChannelId(200);
+    let mut s = Solo::publisher(default(2));
+    s.act(|i, now, ctx| i.publish(now, other, ctx).unwrap());
+    let (first, _) = s.invited(1, false);
+    let call = CallId::received(50);
+    let orders = s.fact(Fact::Invited { channel: other, call, peer: 2, urgent: false, slots: Some(2) });
+    // The other channel is full as well now, and elects.
+    assert_eq!(selected(orders), [first, call]);
+    assert_eq!(s.iptv.free_slots(), 0);
+    let (_, orders) = s.invited(3, false);
+    assert!(has(&orders, |o| matches!(o, Order::Refuse { denial: Denial::Busy { .. }, .. })));
+    s.act(|i, now, ctx| i.stop(now, other, ctx).unwrap());
+    assert_eq!(s.iptv.free_slots(), 1);
 }
