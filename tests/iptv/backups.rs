@@ -362,3 +362,15 @@ fn q14_what_the_source_does_not_know_is_looked_up_only_when_the_parent_leaves() 
         assert_eq!(fetches(&orders), leaves, "{orders:?}");
     }
 }
+
+/// The first standby is asked at 60 ms. Round trips of 80 and 40 ms are taken for 75.
+#[test]
+fn q12_where_no_standby_was_measured_two_usual_round_trips_pass_before_the_next_is_asked() {
+    let (mut s, parent, [first, second, _]) = backed_up();
+    for rtt in [80, 40] {
+        s.fact(Fact::RoundTrip { call: parent, rtt: ms(rtt) });
+    }
+    assert_eq!(resumed(&s.pass(59)), [first]);
+    assert!(resumed(&s.pass(149)).is_empty());
+    assert_eq!(resumed(&s.pass(1)), [second]);
+}
