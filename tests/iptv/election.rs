@@ -260,3 +260,30 @@ fn p17_the_host_hears_of_every_change_of_the_table_and_of_nothing_else() {
     let orders = s.fact(Fact::Ended { call: second, reason: ByeReason::Normal });
     assert_eq!(changed(&orders), 1, "a child less");
 }
+
+#[test]
+fn q8_whoever_has_declined_is_no_relayer_because_it_says_so_a_moment_later() {
+    let mut s = Solo::publisher(default(1));
+    let (call, orders) = s.invited(1, false);
+    assert_eq!(selected(orders), [call]);
+    s.reported(call, Report::RelayerDeclined);
+    let ready = Order::Event(Event::RelayerReady { channel: CHANNEL, relayer: 1 });
+    assert!(!s.reported(call, Report::RelayerAccepted { free: 1 }).contains(&ready));
+}
+
+#[test]
+fn q3_a_record_is_stored_anew_when_it_is_true_no_longer_and_never_in_the_papers_profile() {
+    for (profile, times) in [(Profile::Default, 1), (Profile::Paper, 0)] {
+        let mut s = Solo::publisher(Config::new(profile, 2));
+        let mut stored = [0; 3];
+        for (n, stored) in stored.iter_mut().enumerate() {
+            let mut orders = Vec::new();
+            if n > 0 {
+                orders.extend(s.invited(n as u32, false).1);
+            }
+            orders.extend(s.pass_reported(20_000));
+            *stored = orders.iter().filter(|o| matches!(o, Order::Register { .. })).count();
+        }
+        assert_eq!(stored, [0, 0, times], "{profile:?}: with the second child the source is full");
+    }
+}

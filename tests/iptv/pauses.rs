@@ -164,3 +164,20 @@ fn q18_a_control_dialog_that_broke_or_was_refused_is_opened_anew_after_half_a_se
     assert_rests(&rests, &[500, 1_000]);
     assert!(s.iptv.status(CHANNEL).unwrap().relayer);
 }
+
+#[test]
+fn q14_news_of_the_place_put_no_look_for_a_better_one_off() {
+    let (mut s, call) = Solo::viewer(default(2), 9);
+    for n in 0..7 {
+        let path = vec![9, 1, 2, 3 + n];
+        s.reported(
+            call,
+            Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false },
+        );
+        if placed(&s.hear_for(1_000), 1).is_some() {
+            assert!((4..=6).contains(&n), "{n}");
+            return;
+        }
+    }
+    panic!("put off");
+}
