@@ -168,7 +168,7 @@ impl<P: Copy + Ord> Viewer<P> {
         self.listen_at = self.tend_cover(seats, turn);
     }
 
-    /// Asks the next standby, or searches when none is left.
+    /// Nobody covers yet: asks the next standby, or searches when none is left.
     fn ask_next(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let Some(cover) = &mut self.cover else { return };
         let depth = self.parent.as_ref().map_or(u8::MAX, Link::depth);
@@ -186,7 +186,7 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         cover.hedge_at = None;
         let purpose = if cover.cause == Cause::Leaving { Purpose::Farewell } else { Purpose::Repair };
-        let begun = self.search.as_ref().is_some_and(|s| s.purpose == purpose) || cover.link.is_some();
+        let begun = self.search.as_ref().is_some_and(|s| s.purpose == purpose);
         if begun || self.is_sourceless(turn) {
             return;
         }
