@@ -1,7 +1,7 @@
 //! Requests for the lists of windows.
 
 use super::*;
-use crate::rtp::integrity::{LIST, List, counterpart};
+use crate::rtp::integrity::{LIST, List, Outgoing, Signer, counterpart};
 
 /// A source that has sent so many packets, one each millisecond, and signed what it sent; CHILD is fed under a key from
 /// `start` on. The other end of its call.
@@ -102,4 +102,29 @@ fn two_calls_of_one_child_are_sent_each_list_once() {
     assert_eq!(b.listeners(), [addr(9)]);
     b.add_child(CallId::received(3), CHANNEL, addr(8)).unwrap();
     assert_eq!(b.listeners(), [addr(9)], "a plain receiver is sent the media only");
+}
+
+#[test]
+fn a_list_from_before_the_first_that_came_is_brought_too_over_the_wrap_of_their_numbers() {
+    let mut signer = Signer::new(0);
+    let [before, first] = [65_535, 0].map(|sequence| {
+        signer.push(at(0), video(sequence, PICTURE)).unwrap();
+        signer.finish();
+        signer.sign(at(0), 1000, |_| Some(Bytes::from_static(&[1; 72])));
+        let leaving = core::iter::from_fn(|| signer.pop(at(0)));
+        leaving.fold(Bytes::new(), |list, outgoing| match outgoing {
+            Outgoing::List(list) => list.packet().clone(),
+            Outgoing::Media(_) => list,
+        })
+    });
+    let (mut b, _, mut child) = keyed();
+    // What it has been sent gives it the right to ask.
+    (2..20).for_each(|n| b.datagram(n.into(), 1, rtp(SSRC, n)).unwrap());
+    b.relay.protect(CHANNEL, 0).unwrap();
+    b.add_parent(at(0), FATHER, CHANNEL, addr(2), None).unwrap();
+    for list in [first, before] {
+        b.datagram(0, 2, list).unwrap();
+        b.order(|relay, fx| relay.judge(at(0), CHANNEL, |_, _| true, fx));
+    }
+    assert_eq!(b.asks_for_list(10, &mut child, 65_535), [65_535]);
 }
