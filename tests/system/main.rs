@@ -12,6 +12,7 @@ mod popular;
 mod scripts;
 mod secured;
 mod succession;
+mod together;
 mod world;
 
 use p2piptv::ids::{NodeId, ResourceId};

@@ -2,7 +2,7 @@
 //! signs, of what it receives it passes on and plays only what the source has signed.
 //!
 //! ```text
-//! source   push ──► Signer ── ToSign ─► sign ──► list, packets ──► children
+//! source   push ──► Signer ── ToSign ─► sign ──► list at once, packets later ──► children
 //! viewer   list ──► Guard ── ToJudge ─► judge ──► list ──► children
 //!          packet ─► genuine ──► window, ring, children, player
 //!                  ├ forged ──► dropped and counted: nothing here has seen it
@@ -371,11 +371,18 @@ impl Relay {
             }
             Verdict::Held => {
                 seal.look_for_missing(now);
-                // A list may be lost, and its parent is alive all the same; for longer than that nobody is taken at his word.
+                // A list may be lost, and its parent is alive all the same, and brings what is expected of it; for longer
+                // than that nobody is taken at his word.
                 if state.reception.last_new().is_some_and(|last| now.since(last) < patience) {
+                    let number = state.reception.number_of(header.sequence);
+                    let number = number.filter(|_| state.ssrc == Some(header.ssrc));
                     for parent in self.parents.at_mut(from).iter_mut().filter(|peer| peer.channel == channel)
                     {
                         parent.state.last_heard = Some(now);
+                        // How far it is, and how much it has brought, its packets show when they are known to be true.
+                        if number.is_some_and(|number| number > parent.state.furthest) {
+                            parent.state.last_brought = Some(now);
+                        }
                     }
                 }
                 self.next_ask = self.next_to_ask();
