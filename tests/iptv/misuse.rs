@@ -1,48 +1,9 @@
 //! What a bad parent, child or provider of a standby can bring about, and what it cannot.
 
-use super::*;
-
-impl Solo {
-    /// The provider of a standby sends something new now.
-    pub(super) fn covered_by(&mut self, call: CallId) {
-        self.told.media = Some(self.now);
-        self.told.elsewhere.insert(call, self.now);
-    }
-
-    /// A standby sends a packet every 10 ms for so long.
-    pub(super) fn cover_for(&mut self, call: CallId, time: u64) -> Vec<Order<u32>> {
-        let mut orders = Vec::new();
-        for _ in 0..time / 10 {
-            self.covered_by(call);
-            orders.extend(self.pass(10));
-        }
-        orders
-    }
-
-    /// Children report every half second.
-    fn pass_reported(&mut self, time: u64) -> Vec<Order<u32>> {
-        let mut orders = Vec::new();
-        for n in 0..time.div_ceil(500) {
-            self.told.report = Some(self.now);
-            orders.extend(self.pass((time - n * 500).min(500)));
-        }
-        self.told.report = Some(self.now);
-        orders
-    }
-}
-
-/// A viewer of 9 whose parent fell silent 80 ms ago, and which the first of its standbys covers.
-pub(super) fn covered() -> (Solo, CallId, [CallId; 3]) {
-    let (mut s, parent, standbys) = backed_up();
-    assert_eq!(resumed(&s.pass(79)), [standbys[0]]);
-    s.covered_by(standbys[0]);
-    s.fact(Fact::FirstPacket { channel: CHANNEL, call: standbys[0] });
-    (s, parent, standbys)
-}
-
-pub(super) fn is_left(orders: &[Order<u32>], call: CallId) -> bool {
-    orders.contains(&Order::Bye { call, reason: ByeReason::Normal })
-}
+use crate::backups::{backed_up, covered, is_left, resumed};
+use crate::harness::{CHANNEL, Solo, default, has, ms};
+use p2piptv::ids::{CallId, ChannelId};
+use p2piptv::iptv::{ByeReason, Child, Config, Event, Fact, Hold, Order, Provider, Refusal, Report};
 
 #[test]
 fn q12_a_parent_that_sends_only_reports_and_what_is_here_already_is_silent() {
