@@ -189,9 +189,12 @@ impl Node {
 
     pub(super) fn bye(&mut self, call: CallId, reason: ByeReason) {
         let body = match reason {
-            ByeReason::EndOfChannel => self.encode_closing(call, Closing::EndOfChannel),
+            ByeReason::EndOfChannel => {
+                let proof = self.proof_of_end(call);
+                self.encode_closing(call, Closing::EndOfChannel(proof))
+            }
             ByeReason::Leaving => self.encode_closing(call, Closing::Leaving),
-            ByeReason::Normal | ByeReason::Lost => None,
+            ByeReason::Normal | ByeReason::RumouredEnd | ByeReason::Lost => None,
         };
         self.call_is_over(call);
         // It may just have ended by itself.

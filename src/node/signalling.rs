@@ -105,7 +105,7 @@ impl Node {
                 let reason = match cause {
                     EndCause::Bye { body, carrier } => {
                         match body.and_then(|body| Closing::decode(&body, carrier)) {
-                            Some(Closing::EndOfChannel) => ByeReason::EndOfChannel,
+                            Some(Closing::EndOfChannel(proof)) => self.take_end(call, proof.as_ref()),
                             Some(Closing::Leaving) => ByeReason::Leaving,
                             None => ByeReason::Normal,
                         }

@@ -16,7 +16,7 @@ mod together;
 mod world;
 
 use p2piptv::ids::{NodeId, ResourceId};
-use p2piptv::iptv::Profile;
+use p2piptv::iptv::{Mode, Profile};
 use p2piptv::node::{EndReason, Event};
 use p2piptv::sim::{Conditions, Death, NodeIndex};
 use p2piptv::time::{Duration, Instant};
@@ -232,19 +232,26 @@ fn everybody_who_leaves_at_once_is_gone_within_a_second() {
     }
 }
 
+/// In a secured overlay with its owner's word for it, from hop to hop.
 #[test]
 fn the_end_of_the_channel_reaches_every_viewer() {
-    let mut world = World::new(Setup::default());
-    world.seat(6);
-    world.send(false);
-    let channel = world.channel;
-    world.net.command(world.source, |n, now| n.stop(now, channel)).unwrap().unwrap();
-    world.run(3);
-    for viewer in world.viewers.clone() {
-        let told = world.told(viewer.node, |e| {
-            *e == Event::Ended { channel: viewer.channel, reason: EndReason::EndOfChannel }
-        });
-        assert!(told, "{} was not told\n{}", viewer.node, world.trace());
+    for (secured, mode) in
+        [(false, Mode::SourceManaged), (true, Mode::SourceManaged), (true, Mode::Delegated)]
+    {
+        let mut world = World::new(Setup { secured, mode, ..Setup::default() });
+        world.seat(8);
+        let tree = world.tree();
+        assert!(tree.iter().any(|row| row.starts_with("3: ")), "{tree:?}");
+        world.send(false);
+        let channel = world.channel;
+        world.net.command(world.source, |n, now| n.stop(now, channel)).unwrap().unwrap();
+        world.run(3);
+        for viewer in world.viewers.clone() {
+            let told = world.told(viewer.node, |e| {
+                *e == Event::Ended { channel: viewer.channel, reason: EndReason::EndOfChannel }
+            });
+            assert!(told, "{} was not told, secured: {secured}\n{}", viewer.node, world.trace());
+        }
     }
 }
 

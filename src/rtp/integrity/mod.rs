@@ -51,6 +51,7 @@
 //! * *Send an old window again*: its number is too low. The number is the time of day at the source, so that a newcomer, who has seen
 //!   none yet, can refuse what is older than his own clock allows ([`Guard::not_before`]).
 //! * *Hold packets back*: that is a silence or a loss, and treated as one.
+//! * *Say that the channel is over*: that takes the owner's word as well (`node::integrity`).
 //!
 //! # What it costs
 //!

@@ -244,6 +244,11 @@ impl Relay {
         self.go_on_sending(now, channel, fx);
     }
 
+    /// The number of the newest window of a protected channel that is known to be its owner's.
+    pub fn newest_window(&self, channel: ChannelId) -> Option<u64> {
+        Some(self.channels.get(&channel)?.seal.as_ref()?.lists().newest()?.number)
+    }
+
     fn signer(&mut self, channel: ChannelId) -> Option<&mut Signer> {
         self.channels.get_mut(&channel)?.seal.as_mut()?.signer()
     }
