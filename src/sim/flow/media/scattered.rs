@@ -8,9 +8,13 @@
 use super::Media;
 use super::path::{Leg, NO_LEG, Path};
 use super::terms::Terms;
-use crate::rtp::missing::MIN_RETRY;
-use crate::rtp::relay::NACK_FAR;
 use crate::time::{Duration, Instant};
+
+/// The least time between two requests for the same packet, as `rtp::missing` has it.
+const MIN_RETRY: Duration = Duration::from_millis(20);
+
+/// A parent is far when it takes longer there and back, as `rtp::relay` has it.
+const FAR: Duration = Duration::from_millis(100);
 
 /// Somebody who is asked for what was lost.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +47,7 @@ impl Media {
     /// The standbys of a far parent's child are others than before, which all those below it feel.
     fn mend_anew(&mut self, now: Instant, node: u32) {
         let Some(feed) = self.node(node).filter(|n| n.is_fed()).map(|n| n.feed) else { return };
-        if self.paths.get(feed as usize).is_some_and(|path| path.delay * 2 > NACK_FAR) {
+        if self.paths.get(feed as usize).is_some_and(|path| path.delay * 2 > FAR) {
             self.shift(node, feed, now, Duration::ZERO);
             self.work_off();
         }
@@ -67,7 +71,7 @@ impl Media {
     /// The nearest standby of a child, where the parent is far. One that has everything later than the child is as good as
     /// none: the child has learned that.
     fn standby_of(&self, path: &Path) -> Option<Mender> {
-        if path.delay * 2 <= NACK_FAR {
+        if path.delay * 2 <= FAR {
             return None;
         }
         let comes = self.node(path.parent)?.delay + path.delay + self.terms.gap() + self.terms.tolerance;
