@@ -3,7 +3,7 @@
 //! ```text
 //! a later packet comes    tolerance     asked       retry      asked again ...   given up
 //! |---------------------------|-----------|------------|-------------|----------------|
-//!   perhaps it was overtaken            a round trip and a half       attempts, or too old to be played
+//!   perhaps it was overtaken      a round trip and a quarter at least   attempts, or too old to be played
 //! ```
 //!
 //! What is missing may only have been overtaken. How long that takes is learned: a packet that comes before anybody can have
@@ -23,7 +23,7 @@ pub const MAX_TOLERANCE: Duration = Duration::from_millis(60);
 pub const MIN_RETRY: Duration = Duration::from_millis(20);
 
 /// The round trip while nobody has measured it.
-const USUAL_ROUND_TRIP: Duration = Duration::from_millis(50);
+const USUAL_ROUND_TRIP: Duration = Duration::from_millis(60);
 
 /// How much is asked for, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,8 @@ pub struct Missing {
     round_trip: Option<Duration>,
     /// Several peers are asked in turn.
     alternates: bool,
+    /// That of the stream: the answers to requests have it too.
+    jitter: Duration,
     counts: Counts,
 }
 
@@ -91,6 +93,7 @@ impl Missing {
             lateness: Duration::ZERO,
             round_trip: None,
             alternates: false,
+            jitter: Duration::ZERO,
             counts: Counts { asked: 0, repaired: 0, given_up: 0 },
         }
     }
@@ -107,6 +110,7 @@ impl Missing {
             self.entries.pop_front();
             self.counts.given_up += 1;
         }
+        self.jitter = jitter;
         let due = now + self.tolerance(jitter);
         for number in numbers.end - kept..numbers.end {
             self.entries.push_back(Entry { number, since: now, asked: 0, last: now, due });
@@ -160,6 +164,7 @@ impl Missing {
     ) {
         self.alternates = peers.len() > 1;
         let learned = self.round_trip.filter(|_| !self.alternates);
+        let jitter = self.jitter;
         let Limits { attempts, playout, .. } = self.limits;
         let counts = &mut self.counts;
         self.entries.retain_mut(|entry| {
@@ -180,7 +185,8 @@ impl Missing {
                 counts.asked += 1;
                 entry.asked += 1;
                 entry.last = now;
-                entry.due = (now + (known * 3 / 2).max(MIN_RETRY)).min(end);
+                let retry = known + (known / 4).max(jitter * 2);
+                entry.due = (now + retry.max(MIN_RETRY)).min(end);
             }
             true
         });
@@ -269,7 +275,7 @@ mod tests {
         while let Some(due) = m.deadline() {
             m.ask(due, &[Some(Duration::from_millis(160))], |_| false, |_, _| times.push(due));
         }
-        assert_eq!(times, [at(1010), at(1250)]);
+        assert_eq!(times, [at(1010), at(1210)]);
         assert_eq!(m.counts().given_up, 3);
     }
 
@@ -337,7 +343,12 @@ mod tests {
         }
         gap(&mut m, 90_000, 100..101);
         asked(&mut m, 90_010);
-        assert_eq!(m.deadline(), Some(at(90_160)));
+        assert_eq!(m.deadline(), Some(at(90_135)));
+        // Where packets come unsteadily, so do answers.
+        m.clear();
+        m.on_gap(at(95_000), 105..106, Duration::from_millis(20));
+        assert_eq!(asked(&mut m, 95_040), [105]);
+        assert_eq!(m.deadline(), Some(at(95_180)));
     }
 
     #[test]
@@ -349,7 +360,7 @@ mod tests {
         while let Some(due) = m.deadline() {
             m.ask(due, &peers, |_| false, |number, peer| asked.push((due, number, peer)));
         }
-        assert_eq!(asked, [(at(10), 1, 0), (at(70), 1, 1), (at(220), 1, 0)]);
+        assert_eq!(asked, [(at(10), 1, 0), (at(60), 1, 1), (at(185), 1, 0)]);
         // What the nearer one takes says nothing of the other.
         gap(&mut m, 1000, 5..6);
         m.ask(at(1010), &peers, |_| false, |_, _| ());
@@ -359,7 +370,7 @@ mod tests {
         gap(&mut m, 2000, 9..10);
         assert!(!m.awaits(9), "nobody was asked for it yet");
         m.ask(at(2010), &peers[1..], |_| false, |_, _| ());
-        assert_eq!(m.deadline(), Some(at(2160)));
+        assert_eq!(m.deadline(), Some(at(2135)));
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn far_from_its_parent(standby: u64) -> Bench {
 #[test]
 fn of_a_far_parent_and_a_standby_that_is_half_as_far_the_standby_is_asked_first_and_then_in_turn() {
     for (standby, expected) in
-        [(40, vec![(20, 5), (80, 1)]), (125, vec![(20, 5), (207, 1)]), (126, vec![(20, 1)])]
+        [(40, vec![(20, 5), (70, 1)]), (124, vec![(20, 5), (175, 1)]), (126, vec![(20, 1)])]
     {
         let mut b = far_from_its_parent(standby);
         b.datagram(10, 1, rtp(SSRC, 3)).unwrap();

@@ -13,6 +13,9 @@ use crate::time::{Duration, Instant};
 /// The least time between two requests for the same packet, as `rtp::missing` has it.
 const MIN_RETRY: Duration = Duration::from_millis(20);
 
+/// How unsteady the answers are.
+const JITTER: Duration = Duration::from_millis(5);
+
 /// A parent is far when it takes longer there and back, as `rtp::relay` has it.
 const FAR: Duration = Duration::from_millis(100);
 
@@ -102,7 +105,7 @@ pub(super) fn unmended(terms: &Terms, standby: Option<Mender>, parent: Mender, s
         if answers && asked + round_trip <= slack {
             left *= fails;
         }
-        asked += (round_trip.max(Duration::from_millis(1)) * 3 / 2).max(MIN_RETRY);
+        asked += (round_trip + (round_trip / 4).max(JITTER * 2)).max(MIN_RETRY);
     }
     left
 }
