@@ -275,6 +275,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_out_of_reach_is_given_up() {
+        let mut m = none();
+        gap(&mut m, 0, 1..6);
+        m.forget_before(4);
+        assert_eq!(
+            (asked(&mut m, 10), m.counts()),
+            (vec![4, 5], Counts { asked: 2, repaired: 0, given_up: 3 })
+        );
+    }
+
+    #[test]
     fn a_way_that_reorders_is_given_a_quarter_more_time_than_it_took() {
         let mut m = none();
         gap(&mut m, 0, 1..2);

@@ -2,7 +2,7 @@
 
 use crate::harness::{CHANNEL, SOURCE, Solo, World, default, grown, has, ms, placed};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Event, Fact, InviteKind, Order, Pace, Provider, Report};
+use p2piptv::iptv::{ByeReason, Event, Fact, InviteKind, Order, Pace, Provider, Refusal, Report};
 use p2piptv::time::Instant;
 
 /// A viewer of the source 9 at a pace of 10 ms, with standbys at 4, 5 and 6 that are ready.
@@ -53,6 +53,14 @@ pub(crate) fn is_left(orders: &[Order<u32>], call: CallId) -> bool {
     orders.contains(&Order::Bye { call, reason: ByeReason::Normal })
 }
 
+/// A standby INVITE, if there is one.
+fn dialled(orders: &[Order<u32>]) -> Option<(u32, CallId)> {
+    orders.iter().find_map(|o| match o {
+        Order::Invite { peer, call, kind: InviteKind::Standby, .. } => Some((*peer, *call)),
+        _ => None,
+    })
+}
+
 fn fetches(orders: &[Order<u32>]) -> bool {
     orders.iter().any(|o| matches!(o, Order::Fetch { .. }))
 }
@@ -66,6 +74,18 @@ fn place(path: Vec<u32>, rescue: bool) -> Report<u32> {
 fn q13_when_every_standby_is_silent_the_others_are_looked_for_50_ms_after_the_last_was_asked() {
     let (mut s, ..) = backed_up();
     assert_eq!(resumed(&s.pass(159)).len(), 3);
+    assert!(!fetches(&s.pass(49)));
+    assert!(fetches(&s.pass(1)));
+}
+
+/// The standbys are asked at 60, 110 and 160 ms again.
+#[test]
+fn q13_a_standby_that_refuses_while_the_last_one_may_still_answer_has_nobody_else_looked_for() {
+    let (mut s, _, [first, second, third]) = backed_up();
+    assert_eq!(resumed(&s.pass(159)), [first, second, third]);
+    for call in [first, second] {
+        assert!(s.fact(Fact::Denied { call }).is_empty());
+    }
     assert!(!fetches(&s.pass(49)));
     assert!(fetches(&s.pass(1)));
 }
@@ -86,7 +106,7 @@ fn q12_the_place_that_a_standby_tells_before_its_first_packet_is_the_place_under
 fn q12_whoever_covers_and_leaves_is_followed_by_the_next_standby_at_once() {
     let (mut s, parent, [first, second, _]) = covered();
     let orders = s.reported(parent, Report::Leaving);
-    assert!(!orders.contains(&Order::Release { call: first }), "that one only says what is known");
+    assert!(orders.is_empty(), "that one only says what is known: {orders:?}");
     let orders = Vec::from(s.reported(first, Report::Leaving));
     assert!(orders.contains(&Order::Release { call: first }), "{orders:?}");
     assert_eq!(resumed(&orders), [second]);
@@ -257,5 +277,88 @@ fn p18_a_dead_relayer_is_bridged_within_a_quarter_of_a_second_by_its_children_al
         w.run(ms(20_000));
         assert!(w.starving(ms(100)).is_empty());
         assert!(w.viewers().all(|v| !w.status(v).unwrap().rescue), "seed {seed}: {:?}", w.table());
+    }
+}
+
+#[test]
+fn a_child_hears_of_a_new_sibling_within_a_second() {
+    let mut s = Solo::publisher(default(2));
+    let (first, _) = s.invited(1, false);
+    s.pass(2_000);
+    s.invited(2, false);
+    let sibling = |o: &Order<u32>| match o {
+        Order::Inform { call, report: Report::TreePosition { backups, .. } } => {
+            *call == first && backups.iter().any(|p| p.peer == 2)
+        }
+        _ => false,
+    };
+    assert!(!s.pass(999).iter().any(sibling));
+    assert!(s.pass(1).iter().any(sibling));
+}
+
+/// A viewer of 9, which names 4 and 5 as backups.
+fn with_backups() -> Solo {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let backups = [4, 5].map(|peer| Provider { peer, depth: Some(1), free: None }).to_vec();
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups, delegated: false },
+    );
+    s
+}
+
+#[test]
+fn q12_who_refuses_to_be_a_standby_is_asked_again_after_ten_seconds_and_the_next_at_once() {
+    let mut s = with_backups();
+    let mut asked = Vec::new();
+    for ms in (10..=17_000).step_by(10) {
+        if let Some((peer, call)) = dialled(&s.hear_for(10)) {
+            asked.push((peer, ms));
+            s.fact(Fact::Refused { call, refusal: Refusal::Busy { retry_after: None } });
+        }
+    }
+    assert_eq!((asked.len(), s.iptv.counters().standbys_refused), (4, 4), "{asked:?}");
+    let [of_4, of_5] =
+        [4, 5].map(|peer| asked.iter().filter(|a| a.0 == peer).map(|a| a.1).collect::<Vec<_>>());
+    assert!(of_4[0] <= 1_000 && of_5[0] <= of_4[0] + 10, "{asked:?}");
+    for of in [of_4, of_5] {
+        assert!((10_000..=15_010).contains(&(of[1] - of[0])), "half as much again at most: {asked:?}");
+    }
+}
+
+#[test]
+fn q12_a_backup_parent_has_four_seconds_to_become_a_standby() {
+    let mut s = with_backups();
+    let (_, call) = loop {
+        if let Some(dialled) = dialled(&s.hear_for(10)) {
+            break dialled;
+        }
+    };
+    let cancel = Order::Cancel { call };
+    let orders = s.hear_for(3_980);
+    assert!(!orders.contains(&cancel), "{orders:?}");
+    let orders = s.hear_for(30);
+    assert!(orders.contains(&cancel), "{orders:?}");
+}
+
+/// The source is 9, the parent 4 after it covered.
+#[test]
+fn q14_what_the_source_does_not_know_is_looked_up_only_when_the_parent_leaves() {
+    for leaves in [false, true] {
+        let (mut s, _, [first, second, third]) = covered();
+        s.cover_for(first, 1_100);
+        s.told.elsewhere.remove(&first);
+        let orders = if leaves {
+            s.reported(first, Report::Leaving);
+            s.fact(Fact::Denied { call: second });
+            Vec::from(s.fact(Fact::Denied { call: third }))
+        } else {
+            s.hear_for(2_000)
+        };
+        let call = placed(&orders, 9).expect("it asks the source");
+        let refusal = Refusal::Busy { retry_after: None };
+        let mut orders = Vec::from(s.fact(Fact::Refused { call, refusal }));
+        orders.extend(s.hear_for(500));
+        assert_eq!(fetches(&orders), leaves, "{orders:?}");
     }
 }

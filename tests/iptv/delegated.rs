@@ -2,7 +2,7 @@
 
 use crate::harness::{CHANNEL, SOURCE, Solo, World, default, delegated, grown, has, ms, placed, selected};
 use crate::tree::survives;
-use p2piptv::ids::CallId;
+use p2piptv::ids::{CallId, ChannelId};
 use p2piptv::iptv::{
     ByeReason, Child, Config, Denial, Event, Fact, InviteKind, Mode, Order, Profile, Provider, Refusal,
     Report, Subtree,
@@ -391,4 +391,12 @@ fn q9_events_of_offices_come_and_go() {
     let (mut s, _, [first, _]) = relayer();
     let orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Leaving });
     assert!(has(&orders, |o| matches!(o, Order::Event(Event::RelayerLost { relayer: 11, .. }))));
+}
+
+#[test]
+fn q9_a_source_says_of_its_own_channel_whether_relayers_elect() {
+    assert!(Solo::publisher(delegated(2)).iptv.delegates(CHANNEL));
+    assert!(!Solo::publisher(delegated(2)).iptv.delegates(ChannelId(7)));
+    assert!(!Solo::publisher(default(2)).iptv.delegates(CHANNEL));
+    assert!(!Solo::viewer(delegated(2), PARENT).0.iptv.delegates(CHANNEL), "it is not its to say");
 }

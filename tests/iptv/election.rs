@@ -214,3 +214,28 @@ fn q8_who_fails_as_a_relayer_rests_for_twice_as_long_each_time_until_it_has_done
     }
     assert_eq!(rests, [30, 60, 120, 240, 480, 480, 30]);
 }
+
+#[test]
+fn q18_the_control_dialog_with_a_candidate_that_declines_ends() {
+    let mut s = Solo::publisher(default(1));
+    let (relayer, _) = s.invited(1, false);
+    s.reported(relayer, Report::RelayerAccepted { free: 1 });
+    let children = vec![Child { peer: 2, slots: Some(2), rescue: false }];
+    let orders = s.reported(relayer, Report::FullCapacity { children });
+    let control = placed(&orders, 2).expect("the next candidate is called");
+    let orders = s.fact(Fact::Answered { call: control, depth: None, rescue: false });
+    assert_eq!(selected(orders), [control]);
+    let orders = s.reported(control, Report::RelayerDeclined);
+    assert!(orders.contains(&Order::Bye { call: control, reason: ByeReason::Normal }), "{orders:?}");
+    let orders = s.reported(relayer, Report::RelayerDeclined);
+    assert!(!has(&orders, |o| matches!(o, Order::Bye { .. })), "a child stays one: {orders:?}");
+}
+
+#[test]
+fn q8_that_a_relayer_is_ready_is_told_once() {
+    let mut s = Solo::publisher(default(1));
+    let (call, _) = s.invited(1, false);
+    let ready = Order::Event(Event::RelayerReady { channel: CHANNEL, relayer: 1 });
+    let reports = [Report::RelayerAccepted { free: 1 }, Report::Alive, Report::RelayerAccepted { free: 1 }];
+    assert_eq!(reports.map(|report| s.reported(call, report).contains(&ready)), [true, false, false]);
+}

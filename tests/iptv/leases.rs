@@ -70,3 +70,23 @@ fn q6_a_lease_ends_as_soon_as_its_provider_asks_its_child_for_media() {
         "before its first packet"
     );
 }
+
+#[test]
+fn q12_a_standby_is_denied_by_who_starves_and_by_who_serves_its_child_already() {
+    let (mut s, _) = Solo::viewer(default(2), 9);
+    let lease = |s: &mut Solo, peer| {
+        let call = CallId::received(100 + peer);
+        s.fact(Fact::StandbyInvited { channel: CHANNEL, call, peer, slots: Some(2) });
+        call
+    };
+    let [seated, other] = [3, 4].map(|peer| lease(&mut s, peer));
+    s.invited(3, true);
+    let denied = |s: &mut Solo, call| s.fact(Fact::Resumed { call }).contains(&Order::Deny { call });
+    assert!(denied(&mut s, seated), "it sits in the rescue slot");
+    let (mut s, _) = Solo::viewer(default(2), 9);
+    assert_eq!(lease(&mut s, 4), other);
+    s.pass(450);
+    assert!(denied(&mut s, other), "nothing comes");
+    s.hear_for(500);
+    assert!(!denied(&mut s, other));
+}

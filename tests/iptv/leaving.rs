@@ -1,7 +1,9 @@
 //! Planned departures: of a relayer, and of the channel.
 
-use crate::harness::{CHANNEL, SOURCE, Solo, World, default, grown, has, ms};
-use p2piptv::iptv::{ByeReason, EndReason, Event, Fact, Order, Report};
+use crate::backups::{backed_up, is_left, resumed};
+use crate::harness::{CHANNEL, SOURCE, Solo, World, default, grown, has, ms, placed};
+use p2piptv::iptv::{ByeReason, Config, EndReason, Event, Fact, Order, Profile, Provider, Report};
+use p2piptv::time::Instant;
 
 #[test]
 fn the_end_of_the_channel_reaches_every_viewer_and_leaves_nothing_behind() {
@@ -85,4 +87,24 @@ fn a_leaving_relayer_serves_until_its_children_have_moved_or_the_farewell_has_pa
         }
         assert_eq!(s.iptv.deadline(), None);
     }
+}
+
+#[test]
+fn q12_only_a_parent_that_leaves_is_replaced_and_not_while_there_is_a_next_one() {
+    let (mut s, parent, [first, ..]) = backed_up();
+    assert!(s.reported(first, Report::Leaving).is_empty(), "a standby");
+    let to = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+    let next = placed(&s.reported(parent, Report::Yield { to }), 7).unwrap();
+    s.told.elsewhere.insert(next, Instant::ZERO);
+    s.fact(Fact::Answered { call: next, depth: Some(1), rescue: false });
+    assert!(s.reported(parent, Report::Leaving).is_empty(), "the next one has been found already");
+    let orders = Vec::from(s.reported(next, Report::Leaving));
+    assert!(is_left(&orders, next) && !is_left(&orders, parent), "{orders:?}");
+    assert_eq!(resumed(&Vec::from(s.reported(parent, Report::Leaving))), [first]);
+}
+
+#[test]
+fn p18_in_the_papers_profile_a_parent_is_left_when_it_is_gone() {
+    let (mut s, parent) = Solo::viewer(Config::new(Profile::Paper, 2), 9);
+    assert!(s.reported(parent, Report::Leaving).is_empty());
 }

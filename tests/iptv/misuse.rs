@@ -260,3 +260,27 @@ fn a_parent_that_did_not_elect_a_relayer_does_not_have_it_report_to_itself_by_el
     assert!(orders.iter().filter(to(control)).count() >= 2, "{orders:?}");
     assert!(!is_left(&orders, control) && !is_left(&orders, parent), "{orders:?}");
 }
+
+/// One channel is published here, the other one only watched: a child of that one cannot move out of the rescue slot.
+#[test]
+fn q12_nobody_has_to_leave_the_rescue_slot_for_who_gets_an_ordinary_one() {
+    const OTHER: ChannelId = ChannelId(7);
+    let (mut s, _) = Solo::viewer(default(1), 9);
+    s.act(|i, now, ctx| i.publish(now, OTHER, ctx).unwrap());
+    let [held, wanted, late] = [(CHANNEL, 3), (OTHER, 4), (OTHER, 5)].map(|(channel, peer)| {
+        let call = CallId::received(100 + peer);
+        s.fact(Fact::StandbyInvited { channel, call, peer, slots: Some(2) });
+        call
+    });
+    assert!(s.fact(Fact::Resumed { call: held }).contains(&Order::Serve { call: held }));
+    for _ in 0..20 {
+        s.told.report = Some(s.now);
+        s.hear_for(500);
+    }
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (0, 1));
+    let told = Order::Inform { call: held, report: Report::Leaving };
+    let orders = s.fact(Fact::Resumed { call: wanted });
+    assert!(orders.contains(&Order::Serve { call: wanted }) && !orders.contains(&told), "{orders:?}");
+    let orders = s.fact(Fact::Resumed { call: late });
+    assert!(orders.contains(&Order::Deny { call: late }) && orders.contains(&told), "{orders:?}");
+}

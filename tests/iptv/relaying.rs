@@ -1,7 +1,8 @@
 //! What makes a relayer one that can be found, and what takes the office away again.
 
 use crate::harness::{CHANNEL, Solo, default, has};
-use p2piptv::iptv::{ByeReason, Config, Fact, Order, Profile, Reception, Report, Role};
+use p2piptv::ids::CallId;
+use p2piptv::iptv::{ByeReason, Config, Event, Fact, Order, Profile, Reception, Report, Role};
 
 fn registers(orders: &[Order<u32>]) -> bool {
     orders.iter().any(|o| matches!(o, Order::Register { role: Role::Relayer, .. }))
@@ -132,4 +133,30 @@ fn q8_a_relayer_that_delivered_once_and_does_no_more_takes_its_record_back() {
     }
     assert!(orders.contains(&Order::Unregister { channel: CHANNEL }));
     assert!(!s.iptv.status(CHANNEL).unwrap().relayer);
+}
+
+#[test]
+fn q18_a_control_dialog_is_taken_from_the_elector_and_from_nobody_else() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let invite = |s: &mut Solo, n, peer| {
+        let call = CallId::received(n);
+        let orders = s.fact(Fact::ControlInvited { channel: CHANNEL, call, peer });
+        has(&orders, |o| matches!(o, Order::Accept { call: c, .. } if *c == call))
+    };
+    assert_eq!([invite(&mut s, 50, 8), invite(&mut s, 51, 9)], [false, true], "a candidate knows the source");
+    s.reported(parent, Report::SelectedRelayer { register: true });
+    assert_eq!([invite(&mut s, 52, 8), invite(&mut s, 53, 9)], [false, true], "a relayer its elector");
+}
+
+#[test]
+fn q8_only_a_relayer_whose_record_was_taken_is_told_so() {
+    for (relays, ok) in [(true, true), (true, false), (false, true)] {
+        let (mut s, parent) = Solo::viewer(default(2), 9);
+        if relays {
+            s.reported(parent, Report::SelectedRelayer { register: true });
+        }
+        let told = s.fact(Fact::Registered { channel: CHANNEL, ok });
+        let registered = Order::Event(Event::Registered { channel: CHANNEL });
+        assert_eq!(told.contains(&registered), relays && ok, "{relays} {ok}");
+    }
 }

@@ -151,3 +151,52 @@ fn q13_a_next_parent_that_sends_nothing_does_not_end_the_search_of_a_child_whose
     assert!(orders.contains(&Order::Bye { call, reason: ByeReason::Normal }), "{orders:?}");
     assert!(orders.iter().any(|o| matches!(o, Order::Fetch { .. } | Order::Invite { .. })), "{orders:?}");
 }
+
+#[test]
+fn whoever_has_seen_nothing_waits_for_a_source_for_as_long_as_the_host_wants() {
+    let mut s = Solo::new(default(2));
+    let mut orders = s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    for _ in 0..1_200 {
+        if has(&orders, |o| matches!(o, Order::Fetch { .. })) {
+            let nobody = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![] });
+            assert!(!has(&nobody, |o| matches!(o, Order::Event(Event::Ended { .. }))));
+        }
+        orders = s.pass(100).into();
+        assert!(!has(&orders, |o| matches!(o, Order::Event(Event::Ended { .. }))), "{:?}", s.now);
+    }
+    assert!(s.iptv.status(CHANNEL).is_some());
+}
+
+/// Below a parent in layer 4 this node sits in layer 5.
+#[test]
+fn q14_whoever_need_not_move_any_more_does_so_only_for_a_place_two_layers_nearer_to_the_source() {
+    for (depth, is_taken) in [(2, true), (3, false)] {
+        let (mut s, parent) = Solo::viewer(default(2), 9);
+        let place = |rescue| {
+            let path = vec![1, 2, 3, 4, 9];
+            Report::TreePosition { depth: 5, path, rescue, backups: vec![], delegated: false }
+        };
+        s.reported(parent, place(true));
+        let mut next = None;
+        while next.is_none() {
+            let orders = s.hear_for(10);
+            if has(&orders.iter().cloned().collect(), |o| matches!(o, Order::Fetch { .. })) {
+                let providers = vec![Provider { peer: 7, depth: Some(depth), free: Some(1) }];
+                next = placed(&s.fact(Fact::Fetched { channel: CHANNEL, providers }), 7);
+            }
+            let asked = orders.iter().find_map(|o| match o {
+                Order::Invite { call, .. } => Some(*call),
+                _ => None,
+            });
+            if let Some(call) = asked {
+                let providers = vec![Provider { peer: 7, depth: Some(depth), free: Some(1) }];
+                next = placed(&s.fact(Fact::Refused { call, refusal: Refusal::Redirected(providers) }), 7);
+            }
+        }
+        let call = next.unwrap();
+        s.fact(Fact::Answered { call, depth: Some(depth), rescue: false });
+        let orders = s.reported(parent, place(false));
+        let given_up = orders.contains(&Order::Bye { call, reason: ByeReason::Normal });
+        assert_eq!(given_up, !is_taken, "{depth}: {orders:?}");
+    }
+}

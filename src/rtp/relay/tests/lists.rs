@@ -1,7 +1,7 @@
 //! Requests for the lists of windows.
 
 use super::*;
-use crate::rtp::integrity::{LIST, counterpart};
+use crate::rtp::integrity::{LIST, List, counterpart};
 
 /// A source that has sent so many packets, one each millisecond, and signed what it sent; CHILD is fed under a key from
 /// `start` on. The other end of its call.
@@ -31,10 +31,13 @@ impl Bench {
         lists.map(|(_, packet)| u16::from_be_bytes([packet[2], packet[3]])).collect()
     }
 
+    fn newest_list(&self) -> &List {
+        self.relay.channels.get(&CHANNEL).and_then(|c| c.seal.as_ref()?.lists().newest()).unwrap()
+    }
+
     /// The newest list, counted back.
     fn list(&self, back: u16) -> u16 {
-        let newest = self.relay.channels.get(&CHANNEL).and_then(|c| c.seal.as_ref()?.lists().newest());
-        newest.unwrap().sequence.wrapping_sub(back)
+        self.newest_list().sequence.wrapping_sub(back)
     }
 
     fn asks_for_list(&mut self, ms: u64, child: &mut Session, sequence: u16) -> Vec<u16> {
@@ -62,4 +65,21 @@ fn a_list_that_a_replay_brings_anyway_is_not_sent_at_request() {
     assert!(!b.lists().contains(&last));
     assert_eq!(b.asks_for_list(700, &mut child, last), []);
     assert_eq!(b.asks_for_list(700, &mut child, first), [first]);
+}
+
+/// The first packet is judged at 0, and no other list comes.
+#[test]
+fn a_parent_whose_list_was_lost_is_heard_for_as_long_as_packets_wait_for_one() {
+    let (source, _) = signing(97, Start::Live);
+    let list = source.newest_list().clone();
+    let mut b = Bench::viewer();
+    b.relay.protect(CHANNEL, 0).unwrap();
+    b.datagram(0, 1, list.packet().clone()).unwrap();
+    b.order(|relay, fx| relay.judge(at(0), CHANNEL, |_, _| true, fx));
+    b.datagram(0, 1, video(list.first, PICTURE)).unwrap();
+    assert_eq!(b.relay.last_media(CHANNEL), Some(at(0)));
+    for (ms, heard) in [(100, 100), (299, 299), (300, 299)] {
+        b.datagram(ms, 1, video(list.end() + (ms / 100) as u16, PICTURE)).unwrap();
+        assert_eq!(b.relay.last_from(MOTHER), Some(at(heard)), "{ms}");
+    }
 }

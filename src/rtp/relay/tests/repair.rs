@@ -58,6 +58,20 @@ fn what_a_replay_brings_is_not_asked_for() {
 }
 
 #[test]
+fn a_replay_is_waited_for_until_300_ms_after_it_was_asked_for_and_no_longer() {
+    for (late, asked) in [(0, vec![]), (1, vec![(addr(1), vec![2])])] {
+        let mut b = with_standby();
+        b.order(|relay, fx| relay.resume(at(100), STANDBY, fx));
+        let sent = (389 + late) as u32;
+        b.datagram(sent.into(), 1, rtp_at(sent * 90, SSRC, 3)).unwrap();
+        b.timeout(at(398 + late), &mut Seeded::new(1));
+        assert_eq!((b.asked(), b.relay.deadline()), (vec![], Some(at(399 + late))));
+        b.timeout(at(399 + late), &mut Seeded::new(1));
+        assert_eq!(b.asked(), asked, "{late}");
+    }
+}
+
+#[test]
 fn a_child_gets_what_it_misses_once_in_a_round_trip() {
     let mut b = broadcast(101);
     b.begin(1000, CHILD, Start::Live);
