@@ -1,6 +1,6 @@
 //! How the three nodes are configured: with small limits, so that a short script meets them.
 
-use super::{OVERLAY, address};
+use crate::fuzzing::cast::{OVERLAY, address};
 use crate::fuzzing::secured;
 use crate::iptv::Mode;
 use crate::node::{Addresses, Config, Security};

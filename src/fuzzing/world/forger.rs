@@ -2,7 +2,8 @@
 
 use super::host::Stream;
 use super::network::Seen;
-use super::{OVERLAY, SEEN, World, address, identity, node_id};
+use super::{SEEN, World, identity};
+use crate::fuzzing::cast::{OVERLAY, address, node_id};
 use crate::fuzzing::{forge, secured};
 use crate::ids::{StreamId, overlay_hash};
 use crate::node::{Security, StreamInput};

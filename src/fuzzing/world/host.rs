@@ -1,7 +1,8 @@
 //! What a host does: it calls its node, drains it in time or not, and carries out what the node wants.
 
 use super::network::What;
-use super::{Clock, NODES, World, address, channel_name, owner};
+use super::{Clock, World};
+use crate::fuzzing::cast::{NODES, address, channel_name, owner};
 use crate::fuzzing::secured;
 use crate::ids::{ChannelId, ChannelName, StreamId};
 use crate::node::{Datagram, Node, Output, Security, StreamInput};

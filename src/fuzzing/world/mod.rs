@@ -5,7 +5,7 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `mod` | the script, step by step; who is who |
+//! | `mod` | the script, step by step |
 //! | `config` | small limits |
 //! | `host` | calls of nodes, and what follows from them |
 //! | `network` | what is on its way, and what may befall it |
@@ -20,10 +20,10 @@ mod network;
 mod tests;
 mod time;
 
+use super::cast::{EVERYBODY, NODES, PLANES, address, node_id};
 use super::script::Script;
 use super::secured;
 use crate::env::{Crypto, InsecureIdentity, Seeded};
-use crate::ids::{ChannelName, NodeId};
 use crate::iptv::Mode;
 use crate::node::{Node, Security};
 use crate::sim::{Checked, Fnv};
@@ -32,15 +32,9 @@ use crate::time::{Duration, Instant, UnixMillis};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
-use core::net::{Ipv4Addr, SocketAddr};
 use host::Host;
 use network::{Parcel, Seen};
 
-pub(super) const OVERLAY: &str = "tv.example";
-const NODES: usize = 3;
-/// Nodes and, behind them, strangers.
-pub(super) const EVERYBODY: usize = 5;
-const PLANES: [Plane; 3] = [Plane::Overlay, Plane::Signalling, Plane::Media];
 /// Calls of all nodes that one script may cause; what is left of it then is not played.
 const CALLS: usize = 6_000;
 /// Parcels under way; more are lost, as in any network.
@@ -97,26 +91,6 @@ struct World<'a> {
     brought: Option<Bytes>,
     calls: usize,
     hash: Fnv,
-}
-
-fn address(who: usize, plane: Plane) -> SocketAddr {
-    (Ipv4Addr::new(10, 0, 0, who as u8 + 1), 5000 + plane as u16).into()
-}
-
-/// Whose address this is.
-fn owner(address: SocketAddr) -> Option<usize> {
-    (0..EVERYBODY).find(|&who| PLANES.iter().any(|&plane| self::address(who, plane) == address))
-}
-
-pub(super) fn node_id(who: usize) -> NodeId {
-    NodeId([0x10 + 0x20 * who as u8; NodeId::LEN])
-}
-
-/// Channels, the last of which is a keyword too.
-pub(super) const NAMES: [&str; 3] = ["100", "101", "news"];
-
-fn channel_name(n: usize) -> ChannelName {
-    ChannelName::new(NAMES[n % NAMES.len()]).unwrap()
 }
 
 impl<'a> World<'a> {

@@ -1,7 +1,8 @@
 //! The network: what is on its way, what may befall it, and who listens in.
 
 use super::host::Stream;
-use super::{Clock, NODES, SEEN, UNDER_WAY, World, address, owner};
+use super::{Clock, SEEN, UNDER_WAY, World};
+use crate::fuzzing::cast::{NODES, address, owner};
 use crate::fuzzing::{forge, secured};
 use crate::ids::StreamId;
 use crate::node::{Datagram, Node, Receipt, Security, StreamInput};

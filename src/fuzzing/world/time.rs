@@ -1,7 +1,8 @@
 //! Time: the world goes on, exactly in time for every node.
 
 use super::host::hold;
-use super::{CALLS, Clock, FRAME, LATENCY, NODES, World};
+use super::{CALLS, Clock, FRAME, LATENCY, World};
+use crate::fuzzing::cast::NODES;
 use crate::ids::ChannelId;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
