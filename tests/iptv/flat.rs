@@ -101,8 +101,16 @@ fn whoever_has_a_near_parent_asks_for_no_nearer_one() {
 
 /// A viewer whose standbys with 21 and 22 have answered, as soon as that.
 fn with_standbys(rtts: [u64; 2]) -> (Solo, CallId) {
-    let (mut s, parent) = Solo::viewer(delegated(2), PARENT);
-    s.reported(parent, place(&[1, 2, PARENT], false, &[21, 22]));
+    let (s, parent) = Solo::viewer(delegated(2), PARENT);
+    placed_with_standbys((s, parent), place(&[1, 2, PARENT], false, &[21, 22]), rtts)
+}
+
+fn placed_with_standbys(
+    (mut s, parent): (Solo, CallId),
+    place: Report<u32>,
+    rtts: [u64; 2],
+) -> (Solo, CallId) {
+    s.reported(parent, place);
     let mut rtts = rtts.into_iter();
     for _ in 0..200 {
         s.hear();
@@ -118,16 +126,23 @@ fn with_standbys(rtts: [u64; 2]) -> (Solo, CallId) {
 
 #[test]
 fn from_a_parent_that_is_too_far_to_mend_anything_in_time_one_moves_to_the_nearest_backup_parent() {
-    let (mut s, parent) = with_standbys([140, 40]);
-    measured(&mut s, parent, 310);
-    let asked = called(&s.hear_for(8000));
-    assert_eq!((asked[0].0, asked[0].2), (22, InviteKind::Urgent), "{asked:?}");
-    let call = asked[0].1;
-    s.fact(Fact::Answered { call, depth: Some(2), rescue: true });
-    s.hear();
-    let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call });
-    assert!(orders.contains(&Order::Bye { call: parent, reason: ByeReason::Normal }), "{orders:?}");
-    assert!(s.iptv.status(CHANNEL).unwrap().rescue);
+    for by_relayers in [true, false] {
+        let mut place = place(&[1, 2, PARENT], false, &[21, 22]);
+        if let Report::TreePosition { delegated, .. } = &mut place {
+            *delegated = by_relayers;
+        }
+        let viewer = Solo::viewer(if by_relayers { delegated(2) } else { default(2) }, PARENT);
+        let (mut s, parent) = placed_with_standbys(viewer, place, [140, 40]);
+        measured(&mut s, parent, 310);
+        let asked = called(&s.hear_for(8000));
+        assert_eq!((asked[0].0, asked[0].2), (22, InviteKind::Urgent), "{by_relayers}: {asked:?}");
+        let call = asked[0].1;
+        s.fact(Fact::Answered { call, depth: Some(2), rescue: true });
+        s.hear();
+        let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call });
+        assert!(orders.contains(&Order::Bye { call: parent, reason: ByeReason::Normal }), "{orders:?}");
+        assert!(s.iptv.status(CHANNEL).unwrap().rescue);
+    }
 }
 
 #[test]

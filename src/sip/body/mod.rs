@@ -11,7 +11,7 @@
 //! | `Subtree` | relayer → the parent that is its elector | `PEERS BELOW : n`, `FREE BELOW : n`, `OPEN CONTACT : <sip:..>;.., ...` |
 //! | `Tree position` | parent → child | `DEPTH : n`, `PATH : <hex>, ...` from the source to the parent, `SLOT : ordinary` or `rescue`, `BACKUP CONTACT : <sip:..>;.., ...`, `ELECTOR : source` or `parent` (absent: source) |
 //! | `Yield` | parent → child: somebody needs your slot | `BACKUP CONTACT : ...`, where another one is free |
-//! | `End of channel` | parent → child, in a BYE | |
+//! | `End of channel` | parent → child, in a BYE | `PROOF : <base64>`, the owner's word for it |
 //! | `Leaving` | parent ↔ child, relayer → elector, in a BYE; parent → child, before: look for another parent | |
 //!
 //! `CHANNEL : name` may stand in each. Names are compared without case, order does not matter, unknown lines are passed
@@ -52,7 +52,7 @@ pub const MAX_PATH: usize = 64;
 pub const MAX_BACKUPS: usize = 4;
 /// The most providers that a subtree names.
 pub const MAX_OPEN: usize = 8;
-/// The most bytes of a grant, before they become base64.
+/// The most bytes of a grant, or of a proof, before they become base64.
 pub const MAX_GRANT: usize = 6 * 1024;
 /// The most bytes of a child's name or a reason.
 pub const MAX_TEXT: usize = 64;
@@ -109,7 +109,10 @@ pub enum IptvInfo {
         to: Vec<NameAddr<'static>>,
     },
     /// The source has ended the channel.
-    EndOfChannel,
+    EndOfChannel {
+        /// The channel owner's word for it, opaque here.
+        proof: Option<Bytes>,
+    },
     /// I go by plan; look for another parent.
     Leaving,
     /// Something that this version does not know.

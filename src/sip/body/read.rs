@@ -164,7 +164,9 @@ impl<'a> Fields<'a> {
             Some(info::SUBTREE) => IptvInfo::Subtree(self.subtree()?),
             Some(info::TREE_POSITION) => IptvInfo::TreePosition(self.position()?),
             Some(info::YIELD) => IptvInfo::Yield { to: self.backups()? },
-            Some(info::END_OF_CHANNEL) => IptvInfo::EndOfChannel,
+            Some(info::END_OF_CHANNEL) => {
+                IptvInfo::EndOfChannel { proof: self.get(line::PROOF).map(Field::bytes).transpose()? }
+            }
             Some(info::LEAVING) => IptvInfo::Leaving,
             _ if info.value.len() > MAX_TEXT => return Err(info.error(DecodeErrorKind::TooLong)),
             _ => IptvInfo::Other(info.value.to_string()),

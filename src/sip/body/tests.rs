@@ -1,6 +1,7 @@
 use super::*;
 use crate::wire::DecodeErrorKind;
 use alloc::string::ToString;
+use alloc::vec;
 
 const SELECTED: &[u8] = b"IPTV INFO : Selected Relayer";
 
@@ -104,6 +105,21 @@ fn q4_a_grant_for_somebody_below_is_these_bytes() {
     assert_eq!(IptvBody::parse(text.as_bytes(), Carrier::Stream), Ok(below));
     let e = IptvBody::parse(text.replace("07", "0g").as_bytes(), Carrier::Stream).unwrap_err();
     assert_eq!((e.kind, e.field), (DecodeErrorKind::InvalidValue, "NODE"));
+}
+
+#[test]
+fn q4_the_owners_word_for_the_end_is_these_bytes_and_may_be_missing() {
+    let end = |proof| IptvBody { channel: None, info: IptvInfo::EndOfChannel { proof } };
+    for (text, proof) in [
+        ("IPTV INFO : End of channel\r\n", None),
+        ("IPTV INFO : End of channel\r\nPROOF : YWJj\r\n", Some("abc".into())),
+    ] {
+        assert_eq!(end(proof.clone()).to_bytes().unwrap(), text);
+        assert_eq!(IptvBody::parse(text.as_bytes(), Carrier::Stream), Ok(end(proof)));
+    }
+    assert!(end(Some(Bytes::from(vec![0; MAX_GRANT + 1]))).to_bytes().is_err());
+    let e = IptvBody::parse(b"IPTV INFO : End of channel\r\nPROOF : -\r\n", Carrier::Stream).unwrap_err();
+    assert_eq!((e.kind, e.field), (DecodeErrorKind::InvalidValue, "PROOF"));
 }
 
 #[test]

@@ -21,7 +21,8 @@ pub(super) mod line {
     pub(in crate::sip::body) const PEERS_BELOW: &str = "PEERS BELOW";
     pub(in crate::sip::body) const FREE_BELOW: &str = "FREE BELOW";
     pub(in crate::sip::body) const OPEN_CONTACT: &str = "OPEN CONTACT";
-    pub(in crate::sip::body) const ALL: [&str; 17] = [
+    pub(in crate::sip::body) const PROOF: &str = "PROOF";
+    pub(in crate::sip::body) const ALL: [&str; 18] = [
         INFO,
         CHANNEL,
         REGISTER,
@@ -39,6 +40,7 @@ pub(super) mod line {
         PEERS_BELOW,
         FREE_BELOW,
         OPEN_CONTACT,
+        PROOF,
     ];
 }
 
@@ -86,7 +88,7 @@ impl IptvInfo {
             IptvInfo::Subtree(_) => info::SUBTREE,
             IptvInfo::TreePosition(_) => info::TREE_POSITION,
             IptvInfo::Yield { .. } => info::YIELD,
-            IptvInfo::EndOfChannel => info::END_OF_CHANNEL,
+            IptvInfo::EndOfChannel { .. } => info::END_OF_CHANNEL,
             IptvInfo::Leaving => info::LEAVING,
             IptvInfo::Other(text) => text,
         }

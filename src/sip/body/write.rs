@@ -35,10 +35,10 @@ impl IptvBody {
                 if !register {
                     lines.line(line::REGISTER, "no");
                 }
-                grant.iter().for_each(|grant| lines.grant(grant));
+                grant.iter().for_each(|grant| lines.bytes(line::GRANT, grant));
             }
             IptvInfo::Grant { grant, node } => {
-                lines.grant(grant);
+                lines.bytes(line::GRANT, grant);
                 node.iter().for_each(|node| lines.line(line::NODE, node));
             }
             IptvInfo::RelayerAccepted { free_slots } => lines.free_slots(*free_slots),
@@ -49,6 +49,9 @@ impl IptvBody {
             IptvInfo::FullCapacity(report) | IptvInfo::ChildUpdate(report) => lines.report(report),
             IptvInfo::TreePosition(position) => lines.position(position),
             IptvInfo::Subtree(subtree) => lines.subtree(subtree),
+            IptvInfo::EndOfChannel { proof } => {
+                proof.iter().for_each(|proof| lines.bytes(line::PROOF, proof));
+            }
             _ => {}
         }
         match lines.error {
@@ -98,11 +101,11 @@ impl Lines {
         self.line(name, list);
     }
 
-    fn grant(&mut self, grant: &Bytes) {
-        if grant.len() > MAX_GRANT {
-            self.refuse(line::GRANT);
+    fn bytes(&mut self, name: &'static str, bytes: &Bytes) {
+        if bytes.len() > MAX_GRANT {
+            self.refuse(name);
         }
-        self.line(line::GRANT, BASE64.encode(grant));
+        self.line(name, BASE64.encode(bytes));
     }
 
     fn free_slots(&mut self, free_slots: Option<u16>) {

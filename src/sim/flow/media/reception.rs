@@ -22,6 +22,8 @@ pub(super) struct Reception {
     pub(super) taken: Vec<Leg>,
     pub(super) given: Vec<Leg>,
     pub(super) feed: Leg,
+    /// Who may be asked for single packets beside the parent, and how long a message takes there.
+    pub(super) standbys: Vec<(u32, Duration)>,
     pub(super) depth: u16,
     /// From the source to here.
     pub(super) delay: Duration,
@@ -51,6 +53,7 @@ impl Reception {
             taken: Vec::new(),
             given: Vec::new(),
             feed: NO_LEG,
+            standbys: Vec::new(),
             depth: 0,
             delay: Duration::ZERO,
             from: Instant::FAR_FUTURE,

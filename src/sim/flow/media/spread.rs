@@ -107,7 +107,7 @@ impl Media {
     }
 
     /// A node goes on with another path, or with the same one at another place.
-    fn shift(&mut self, node: u32, leg: Leg, at: Instant, hole: Duration) {
+    pub(super) fn shift(&mut self, node: u32, leg: Leg, at: Instant, hole: Duration) {
         if let Some((child, totals)) = self.measured(node) {
             child.goes_on(at, hole, totals);
         }

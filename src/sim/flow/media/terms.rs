@@ -18,7 +18,7 @@ pub struct Terms {
     /// The share of packets that every path loses.
     pub loss: f64,
     /// How often a lost packet is asked for again; never in a system that does not. Either a request or its answer is lost
-    /// as any packet is; the next request follows a round trip and a half after the one before.
+    /// as any packet is; the next request follows a round trip and a quarter after the one before.
     pub nacks: u32,
     /// How long a packet may be overtaken before it counts as lost.
     pub tolerance: Duration,

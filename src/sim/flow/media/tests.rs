@@ -1,4 +1,4 @@
-use super::scattered::unmended;
+use super::scattered::{Mender, unmended};
 use super::{Leg, Media, Terms};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
@@ -114,14 +114,22 @@ fn a_player_to_which_everything_comes_too_late_waits_once() {
 
 #[test]
 fn packets_that_are_asked_for_again_are_missed_where_the_deadline_does_not_allow_it() {
-    let left = |delay, slack| unmended(&Terms::plain().with_nacks(), ms(delay), ms(slack));
+    let of = |delay: u64| Mender { round_trip: ms(2 * delay), answers: true };
+    let left = |delay, slack| unmended(&Terms::plain().with_nacks(), None, of(delay), ms(slack));
     // A request or its answer is lost, and so are two and three of them.
     let fails: f64 = 1.0 - 0.99 * 0.99;
-    for (delay, slack, requests) in [(30, 500, 3), (60, 500, 2), (100, 500, 1), (200, 500, 1), (30, 80, 0)] {
+    for (delay, slack, requests) in [(30, 500, 3), (60, 500, 2), (100, 500, 2), (200, 500, 1), (30, 80, 0)] {
         let expected = 0.01 * fails.powi(requests);
         assert!((left(delay, slack) - expected).abs() < 1e-12, "{delay} {slack}: {}", left(delay, slack));
     }
-    assert_eq!(unmended(&Terms::plain(), ms(30), ms(500)), 0.01);
+    assert_eq!(unmended(&Terms::plain(), None, of(30), ms(500)), 0.01);
+    // A standby 20 ms away is asked first, a parent 200 ms away 60 ms later, and then it is too late for either.
+    for (answers, slack, requests) in [(true, 500, 2), (false, 500, 1), (true, 300, 1), (false, 300, 0)] {
+        let standby = Mender { round_trip: ms(40), answers };
+        let left = unmended(&Terms::plain().with_nacks(), Some(standby), of(200), ms(slack));
+        let expected = 0.01 * fails.powi(requests);
+        assert!((left - expected).abs() < 1e-12, "{answers} {slack}: {left}");
+    }
     let (mut media, _) = line(Terms::plain(), 10);
     let totals = media.finish(at(100_000));
     let expected = (1..=10).map(|d| 1.0 - 0.99f64.powi(d)).sum::<f64>() / 10.0;
@@ -160,4 +168,31 @@ fn what_is_foreseen_is_not_promised() {
     media.die(at(2500), 1);
     assert_eq!(media.last_media(3, at(3000)), Some(at(2560)));
     assert_eq!(media.finish(at(3000)).surprises, 0);
+}
+
+#[test]
+fn single_packets_are_mended_by_a_standby_where_the_parent_is_far_and_all_below_feel_it() {
+    let mut media = Media::new(Terms::plain().with_nacks(), 0, Instant::ZERO);
+    for node in 1..=3 {
+        media.begin(node, Instant::ZERO);
+    }
+    media.connect(Instant::ZERO, (0, 1), ms(240), false);
+    media.connect(Instant::ZERO, (1, 2), ms(10), false);
+    media.connect(Instant::ZERO, (0, 3), ms(30), false);
+    let residue = |media: &Media, n: u32| media.node(n).map_or(0.0, |n| n.residue);
+    let fails: f64 = 1.0 - 0.99 * 0.99;
+    // Its playout of 500 ms leaves no time for a parent that is 480 ms away there and back, and asked after 20.
+    let far = |media: &Media| (residue(media, 1), residue(media, 2));
+    let near = |n: i32| 0.01 * fails.powi(n);
+    let is = |(a, b): (f64, f64), c: f64| (a - c).abs() < 1e-6 && (b - c).abs() < 1e-6;
+    assert!(is(far(&media), 0.01), "{:?}", far(&media));
+    media.stand_by(at(1000), (3, 1), ms(20));
+    assert!(is(far(&media), near(1)), "{:?}", far(&media));
+    // What has everything later is no help; nor is somebody who has gone.
+    media.stand_down(at(2000), (3, 1));
+    assert!(is(far(&media), 0.01), "{:?}", far(&media));
+    media.begin(4, at(2000));
+    media.connect(at(2000), (3, 4), ms(280), false);
+    media.stand_by(at(3000), (4, 1), ms(20));
+    assert!(is(far(&media), 0.01), "{:?}", far(&media));
 }

@@ -122,6 +122,7 @@ impl World {
         let now = self.now;
         let Some(session) = self.sessions.get_mut(ticket).filter(|s| s.up[0]) else { return };
         let (leg, rtt) = (session.leg, session.delay * 2);
+        let (ends, delay, purpose) = ((session.callee, session.caller), session.delay, session.purpose);
         match session.purpose {
             Purpose::Media => session.reports = Some((now, REPORTS)),
             Purpose::Standby => session.reports = Some((now, STANDBY_REPORTS)),
@@ -132,6 +133,9 @@ impl World {
             let replays = !self.setting.terms.ring.is_zero();
             self.media.take(now, leg, replays);
             self.tell_firsts();
+        }
+        if purpose == Purpose::Standby {
+            self.media.stand_by(now, ends, delay);
         }
         if let Some((node, call)) = self.call(ticket, End::Caller) {
             self.tell(node, Fact::RoundTrip { call, rtt });
@@ -201,6 +205,9 @@ impl World {
         let (leg, over) = (session.leg, session.up == [false; 2]);
         match end {
             End::Caller => {
+                if session.purpose == Purpose::Standby {
+                    self.media.stand_down(now, (session.callee, session.caller));
+                }
                 session.left = session.left.min(now);
                 let takes = core::mem::replace(&mut session.takes, false);
                 if let Some(host) = self.hosts.get_mut(node) {
