@@ -12,6 +12,7 @@ use p2piptv::reload::codec::{
     ApplicationId, Body, Destination, ErrorCode, ErrorInfo, ErrorResponse, HeaderView, KindId, Message,
     MessageCode, MessageContents, OverlayLinkType, Passage,
 };
+use p2piptv::reload::link::Reliability;
 use p2piptv::reload::overlay::{
     Application, Config, ConfigError, Fact, OrderError, Overlay, ReturnPath, Ticket,
 };
@@ -96,7 +97,10 @@ fn rx8_any_two_ways_work_together_on_one_path() {
 #[test]
 fn ch3_messages_go_around_a_link_on_which_they_would_wait_and_back_to_it_when_it_is_free() {
     let (near, far, owner) = (node(0x20), node(0x30), node(0x40));
-    let mut x = Hub::new(&[B, near, far, owner], |c| c.timers.neighbor_ping_interval = seconds(3600));
+    let mut x = Hub::new(&[B, near, far, owner], |c| {
+        c.timers.neighbor_ping_interval = seconds(3600);
+        c.timers.link = Reliability::stop_and_wait();
+    });
     for peer in [near, far, owner] {
         x.adopt(peer);
     }
