@@ -127,6 +127,27 @@ fn ch3_messages_go_around_a_link_on_which_they_would_wait_and_back_to_it_when_it
 }
 
 #[test]
+fn jl8_who_sends_here_what_belongs_to_somebody_who_has_come_in_between_is_helped_once() {
+    let (before, between, me) = (node(0x20), node(0x38), node(0x40));
+    let place = ResourceId::new(Bytes::from_static(&[0x35; 16])).unwrap();
+    let mut x = Hub::named(me, &[before, between], |_| ());
+    x.adopt(before);
+    let compose = |x: &mut Hub, via: Vec<Destination>| {
+        let request = x.bench.compose(A, vec![place.clone().into()], &ping());
+        with_header(&request, |h| h.via_list = via)
+    };
+    let request = compose(&mut x, vec![A.into()]);
+    let answer = only(x.hand(before, request).1);
+    assert_eq!((answer.0, code(&answer.1)), (before, Some(MessageCode::PING_ANS)), "it is this node's");
+    x.adopt(between);
+    let request = compose(&mut x, vec![A.into()]);
+    assert_eq!(only(x.hand(before, request).1).0, between);
+    // It has been here already, so that the tables lead in circles.
+    let request = compose(&mut x, vec![A.into(), before.into(), me.into(), between.into()]);
+    assert_eq!(x.hand(before, request), (Err(DropReason::NoRoute), vec![]));
+}
+
+#[test]
 fn rx9_what_is_kept_of_a_transaction_brings_its_answer_back_for_15_s() {
     for (after, found) in
         [(seconds(2) + Duration::from_millis(500), true), (seconds(14), true), (seconds(16), false)]
