@@ -117,11 +117,9 @@ pub struct SimpleReliability {
     /// ACKs since it has grown so.
     grown: u16,
     /// When the window shrank. What was sent before belongs to the same loss.
-    shrunk: Option<Instant>,
-    /// When a message left for the first time.
-    started: Instant,
-    /// When an ACK came.
-    heard: Option<Instant>,
+    shrunk: Instant,
+    /// When an ACK came; zero if none ever did.
+    heard: Instant,
     /// No message may begin earlier (LR-9).
     rest_until: Instant,
     degraded: bool,
@@ -140,9 +138,8 @@ impl SimpleReliability {
             window: INITIAL_WINDOW.min(reliability.window).max(1),
             threshold: u16::MAX,
             grown: 0,
-            shrunk: None,
-            started: Instant::ZERO,
-            heard: None,
+            shrunk: Instant::ZERO,
+            heard: Instant::ZERO,
             rest_until: Instant::ZERO,
             degraded: false,
             failed: false,
@@ -156,13 +153,17 @@ impl SimpleReliability {
         let known = |(at, out): (usize, &Out)| Some((at, out.sent_as(sequence)?));
         let (at, sent) = self.out.iter().enumerate().find_map(known)?;
         self.round_trip.measure(now.since(sent));
-        self.heard = Some(now);
+        self.heard = now;
+        if self.reliability.window <= 1 {
+            self.rest_until = now + self.reliability.gap;
+        }
         if self.on_the_way() >= usize::from(self.window) {
             self.grow();
         }
         self.out.remove(at);
-        if self.reliability.window <= 1 {
-            self.rest_until = now + self.reliability.gap;
+        if self.out.is_empty() {
+            // Most links are silent most of the time.
+            self.out = Vec::new();
         }
         core::mem::take(&mut self.degraded).then_some(LinkEvent::Restored)
     }
@@ -178,8 +179,8 @@ impl SimpleReliability {
 
     /// A transmission is lost that left then. Half of what is out now may be out before the window grows slowly, unless it was
     /// lost more than once (RFC 5681 §3.1). One loss in a round shrinks the window, however many messages it took.
-    fn shrink(&mut self, now: Instant, left: Option<Instant>, again: bool) {
-        if !again && self.shrunk.is_some() && left <= self.shrunk {
+    fn shrink(&mut self, now: Instant, left: Instant, again: bool) {
+        if !again && left < self.shrunk {
             return;
         }
         if !again {
@@ -187,7 +188,7 @@ impl SimpleReliability {
             self.threshold = half.max(LEAST_THRESHOLD);
         }
         (self.window, self.grown) = (1, 0);
-        self.shrunk = Some(now);
+        self.shrunk = now;
     }
 
     /// Sends a message, now or when its turn comes. Refused when too many wait. One that waits already, or is out, is not
@@ -253,11 +254,10 @@ impl SimpleReliability {
 
     fn start(&mut self, now: Instant, message: Bytes) -> Transmission {
         let (sequence, interval) = (self.take_number(), self.rto());
-        if self.out.is_empty() && now.since(self.started) > interval {
-            // Nobody knows what the network is like by now (RFC 5681 §4.1).
+        if self.out.is_empty() && now.since(self.heard) > interval {
+            // Nothing was under way for so long, and nobody knows what the network is like by now (RFC 5681 §4.1).
             self.window = self.window.min(INITIAL_WINDOW);
         }
-        self.started = now;
         let (sent, due) = (vec![(sequence, now)], now + interval);
         self.out.push(Out { message: message.clone(), sent, interval, due, lost: false });
         Transmission { sequence, message }
@@ -279,7 +279,7 @@ impl SimpleReliability {
                 return (None, Some(LinkEvent::Failed));
             }
             out.lost = true;
-            let (left, again) = (out.last(), out.sent.len() > 1);
+            let (left, again) = (out.last().unwrap_or(now), out.sent.len() > 1);
             self.shrink(now, left, again);
         }
         match self.next_lost() {
@@ -296,7 +296,7 @@ impl SimpleReliability {
         out.due = now + out.interval;
         out.lost = false;
         let message = out.message.clone();
-        let silent = self.heard.is_none() || self.heard <= out.first();
+        let silent = out.first().is_some_and(|first| self.heard <= first);
         let degrades = silent && out.sent.len() >= self.reliability.degrade_at.into() && !self.degraded;
         self.degraded |= degrades;
         (Some(Transmission { sequence, message }), degrades.then_some(LinkEvent::Degraded))
@@ -326,7 +326,7 @@ impl SimpleReliability {
         let each = self.round_trip.smoothed().unwrap_or(self.reliability.rto) + rest;
         let expected = each.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX));
         let oldest = self.out.first().and_then(Out::first);
-        let silence = oldest.map(|sent| now.since(self.heard.map_or(sent, |heard| heard.max(sent))));
+        let silence = oldest.map(|sent| now.since(self.heard.max(sent)));
         expected.max(silence.unwrap_or_default())
     }
 
@@ -674,8 +674,8 @@ mod tests {
     fn rfc5681_4_1_after_a_pause_longer_than_rto_the_window_begins_anew() {
         for (pause, window) in [(500, 16), (501, INITIAL_WINDOW)] {
             let (mut l, _) = wide(0);
-            (l.window, l.started) = (16, ms(0));
-            l.send(ms(pause), message(0)).unwrap();
+            (l.window, l.heard) = (16, ms(1000));
+            l.send(ms(1000 + pause), message(0)).unwrap();
             assert_eq!(l.window, window, "after {pause} ms");
         }
     }
