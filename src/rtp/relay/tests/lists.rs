@@ -260,3 +260,27 @@ fn a_list_that_comes_late_is_sent_on_to_whom_the_replay_has_brought_later_ones_a
         assert_eq!(b.lists(), brought, "{late}: {first} {lost} {last}");
     }
 }
+
+#[test]
+fn a_late_list_of_the_source_before_leaves_the_count_of_the_present_ones_alone() {
+    let list = |ssrc, unix_millis| {
+        let mut signer = Signer::new(0);
+        signer.push(at(0), rtp(ssrc, 100)).unwrap();
+        signer.finish();
+        signer.sign(at(0), unix_millis, |_| Some(Bytes::from_static(&[1; 72])));
+        let Some(Outgoing::List(list)) = signer.pop(at(0)) else { panic!("a list comes first") };
+        list.packet().clone()
+    };
+    let mut b = Bench::viewer();
+    b.relay.protect(CHANNEL, 0).unwrap();
+    b.list_from(0, 1, &list(SSRC, 2000));
+    let numbered = |b: &Bench| {
+        let seal = b.relay.channels.get(&CHANNEL).and_then(|c| c.seal.as_ref()).unwrap();
+        [SSRC, 0xbbbb].map(|ssrc| seal.number_of(ssrc, 101).is_some())
+    };
+    assert_eq!(numbered(&b), [true, false]);
+    b.list_from(1, 1, &list(0xbbbb, 1000));
+    assert_eq!(numbered(&b), [true, false]);
+    b.list_from(2, 1, &list(0xbbbb, 3000));
+    assert_eq!(numbered(&b), [false, true]);
+}
