@@ -153,11 +153,7 @@ fn q18_a_control_dialog_that_broke_or_was_refused_is_opened_anew_after_half_a_se
     let mut rests = Vec::new();
     for _ in 0..2 {
         let since = s.now;
-        let call = loop {
-            if let Some(call) = placed(&s.hear_for(10), 50) {
-                break call;
-            }
-        };
+        let call = (0..1_000).find_map(|_| placed(&s.hear_for(10), 50)).expect("it is opened anew");
         rests.push(s.now.since(since).as_millis() as u64);
         s.fact(Fact::Refused { call, refusal: Refusal::NoAnswer });
     }

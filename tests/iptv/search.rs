@@ -179,7 +179,10 @@ fn q14_whoever_need_not_move_any_more_does_so_only_for_a_place_two_layers_nearer
         };
         s.reported(parent, place(true));
         let mut next = None;
-        while next.is_none() {
+        for _ in 0..1_000 {
+            if next.is_some() {
+                break;
+            }
             let orders = s.hear_for(10);
             if has(&orders.iter().cloned().collect(), |o| matches!(o, Order::Fetch { .. })) {
                 let providers = vec![Provider { peer: 7, depth: Some(depth), free: Some(1) }];
