@@ -303,6 +303,7 @@ mod tests {
                 offer: None,
                 key: None,
                 resume: None,
+                rtt: None,
                 serving: false,
             };
             node.calls.insert(call, call_with(peer));

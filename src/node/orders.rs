@@ -114,7 +114,8 @@ impl Node {
                 ..ContactParams::default()
             },
         };
-        self.calls.insert(call, Call { channel, peer, usage, offer: None, key, resume, serving: false });
+        self.calls
+            .insert(call, Call { channel, peer, usage, offer: None, key, resume, serving: false, rtt: None });
         if self.with_agent(|agent, now, ctx| agent.invite(now, call, target, offer, ctx)).is_err() {
             self.calls.remove(&call);
             self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::NoAnswer });

@@ -1,7 +1,6 @@
 //! The source dies: a standby takes over with the tree as it is, or the channel ends everywhere (Q7).
 
-use crate::harness::{CHANNEL, SOURCE, World, ms};
-use crate::{Solo, has, placed, selected};
+use crate::harness::{CHANNEL, SOURCE, Solo, World, has, ms, placed, selected};
 use p2piptv::iptv::{
     ByeReason, Config, EndReason, Event, Fact, Hold, InviteKind, Order, Profile, Provider, Refusal, Report,
 };

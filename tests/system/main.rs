@@ -319,6 +319,20 @@ fn loss_and_jitter_on_every_path_hold_nobody_up() {
 }
 
 #[test]
+fn a_first_parent_that_is_far_is_given_its_round_trip_before_a_lost_packet_is_asked_for_again() {
+    let conditions = Conditions::constant(Duration::from_millis(120)).with_loss(0.02);
+    let mut world = World::new(Setup { conditions, seed: 4, ..Setup::default() });
+    let viewer = world.tune("v");
+    assert!(world.until(30, |w| w.is_playing(viewer)), "{}", world.trace());
+    world.run(30);
+    let counters = world.net.machine(viewer.node).unwrap().media_counters(viewer.channel).unwrap();
+    let repair = counters.repair;
+    // The next request would come when the packet is too old to be played.
+    assert!(repair.repaired > 20, "{repair:?}");
+    assert!(repair.asked.abs_diff(repair.repaired + repair.given_up) <= 3, "{repair:?}");
+}
+
+#[test]
 fn k9_the_same_seed_gives_the_same_run() {
     let run = |seed| {
         let mut world = World::new(Setup { seed, ..Setup::default() });

@@ -352,20 +352,26 @@ fn lists_are_less_than_one_and_a_half_percent_of_what_is_sent_from_730_kbit_a_se
 
 #[test]
 fn a_long_signature_makes_long_windows_whose_lists_still_fit_into_a_datagram() {
-    let mut signer = Signer::new(0);
-    let mut sizes = Vec::new();
-    for n in 0..300 {
-        signer.push(at(u64::from(n)), media(n)).unwrap();
-        while signer.is_ripe(at(u64::from(n))) {
-            signer.sign(at(u64::from(n)), 0, |_| Some(Bytes::from_static(&[0; 256])));
+    let sizes = |signature: &'static [u8], packets| {
+        let mut signer = Signer::new(0);
+        let mut sizes = Vec::new();
+        for n in 0..packets {
+            signer.push(at(u64::from(n)), media(n)).unwrap();
+            while signer.is_ripe(at(u64::from(n))) {
+                signer.sign(at(u64::from(n)), 0, |_| Some(Bytes::from_static(signature)));
+            }
+            let left = core::iter::from_fn(|| signer.pop(at(10_000)));
+            sizes.extend(left.filter_map(|outgoing| match outgoing {
+                Outgoing::List(list) => Some((list.count, list.packet().len())),
+                Outgoing::Media(_) => None,
+            }));
         }
-        sizes.extend(core::iter::from_fn(|| signer.pop(at(10_000))).filter_map(|outgoing| match outgoing {
-            Outgoing::List(list) => Some((list.count, list.packet().len())),
-            Outgoing::Media(_) => None,
-        }));
-    }
+        sizes
+    };
     // The second window was begun before there was a signature to go by.
-    assert_eq!(sizes, [(32, 792), (72, 1432), (72, 1432), (72, 1432)]);
+    assert_eq!(sizes(&[0; 256], 300), [(32, 792), (72, 1432), (72, 1432), (72, 1432)]);
+    // 24 octets and the signature are a third of what is listed.
+    assert_eq!(sizes(&[0; 120], 130), [(32, 656), (48, 912), (48, 912)]);
 }
 
 #[test]

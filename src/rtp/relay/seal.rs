@@ -16,7 +16,7 @@
 //! its replay. A list that is missing is asked for as packets are, under its own SSRC. Children without keys are plain RTP
 //! receivers, who are sent the media only.
 
-use super::{Fact, Relay, RelayError, Role};
+use super::{Fact, Peer, Relay, RelayError, Role, Upstream};
 use crate::effect::Effects;
 use crate::ids::ChannelId;
 use crate::rtp::header::{Header, Packet};
@@ -381,8 +381,9 @@ impl Relay {
                 if state.reception.last_new().is_some_and(|last| now.since(last) < patience) {
                     let number = state.reception.number_of(header.sequence);
                     let number = number.filter(|_| state.ssrc == Some(header.ssrc));
-                    for parent in self.parents.at_mut(from).iter_mut().filter(|peer| peer.channel == channel)
-                    {
+                    let feeds =
+                        |peer: &&mut Peer<Upstream>| peer.channel == channel && !peer.state.flow.is_resting();
+                    for parent in self.parents.at_mut(from).iter_mut().filter(feeds) {
                         parent.state.last_heard = Some(now);
                         // How far it is, and how much it has brought, its packets show when they are known to be true.
                         if number.is_some_and(|number| number > parent.state.furthest) {

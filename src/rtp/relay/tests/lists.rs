@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::rtp::header::Packet;
-use crate::rtp::integrity::{LIST, Outgoing, Signer, counterpart};
+use crate::rtp::integrity::{LIST, List, Outgoing, Signer, counterpart};
 
 /// A source that has sent so many packets, one each millisecond, and signed what it sent; CHILD is fed under a key from
 /// `start` on. The other end of its call.
@@ -32,10 +32,13 @@ impl Bench {
         lists.map(|(_, packet)| u16::from_be_bytes([packet[2], packet[3]])).collect()
     }
 
+    fn newest_list(&self) -> &List {
+        self.relay.channels.get(&CHANNEL).and_then(|c| c.seal.as_ref()?.lists().newest()).unwrap()
+    }
+
     /// The newest list, counted back.
     fn list(&self, back: u16) -> u16 {
-        let newest = self.relay.channels.get(&CHANNEL).and_then(|c| c.seal.as_ref()?.lists().newest());
-        newest.unwrap().sequence.wrapping_sub(back)
+        self.newest_list().sequence.wrapping_sub(back)
     }
 
     fn asks_for_list(&mut self, ms: u64, child: &mut Session, sequence: u16) -> Vec<u16> {
@@ -141,7 +144,7 @@ fn k11_a_list_that_was_lost_is_asked_for_and_what_waits_for_it_is_what_its_paren
     let sequence = |list: &Bytes| Packet::parse(list).unwrap().header.sequence;
     let (first, second) = (sequence(&sent[1][0]), sequence(&sent[2][0]));
     asked.extend(b.asked_by(249));
-    assert_eq!(asked, [(50, vec![first]), (90, vec![second]), (170, vec![first]), (210, vec![second])]);
+    assert_eq!(asked, [(50, vec![first]), (90, vec![second]), (150, vec![first]), (190, vec![second])]);
     b.list_from(250, 1, &sent[1][0]);
     b.list_from(290, 1, &sent[2][0]);
     assert_eq!((b.relay.brought(MOTHER), b.relay.last_media(CHANNEL)), (24, Some(at(290))));
@@ -166,4 +169,21 @@ fn who_sends_nothing_but_packets_without_lists_is_taken_at_his_word_for_300_ms()
     sent[1][1..].iter().for_each(|packet| b.datagram(0, 1, packet.clone()).unwrap());
     b.datagram(10, 1, sent[0][1].clone()).unwrap();
     assert_eq!(b.relay.last_brought(MOTHER), Some(at(0)));
+}
+
+/// The first packet is judged at 0, and no other list comes.
+#[test]
+fn a_parent_whose_list_was_lost_is_heard_for_as_long_as_packets_wait_for_one() {
+    let (source, _) = signing(97, Start::Live);
+    let list = source.newest_list().clone();
+    let mut b = Bench::viewer();
+    b.relay.protect(CHANNEL, 0).unwrap();
+    b.datagram(0, 1, list.packet().clone()).unwrap();
+    b.order(|relay, fx| relay.judge(at(0), CHANNEL, |_, _| true, fx));
+    b.datagram(0, 1, video(list.first, PICTURE)).unwrap();
+    assert_eq!(b.relay.last_media(CHANNEL), Some(at(0)));
+    for (ms, heard) in [(100, 100), (299, 299), (300, 299)] {
+        b.datagram(ms, 1, video(list.end() + (ms / 100) as u16, PICTURE)).unwrap();
+        assert_eq!(b.relay.last_from(MOTHER), Some(at(heard)), "{ms}");
+    }
 }
