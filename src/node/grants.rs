@@ -657,7 +657,7 @@ pub(super) mod tests {
         let asked = [
             Purpose::Lookup(channel),
             Purpose::OwnersLookup(channel),
-            Purpose::Walk(channel),
+            Purpose::Walk(channel, TreeNode { level: 0, node: 0 }),
             Purpose::Record(channel),
         ];
         for purpose in asked {

@@ -45,8 +45,8 @@ pub(super) enum Purpose {
     Record(ChannelId),
     /// This node's record under a keyword.
     Keyword,
-    /// A viewer's way through the channel's tree.
-    Walk(ChannelId),
+    /// A tree node on a viewer's way through the channel's tree.
+    Walk(ChannelId, TreeNode),
     /// A tree node on the way of this node's registration.
     Place(ChannelId, TreeNode),
     /// This node's record in a tree node.
@@ -83,7 +83,7 @@ impl Lookups {
     /// What a viewer of this channel has asked is of no use to its source: of a lookup the epoch, of a store that it was done.
     pub(super) fn forget_viewer(&mut self, channel: ChannelId) {
         self.pending.retain(|_, purpose| match *purpose {
-            Purpose::Lookup(c) | Purpose::OwnersLookup(c) | Purpose::Walk(c) | Purpose::Record(c) => {
+            Purpose::Lookup(c) | Purpose::OwnersLookup(c) | Purpose::Walk(c, _) | Purpose::Record(c) => {
                 c != channel
             }
             _ => true,
@@ -295,7 +295,9 @@ impl Node {
                 let place = open.and_then(|open| self.place_of_its_owner(channel, &open.name));
                 self.on_rivals(channel, place, &values.unwrap_or_default());
             }
-            Some(Purpose::Walk(channel)) => self.on_walk_fetched(channel, &values.unwrap_or_default()),
+            Some(Purpose::Walk(channel, place)) => {
+                self.on_walk_fetched(channel, place, &values.unwrap_or_default());
+            }
             Some(Purpose::Place(channel, place)) => {
                 self.on_place_fetched(channel, place, &values.unwrap_or_default());
             }

@@ -15,7 +15,9 @@
 //!
 //! A viewer goes into the tree when the name names only relayers without free slots, and as many of them as to show that
 //! there must be more; when it has met such a crowd before; and when nobody answers for the name. Twice in a row it never
-//! does: whom the tree names may be dead, and the name knows the source.
+//! does: whom the tree names may be dead, and the name knows the source. Whoever has asked for the name fetches all tree nodes
+//! up to the root at once, for the peer of the name is asked by as many as the peer of the root is then. Others go one by one,
+//! so that they meet at the root only where they have found nobody below it.
 
 use super::Node;
 use super::directory::{PeerKey, Source};
@@ -52,8 +54,10 @@ struct Standing {
 #[derive(Debug)]
 struct Walk {
     lookup: Lookup<Found>,
-    /// Of the tree node that is being fetched.
-    ticket: Option<Ticket>,
+    /// The tree nodes that are being fetched.
+    tickets: BTreeMap<TreeNode, Ticket>,
+    /// Those that came before it was their turn. They lie on the way to the root, so there are no more than levels.
+    early: BTreeMap<TreeNode, Vec<Found>>,
     /// What the name has said, if it was asked.
     named: Option<Vec<Provider<PeerKey>>>,
 }
@@ -281,22 +285,30 @@ impl Node {
         let Some((open, tree)) = self.channels.get_mut(channel).zip(tree) else { return };
         open.walked = Some(now);
         let lookup = Lookup::new(tree, key, open.levels.start(), patience, now);
-        if let Some(given_up) = self.trees.walks.insert(channel, Walk { lookup, ticket: None, named }) {
-            given_up.ticket.inspect(|&ticket| self.lookups.forget(ticket));
+        let least = if named.is_some() { 0 } else { lookup.at().level };
+        let places = (least..=lookup.at().level).rev().filter_map(|level| tree.node_of(level, key));
+        let places: Vec<TreeNode> = places.collect();
+        let walk = Walk { lookup, tickets: BTreeMap::new(), early: BTreeMap::new(), named };
+        if let Some(given_up) = self.trees.walks.insert(channel, walk) {
+            self.forget_tickets(given_up.tickets);
         }
-        self.fetch_next(channel);
+        places.into_iter().for_each(|place| self.fetch_for_walk(channel, place));
     }
 
-    /// Fetches the tree node that a walk has come to.
-    fn fetch_next(&mut self, channel: ChannelId) {
+    fn forget_tickets(&mut self, tickets: BTreeMap<TreeNode, Ticket>) {
+        tickets.into_values().for_each(|ticket| self.lookups.forget(ticket));
+    }
+
+    /// Fetches a tree node on a walk.
+    fn fetch_for_walk(&mut self, channel: ChannelId, place: TreeNode) {
         let Some(name) = self.channels.get(channel).map(|open| open.name.clone()) else { return };
-        let Some(place) = self.trees.walks.get(&channel).map(|walk| walk.lookup.at()) else { return };
-        let ticket = self.fetch_tree_node(&name, place, Purpose::Walk(channel));
-        if let Some(walk) = self.trees.walks.get_mut(&channel) {
-            walk.ticket = ticket;
+        if !self.trees.walks.contains_key(&channel) {
+            return;
         }
-        if ticket.is_none() {
-            self.on_walk_fetched(channel, &[]);
+        let ticket = self.fetch_tree_node(&name, place, Purpose::Walk(channel, place));
+        match ticket.zip(self.trees.walks.get_mut(&channel)) {
+            Some((ticket, walk)) => drop(walk.tickets.insert(place, ticket)),
+            None => self.on_walk_fetched(channel, place, &[]),
         }
     }
 
@@ -311,26 +323,41 @@ impl Node {
         asked.is_ok().then_some(ticket)
     }
 
-    /// The tree node that a walk asked for was fetched; none of these when nobody answered.
-    pub(super) fn on_walk_fetched(&mut self, channel: ChannelId, values: &[Value]) {
+    /// A tree node that a walk asked for was fetched; none of these when nobody answered.
+    pub(super) fn on_walk_fetched(&mut self, channel: ChannelId, place: TreeNode, values: &[Value]) {
         // Who is full is of no use here, and whoever is behind him may have room.
         let mut found = self.entries(channel, values);
         found.retain(|found| found.info.free_slots > 0);
         let now = self.now;
         let Some(walk) = self.trees.walks.get_mut(&channel) else { return };
-        let next = walk.lookup.on_fetched(found.into_iter().map(|f| (f.info.node_id, f)), now);
-        self.go_on(channel, next);
-    }
-
-    fn go_on(&mut self, channel: ChannelId, next: Next) {
-        match next {
-            Next::Fetch(_) => self.fetch_next(channel),
-            Next::Done => self.on_walked(channel),
+        walk.tickets.remove(&place);
+        if place == walk.lookup.at() {
+            let next = walk.lookup.on_fetched(found.into_iter().map(|f| (f.info.node_id, f)), now);
+            self.go_on(channel, next);
+        } else {
+            walk.early.insert(place, found);
         }
     }
 
+    /// Goes on as far as what has come allows.
+    fn go_on(&mut self, channel: ChannelId, mut next: Next) {
+        let now = self.now;
+        while let Next::Fetch(place) = next {
+            let Some(walk) = self.trees.walks.get_mut(&channel) else { return };
+            let Some(found) = walk.early.remove(&place) else {
+                if !walk.tickets.contains_key(&place) {
+                    self.fetch_for_walk(channel, place);
+                }
+                return;
+            };
+            next = walk.lookup.on_fetched(found.into_iter().map(|f| (f.info.node_id, f)), now);
+        }
+        self.on_walked(channel);
+    }
+
     fn on_walked(&mut self, channel: ChannelId) {
-        let Some(Walk { lookup, named, .. }) = self.trees.walks.remove(&channel) else { return };
+        let Some(Walk { lookup, tickets, named, .. }) = self.trees.walks.remove(&channel) else { return };
+        self.forget_tickets(tickets);
         let level = lookup.at().level;
         let mut found = lookup.found(&mut *self.entropy);
         drop_earlier_epochs(&mut found);
@@ -412,7 +439,8 @@ impl Node {
         for channel in walks.map(|(&channel, _)| channel).collect::<Vec<ChannelId>>() {
             let Some(walk) = self.trees.walks.get_mut(&channel) else { continue };
             // Should the answer still come, nobody waits for it.
-            walk.ticket.take().inspect(|&ticket| self.lookups.forget(ticket));
+            let late = walk.tickets.remove(&walk.lookup.at());
+            late.inspect(|&ticket| self.lookups.forget(ticket));
             if let Some(next) = walk.lookup.handle_timeout(now) {
                 self.go_on(channel, next);
             }
@@ -585,14 +613,38 @@ mod tests {
             let value = value_with(free, ALICE, "100@tv.example", relayer, grant);
             node.walk(channel, None);
             assert_eq!(node.trees.walks[&channel].lookup.at().level, 2);
-            node.on_walk_fetched(channel, &[]);
-            node.on_walk_fetched(channel, &[]);
+            for _ in 0..2 {
+                let at = node.trees.walks[&channel].lookup.at();
+                node.on_walk_fetched(channel, at, &[]);
+            }
             assert_eq!(node.trees.walks[&channel].lookup.at(), ROOT);
             let before = node.lookups.len();
-            node.on_walk_fetched(channel, &[value]);
+            node.on_walk_fetched(channel, ROOT, &[value]);
             assert!(node.trees.walks.is_empty());
             assert_eq!(node.lookups.len() > before, asks_for_the_name, "{free} slots");
         }
+    }
+
+    #[test]
+    fn q5_whoever_has_asked_for_the_name_fetches_the_tree_at_once_and_hears_the_deepest_node_first() {
+        let owner = identity("100");
+        let relayer = ProviderRole::RELAYER;
+        let (mut node, channel) = viewer(owner.fingerprint());
+        let value = value(ALICE, "100@tv.example", relayer, granted(&owner, ALICE, relayer));
+        let asked = node.lookups.len();
+        node.walk(channel, Some(Vec::new()));
+        let places: Vec<TreeNode> = node.trees.walks[&channel].tickets.keys().copied().collect();
+        assert_eq!((node.lookups.len() - asked, places.len(), places[0]), (3, 3, ROOT));
+        // The root is the first to answer, and is not listened to before those below it.
+        node.on_walk_fetched(channel, ROOT, &[value]);
+        node.on_walk_fetched(channel, places[1], &[]);
+        assert_eq!(node.trees.walks[&channel].lookup.at(), places[2]);
+        node.on_walk_fetched(channel, places[2], &[]);
+        assert!(node.trees.walks.is_empty(), "everything is there");
+        // Whoever has not asked for the name spares the root.
+        node.now = Instant::from_millis(10_000);
+        node.walk(channel, None);
+        assert_eq!(node.trees.walks[&channel].tickets.len(), 1);
     }
 
     #[test]

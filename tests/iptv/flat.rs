@@ -67,6 +67,18 @@ fn those_who_were_not_said_to_have_room_are_asked_one_after_the_other() {
 }
 
 #[test]
+fn whoever_answers_makes_room_for_the_next_one_though_another_is_silent() {
+    let mut s = Solo::new(delegated(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let full = |peer| Provider { free: Some(0), ..at(peer, 3) };
+    s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![full(21), full(22)] });
+    // The first one is dead.
+    let hedged = called(&s.pass(200));
+    let named = Refusal::Redirected(vec![at(31, 4)]);
+    assert_eq!(peers(&s.fact(Fact::Refused { call: hedged[0].1, refusal: named })), [31]);
+}
+
+#[test]
 fn whoever_has_a_far_parent_takes_one_of_the_same_layer_that_is_half_as_far_away() {
     for (rtt, better) in [(61, false), (60, true)] {
         let (mut s, parent) = deep();

@@ -151,7 +151,7 @@ fn the_survivor_of_two_keeps_the_overlay_alive_and_lets_the_other_back_in() {
 
 #[test]
 fn jl5_a_joiner_takes_over_its_range_with_counters_and_reduced_lifetimes() {
-    let mut net = ring(6, 8);
+    let mut net = ring(6, 9);
     for name in names(30) {
         net.store(2, 1, &name, b"x", 600);
     }

@@ -12,6 +12,7 @@ use p2piptv::reload::codec::{
     ApplicationId, Body, Destination, ErrorCode, ErrorInfo, ErrorResponse, HeaderView, KindId, Message,
     MessageCode, MessageContents, OverlayLinkType, Passage,
 };
+use p2piptv::reload::link::Reliability;
 use p2piptv::reload::overlay::{
     Application, Config, ConfigError, Fact, OrderError, Overlay, ReturnPath, Ticket,
 };
@@ -96,7 +97,10 @@ fn rx8_any_two_ways_work_together_on_one_path() {
 #[test]
 fn ch3_messages_go_around_a_link_on_which_they_would_wait_and_back_to_it_when_it_is_free() {
     let (near, far, owner) = (node(0x20), node(0x30), node(0x40));
-    let mut x = Hub::new(&[B, near, far, owner], |c| c.timers.neighbor_ping_interval = seconds(3600));
+    let mut x = Hub::new(&[B, near, far, owner], |c| {
+        c.timers.neighbor_ping_interval = seconds(3600);
+        c.timers.link = Reliability::stop_and_wait();
+    });
     for peer in [near, far, owner] {
         x.adopt(peer);
     }
@@ -120,6 +124,27 @@ fn ch3_messages_go_around_a_link_on_which_they_would_wait_and_back_to_it_when_it
     x.acknowledge(far, first[0].1);
     x.wait(seconds(2));
     assert_eq!(to(&ask(&mut x)), [far]);
+}
+
+#[test]
+fn jl8_who_sends_here_what_belongs_to_somebody_who_has_come_in_between_is_helped_once() {
+    let (before, between, me) = (node(0x20), node(0x38), node(0x40));
+    let place = ResourceId::new(Bytes::from_static(&[0x35; 16])).unwrap();
+    let mut x = Hub::named(me, &[before, between], |_| ());
+    x.adopt(before);
+    let compose = |x: &mut Hub, via: Vec<Destination>| {
+        let request = x.bench.compose(A, vec![place.clone().into()], &ping());
+        with_header(&request, |h| h.via_list = via)
+    };
+    let request = compose(&mut x, vec![A.into()]);
+    let answer = only(x.hand(before, request).1);
+    assert_eq!((answer.0, code(&answer.1)), (before, Some(MessageCode::PING_ANS)), "it is this node's");
+    x.adopt(between);
+    let request = compose(&mut x, vec![A.into()]);
+    assert_eq!(only(x.hand(before, request).1).0, between);
+    // It has been here already, so that the tables lead in circles.
+    let request = compose(&mut x, vec![A.into(), before.into(), me.into(), between.into()]);
+    assert_eq!(x.hand(before, request), (Err(DropReason::NoRoute), vec![]));
 }
 
 #[test]

@@ -365,6 +365,8 @@ impl<P: Copy + Ord> Search<P> {
         config: &Config,
     ) {
         let Some(asked) = self.forget(call) else { return };
+        // The next one is asked in its place, whoever else has not answered yet.
+        self.hedge_at = Instant::ZERO;
         // Whoever asks those above it for a better place has one, and takes no slot's promise from who has none.
         let lifts = matches!(self.purpose, Purpose::Climb { .. })
             && scope.source != Some(asked.peer)

@@ -5,19 +5,19 @@
 //! | `received` | the bitmap of ACKs (§6.6.2) |
 //! | `reader` | frames out of a stream |
 //! | `round_trip` | RTO from measured round trips (RFC 6298) |
-//! | `stop_and_wait` | the sender over datagrams: simple reliability (§6.6.3) |
+//! | `simple_reliability` | the sender over datagrams (§6.6.3) |
 //! | `watch` | the sender over a stream (§6.6.5) |
 
 mod reader;
 mod received;
 mod round_trip;
-mod stop_and_wait;
+mod simple_reliability;
 mod watch;
 
 pub use reader::{Piece, Reader};
 pub use received::Received;
 pub use round_trip::RoundTrip;
-pub use stop_and_wait::{Reliability, StopAndWait};
+pub use simple_reliability::{Reliability, SimpleReliability};
 pub use watch::Watch;
 
 use crate::bounded::Full;
@@ -49,7 +49,7 @@ pub enum LinkEvent {
 #[derive(Clone, Debug)]
 pub enum Sender {
     /// Over datagrams.
-    StopAndWait(StopAndWait),
+    SimpleReliability(SimpleReliability),
     /// Over a stream.
     Watch(Watch),
 }
@@ -75,7 +75,7 @@ impl Link {
     /// An ACK arrived. Its bitmap is advisory and not looked at (FR-4).
     pub fn on_ack(&mut self, now: Instant, sequence: u32) -> Option<LinkEvent> {
         match &mut self.sender {
-            Sender::StopAndWait(sender) => sender.on_ack(now, sequence),
+            Sender::SimpleReliability(sender) => sender.on_ack(now, sequence),
             Sender::Watch(sender) => sender.on_ack(now, sequence),
         }
     }
@@ -83,7 +83,7 @@ impl Link {
     /// Sends a message, now or when its turn comes. Refused when too many wait.
     pub fn send(&mut self, now: Instant, message: Bytes) -> Result<Option<Transmission>, Full> {
         match &mut self.sender {
-            Sender::StopAndWait(sender) => sender.send(now, message),
+            Sender::SimpleReliability(sender) => sender.send(now, message),
             Sender::Watch(sender) => sender.send(now, message).map(Some),
         }
     }
@@ -91,7 +91,7 @@ impl Link {
     /// What waits leaves at once, each message once and unacknowledged: the last thing that a node does which goes away.
     pub fn flush(&mut self) -> impl Iterator<Item = Transmission> {
         core::iter::from_fn(|| match &mut self.sender {
-            Sender::StopAndWait(sender) => sender.flush_one(),
+            Sender::SimpleReliability(sender) => sender.flush_one(),
             Sender::Watch(_) => None,
         })
     }
@@ -100,7 +100,7 @@ impl Link {
     /// is the network's.
     pub fn strand(&mut self) -> Vec<Bytes> {
         match &mut self.sender {
-            Sender::StopAndWait(sender) => sender.strand(),
+            Sender::SimpleReliability(sender) => sender.strand(),
             Sender::Watch(_) => Vec::new(),
         }
     }
@@ -108,24 +108,24 @@ impl Link {
     /// Fires what is due: at most one transmission, at most one event.
     pub fn handle_timeout(&mut self, now: Instant) -> (Option<Transmission>, Option<LinkEvent>) {
         match &mut self.sender {
-            Sender::StopAndWait(sender) => sender.handle_timeout(now),
+            Sender::SimpleReliability(sender) => sender.handle_timeout(now),
             Sender::Watch(sender) => (None, sender.handle_timeout(now)),
         }
     }
 
-    /// When [`Link::handle_timeout`] has something to do.
+    /// When [`Link::handle_timeout`] has something to do; at once, if it has done only a part of it.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.sender {
-            Sender::StopAndWait(sender) => sender.deadline(),
+            Sender::SimpleReliability(sender) => sender.deadline(),
             Sender::Watch(sender) => sender.deadline(),
         }
     }
 
-    /// Whether what can go another way should do so: one message in a round trip is less than what comes. A stream takes
+    /// Whether what can go another way should do so: what acknowledgements let out is less than what comes. A stream takes
     /// what it is given.
     pub fn is_backlogged(&self, now: Instant) -> bool {
         match &self.sender {
-            Sender::StopAndWait(sender) => sender.is_backlogged(now),
+            Sender::SimpleReliability(sender) => sender.is_backlogged(now),
             Sender::Watch(_) => false,
         }
     }
@@ -133,7 +133,7 @@ impl Link {
     /// How long acknowledgements take, smoothed; none before the first one.
     pub fn round_trip(&self) -> Option<Duration> {
         match &self.sender {
-            Sender::StopAndWait(sender) => sender.round_trip(),
+            Sender::SimpleReliability(sender) => sender.round_trip(),
             Sender::Watch(sender) => sender.round_trip(),
         }
     }
@@ -141,7 +141,7 @@ impl Link {
     /// Whether nothing should be routed here for now.
     pub fn is_degraded(&self) -> bool {
         match &self.sender {
-            Sender::StopAndWait(sender) => sender.is_degraded(),
+            Sender::SimpleReliability(sender) => sender.is_degraded(),
             Sender::Watch(sender) => sender.is_degraded(),
         }
     }

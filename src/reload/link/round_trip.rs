@@ -8,27 +8,33 @@ const GRANULARITY: Duration = Duration::from_millis(1);
 /// Round trips of one link, smoothed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RoundTrip {
-    /// SRTT and RTTVAR; none before the first measurement.
-    smoothed: Option<(Duration, Duration)>,
+    /// SRTT and RTTVAR in microseconds, an hour at most; none before the first measurement.
+    smoothed: Option<(u32, u32)>,
 }
 
 impl RoundTrip {
     /// Takes a measurement in: formula 2.2 the first time, 2.3 after that.
     pub fn measure(&mut self, r: Duration) {
+        let micros = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let r = u64::try_from(r.as_micros()).unwrap_or(u64::MAX).min(u32::MAX.into());
         self.smoothed = Some(match self.smoothed {
-            None => (r, r / 2),
-            Some((srtt, rttvar)) => (srtt * 7 / 8 + r / 8, rttvar * 3 / 4 + srtt.abs_diff(r) / 4),
+            None => (micros(r), micros(r / 2)),
+            Some((srtt, rttvar)) => {
+                let (srtt, rttvar) = (u64::from(srtt), u64::from(rttvar));
+                (micros((srtt * 7 + r) / 8), micros((rttvar * 3 + srtt.abs_diff(r)) / 4))
+            }
         });
     }
 
     /// SRTT; none before the first measurement.
     pub fn smoothed(&self) -> Option<Duration> {
-        self.smoothed.map(|(srtt, _)| srtt)
+        self.smoothed.map(|(srtt, _)| Duration::from_micros(srtt.into()))
     }
 
     /// RTO in whole milliseconds, without a floor; none before the first measurement.
     pub fn rto(&self) -> Option<Duration> {
         let (srtt, rttvar) = self.smoothed?;
+        let [srtt, rttvar] = [srtt, rttvar].map(|micros| Duration::from_micros(micros.into()));
         let rto = srtt + (rttvar * 4).max(GRANULARITY);
         let ms = rto.as_micros().div_ceil(GRANULARITY.as_micros());
         Some(GRANULARITY * u32::try_from(ms).unwrap_or(u32::MAX))
@@ -53,7 +59,7 @@ mod tests {
         for (r, srtt, rttvar, rto) in table {
             round_trip.measure(Duration::from_micros(r));
             let (s, v) = round_trip.smoothed.unwrap();
-            assert_eq!((s.as_micros(), v.as_micros()), (srtt, rttvar));
+            assert_eq!((s, v), (srtt, rttvar));
             assert_eq!(round_trip.rto(), Some(Duration::from_millis(rto)));
         }
     }

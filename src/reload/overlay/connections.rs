@@ -6,7 +6,9 @@ use crate::effect::{Effect, Effects};
 use crate::env::Party;
 use crate::ids::{HostPrefix, NodeId, StreamId};
 use crate::reload::codec::Frame;
-use crate::reload::link::{Link, LinkEvent, Reader, Reliability, Sender, StopAndWait, Transmission, Watch};
+use crate::reload::link::{
+    Link, LinkEvent, Reader, Reliability, Sender, SimpleReliability, Transmission, Watch,
+};
 use crate::reload::timers::Timers as TimerSet;
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
@@ -259,9 +261,10 @@ impl Connections {
         let evicted = evicted.and_then(|id| Some((id, self.close(id)?)));
         let reachable = mine || matches!(link, LinkId::Datagram(_));
         let (sender, reader) = match link {
-            LinkId::Datagram(_) => {
-                (Sender::StopAndWait(StopAndWait::new(Arc::clone(&self.reliability), self.queue)), None)
-            }
+            LinkId::Datagram(_) => (
+                Sender::SimpleReliability(SimpleReliability::new(Arc::clone(&self.reliability), self.queue)),
+                None,
+            ),
             LinkId::Stream(_) => (
                 Sender::Watch(Watch::new(self.queue, self.grace)),
                 Some(Box::new(Reader::new(self.message_size))),
@@ -367,7 +370,7 @@ impl Connections {
     }
 
     /// What waits on the links leaves at once, unacknowledged: nobody will be here to send it again. It is the one time that
-    /// more than one message is out on a link (LR-3): whoever leaves too would wait for the rest in vain.
+    /// no window is looked at (LR-3): whoever leaves too would wait for the rest in vain.
     pub(super) fn flush<F>(&mut self, effects: &mut Effects<F>) {
         for (link, connection) in self.links.iter_mut() {
             connection.link.flush().for_each(|t| transmit(*link, Some(t), effects));

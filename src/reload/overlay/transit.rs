@@ -121,7 +121,10 @@ impl<T: Topology> Overlay<T> {
             // A response goes back the way its request came or nowhere (RX-14).
             Verdict::Through(_) if transit.is_response => Err(DropReason::NoRoute),
             // Nothing that goes towards a place can make progress by going back: the tables here and there disagree.
-            Verdict::Through(next) if next == transit.previous_hop => Err(DropReason::NoRoute),
+            Verdict::Through(next) if next == transit.previous_hop => {
+                let node = self.came_in_between(transit, destination_list).ok_or(DropReason::NoRoute)?;
+                self.forward(now, transit, Hop { node, destination_list }, ctx)
+            }
             Verdict::Through(node) | Verdict::Direct(node) => {
                 self.forward(now, transit, Hop { node, destination_list }, ctx)
             }
@@ -129,6 +132,19 @@ impl<T: Topology> Overlay<T> {
             // An id stands for nodes, and what it stood for was another node.
             Verdict::Open(_) | Verdict::Deliver => Err(DropReason::NoRoute),
         }
+    }
+
+    /// Whoever sends something here that it would get back takes this node for the owner of the place. If somebody has come in
+    /// between whom it does not know yet, it is he. Only once, for he may know of another one whom nobody else knows.
+    fn came_in_between(&self, transit: Transit<'_>, destination_list: [&[u8]; 2]) -> Option<NodeId> {
+        let list = Bytes::from(destination_list.concat());
+        let place = match Entries::new(&list).next()? {
+            Destination::Node(node) => node.to_u128(),
+            Destination::Resource(resource) => resource.to_u128()?,
+            _ => return None,
+        };
+        let has_been_here = transit.view.via_list().any(|d| d == self.me.into());
+        self.topology.owner(place).filter(|&owner| owner != transit.previous_hop && !has_been_here)
     }
 
     fn forward(
