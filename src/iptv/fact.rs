@@ -225,12 +225,14 @@ pub enum Refusal<P> {
 /// Why a call ends (the body of the BYE).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByeReason {
-    /// The channel is over.
+    /// The channel is over. As a fact: its owner says so, where it has one.
     EndOfChannel,
     /// The sender goes away by plan: its children repair at once, its elector forgets it.
     Leaving,
     /// Nothing special: a viewer stops, or a newer call took the place of this one.
     Normal,
+    /// Facts only: the other side says that the channel is over, and has not its owner's word for it where one is needed.
+    RumouredEnd,
     /// Facts only: the dialog broke without a BYE.
     Lost,
 }

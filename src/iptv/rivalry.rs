@@ -9,6 +9,10 @@
 //! same winner. Its record outlives it by up to a minute, though, and a source that ended for the sake of a dead one would
 //! leave nobody on air. So it asks first, and takes its time: nobody misses anything meanwhile, and should it be wrong about
 //! the silence of the other, that one will see a later epoch and end.
+//!
+//! Epochs are the channel owner's, who signs them. Where channels have no owners, in an overlay that is not secured, an epoch
+//! is what a record says: whoever stores a high one under the channel's name, and answers when he is asked, ends the source.
+//! Nothing there tells him from an heir.
 
 use super::fact::{ByeReason, Refusal};
 use super::order::{InviteKind, Order};

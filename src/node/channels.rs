@@ -9,6 +9,7 @@ use crate::reload::codec::Grant;
 use crate::reload::redir::Levels;
 use crate::time::Instant;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 /// One channel in use here.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Channel {
     pub(super) trusted: Option<KeyFingerprint>,
     /// What that key signs by.
     pub(super) owner_key: Option<OwnerKey>,
+    /// The owner's word that the channel is over.
+    pub(super) end: Option<Bytes>,
     /// The owner's leave for this node to be found as a relayer.
     pub(super) grant: Option<Grant>,
     /// The same for the channel's tree only.
@@ -63,6 +66,7 @@ impl Channel {
             inheritance: None,
             trusted: None,
             owner_key: None,
+            end: None,
             grant: None,
             tree_grant: None,
             passed: Passed::default(),

@@ -390,7 +390,16 @@ mod tests {
             node.remember(contact, Source::Itself);
         }
         let usage = Usage::Media(None);
-        let known = Call { channel, peer: of(5), usage, offer: None, key: None, serving: true, resume: None };
+        let known = Call {
+            channel,
+            peer: of(5),
+            usage,
+            offer: None,
+            key: None,
+            serving: true,
+            resume: None,
+            rtt: None,
+        };
         node.calls.insert(CHILD, known);
         let deep = Provider { peer: of(DEEP), depth: Some(3), free: Some(1) };
         let below = Subtree { peers: 1, free: 1, open: Vec::from([deep]) };
@@ -449,7 +458,16 @@ mod tests {
         let parent = invited.unwrap();
         let usage = Usage::Control;
         for (call, peer) in [(parent, of(2)), (CHILD, of(5))] {
-            let known = Call { channel, peer, usage, offer: None, key: None, serving: false, resume: None };
+            let known = Call {
+                channel,
+                peer,
+                usage,
+                offer: None,
+                key: None,
+                serving: false,
+                resume: None,
+                rtt: None,
+            };
             node.calls.insert(call, known);
         }
         let place = Report::TreePosition {

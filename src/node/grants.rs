@@ -371,7 +371,7 @@ pub(super) mod tests {
         let usage = Usage::Control;
         node.calls.insert(
             CALL,
-            Call { channel, peer, usage, offer: None, key: None, serving: false, resume: None },
+            Call { channel, peer, usage, offer: None, key: None, serving: false, resume: None, rtt: None },
         );
         (node, channel)
     }

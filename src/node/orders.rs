@@ -114,7 +114,8 @@ impl Node {
                 ..ContactParams::default()
             },
         };
-        self.calls.insert(call, Call { channel, peer, usage, offer: None, key, resume, serving: false });
+        self.calls
+            .insert(call, Call { channel, peer, usage, offer: None, key, resume, serving: false, rtt: None });
         if self.with_agent(|agent, now, ctx| agent.invite(now, call, target, offer, ctx)).is_err() {
             self.calls.remove(&call);
             self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::NoAnswer });
@@ -188,9 +189,12 @@ impl Node {
 
     pub(super) fn bye(&mut self, call: CallId, reason: ByeReason) {
         let body = match reason {
-            ByeReason::EndOfChannel => self.encode_closing(call, Closing::EndOfChannel),
+            ByeReason::EndOfChannel => {
+                let proof = self.proof_of_end(call);
+                self.encode_closing(call, Closing::EndOfChannel(proof))
+            }
             ByeReason::Leaving => self.encode_closing(call, Closing::Leaving),
-            ByeReason::Normal | ByeReason::Lost => None,
+            ByeReason::Normal | ByeReason::RumouredEnd | ByeReason::Lost => None,
         };
         self.call_is_over(call);
         // It may just have ended by itself.

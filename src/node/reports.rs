@@ -15,9 +15,10 @@ use core::net::SocketAddr;
 const NOWHERE: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED), 0);
 
 /// What a BYE may say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Closing {
-    EndOfChannel,
+    /// With the owner's word for it, where there is one.
+    EndOfChannel(Option<Bytes>),
     Leaving,
 }
 
@@ -25,7 +26,7 @@ impl Closing {
     /// What a BYE's body says, if anything.
     pub(super) fn decode(body: &[u8], carrier: Carrier) -> Option<Self> {
         match IptvBody::parse(body, carrier).ok()?.info {
-            IptvInfo::EndOfChannel => Some(Closing::EndOfChannel),
+            IptvInfo::EndOfChannel { proof } => Some(Closing::EndOfChannel(proof)),
             IptvInfo::Leaving => Some(Closing::Leaving),
             _ => None,
         }
@@ -35,7 +36,7 @@ impl Closing {
 impl Node {
     pub(super) fn encode_closing(&self, call: CallId, closing: Closing) -> Option<Bytes> {
         let info = match closing {
-            Closing::EndOfChannel => IptvInfo::EndOfChannel,
+            Closing::EndOfChannel(proof) => IptvInfo::EndOfChannel { proof },
             Closing::Leaving => IptvInfo::Leaving,
         };
         IptvBody { channel: self.channel_of(call), info }.to_bytes().ok()
@@ -142,7 +143,7 @@ impl Node {
                 let open = open.iter().filter_map(|p| self.meet_provider(p)).collect();
                 Report::Subtree(Subtree { peers, free, open })
             }
-            IptvInfo::EndOfChannel | IptvInfo::Grant { .. } | IptvInfo::Other(_) => {
+            IptvInfo::EndOfChannel { .. } | IptvInfo::Grant { .. } | IptvInfo::Other(_) => {
                 return None;
             }
         })

@@ -15,6 +15,7 @@ use crate::sip::agent::{EndCause, Fact, Failure, Invitation, Peer, Refusal};
 use crate::sip::msg::Status;
 use crate::sip::sdp::{Direction, SessionDescription};
 use crate::stats::Plane;
+use crate::time::Duration;
 use crate::time::earliest;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -45,6 +46,8 @@ pub(super) struct Call {
     pub(super) resume: Option<u16>,
     /// A received media call that was accepted: the other end is a child here.
     pub(super) serving: bool,
+    /// There and back, where it was measured before the other end is a parent here.
+    pub(super) rtt: Option<Duration>,
 }
 
 impl Node {
@@ -102,7 +105,7 @@ impl Node {
                 let reason = match cause {
                     EndCause::Bye { body, carrier } => {
                         match body.and_then(|body| Closing::decode(&body, carrier)) {
-                            Some(Closing::EndOfChannel) => ByeReason::EndOfChannel,
+                            Some(Closing::EndOfChannel(proof)) => self.take_end(call, proof.as_ref()),
                             Some(Closing::Leaving) => ByeReason::Leaving,
                             None => ByeReason::Normal,
                         }
@@ -113,6 +116,9 @@ impl Node {
                 self.tell(iptv::Fact::Ended { call, reason });
             }
             Fact::RoundTrip { call, rtt } => {
+                if let Some(call) = self.calls.get_mut(&call) {
+                    call.rtt = Some(rtt);
+                }
                 self.relay.on_round_trip(call, rtt);
                 self.tell(iptv::Fact::RoundTrip { call, rtt });
             }
@@ -151,8 +157,10 @@ impl Node {
         if let Usage::Standby(Some(addr)) = usage {
             self.make_room_for_a_standby(HostPrefix::of(addr.ip()));
         }
-        self.calls
-            .insert(call, Call { channel, peer, usage, offer: Some(session), key, resume, serving: false });
+        self.calls.insert(
+            call,
+            Call { channel, peer, usage, offer: Some(session), key, resume, serving: false, rtt: None },
+        );
         self.tell(match usage {
             Usage::Media(_) => iptv::Fact::Invited { channel, call, peer, urgent, slots },
             Usage::Standby(_) => iptv::Fact::StandbyInvited { channel, call, peer, slots },
@@ -188,7 +196,7 @@ impl Node {
         via: SocketAddr,
     ) {
         let params = contact.params;
-        let Some(Call { channel, usage, peer, key, .. }) = self.calls.get(&call).cloned() else {
+        let Some(Call { channel, usage, peer, key, rtt, .. }) = self.calls.get(&call).cloned() else {
             // The policy gave the call up while the answer was on its way.
             let _ = self.with_agent(|agent, now, ctx| agent.bye(now, call, None, ctx));
             return;
@@ -215,6 +223,9 @@ impl Node {
             let _ = self.with_agent(|agent, now, ctx| agent.bye(now, call, None, ctx));
             self.calls.remove(&call);
             return self.tell(iptv::Fact::Refused { call, refusal: iptv::Refusal::Other });
+        }
+        if let Some(rtt) = rtt {
+            self.relay.on_round_trip(call, rtt);
         }
         self.tell(iptv::Fact::Answered { call, depth: params.depth, rescue: params.rescue });
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! a later packet comes    tolerance     asked       retry      asked again ...   given up
 //! |---------------------------|-----------|------------|-------------|----------------|
-//!   perhaps it was overtaken            a round trip and a half       attempts, or too old to be played
+//!   perhaps it was overtaken      a round trip and a quarter at least   attempts, or too old to be played
 //! ```
 //!
 //! What is missing may only have been overtaken. How long that takes is learned: a packet that comes before anybody can have
@@ -23,7 +23,7 @@ pub const MAX_TOLERANCE: Duration = Duration::from_millis(60);
 pub const MIN_RETRY: Duration = Duration::from_millis(20);
 
 /// The round trip while nobody has measured it.
-const USUAL_ROUND_TRIP: Duration = Duration::from_millis(50);
+const USUAL_ROUND_TRIP: Duration = Duration::from_millis(60);
 
 /// How much is asked for, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +74,12 @@ pub struct Missing {
     next: Option<Instant>,
     /// How late packets come that were overtaken.
     lateness: Duration,
-    /// The smoothed time from a first request to its packet.
+    /// The smoothed time from a first request to its packet, where all were put to the same peer.
     round_trip: Option<Duration>,
+    /// Several peers are asked in turn.
+    alternates: bool,
+    /// That of the stream: the answers to requests have it too.
+    jitter: Duration,
     counts: Counts,
 }
 
@@ -88,6 +92,8 @@ impl Missing {
             next: None,
             lateness: Duration::ZERO,
             round_trip: None,
+            alternates: false,
+            jitter: Duration::ZERO,
             counts: Counts { asked: 0, repaired: 0, given_up: 0 },
         }
     }
@@ -104,6 +110,7 @@ impl Missing {
             self.entries.pop_front();
             self.counts.given_up += 1;
         }
+        self.jitter = jitter;
         let due = now + self.tolerance(jitter);
         for number in numbers.end - kept..numbers.end {
             self.entries.push_back(Entry { number, since: now, asked: 0, last: now, due });
@@ -126,7 +133,7 @@ impl Missing {
             if entry.asked == 1 && took < known / 2 {
                 // Nobody can have answered so soon.
                 self.lateness = self.lateness.max(now.since(entry.since));
-            } else if entry.asked == 1 {
+            } else if entry.asked == 1 && !self.alternates {
                 self.round_trip = Some(self.round_trip.map_or(took, |mean| (mean * 7 + took) / 8));
             }
             self.counts.repaired += 1;
@@ -145,16 +152,19 @@ impl Missing {
         }
     }
 
-    /// Calls `ask` with the numbers that are due, in order. What is `spared` is on its way without being asked for.
+    /// Calls `ask` with the numbers that are due, in order, and with whom to ask: requests for a packet go to these peers in
+    /// turn, of whom it is known how long a message takes there and back. What is `spared` is on its way without being asked
+    /// for.
     pub fn ask(
         &mut self,
         now: Instant,
-        round_trip: Option<Duration>,
+        peers: &[Option<Duration>],
         spared: impl Fn(u64) -> bool,
-        mut ask: impl FnMut(u64),
+        mut ask: impl FnMut(u64, usize),
     ) {
-        let known = self.round_trip.or(round_trip).unwrap_or(USUAL_ROUND_TRIP);
-        let retry = (known * 3 / 2).max(MIN_RETRY);
+        self.alternates = peers.len() > 1;
+        let learned = self.round_trip.filter(|_| !self.alternates);
+        let jitter = self.jitter;
         let Limits { attempts, playout, .. } = self.limits;
         let counts = &mut self.counts;
         self.entries.retain_mut(|entry| {
@@ -169,15 +179,24 @@ impl Missing {
             if spared(entry.number) {
                 entry.due = (now + MIN_RETRY).min(end);
             } else {
-                ask(entry.number);
+                let turn = usize::from(entry.asked).checked_rem(peers.len()).unwrap_or(0);
+                let known = learned.or(peers.get(turn).copied().flatten()).unwrap_or(USUAL_ROUND_TRIP);
+                ask(entry.number, turn);
                 counts.asked += 1;
                 entry.asked += 1;
                 entry.last = now;
-                entry.due = (now + retry).min(end);
+                let retry = known + (known / 4).max(jitter * 2);
+                entry.due = (now + retry.max(MIN_RETRY)).min(end);
             }
             true
         });
         self.schedule();
+    }
+
+    /// Whether this packet is missing, and has been asked for.
+    pub fn awaits(&self, number: u64) -> bool {
+        let at = self.entries.binary_search_by_key(&number, |entry| entry.number);
+        at.ok().and_then(|at| self.entries.get(at)).is_some_and(|entry| entry.asked > 0)
     }
 
     /// Everything behind this number is out of reach now.
@@ -236,7 +255,7 @@ mod tests {
 
     fn asked(missing: &mut Missing, ms: u64) -> Vec<u64> {
         let mut asked = Vec::new();
-        missing.ask(at(ms), None, |_| false, |number| asked.push(number));
+        missing.ask(at(ms), &[None], |_| false, |number, _| asked.push(number));
         asked
     }
 
@@ -254,9 +273,9 @@ mod tests {
         gap(&mut m, 1000, 20..21);
         let mut times = Vec::new();
         while let Some(due) = m.deadline() {
-            m.ask(due, Some(Duration::from_millis(160)), |_| false, |_| times.push(due));
+            m.ask(due, &[Some(Duration::from_millis(160))], |_| false, |_, _| times.push(due));
         }
-        assert_eq!(times, [at(1010), at(1250)]);
+        assert_eq!(times, [at(1010), at(1210)]);
         assert_eq!(m.counts().given_up, 3);
     }
 
@@ -275,6 +294,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_out_of_reach_is_given_up() {
+        let mut m = none();
+        gap(&mut m, 0, 1..6);
+        m.forget_before(4);
+        assert_eq!(
+            (asked(&mut m, 10), m.counts()),
+            (vec![4, 5], Counts { asked: 2, repaired: 0, given_up: 3 })
+        );
+    }
+
+    #[test]
     fn a_way_that_reorders_is_given_a_quarter_more_time_than_it_took() {
         let mut m = none();
         gap(&mut m, 0, 1..2);
@@ -286,7 +316,7 @@ mod tests {
         let due = m.deadline().unwrap();
         assert_eq!(due, at(200) + Duration::from_millis(9) * 5 / 4);
         // It was asked for, but comes sooner than an answer can: it was late by 24 ms.
-        m.ask(due, Some(Duration::from_millis(40)), |_| false, |_| ());
+        m.ask(due, &[Some(Duration::from_millis(40))], |_| false, |_, _| ());
         m.on_arrival(at(224), 9, Some(Duration::from_millis(40)));
         gap(&mut m, 300, 12..13);
         let due = m.deadline().unwrap();
@@ -313,7 +343,34 @@ mod tests {
         }
         gap(&mut m, 90_000, 100..101);
         asked(&mut m, 90_010);
-        assert_eq!(m.deadline(), Some(at(90_160)));
+        assert_eq!(m.deadline(), Some(at(90_135)));
+        // Where packets come unsteadily, so do answers.
+        m.clear();
+        m.on_gap(at(95_000), 105..106, Duration::from_millis(20));
+        assert_eq!(asked(&mut m, 95_040), [105]);
+        assert_eq!(m.deadline(), Some(at(95_180)));
+    }
+
+    #[test]
+    fn whoever_knows_two_peers_asks_them_in_turn_and_waits_for_each_as_long_as_it_takes() {
+        let mut m = none();
+        let peers = [Some(Duration::from_millis(40)), Some(Duration::from_millis(100))];
+        gap(&mut m, 0, 1..2);
+        let mut asked = Vec::new();
+        while let Some(due) = m.deadline() {
+            m.ask(due, &peers, |_| false, |number, peer| asked.push((due, number, peer)));
+        }
+        assert_eq!(asked, [(at(10), 1, 0), (at(60), 1, 1), (at(185), 1, 0)]);
+        // What the nearer one takes says nothing of the other.
+        gap(&mut m, 1000, 5..6);
+        m.ask(at(1010), &peers, |_| false, |_, _| ());
+        assert!(m.awaits(5) && !m.awaits(6));
+        m.on_arrival(at(1050), 5, peers[0]);
+        assert!(!m.awaits(5));
+        gap(&mut m, 2000, 9..10);
+        assert!(!m.awaits(9), "nobody was asked for it yet");
+        m.ask(at(2010), &peers[1..], |_| false, |_, _| ());
+        assert_eq!(m.deadline(), Some(at(2135)));
     }
 
     #[test]
@@ -333,7 +390,7 @@ mod tests {
         gap(&mut m, 0, 1..3);
         let mut asked = Vec::new();
         let mut ask = |ms| {
-            m.ask(at(ms), None, |number| number == 1 && ms < 50, |number| asked.push((ms, number)));
+            m.ask(at(ms), &[None], |number| number == 1 && ms < 50, |number, _| asked.push((ms, number)));
             m.deadline()
         };
         assert_eq!((ask(10), ask(30)), (Some(at(30)), Some(at(50))));
@@ -374,7 +431,7 @@ mod tests {
                     1 => m.on_arrival(at(now), newest.saturating_sub(u64::from(what)), None),
                     2 => m.hasten(at(now), newest.saturating_sub(u64::from(what))),
                     _ => {
-                        m.ask(at(now), None, |number| number % 7 == u64::from(spared), |_| ());
+                        m.ask(at(now), &[None], |number| number % 7 == u64::from(spared), |_, _| ());
                         if m.deadline().is_some_and(|due| due <= at(now)) {
                             return false;
                         }

@@ -65,11 +65,6 @@ impl<'a> TsPacket<'a> {
         self.adaptation().is_some_and(|a| a.first().is_some_and(|flags| flags & 0x40 != 0))
     }
 
-    /// discontinuity_indicator: clock or counter jump here on purpose.
-    pub fn is_discontinuity(&self) -> bool {
-        self.adaptation().is_some_and(|a| a.first().is_some_and(|flags| flags & 0x80 != 0))
-    }
-
     /// The program clock reference, where the packet has one.
     pub fn pcr(&self) -> Option<Pcr> {
         let (&[flags, a, b, c, d, e, f], _) = self.adaptation()?.split_first_chunk()?;
@@ -244,7 +239,7 @@ mod tests {
         let bytes = key_frame();
         let p = TsPacket::new(&bytes).unwrap();
         assert_eq!((p.pid(), p.continuity_counter()), (Pid(0x100), 5));
-        assert!(p.starts_unit() && p.is_random_access() && !p.is_discontinuity());
+        assert!(p.starts_unit() && p.is_random_access());
         assert_eq!(p.pcr(), Some(Pcr(900_000 * 300 + 7)));
         assert_eq!(p.pcr().unwrap().to_rtp_timestamp(), 900_000);
         assert_eq!(p.payload()[..4], [0, 0, 1, 0xe0]);

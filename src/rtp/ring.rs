@@ -267,10 +267,7 @@ impl Ring {
         let others = self.slots.iter_mut().filter(|slot| slot.stretch.is_some());
         match others.take(1).find(|slot| slot.stretch == oldest.stretch) {
             Some(heir) => heir.cost = oldest.cost,
-            None => {
-                self.octets -= oldest.cost;
-                self.stretch = self.stretch.filter(|stretch| Some(stretch.id) != oldest.stretch);
-            }
+            None => self.octets -= oldest.cost,
         }
     }
 }

@@ -155,7 +155,7 @@ impl<'a> Arbitrary<'a> for IptvBody {
             4 => IptvInfo::ChildUpdate(u.arbitrary()?),
             5 => IptvInfo::Alive,
             6 => IptvInfo::TreePosition(u.arbitrary()?),
-            7 => IptvInfo::EndOfChannel,
+            7 => IptvInfo::EndOfChannel { proof: u.arbitrary::<Option<Vec<u8>>>()?.map(Bytes::from) },
             8 => IptvInfo::Leaving,
             9 => IptvInfo::Grant {
                 grant: u.arbitrary::<Vec<u8>>()?.into(),

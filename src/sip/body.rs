@@ -11,7 +11,7 @@
 //! | `Subtree` | relayer → the parent that is its elector | `PEERS BELOW : n`, `FREE BELOW : n`, `OPEN CONTACT : <sip:..>;.., ...` |
 //! | `Tree position` | parent → child | `DEPTH : n`, `PATH : <hex>, ...` from the source to the parent, `SLOT : ordinary` or `rescue`, `BACKUP CONTACT : <sip:..>;.., ...`, `ELECTOR : source` or `parent` (absent: source) |
 //! | `Yield` | parent → child: somebody needs your slot | `BACKUP CONTACT : ...`, where another one is free |
-//! | `End of channel` | parent → child, in a BYE | |
+//! | `End of channel` | parent → child, in a BYE | `PROOF : <base64>`, the owner's word for it |
 //! | `Leaving` | parent ↔ child, relayer → elector, in a BYE; parent → child, before: look for another parent | |
 //!
 //! `CHANNEL : name` may stand in each. Names are compared without case, order does not matter, unknown lines are passed
@@ -44,7 +44,7 @@ pub const MAX_PATH: usize = 64;
 pub const MAX_BACKUPS: usize = 4;
 /// The most providers that a subtree names.
 pub const MAX_OPEN: usize = 8;
-/// The most bytes of a grant, before they become base64.
+/// The most bytes of a grant, or of a proof, before they become base64.
 pub const MAX_GRANT: usize = 6 * 1024;
 /// The most bytes of a child's name or a reason.
 pub const MAX_TEXT: usize = 64;
@@ -101,7 +101,10 @@ pub enum IptvInfo {
         to: Vec<NameAddr<'static>>,
     },
     /// The source has ended the channel.
-    EndOfChannel,
+    EndOfChannel {
+        /// The channel owner's word for it, opaque here.
+        proof: Option<Bytes>,
+    },
     /// I go by plan; look for another parent.
     Leaving,
     /// Something that this version does not know.
@@ -201,7 +204,8 @@ mod line {
     pub(super) const PEERS_BELOW: &str = "PEERS BELOW";
     pub(super) const FREE_BELOW: &str = "FREE BELOW";
     pub(super) const OPEN_CONTACT: &str = "OPEN CONTACT";
-    pub(super) const ALL: [&str; 17] = [
+    pub(super) const PROOF: &str = "PROOF";
+    pub(super) const ALL: [&str; 18] = [
         INFO,
         CHANNEL,
         REGISTER,
@@ -219,6 +223,7 @@ mod line {
         PEERS_BELOW,
         FREE_BELOW,
         OPEN_CONTACT,
+        PROOF,
     ];
 }
 
@@ -266,7 +271,7 @@ impl IptvInfo {
             IptvInfo::Subtree(_) => info::SUBTREE,
             IptvInfo::TreePosition(_) => info::TREE_POSITION,
             IptvInfo::Yield { .. } => info::YIELD,
-            IptvInfo::EndOfChannel => info::END_OF_CHANNEL,
+            IptvInfo::EndOfChannel { .. } => info::END_OF_CHANNEL,
             IptvInfo::Leaving => info::LEAVING,
             IptvInfo::Other(text) => text,
         }
@@ -416,7 +421,9 @@ impl<'a> Fields<'a> {
             Some(info::SUBTREE) => IptvInfo::Subtree(self.subtree()?),
             Some(info::TREE_POSITION) => IptvInfo::TreePosition(self.position()?),
             Some(info::YIELD) => IptvInfo::Yield { to: self.backups()? },
-            Some(info::END_OF_CHANNEL) => IptvInfo::EndOfChannel,
+            Some(info::END_OF_CHANNEL) => {
+                IptvInfo::EndOfChannel { proof: self.get(line::PROOF).map(Field::bytes).transpose()? }
+            }
             Some(info::LEAVING) => IptvInfo::Leaving,
             _ if info.value.len() > MAX_TEXT => return Err(info.error(DecodeErrorKind::TooLong)),
             _ => IptvInfo::Other(info.value.to_string()),
@@ -507,10 +514,10 @@ impl IptvBody {
                 if !register {
                     lines.line(line::REGISTER, "no");
                 }
-                grant.iter().for_each(|grant| lines.grant(grant));
+                grant.iter().for_each(|grant| lines.bytes(line::GRANT, grant));
             }
             IptvInfo::Grant { grant, node } => {
-                lines.grant(grant);
+                lines.bytes(line::GRANT, grant);
                 node.iter().for_each(|node| lines.line(line::NODE, node));
             }
             IptvInfo::RelayerAccepted { free_slots } => lines.free_slots(*free_slots),
@@ -521,6 +528,9 @@ impl IptvBody {
             IptvInfo::FullCapacity(report) | IptvInfo::ChildUpdate(report) => lines.report(report),
             IptvInfo::TreePosition(position) => lines.position(position),
             IptvInfo::Subtree(subtree) => lines.subtree(subtree),
+            IptvInfo::EndOfChannel { proof } => {
+                proof.iter().for_each(|proof| lines.bytes(line::PROOF, proof));
+            }
             _ => {}
         }
         match lines.error {
@@ -570,11 +580,11 @@ impl Lines {
         self.line(name, list);
     }
 
-    fn grant(&mut self, grant: &Bytes) {
-        if grant.len() > MAX_GRANT {
-            self.refuse(line::GRANT);
+    fn bytes(&mut self, name: &'static str, bytes: &Bytes) {
+        if bytes.len() > MAX_GRANT {
+            self.refuse(name);
         }
-        self.line(line::GRANT, BASE64.encode(grant));
+        self.line(name, BASE64.encode(bytes));
     }
 
     fn free_slots(&mut self, free_slots: Option<u16>) {
@@ -630,6 +640,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     const SELECTED: &[u8] = b"IPTV INFO : Selected Relayer";
 
@@ -737,6 +748,21 @@ mod tests {
         assert_eq!(IptvBody::parse(text.as_bytes(), Carrier::Stream), Ok(below));
         let e = IptvBody::parse(text.replace("07", "0g").as_bytes(), Carrier::Stream).unwrap_err();
         assert_eq!((e.kind, e.field), (DecodeErrorKind::InvalidValue, "NODE"));
+    }
+
+    #[test]
+    fn q4_the_owners_word_for_the_end_is_these_bytes_and_may_be_missing() {
+        let end = |proof| IptvBody { channel: None, info: IptvInfo::EndOfChannel { proof } };
+        for (text, proof) in [
+            ("IPTV INFO : End of channel\r\n", None),
+            ("IPTV INFO : End of channel\r\nPROOF : YWJj\r\n", Some("abc".into())),
+        ] {
+            assert_eq!(end(proof.clone()).to_bytes().unwrap(), text);
+            assert_eq!(IptvBody::parse(text.as_bytes(), Carrier::Stream), Ok(end(proof)));
+        }
+        assert!(end(Some(Bytes::from(vec![0; MAX_GRANT + 1]))).to_bytes().is_err());
+        let e = IptvBody::parse(b"IPTV INFO : End of channel\r\nPROOF : -\r\n", Carrier::Stream).unwrap_err();
+        assert_eq!((e.kind, e.field), (DecodeErrorKind::InvalidValue, "PROOF"));
     }
 
     #[test]

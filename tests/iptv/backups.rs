@@ -1,7 +1,65 @@
 //! Backup parents: when they are asked, what they tell, and what becomes of their calls (Q12, Q13).
 
-use super::misuse::{covered, is_left};
-use super::*;
+use crate::harness::{CHANNEL, SOURCE, Solo, World, default, grown, has, ms, placed};
+use p2piptv::ids::CallId;
+use p2piptv::iptv::{ByeReason, Event, Fact, InviteKind, Order, Pace, Provider, Refusal, Report};
+use p2piptv::time::Instant;
+
+/// A viewer of the source 9 at a pace of 10 ms, with standbys at 4, 5 and 6 that are ready.
+pub(crate) fn backed_up() -> (Solo, CallId, [CallId; 3]) {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    s.told.pace = Some(Pace { gap: ms(10), jitter: ms(0) });
+    let at = |peer| Provider { peer, depth: Some(1), free: None };
+    let backups = vec![at(4), at(5), at(6)];
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups, delegated: false },
+    );
+    let mut calls = Vec::new();
+    for _ in 0..40 {
+        s.hear();
+        for order in s.pass(50) {
+            if let Order::Invite { call, kind: InviteKind::Standby, .. } = order {
+                s.told.elsewhere.insert(call, Instant::ZERO);
+                s.fact(Fact::Answered { call, depth: Some(1), rescue: false });
+                calls.push(call);
+            }
+        }
+    }
+    s.hear();
+    s.pass(1);
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().standbys, 3);
+    (s, parent, calls.try_into().unwrap())
+}
+
+pub(crate) fn resumed(orders: &[Order<u32>]) -> Vec<CallId> {
+    let calls = orders.iter().filter_map(|o| match o {
+        Order::Resume { call } => Some(*call),
+        _ => None,
+    });
+    calls.collect()
+}
+
+/// A viewer of 9 whose parent fell silent 80 ms ago, and which the first of its standbys covers.
+pub(crate) fn covered() -> (Solo, CallId, [CallId; 3]) {
+    let (mut s, parent, standbys) = backed_up();
+    assert_eq!(resumed(&s.pass(79)), [standbys[0]]);
+    s.covered_by(standbys[0]);
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: standbys[0] });
+    (s, parent, standbys)
+}
+
+pub(crate) fn is_left(orders: &[Order<u32>], call: CallId) -> bool {
+    orders.contains(&Order::Bye { call, reason: ByeReason::Normal })
+}
+
+/// A standby INVITE, if there is one.
+fn dialled(orders: &[Order<u32>]) -> Option<(u32, CallId)> {
+    orders.iter().find_map(|o| match o {
+        Order::Invite { peer, call, kind: InviteKind::Standby, .. } => Some((*peer, *call)),
+        _ => None,
+    })
+}
 
 fn fetches(orders: &[Order<u32>]) -> bool {
     orders.iter().any(|o| matches!(o, Order::Fetch { .. }))
@@ -16,6 +74,18 @@ fn place(path: Vec<u32>, rescue: bool) -> Report<u32> {
 fn q13_when_every_standby_is_silent_the_others_are_looked_for_50_ms_after_the_last_was_asked() {
     let (mut s, ..) = backed_up();
     assert_eq!(resumed(&s.pass(159)).len(), 3);
+    assert!(!fetches(&s.pass(49)));
+    assert!(fetches(&s.pass(1)));
+}
+
+/// The standbys are asked at 60, 110 and 160 ms again.
+#[test]
+fn q13_a_standby_that_refuses_while_the_last_one_may_still_answer_has_nobody_else_looked_for() {
+    let (mut s, _, [first, second, third]) = backed_up();
+    assert_eq!(resumed(&s.pass(159)), [first, second, third]);
+    for call in [first, second] {
+        assert!(s.fact(Fact::Denied { call }).is_empty());
+    }
     assert!(!fetches(&s.pass(49)));
     assert!(fetches(&s.pass(1)));
 }
@@ -36,7 +106,7 @@ fn q12_the_place_that_a_standby_tells_before_its_first_packet_is_the_place_under
 fn q12_whoever_covers_and_leaves_is_followed_by_the_next_standby_at_once() {
     let (mut s, parent, [first, second, _]) = covered();
     let orders = s.reported(parent, Report::Leaving);
-    assert!(!orders.contains(&Order::Release { call: first }), "that one only says what is known");
+    assert!(orders.is_empty(), "that one only says what is known: {orders:?}");
     let orders = Vec::from(s.reported(first, Report::Leaving));
     assert!(orders.contains(&Order::Release { call: first }), "{orders:?}");
     assert_eq!(resumed(&orders), [second]);
@@ -70,4 +140,225 @@ fn q13_until_a_parent_has_told_its_place_children_hear_of_that_parent_alone() {
     assert_eq!(told(orders.into()), Some(vec![9, SOURCE]));
     s.reported(parent, place(vec![7, 9], false));
     assert_eq!(told(s.hear_for(200)), Some(vec![7, 9, SOURCE]));
+}
+
+/// Silence begins at 0. A packet every 10 ms: 40 ms are the threshold, and half as much again is when somebody else is asked.
+#[test]
+fn q12_a_standby_is_asked_after_half_a_threshold_more_and_the_next_after_50_ms_or_at_once_when_denied() {
+    let (mut s, parent, [first, second, third]) = backed_up();
+    s.pass(58);
+    assert_eq!(resumed(&s.pass(1)), [first], "after 60 ms of silence");
+    assert!(resumed(&s.pass(49)).is_empty());
+    assert_eq!(resumed(&s.pass(1)), [second], "the first says nothing");
+    let orders: Vec<_> = s.fact(Fact::Denied { call: second }).into();
+    assert_eq!(resumed(&orders), [third]);
+    // Media comes: nobody else is needed, and the parent keeps its place.
+    s.told.media = Some(s.now);
+    s.told.elsewhere.insert(third, s.now);
+    let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call: third });
+    assert!(orders.contains(&Order::Release { call: first }));
+    assert!(orders.contains(&Order::Event(Event::Covered { channel: CHANNEL, provider: 6 })));
+    let status = s.iptv.status(CHANNEL).unwrap();
+    assert_eq!((status.parent, status.cover), (Some(9), Some(6)));
+    // Until it has been silent for a second more.
+    let play = |s: &mut Solo| {
+        s.told.media = Some(s.now);
+        s.told.elsewhere.insert(third, s.now);
+    };
+    let mut orders = Vec::new();
+    for _ in 0..99 {
+        play(&mut s);
+        orders.extend(s.pass(10));
+    }
+    assert!(!orders.contains(&Order::Bye { call: parent, reason: ByeReason::Normal }));
+    play(&mut s);
+    let orders = s.pass(10);
+    assert!(orders.contains(&Order::Bye { call: parent, reason: ByeReason::Normal }), "{orders:?}");
+    let status = s.iptv.status(CHANNEL).unwrap();
+    assert_eq!((status.parent, status.cover, status.rescue), (Some(6), None, true));
+    assert_eq!(s.iptv.counters().repairs, 1);
+}
+
+#[test]
+fn q12_a_parent_that_speaks_again_has_lost_nothing_and_is_given_twice_as_long_the_next_time() {
+    let (mut s, parent, [first, ..]) = backed_up();
+    assert_eq!(resumed(&s.pass(59)), [first]);
+    s.told.media = Some(s.now);
+    s.told.elsewhere.insert(first, s.now);
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: first });
+    for _ in 0..2 {
+        s.told.media = Some(s.now);
+        s.told.elsewhere.insert(first, s.now);
+        s.pass(210);
+    }
+    let orders = s.hear_for(200);
+    assert!(orders.contains(&Order::Release { call: first }));
+    assert!(!orders.iter().any(|o| matches!(o, Order::Bye { .. } | Order::Event(_))), "{orders:?}");
+    assert_eq!((s.iptv.counters().false_alarms, s.iptv.counters().repairs), (1, 0));
+    s.hear_for(5_000);
+    s.hear();
+    assert!(resumed(&s.pass(79)).is_empty());
+    assert_eq!(resumed(&s.pass(1)), [first], "40 ms, and 40 more");
+    s.hear_for(300);
+    assert_eq!(s.iptv.counters().false_alarms, 2);
+    // Two minutes later both alarms are forgotten.
+    for _ in 0..2_400 {
+        s.hear();
+        s.pass(50);
+    }
+    s.hear();
+    assert!(resumed(&s.pass(59)).is_empty());
+    assert_eq!(resumed(&s.pass(1)).len(), 1);
+    assert!(
+        s.iptv.status(CHANNEL).unwrap().parent == Some(9) && s.iptv.status(CHANNEL).unwrap().standbys == 3
+    );
+    let _ = parent;
+}
+
+#[test]
+fn q13_when_every_standby_has_refused_the_others_are_asked_by_a_call() {
+    let (mut s, parent, calls) = backed_up();
+    s.pass(79);
+    let mut orders = Vec::new();
+    for call in calls {
+        orders = s.fact(Fact::Denied { call }).into();
+    }
+    let call = placed(&orders, 9);
+    assert!(call.is_none(), "not the silent one itself");
+    assert!(orders.iter().any(|o| matches!(o, Order::Fetch { .. })), "{orders:?}");
+    assert!(orders.contains(&Order::Event(Event::Orphaned { channel: CHANNEL, parent: 9 })));
+    let providers = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers });
+    let call = placed(&orders, 7).unwrap();
+    let orders = s.fact(Fact::Answered { call, depth: Some(1), rescue: false });
+    assert!(!has(&orders, |o| matches!(o, Order::Bye { .. })), "the silent one has a second");
+    s.hear();
+    s.told.elsewhere.insert(parent, s.now - ms(1));
+    let orders = s.pass(100);
+    assert!(!orders.iter().any(|o| matches!(o, Order::Resume { .. })));
+}
+
+#[test]
+fn q12_every_viewer_of_a_grown_tree_keeps_standbys_and_no_node_promises_more_than_it_may() {
+    let mut w = grown(default(2), 30, 900);
+    w.run(ms(30_000));
+    let held: Vec<usize> = w.viewers().map(|v| w.status(v).unwrap().standbys).collect();
+    assert!(held.iter().all(|&n| n >= 2), "{held:?}");
+    let promised: Vec<u16> = w.peers.iter().map(|p| p.iptv.rescue_slots().promised).collect();
+    assert_eq!(promised.iter().map(|&n| usize::from(n)).sum::<usize>(), held.iter().sum::<usize>());
+    assert!(promised.iter().all(|&n| n <= 16), "{promised:?}");
+}
+
+/// The busiest relayer dies. Its children are covered after twice the threshold and a round trip; those below them see the
+/// same silence and ask nobody.
+#[test]
+fn p18_a_dead_relayer_is_bridged_within_a_quarter_of_a_second_by_its_children_alone() {
+    for seed in 0..20 {
+        let mut w = World::new(default(2), seed);
+        w.run(ms(1000));
+        for _ in 0..14 {
+            w.join();
+            w.run(ms(900));
+        }
+        w.run(ms(10_000));
+        w.know_the_pace();
+        w.run(ms(5_000));
+        let dead = 1 + (seed % 2) as u32;
+        let orphans: Vec<u32> = w.viewers().filter(|&v| w.parent(v) == Some(dead)).collect();
+        w.forget_counts();
+        w.kill(dead);
+        w.run(ms(900));
+        let longest = w.take_silences().into_iter().map(|s| s.2).max().unwrap();
+        // Four packets of 20 ms, twice; then a round trip, and another one if the first has no room.
+        assert!(longest <= ms(280), "seed {seed}: {longest:?}\n{}", w.tail(200));
+        let covered = w.event_times(|_, e| matches!(e, Event::Covered { .. })).len();
+        assert_eq!(covered, orphans.len(), "seed {seed}");
+        assert!(w.viewers().all(|v| orphans.contains(&v) || w.peers[v as usize].invites == 0));
+        w.run(ms(20_000));
+        assert!(w.starving(ms(100)).is_empty());
+        assert!(w.viewers().all(|v| !w.status(v).unwrap().rescue), "seed {seed}: {:?}", w.table());
+    }
+}
+
+#[test]
+fn a_child_hears_of_a_new_sibling_within_a_second() {
+    let mut s = Solo::publisher(default(2));
+    let (first, _) = s.invited(1, false);
+    s.pass(2_000);
+    s.invited(2, false);
+    let sibling = |o: &Order<u32>| match o {
+        Order::Inform { call, report: Report::TreePosition { backups, .. } } => {
+            *call == first && backups.iter().any(|p| p.peer == 2)
+        }
+        _ => false,
+    };
+    assert!(!s.pass(999).iter().any(sibling));
+    assert!(s.pass(1).iter().any(sibling));
+}
+
+/// A viewer of 9, which names 4 and 5 as backups.
+fn with_backups() -> Solo {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let backups = [4, 5].map(|peer| Provider { peer, depth: Some(1), free: None }).to_vec();
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups, delegated: false },
+    );
+    s
+}
+
+#[test]
+fn q12_who_refuses_to_be_a_standby_is_asked_again_after_ten_seconds_and_the_next_at_once() {
+    let mut s = with_backups();
+    let mut asked = Vec::new();
+    for ms in (10..=17_000).step_by(10) {
+        if let Some((peer, call)) = dialled(&s.hear_for(10)) {
+            asked.push((peer, ms));
+            s.fact(Fact::Refused { call, refusal: Refusal::Busy { retry_after: None } });
+        }
+    }
+    assert_eq!((asked.len(), s.iptv.counters().standbys_refused), (4, 4), "{asked:?}");
+    let [of_4, of_5] =
+        [4, 5].map(|peer| asked.iter().filter(|a| a.0 == peer).map(|a| a.1).collect::<Vec<_>>());
+    assert!(of_4[0] <= 1_000 && of_5[0] <= of_4[0] + 10, "{asked:?}");
+    for of in [of_4, of_5] {
+        assert!((10_000..=15_010).contains(&(of[1] - of[0])), "half as much again at most: {asked:?}");
+    }
+}
+
+#[test]
+fn q12_a_backup_parent_has_four_seconds_to_become_a_standby() {
+    let mut s = with_backups();
+    let (_, call) = loop {
+        if let Some(dialled) = dialled(&s.hear_for(10)) {
+            break dialled;
+        }
+    };
+    let cancel = Order::Cancel { call };
+    let orders = s.hear_for(3_980);
+    assert!(!orders.contains(&cancel), "{orders:?}");
+    let orders = s.hear_for(30);
+    assert!(orders.contains(&cancel), "{orders:?}");
+}
+
+/// The source is 9, the parent 4 after it covered.
+#[test]
+fn q14_what_the_source_does_not_know_is_looked_up_only_when_the_parent_leaves() {
+    for leaves in [false, true] {
+        let (mut s, _, [first, second, third]) = covered();
+        s.cover_for(first, 1_100);
+        s.told.elsewhere.remove(&first);
+        let orders = if leaves {
+            s.reported(first, Report::Leaving);
+            s.fact(Fact::Denied { call: second });
+            Vec::from(s.fact(Fact::Denied { call: third }))
+        } else {
+            s.hear_for(2_000)
+        };
+        let call = placed(&orders, 9).expect("it asks the source");
+        let refusal = Refusal::Busy { retry_after: None };
+        let mut orders = Vec::from(s.fact(Fact::Refused { call, refusal }));
+        orders.extend(s.hear_for(500));
+        assert_eq!(fetches(&orders), leaves, "{orders:?}");
+    }
 }

@@ -1,28 +1,14 @@
 //! Relayers that elect among their own children (Q9).
 
-use super::harness::{CHANNEL, SOURCE, World, ms};
-use super::{Solo, default, has, selected};
-use p2piptv::ids::CallId;
+use crate::harness::{CHANNEL, SOURCE, Solo, World, default, delegated, grown, has, ms, placed, selected};
+use crate::tree::survives;
+use p2piptv::ids::{CallId, ChannelId};
 use p2piptv::iptv::{
     ByeReason, Child, Config, Denial, Event, Fact, InviteKind, Mode, Order, Profile, Provider, Refusal,
     Report, Subtree,
 };
 use p2piptv::time::Instant;
 use std::collections::VecDeque;
-
-fn delegated(capacity: u16) -> Config {
-    Config { mode: Mode::Delegated, ..default(capacity) }
-}
-
-fn grown(viewers: usize, apart: u64) -> World {
-    let mut w = World::new(delegated(2), 7);
-    w.run(ms(1000));
-    for _ in 0..viewers {
-        w.join();
-        w.run(ms(apart));
-    }
-    w
-}
 
 /// INVITEs to the source that ask for media, as the trace shows them.
 fn asked_source(w: &World) -> usize {
@@ -32,7 +18,7 @@ fn asked_source(w: &World) -> usize {
 
 #[test]
 fn q9_every_relayer_elects_its_own_children_and_the_source_knows_two_layers() {
-    let mut w = grown(30, 1000);
+    let mut w = grown(delegated(2), 30, 1000);
     w.run(ms(10_000));
     assert!(w.starving(ms(100)).is_empty());
     let mut layers = [0; 8];
@@ -50,7 +36,7 @@ fn q9_every_relayer_elects_its_own_children_and_the_source_knows_two_layers() {
 
 #[test]
 fn q9_after_a_crash_the_children_of_the_dead_call_and_nobody_asks_the_source() {
-    let mut w = grown(40, 1000);
+    let mut w = grown(delegated(2), 40, 1000);
     w.run(ms(10_000));
     let children = |w: &World, of| w.viewers().filter(|&v| w.parent(v) == Some(of)).collect::<Vec<u32>>();
     let serves = |&v: &u32| w.status(v).unwrap().depth == Some(3) && children(&w, v).len() == 2;
@@ -265,7 +251,7 @@ fn q9_a_relayer_announces_itself_to_a_new_parent_and_keeps_its_office_without_on
     if !has(&orders, |o| matches!(o, Order::Invite { .. })) {
         let providers = vec![Provider { peer: 77, depth: Some(1), free: Some(1) }];
         let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers });
-        call = super::placed(&orders, 77).expect("the provider is called");
+        call = placed(&orders, 77).expect("the provider is called");
     }
     let orders = s.fact(Fact::Answered { call, depth: Some(1), rescue: false });
     let mine: Vec<&Report<u32>> = orders
@@ -396,7 +382,7 @@ fn q9_whoever_sits_in_a_rescue_slot_asks_where_a_slot_becomes_free_and_not_the_s
 #[test]
 fn q9_whoever_lives_plays_again_soon_after_the_last_blow() {
     for seed in 100..112 {
-        super::survives(seed, Mode::Delegated);
+        survives(seed, Mode::Delegated);
     }
 }
 
@@ -405,4 +391,12 @@ fn q9_events_of_offices_come_and_go() {
     let (mut s, _, [first, _]) = relayer();
     let orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Leaving });
     assert!(has(&orders, |o| matches!(o, Order::Event(Event::RelayerLost { relayer: 11, .. }))));
+}
+
+#[test]
+fn q9_a_source_says_of_its_own_channel_whether_relayers_elect() {
+    assert!(Solo::publisher(delegated(2)).iptv.delegates(CHANNEL));
+    assert!(!Solo::publisher(delegated(2)).iptv.delegates(ChannelId(7)));
+    assert!(!Solo::publisher(default(2)).iptv.delegates(CHANNEL));
+    assert!(!Solo::viewer(delegated(2), PARENT).0.iptv.delegates(CHANNEL), "it is not its to say");
 }

@@ -1,48 +1,9 @@
 //! What a bad parent, child or provider of a standby can bring about, and what it cannot.
 
-use super::*;
-
-impl Solo {
-    /// The provider of a standby sends something new now.
-    pub(super) fn covered_by(&mut self, call: CallId) {
-        self.told.media = Some(self.now);
-        self.told.elsewhere.insert(call, self.now);
-    }
-
-    /// A standby sends a packet every 10 ms for so long.
-    pub(super) fn cover_for(&mut self, call: CallId, time: u64) -> Vec<Order<u32>> {
-        let mut orders = Vec::new();
-        for _ in 0..time / 10 {
-            self.covered_by(call);
-            orders.extend(self.pass(10));
-        }
-        orders
-    }
-
-    /// Children report every half second.
-    fn pass_reported(&mut self, time: u64) -> Vec<Order<u32>> {
-        let mut orders = Vec::new();
-        for n in 0..time.div_ceil(500) {
-            self.told.report = Some(self.now);
-            orders.extend(self.pass((time - n * 500).min(500)));
-        }
-        self.told.report = Some(self.now);
-        orders
-    }
-}
-
-/// A viewer of 9 whose parent fell silent 80 ms ago, and which the first of its standbys covers.
-pub(super) fn covered() -> (Solo, CallId, [CallId; 3]) {
-    let (mut s, parent, standbys) = backed_up();
-    assert_eq!(resumed(&s.pass(79)), [standbys[0]]);
-    s.covered_by(standbys[0]);
-    s.fact(Fact::FirstPacket { channel: CHANNEL, call: standbys[0] });
-    (s, parent, standbys)
-}
-
-pub(super) fn is_left(orders: &[Order<u32>], call: CallId) -> bool {
-    orders.contains(&Order::Bye { call, reason: ByeReason::Normal })
-}
+use crate::backups::{backed_up, covered, is_left, resumed};
+use crate::harness::{CHANNEL, Solo, default, has, ms};
+use p2piptv::ids::{CallId, ChannelId};
+use p2piptv::iptv::{ByeReason, Child, Config, Event, Fact, Hold, Order, Provider, Refusal, Report};
 
 #[test]
 fn q12_a_parent_that_sends_only_reports_and_what_is_here_already_is_silent() {
@@ -298,4 +259,28 @@ fn a_parent_that_did_not_elect_a_relayer_does_not_have_it_report_to_itself_by_el
     // It goes on to report to the source.
     assert!(orders.iter().filter(to(control)).count() >= 2, "{orders:?}");
     assert!(!is_left(&orders, control) && !is_left(&orders, parent), "{orders:?}");
+}
+
+/// One channel is published here, the other one only watched: a child of that one cannot move out of the rescue slot.
+#[test]
+fn q12_nobody_has_to_leave_the_rescue_slot_for_who_gets_an_ordinary_one() {
+    const OTHER: ChannelId = ChannelId(7);
+    let (mut s, _) = Solo::viewer(default(1), 9);
+    s.act(|i, now, ctx| i.publish(now, OTHER, ctx).unwrap());
+    let [held, wanted, late] = [(CHANNEL, 3), (OTHER, 4), (OTHER, 5)].map(|(channel, peer)| {
+        let call = CallId::received(100 + peer);
+        s.fact(Fact::StandbyInvited { channel, call, peer, slots: Some(2) });
+        call
+    });
+    assert!(s.fact(Fact::Resumed { call: held }).contains(&Order::Serve { call: held }));
+    for _ in 0..20 {
+        s.told.report = Some(s.now);
+        s.hear_for(500);
+    }
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (0, 1));
+    let told = Order::Inform { call: held, report: Report::Leaving };
+    let orders = s.fact(Fact::Resumed { call: wanted });
+    assert!(orders.contains(&Order::Serve { call: wanted }) && !orders.contains(&told), "{orders:?}");
+    let orders = s.fact(Fact::Resumed { call: late });
+    assert!(orders.contains(&Order::Deny { call: late }) && orders.contains(&told), "{orders:?}");
 }

@@ -1,7 +1,12 @@
 //! Facts that make no sense.
 
-use super::*;
-use std::collections::BTreeSet;
+use crate::harness::{CHANNEL, SOURCE, Solo, default, ms};
+use p2piptv::env::{Entropy, Seeded};
+use p2piptv::ids::{CallId, ChannelId};
+use p2piptv::iptv::{
+    ByeReason, Child, Fact, Hold, InviteKind, Iptv, Mode, Order, Provider, Refusal, Report, Subtree,
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which calls are open, as whoever carries out the orders knows.
 #[derive(Default)]

@@ -1,6 +1,8 @@
 //! How often things are said and tried: HOLD, searches, climbs, a lost control dialog.
 
-use super::*;
+use crate::harness::{CHANNEL, Solo, default, ms, placed};
+use p2piptv::ids::CallId;
+use p2piptv::iptv::{ByeReason, Fact, Hold, InviteKind, Order, Pace, Refusal, Report};
 
 /// The search finds nobody, again and again: how long it rests after each round.
 fn rests(s: &mut Solo, mut orders: Vec<Order<u32>>, rounds: usize) -> Vec<u64> {

@@ -1,11 +1,11 @@
 //! The source dies: a standby takes over with the tree as it is, or the channel ends everywhere (Q7).
 
-use crate::harness::{CHANNEL, SOURCE, World, ms};
-use crate::{Solo, has, placed, selected};
+use crate::harness::{CHANNEL, SOURCE, Solo, World, has, ms, placed, selected};
 use p2piptv::iptv::{
     ByeReason, Config, EndReason, Event, Fact, Hold, InviteKind, Order, Profile, Provider, Refusal, Report,
 };
 use p2piptv::time::{Duration, Instant};
+use std::collections::VecDeque;
 
 /// A source, its standby, and viewers that came one after the other.
 fn with_a_standby(viewers: usize, seed: u64) -> (World, u32) {
@@ -407,4 +407,61 @@ fn an_heir_confirms_relayers_of_the_one_before_and_after_a_while_nobody_who_was_
     s.pass(limit);
     let late = s.invited(12, false).0;
     assert_eq!(selected(s.reported(late, accepted)), []);
+}
+
+#[test]
+fn a_parent_that_has_not_the_owners_word_for_the_end_is_left_and_ends_nobody() {
+    for seed in 0..6 {
+        let mut w = World::new(Config::new(Profile::Default, 2), seed);
+        w.run(ms(1000));
+        for _ in 0..8 {
+            w.join();
+            w.run(ms(2000));
+        }
+        w.run(ms(6000));
+        let deep = |v: &u32| w.parent(*v).is_some_and(|p| p != SOURCE);
+        let viewers: Vec<u32> = w.viewers().filter(deep).collect();
+        w.take_silences();
+        for &viewer in &viewers {
+            w.dismiss(viewer, ByeReason::RumouredEnd);
+            w.run(ms(4000));
+        }
+        assert!(w.event_times(|_, e| matches!(e, Event::Ended { .. })).is_empty(), "seed {seed}");
+        assert!(w.starving(ms(100)).is_empty(), "seed {seed}: {}", w.tail(200));
+        let longest = w.take_silences().into_iter().map(|s| s.2).max();
+        assert!(longest.is_none_or(|s| s <= ms(200)), "seed {seed}: {longest:?}");
+    }
+}
+
+/// After how many milliseconds it is over for a viewer whose parent has ended the call so, which reaches nobody, and whose
+/// lookups name these; within a minute.
+fn over_after(reason: ByeReason, named: &[Provider<u32>]) -> Option<u128> {
+    let (mut s, parent) = Solo::viewer(Config::new(Profile::Default, 2), 7);
+    s.hear_for(1000);
+    let began = s.now;
+    let mut orders: VecDeque<_> = s.fact(Fact::Ended { call: parent, reason });
+    while s.now.since(began) < ms(60_000) {
+        while let Some(order) = orders.pop_front() {
+            orders.extend(match order {
+                Order::Event(Event::Ended { .. }) => return Some(s.now.since(began).as_millis()),
+                Order::Fetch { .. } => s.fact(Fact::Fetched { channel: CHANNEL, providers: named.to_vec() }),
+                Order::Invite { call, .. } => {
+                    s.fact(Fact::Refused { call, refusal: Refusal::Busy { retry_after: None } })
+                }
+                _ => continue,
+            });
+        }
+        orders.extend(s.pass(10));
+    }
+    None
+}
+
+#[test]
+fn k11_a_rumour_of_the_end_is_true_when_nobody_else_has_the_channel_and_no_source_is_on_record() {
+    let source = Provider { peer: 3, depth: Some(0), free: Some(0) };
+    assert_eq!(over_after(ByeReason::EndOfChannel, &[source]), Some(0));
+    assert!(over_after(ByeReason::RumouredEnd, &[]).is_some_and(|ms| (2000..4000).contains(&ms)));
+    assert_eq!(over_after(ByeReason::RumouredEnd, &[source]), None);
+    // Without it an end is what three quarters of a minute show.
+    assert!(over_after(ByeReason::Lost, &[]).is_some_and(|ms| (45_000..55_000).contains(&ms)));
 }

@@ -1,6 +1,6 @@
 //! Signatures that the host makes and brings: late, never, twice, wrong.
 
-use super::links::{Bench, FIRST, written};
+use super::bench::{Bench, FIRST, written};
 use super::wire::{ME, OVERLAY, PEER, anywhere, home, ping};
 use bytes::Bytes;
 use p2piptv::env::{Crypto, InsecureIdentity, Signed};

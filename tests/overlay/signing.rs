@@ -1,6 +1,6 @@
 //! How much one call signs and checks: media must get its turn in between.
 
-use super::links::{Bench, FIRST, TLS, offer, written};
+use super::bench::{Bench, FIRST, TLS, offer, written};
 use super::wire::{FAR, ME, PEER, anywhere, ping};
 use bytes::Bytes;
 use p2piptv::effect::Effect;

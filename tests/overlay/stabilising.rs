@@ -176,6 +176,35 @@ fn cu10_9_a_replica_that_newcomers_displace_is_kept_until_a_dead_owner_would_hav
 }
 
 #[test]
+fn cu10_9_a_replica_is_not_dropped_while_its_new_owner_refuses_or_cannot_be_reached() {
+    let mut net = ring(8, 523);
+    net.store(0, 1, "a", b"x", 7200);
+    net.run(seconds(5));
+    let around = on_the_ring(&net, net.responsible("a"));
+    let (owner, behind) = (net.id(around[0]).to_u128(), net.id(around[1]).to_u128());
+    let gap = behind.wrapping_sub(owner);
+    // Three nodes come in behind the owner and cannot reach it. It dies, and the first of them is the owner without a copy.
+    let newcomers: Vec<usize> =
+        (1..4).map(|n| net.add(NodeId::from_u128(owner.wrapping_add(gap / 4 * n)))).collect();
+    for &newcomer in &newcomers {
+        net.blocked.insert((around[0].min(newcomer), around[0].max(newcomer)));
+        net.join(newcomer, &[around[4]]);
+    }
+    let joined = |net: &Net| newcomers.iter().all(|&i| net.nodes[i].overlay.is_joined());
+    wait(&mut net, seconds(60), "all are in", joined);
+    net.kill(around[0]);
+    // Those who have a copy cannot reach it either, so that they take the second newcomer for the owner, who refuses.
+    let apart = [around[1], around[2]].map(|i| (i.min(newcomers[0]), i.max(newcomers[0])));
+    net.blocked.extend(apart);
+    net.run(seconds(60));
+    assert_eq!(net.holders("a"), [around[1], around[2]].into());
+    apart.iter().for_each(|pair| _ = net.blocked.remove(pair));
+    net.run(seconds(120));
+    assert_eq!(net.responsible("a"), newcomers[0]);
+    assert!(net.holders("a").contains(&newcomers[0]), "{:?}", net.holders("a"));
+}
+
+#[test]
 fn cu10_6_a_lost_finger_is_replaced_without_waiting_for_the_next_search() {
     let mut net = ring(40, 530);
     let topology = net.nodes[0].overlay.topology();

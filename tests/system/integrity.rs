@@ -4,12 +4,13 @@ use crate::world::{Setup, World};
 use bytes::Bytes;
 use p2piptv::node::Event;
 use p2piptv::rtp::header::PayloadType;
-use p2piptv::rtp::integrity::{Counts, WINDOW_TIME};
-use p2piptv::sim::NodeIndex;
+use p2piptv::rtp::integrity::{Counts, LIST, WINDOW_TIME};
+use p2piptv::sim::{Conditions, NodeIndex};
 use p2piptv::stats::{DropReason, Plane};
 use p2piptv::time::Duration;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 /// A packet's place in what the source sends, and the octet of it that liars change.
@@ -148,6 +149,63 @@ fn everybody_checks_everything_in_a_secured_overlay_and_nobody_anything_in_anoth
                 assert_eq!((counts.forged, counts.unlisted, counts.bad_lists), (0, 0, 0));
                 assert_eq!(counts.genuine, counters.sequence.received + counters.sequence.duplicates);
             }
+        }
+    }
+}
+
+/// Eight viewers whose packets take 40 ms each way; the last two are below a relayer that is below another one. Three of four
+/// lists that this one sends leave it in vain the first `times` times, to each child.
+fn losing_lists(times: usize) -> (World, Deceived) {
+    let conditions = Conditions::constant(Duration::from_millis(40));
+    let mut world = World::new(Setup { secured: true, conditions, ..Setup::default() });
+    world.seat(8);
+    world.run(8);
+    let parent = |of: &str| {
+        let tree = world.tree();
+        let row = tree.iter().find_map(|row| row.split_once(&format!(" {of} < "))).unwrap();
+        row.1.to_owned()
+    };
+    let loser: usize = parent(&parent("8")).parse().unwrap();
+    let loser = world.viewers[loser - 1].node;
+    let mut sent: BTreeMap<(SocketAddr, Bytes), usize> = BTreeMap::new();
+    world.net.alter(loser, move |plane, to, packet| {
+        let is_list = plane == Plane::Media && packet.len() > 12 && packet[1] & 0x7f == LIST.0;
+        if !is_list || packet[3] % 4 == 0 {
+            return packet;
+        }
+        let before = sent.entry((to, packet.clone())).or_default();
+        *before += 1;
+        if *before <= times { Bytes::new() } else { packet }
+    });
+    let late = Deceived::default();
+    let (seen, mut sooner) = (Rc::clone(&late), BTreeMap::<NodeIndex, i64>::new());
+    world.net.watch(move |now, node, _, packet: &Bytes| {
+        // One packet each 10 ms, which is 900 ticks.
+        let timestamp = u32::from_be_bytes([packet[4], packet[5], packet[6], packet[7]]);
+        let behind = now.as_micros() as i64 / 1000 - i64::from(timestamp) / 90;
+        let least = sooner.entry(node).or_insert(behind);
+        *least = behind.min(*least);
+        let mut seen = seen.borrow_mut();
+        let most = seen.entry(node).or_default();
+        *most = (*most).max((behind - *least) as u64);
+    });
+    (world, late)
+}
+
+#[test]
+fn a_lost_list_is_mended_in_time_and_its_parent_is_not_taken_for_silent() {
+    for (times, in_time) in [(1, 100), (2, 250)] {
+        let (mut world, late) = losing_lists(times);
+        let began = world.net.now();
+        world.run(20);
+        for &viewer in &world.viewers {
+            let node = world.net.machine(viewer.node).unwrap();
+            assert_eq!(node.media_counters(viewer.channel).unwrap().sequence.lost, 0);
+            assert_eq!((node.repairs().covers, node.repairs().false_alarms), (0, 0), "{}", world.trace());
+            let changed = |e: &Event| matches!(e, Event::Orphaned { .. } | Event::Reparented { .. });
+            assert!(!world.since(began, viewer.node).any(changed), "{}", world.trace());
+            let behind = late.borrow()[&viewer.node];
+            assert!(behind <= in_time, "{behind} ms late, lists lost {times} times");
         }
     }
 }

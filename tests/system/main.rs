@@ -12,10 +12,11 @@ mod popular;
 mod scripts;
 mod secured;
 mod succession;
+mod together;
 mod world;
 
 use p2piptv::ids::{NodeId, ResourceId};
-use p2piptv::iptv::Profile;
+use p2piptv::iptv::{Mode, Profile};
 use p2piptv::node::{EndReason, Event};
 use p2piptv::sim::{Conditions, Death, NodeIndex};
 use p2piptv::time::{Duration, Instant};
@@ -231,19 +232,26 @@ fn everybody_who_leaves_at_once_is_gone_within_a_second() {
     }
 }
 
+/// In a secured overlay with its owner's word for it, from hop to hop.
 #[test]
 fn the_end_of_the_channel_reaches_every_viewer() {
-    let mut world = World::new(Setup::default());
-    world.seat(6);
-    world.send(false);
-    let channel = world.channel;
-    world.net.command(world.source, |n, now| n.stop(now, channel)).unwrap().unwrap();
-    world.run(3);
-    for viewer in world.viewers.clone() {
-        let told = world.told(viewer.node, |e| {
-            *e == Event::Ended { channel: viewer.channel, reason: EndReason::EndOfChannel }
-        });
-        assert!(told, "{} was not told\n{}", viewer.node, world.trace());
+    for (secured, mode) in
+        [(false, Mode::SourceManaged), (true, Mode::SourceManaged), (true, Mode::Delegated)]
+    {
+        let mut world = World::new(Setup { secured, mode, ..Setup::default() });
+        world.seat(8);
+        let tree = world.tree();
+        assert!(tree.iter().any(|row| row.starts_with("3: ")), "{tree:?}");
+        world.send(false);
+        let channel = world.channel;
+        world.net.command(world.source, |n, now| n.stop(now, channel)).unwrap().unwrap();
+        world.run(3);
+        for viewer in world.viewers.clone() {
+            let told = world.told(viewer.node, |e| {
+                *e == Event::Ended { channel: viewer.channel, reason: EndReason::EndOfChannel }
+            });
+            assert!(told, "{} was not told, secured: {secured}\n{}", viewer.node, world.trace());
+        }
     }
 }
 
@@ -308,6 +316,20 @@ fn loss_and_jitter_on_every_path_hold_nobody_up() {
     world.seat(6);
     world.run(5);
     assert!(world.viewers.iter().all(|&v| world.is_playing(v)), "{}", world.trace());
+}
+
+#[test]
+fn a_first_parent_that_is_far_is_given_its_round_trip_before_a_lost_packet_is_asked_for_again() {
+    let conditions = Conditions::constant(Duration::from_millis(120)).with_loss(0.02);
+    let mut world = World::new(Setup { conditions, seed: 4, ..Setup::default() });
+    let viewer = world.tune("v");
+    assert!(world.until(30, |w| w.is_playing(viewer)), "{}", world.trace());
+    world.run(30);
+    let counters = world.net.machine(viewer.node).unwrap().media_counters(viewer.channel).unwrap();
+    let repair = counters.repair;
+    // The next request would come when the packet is too old to be played.
+    assert!(repair.repaired > 20, "{repair:?}");
+    assert!(repair.asked.abs_diff(repair.repaired + repair.given_up) <= 3, "{repair:?}");
 }
 
 #[test]

@@ -524,11 +524,12 @@ impl<P: Copy + Ord> Channel<P> {
                 self.close(ByeReason::EndOfChannel, EndReason::EndOfChannel, turn);
             }
             Station::Viewer(w) => {
-                if let Some(succession) = w.succession.as_mut()
-                    && w.viewer.is_parent(call)
-                    && reason == ByeReason::EndOfChannel
-                {
-                    succession.on_rumour(turn);
+                let rumoured = matches!(reason, ByeReason::EndOfChannel | ByeReason::RumouredEnd);
+                if rumoured && w.viewer.is_parent(call) {
+                    w.viewer.on_rumoured_end();
+                    if let Some(succession) = w.succession.as_mut() {
+                        succession.on_rumour(turn);
+                    }
                 }
                 w.control.take_if(|c| c.0 == call);
                 match w.duty.take_if(|d| d.owns(call)) {

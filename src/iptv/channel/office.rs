@@ -33,7 +33,7 @@ impl<P: Copy + Ord> Watching<P> {
     }
 
     /// Whether the parent may end the channel for this node. A standby source believes nobody but the source of the records;
-    /// a viewer believes whoever feeds it.
+    /// a viewer believes whoever feeds it, where nobody needs to prove it.
     pub(super) fn believes_an_end(&self) -> bool {
         let parent = self.viewer.parent().map(|parent| parent.peer);
         self.succession.is_none() || parent.is_some() && parent == self.viewer.listed()

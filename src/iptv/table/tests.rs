@@ -255,6 +255,15 @@ fn q9_the_version_changes_with_what_an_aggregate_shows_and_with_nothing_else() {
     assert!(!changes(&|t| _ = t.relays('b', Some(1), T + Duration::from_secs(1))), "the same again");
     assert!(!changes(&|t| t.set_rtt('b', Duration::from_millis(20))));
     assert!(changes(&|t| t.report('d', &kids("c"), T)), "c is a layer deeper now");
+    let tell = |t: &mut Table<char>, free| {
+        let open = vec![Provider { peer: 'x', depth: Some(3), free: Some(free) }];
+        t.set_below('b', Subtree { peers: 2, free: free.into(), open }, 8, |_| false);
+    };
+    assert!(changes(&|t| tell(t, 1)));
+    assert!(!changes(&|t| tell(t, 1)), "the same again");
+    assert!(changes(&|t| tell(t, 2)));
+    assert!(changes(&|t| _ = t.relays('b', Some(0), T)), "one slot less");
+    assert!(changes(&|t| t.rest('b', T)), "neither it nor what is below it");
 }
 
 #[test]

@@ -104,14 +104,14 @@ impl<P: Copy + Ord> Viewer<P> {
         depth.saturating_sub(self.home) >= WORTH
     }
 
-    /// Whether what gets lost on the way from the parent takes long to mend, where those above know of other parents.
+    /// Whether what gets lost on the way from the parent takes long to mend.
     pub(super) fn has_far_parent(&self) -> bool {
         self.has_parent_beyond(FAR)
     }
 
     fn has_parent_beyond(&self, millis: u16) -> bool {
         let rtt = self.parent.as_ref().and_then(|p| p.rtt);
-        self.delegated && rtt.is_some_and(|rtt| rtt > millis)
+        rtt.is_some_and(|rtt| rtt > millis)
     }
 
     /// Whether this one hangs as high as the parent, and is much nearer by.
@@ -125,7 +125,7 @@ impl<P: Copy + Ord> Viewer<P> {
         self.climb_at = None;
         self.climbs = self.climbs.saturating_add(1);
         let ordinary = self.parent.as_ref().filter(|p| p.is_playing() && !p.rescue);
-        let rtt = ordinary.and_then(|p| p.rtt).filter(|&rtt| self.delegated && rtt > TOO_FAR);
+        let rtt = ordinary.and_then(|p| p.rtt).filter(|&rtt| rtt > TOO_FAR);
         let nearer = rtt.map(|rtt| self.standbys.within(rtt / 2)).unwrap_or_default();
         if !nearer.is_empty() && self.search.is_none() && self.next.is_none() && self.cover.is_none() {
             return self.search(Search::new(Purpose::Yield { rescue: true }, &nearer), seats, turn);

@@ -75,16 +75,20 @@ impl<P: Copy + Ord> Viewer<P> {
 
     /// What lookups found once, or find while there is a picture, says nothing about a later silence.
     pub(in crate::iptv) fn note_fed(&mut self, turn: &Turn<'_, P>) {
-        if self.unsourced.is_some() && self.is_fed(turn) {
-            self.unsourced = None;
+        if (self.unsourced.is_some() || self.end_rumoured) && self.is_fed(turn) {
+            (self.unsourced, self.end_rumoured) = (None, false);
         }
+    }
+
+    /// A parent says that the channel is over, and anybody could say so. If nobody else has it, and the records name no
+    /// source any more, it is.
+    pub(in crate::iptv) const fn on_rumoured_end(&mut self) {
+        self.end_rumoured = true;
     }
 
     /// Whether the channel, which has played here, is over without anybody having said so: nobody is its source any more.
     pub(in crate::iptv) fn is_forsaken(&self, turn: &Turn<'_, P>) -> bool {
-        self.played
-            && !self.is_fed(turn)
-            && !turn.config.is_paper()
-            && self.finds_no_source(turn.config.source_limit, turn)
+        let patience = if self.end_rumoured { turn.config.farewell } else { turn.config.source_limit };
+        self.played && !self.is_fed(turn) && !turn.config.is_paper() && self.finds_no_source(patience, turn)
     }
 }

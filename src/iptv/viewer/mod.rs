@@ -80,6 +80,8 @@ pub(super) struct Viewer<P> {
     sourceless: bool,
     /// Since when lookups have named no source.
     unsourced: Option<Instant>,
+    /// A parent has said that the channel is over, without its owner's word, and nothing has come since.
+    end_rumoured: bool,
     listen_at: Option<Instant>,
     /// The depth that this node had, and may climb back to; moves with the path above its parent.
     home: u8,
@@ -111,6 +113,7 @@ impl<P: Copy + Ord> Viewer<P> {
             played: false,
             sourceless: false,
             unsourced: None,
+            end_rumoured: false,
             listen_at: None,
             home: u8::MAX,
             climbs: 0,

@@ -194,6 +194,9 @@ mod tests {
         start.extend([0, 60, 0, 3, 0, 0]);
         let oversized = Piece::Oversized { length: 0xff_ffff, beginning: None };
         assert_eq!(read(&mut Reader::new(MAX), &start), Ok(vec![oversized]));
+        // One of 100 bytes is: it is as large as a message may be.
+        start[41] = 59;
+        assert_eq!(read(&mut Reader::new(MAX), &start), Ok(vec![]));
     }
 
     #[test]

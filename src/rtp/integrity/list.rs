@@ -143,11 +143,13 @@ impl Lists {
         self.lists.iter().skip(self.lists.partition_point(|list| list.number < number))
     }
 
-    /// The number of the oldest one about this packet, or about any behind it.
+    /// The number of the oldest one about this packet, or about any behind it, also of a source that follows this one.
     pub fn number_for(&self, ssrc: u32, sequence: u16) -> Option<u64> {
-        let of_source = self.lists.iter().rev().take_while(|list| list.ssrc == ssrc);
+        let follows = self.lists.iter().rev().take_while(|list| list.ssrc != ssrc).count();
+        let of_source = self.lists.iter().rev().skip(follows).take_while(|list| list.ssrc == ssrc);
         let needed = of_source.take_while(|list| (list.end().wrapping_sub(sequence) as i16) > 0);
-        needed.last().map(|list| list.number)
+        let newest = self.lists.len().checked_sub(needed.count() + follows)?;
+        self.lists.get(newest).map(|list| list.number)
     }
 
     /// The one of this number.

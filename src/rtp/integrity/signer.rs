@@ -1,4 +1,4 @@
-//! The source's side: a delay line that puts a signed list in front of each window.
+//! The source's side: a delay line for packets, which the signed list of their window overtakes.
 
 use super::list::{HEAD, Hash, LIST, List, MAX_WINDOW, VERSION, counterpart, hash};
 use crate::rtp::header::{Header, Packet};
@@ -11,7 +11,7 @@ use bytes::{BufMut as _, Bytes};
 /// The packets of a window, unless the signature is so long that there have to be more of them.
 pub const FILL: usize = 32;
 
-/// So much later than it came a packet leaves the source: the list in front of it has to be signed by then.
+/// So much later than it came a packet leaves the source: the list about it has to be signed by then.
 pub const WINDOW_TIME: Duration = Duration::from_millis(350);
 
 /// Windows that may wait for their signatures.
@@ -29,7 +29,7 @@ struct Open {
     packets: Vec<(Instant, Bytes)>,
 }
 
-/// The source's side: a delay line that puts a signed list in front of each window of packets.
+/// The source's side: a delay line for packets. The list of a window leaves as soon as it is signed.
 #[derive(Debug)]
 pub struct Signer {
     /// The last one takes more.
@@ -46,8 +46,9 @@ pub struct Signer {
     fill: usize,
     /// How long a packet takes.
     delay: Duration,
-    /// What is signed, with the time at which it came; lists are told from media.
-    leaving: VecDeque<(Instant, Outgoing)>,
+    /// What is signed: lists with the time of their signature, packets with that at which they came.
+    lists: VecDeque<(Instant, List)>,
+    leaving: VecDeque<(Instant, Bytes)>,
 }
 
 /// What leaves the source.
@@ -85,6 +86,7 @@ impl Signer {
             number: least,
             fill: FILL,
             delay: WINDOW_TIME,
+            lists: VecDeque::new(),
             leaving: VecDeque::new(),
         }
     }
@@ -180,20 +182,23 @@ impl Signer {
         // What a list has once is a quarter of a percent of full packets.
         self.fill = ((Header::LEN + HEAD + signature.len()) / 3).clamp(FILL, MAX_WINDOW);
         let list = List { number, ssrc: open.ssrc, sequence, first, count, packet: list.into() };
-        self.leaving.push_back((open.since, Outgoing::List(list)));
-        let packets = open.packets.into_iter().filter(|(_, packet)| !packet.is_empty());
-        self.leaving.extend(packets.map(|(came, packet)| (came, Outgoing::Media(packet))));
+        self.lists.push_back((now, list));
+        self.leaving.extend(open.packets.into_iter().filter(|(_, packet)| !packet.is_empty()));
     }
 
-    /// The next packet whose time has come.
+    /// The next list, or else the next packet whose time has come.
     pub fn pop(&mut self, now: Instant) -> Option<Outgoing> {
+        if let Some((_, list)) = self.lists.pop_front() {
+            return Some(Outgoing::List(list));
+        }
         self.leaving.front().filter(|(came, _)| *came + self.delay <= now)?;
-        self.leaving.pop_front().map(|(_, packet)| packet)
+        self.leaving.pop_front().map(|(_, packet)| Outgoing::Media(packet))
     }
 
-    /// When a window is to be closed, or a packet leaves. What waits for a signature has no time.
+    /// When a window is to be closed, or something leaves. What waits for a signature has no time.
     pub fn deadline(&self) -> Option<Instant> {
-        let leaves = self.leaving.front().map(|&(came, _)| came + self.delay);
-        earliest(leaves, self.closes())
+        let packets = self.leaving.front().map(|&(came, _)| came + self.delay);
+        let lists = self.lists.front().map(|&(signed, _)| signed);
+        earliest(earliest(lists, packets), self.closes())
     }
 }

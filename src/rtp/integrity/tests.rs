@@ -320,7 +320,24 @@ fn everything_leaves_after_350_ms_at_the_pace_at_which_it_came() {
 }
 
 #[test]
-fn lists_are_less_than_one_and_a_half_percent_of_what_is_sent() {
+fn a_list_leaves_as_soon_as_it_is_signed_and_so_ahead_of_its_window_where_that_fills_in_time() {
+    // When the first three lists leave, and the first packets of their windows, in ms; 8, 2 and 0.8 Mbit/s.
+    let cases = [
+        (1316, [40, 82, 125], [350, 392, 434]),
+        (5264, [163, 331, 500], [350, 518, 686]),
+        (13_160, [350, 705, 1060], [350, 705, 1060]),
+    ];
+    for (gap, lists, firsts) in cases {
+        let sent = played(&mut Signer::new(0), 200, gap);
+        let left = |packet: &Bytes| sent.iter().find(|(_, p)| p == packet).map(|&(at, _)| at / 1000);
+        let known: Vec<List> = sent.iter().filter_map(|(_, p)| List::parse(p.clone())).take(3).collect();
+        assert_eq!(known.iter().filter_map(|list| left(list.packet())).collect::<Vec<_>>(), lists, "{gap}");
+        assert_eq!(known.iter().filter_map(|list| left(&media(list.first))).collect::<Vec<_>>(), firsts);
+    }
+}
+
+#[test]
+fn lists_are_less_than_one_and_a_half_percent_of_what_is_sent_from_730_kbit_a_second_on() {
     // In thousandths of a percent.
     let overhead = |gap: u64| {
         let sent = played(&mut Signer::new(0), 4000, gap);
@@ -329,24 +346,32 @@ fn lists_are_less_than_one_and_a_half_percent_of_what_is_sent() {
         lists.map(|(_, p)| p.len()).sum::<usize>() * 100_000 / all
     };
     assert_eq!([1316, 5264, 13_160, 14_500].map(overhead), [1410, 1410, 1452, 1471]);
+    // 500, 300 and 200 kbit/s.
+    assert_eq!([21_250, 35_400, 53_100].map(overhead), [1605, 1891, 2189]);
 }
 
 #[test]
 fn a_long_signature_makes_long_windows_whose_lists_still_fit_into_a_datagram() {
-    let mut signer = Signer::new(0);
-    let mut sizes = Vec::new();
-    for n in 0..300 {
-        signer.push(at(u64::from(n)), media(n)).unwrap();
-        while signer.is_ripe(at(u64::from(n))) {
-            signer.sign(at(u64::from(n)), 0, |_| Some(Bytes::from_static(&[0; 256])));
+    let sizes = |signature: &'static [u8], packets| {
+        let mut signer = Signer::new(0);
+        let mut sizes = Vec::new();
+        for n in 0..packets {
+            signer.push(at(u64::from(n)), media(n)).unwrap();
+            while signer.is_ripe(at(u64::from(n))) {
+                signer.sign(at(u64::from(n)), 0, |_| Some(Bytes::from_static(signature)));
+            }
+            let left = core::iter::from_fn(|| signer.pop(at(10_000)));
+            sizes.extend(left.filter_map(|outgoing| match outgoing {
+                Outgoing::List(list) => Some((list.count, list.packet().len())),
+                Outgoing::Media(_) => None,
+            }));
         }
-        sizes.extend(core::iter::from_fn(|| signer.pop(at(10_000))).filter_map(|outgoing| match outgoing {
-            Outgoing::List(list) => Some((list.count, list.packet().len())),
-            Outgoing::Media(_) => None,
-        }));
-    }
+        sizes
+    };
     // The second window was begun before there was a signature to go by.
-    assert_eq!(sizes, [(32, 792), (72, 1432), (72, 1432), (72, 1432)]);
+    assert_eq!(sizes(&[0; 256], 300), [(32, 792), (72, 1432), (72, 1432), (72, 1432)]);
+    // 24 octets and the signature are a third of what is listed.
+    assert_eq!(sizes(&[0; 120], 130), [(32, 656), (48, 912), (48, 912)]);
 }
 
 #[test]
@@ -423,6 +448,14 @@ fn lists_are_found_by_their_packets_and_by_their_own_numbers() {
     let from = |n| lists.number_for(SSRC, n);
     assert_eq!([90, 104, 109, 115, 116].map(from), [Some(1001), Some(1001), Some(1002), Some(1003), None]);
     assert_eq!(lists.from(1002).map(|list| list.number).collect::<Vec<_>>(), [1002, 1003]);
+    // Those of a source that follows are here before the last packets of the one before.
+    signer.push(at(0), media_of(SSRC + 1, 9)).unwrap();
+    signer.finish();
+    signer.sign(at(0), 1004, |list| Some(signature(1, list)));
+    lists.insert(&List::parse(left(&mut signer, 0)[0].clone()).unwrap());
+    let from = |ssrc, n| lists.number_for(ssrc, n);
+    assert_eq!([from(SSRC, 109), from(SSRC, 116)], [Some(1002), Some(1004)]);
+    assert_eq!([from(SSRC + 1, 9), from(SSRC + 1, 10)], [Some(1004), None]);
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use super::seal::Seal;
 use super::{CatchingUp, Limits, Role, TAKEOVER_AFTER};
-use crate::rtp::header::Packet;
+use crate::rtp::header::{Header, Packet};
+use crate::rtp::integrity;
 use crate::rtp::missing::{self, Missing};
 use crate::rtp::reception::Reception;
 use crate::rtp::ring::Ring;
 use crate::rtp::window::{Seen, WINDOW};
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, earliest};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -100,6 +101,24 @@ impl Channel {
             self.ring.insert(now, number, datagram, packet.payload);
         }
         Arrival { seen, number, is_newest: self.reception.newest() == Some(number), begins }
+    }
+
+    /// Whether anything is to be asked for by now.
+    pub(super) fn asks_by(&self, now: Instant) -> bool {
+        let lists = self.seal.as_ref().and_then(|seal| seal.missing.deadline());
+        earliest(self.missing.deadline(), lists).is_some_and(|at| at <= now)
+    }
+
+    /// Whether this packet, or this list, was asked for and has not come.
+    pub(super) fn awaits(&self, header: &Header) -> bool {
+        if self.ssrc == Some(header.ssrc) {
+            return self.reception.number_of(header.sequence).is_some_and(|n| self.missing.awaits(n));
+        }
+        let lists = self.seal.as_ref().filter(|_| self.ssrc.map(integrity::counterpart) == Some(header.ssrc));
+        lists.is_some_and(|seal| {
+            let number = seal.number_of(integrity::counterpart(header.ssrc), header.sequence);
+            number.is_some_and(|n| seal.missing.awaits(n))
+        })
     }
 
     /// A parent says that this is the source. A source that is being heard is believed more.

@@ -61,16 +61,24 @@ impl Relay {
         let header = parsed.header;
         let parents = self.parents.at(from);
         let feeding = || parents.iter().filter(|parent| !parent.state.flow.is_resting());
-        if feeding().next().is_none() {
+        let fed = channel_of(feeding(), &self.channels, header.ssrc);
+        let mended = if fed.is_some() { None } else { self.mended_channel(from, &header) };
+        if mended.is_none() && feeding().next().is_none() {
             self.on_unwanted_media(now, from, fx);
             return Err(DropReason::UnknownSender);
         }
+        if let Some(channel) = mended {
+            self.on_mended(from, channel);
+        }
         if header.payload_type == integrity::LIST
-            && let Some(channel) = self.listed_channel(from, integrity::counterpart(header.ssrc))
+            && let Some(channel) =
+                mended.or_else(|| self.listed_channel(from, integrity::counterpart(header.ssrc)))
         {
             return self.on_list(now, from, channel, payload, fx);
         }
-        let channel = channel_of(feeding(), &self.channels, header.ssrc)
+        let feeding = || self.parents.at(from).iter().filter(|parent| !parent.state.flow.is_resting());
+        let channel = fed
+            .or(mended)
             .or_else(|| self.listed_channel(from, header.ssrc))
             .or_else(|| heir_to(feeding(), &self.channels, now))
             .ok_or(DropReason::UnknownSsrc)?;

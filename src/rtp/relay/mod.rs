@@ -5,7 +5,7 @@
 //! | `mod.rs` | the machine: its limits and facts, orders of the policy, progress |
 //! | `media.rs` | the way of a data packet |
 //! | `replay.rs` | the past of a channel, for a child that begins behind its newest packet |
-//! | `nack.rs` | single losses: asking a parent, answering a child |
+//! | `nack.rs` | single losses: asking a parent or a standby, answering a child |
 //! | `control.rs` | RTCP in both directions, and the timer of the reports |
 //! | `seal.rs` | channels that their source signs |
 //! | `standby.rs` | calls in which nothing flows, until the child asks for it |
@@ -54,7 +54,10 @@ use bytes::Bytes;
 use channel::Channel;
 use core::net::SocketAddr;
 use nack::Answers;
-pub use nack::{BURST as NACK_BURST, EARNED_IN as NACK_EARNED_IN, MAX_ASKED as NACK_MAX_ASKED};
+pub use nack::{
+    BURST as NACK_BURST, EARNED_IN as NACK_EARNED_IN, FAR as NACK_FAR, MAX_ASKED as NACK_MAX_ASKED,
+    STANDBY_EARNED_IN as NACK_STANDBY_EARNED_IN, VAIN as NACK_VAIN,
+};
 use replay::Replay;
 pub use replay::{BURST as REPLAY_BURST, SPEED as REPLAY_SPEED, TICK as REPLAY_TICK};
 use roster::{Peer, Roster};
@@ -266,6 +269,8 @@ struct Upstream {
     asking: Option<Asking>,
     /// When a standby was last told that no more is needed.
     released: Option<Instant>,
+    /// Requests for what is missing that a resting standby has left unanswered.
+    vain: u8,
     /// It begins with what this node has already, or lacks.
     catching_up: Option<CatchingUp>,
     /// How many wrong lists it may still send.

@@ -95,10 +95,14 @@ impl Relay {
         let first = first.filter(|&first| newest.is_some_and(|newest| first <= newest));
         let first = first.and_then(|first| Some(first.max(state.ring.oldest()?)));
         let addr = peer.addr;
-        let lists = state.seal.as_ref().filter(|_| peer.srtcp.is_some()).and_then(|seal| {
-            let next = first.or(newest.map(|newest| newest + 1))?;
-            let behind = seal.lists().newest().map_or(0, |newest| newest.number + 1);
-            Some(seal.lists().number_for(state.ssrc?, next as u16).unwrap_or(behind))
+        let lists = state.seal.as_ref().filter(|_| peer.srtcp.is_some()).map(|seal| {
+            let known = seal.lists();
+            let behind = known.newest().map_or(0, |newest| newest.number + 1);
+            match (state.ssrc, first.or(newest.map(|newest| newest + 1))) {
+                (Some(ssrc), Some(next)) => known.number_for(ssrc, next as u16).unwrap_or(behind),
+                // Lists are here before the first packet is.
+                _ => 0,
+            }
         });
         let is_fed = self.is_fed_otherwise(call);
         let Some(peer) = self.children.get_mut(call) else { return };

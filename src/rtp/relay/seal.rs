@@ -2,7 +2,7 @@
 //! signs, of what it receives it passes on and plays only what the source has signed.
 //!
 //! ```text
-//! source   push ──► Signer ── ToSign ─► sign ──► list, packets ──► children
+//! source   push ──► Signer ── ToSign ─► sign ──► list at once, packets later ──► children
 //! viewer   list ──► Guard ── ToJudge ─► judge ──► list ──► children
 //!          packet ─► genuine ──► window, ring, children, player
 //!                  ├ forged ──► dropped and counted: nothing here has seen it
@@ -16,7 +16,7 @@
 //! its replay. A list that is missing is asked for as packets are, under its own SSRC. Children without keys are plain RTP
 //! receivers, who are sent the media only.
 
-use super::{Fact, Relay, RelayError, Role};
+use super::{Fact, Peer, Relay, RelayError, Role, Upstream};
 use crate::effect::Effects;
 use crate::ids::ChannelId;
 use crate::rtp::header::{Header, Packet};
@@ -244,6 +244,11 @@ impl Relay {
         self.go_on_sending(now, channel, fx);
     }
 
+    /// The number of the newest window of a protected channel that is known to be its owner's.
+    pub fn newest_window(&self, channel: ChannelId) -> Option<u64> {
+        Some(self.channels.get(&channel)?.seal.as_ref()?.lists().newest()?.number)
+    }
+
     fn signer(&mut self, channel: ChannelId) -> Option<&mut Signer> {
         self.channels.get_mut(&channel)?.seal.as_mut()?.signer()
     }
@@ -371,11 +376,19 @@ impl Relay {
             }
             Verdict::Held => {
                 seal.look_for_missing(now);
-                // A list may be lost, and its parent is alive all the same; for longer than that nobody is taken at his word.
+                // A list may be lost, and its parent is alive all the same, and brings what is expected of it; for longer
+                // than that nobody is taken at his word.
                 if state.reception.last_new().is_some_and(|last| now.since(last) < patience) {
-                    for parent in self.parents.at_mut(from).iter_mut().filter(|peer| peer.channel == channel)
-                    {
+                    let number = state.reception.number_of(header.sequence);
+                    let number = number.filter(|_| state.ssrc == Some(header.ssrc));
+                    let feeds =
+                        |peer: &&mut Peer<Upstream>| peer.channel == channel && !peer.state.flow.is_resting();
+                    for parent in self.parents.at_mut(from).iter_mut().filter(feeds) {
                         parent.state.last_heard = Some(now);
+                        // How far it is, and how much it has brought, its packets show when they are known to be true.
+                        if number.is_some_and(|number| number > parent.state.furthest) {
+                            parent.state.last_brought = Some(now);
+                        }
                     }
                 }
                 self.next_ask = self.next_to_ask();

@@ -1,7 +1,8 @@
 //! Requests for the lists of windows.
 
 use super::*;
-use crate::rtp::integrity::{LIST, counterpart};
+use crate::rtp::header::Packet;
+use crate::rtp::integrity::{LIST, List, Outgoing, Signer, counterpart};
 
 /// A source that has sent so many packets, one each millisecond, and signed what it sent; CHILD is fed under a key from
 /// `start` on. The other end of its call.
@@ -31,10 +32,13 @@ impl Bench {
         lists.map(|(_, packet)| u16::from_be_bytes([packet[2], packet[3]])).collect()
     }
 
+    fn newest_list(&self) -> &List {
+        self.relay.channels.get(&CHANNEL).and_then(|c| c.seal.as_ref()?.lists().newest()).unwrap()
+    }
+
     /// The newest list, counted back.
     fn list(&self, back: u16) -> u16 {
-        let newest = self.relay.channels.get(&CHANNEL).and_then(|c| c.seal.as_ref()?.lists().newest());
-        newest.unwrap().sequence.wrapping_sub(back)
+        self.newest_list().sequence.wrapping_sub(back)
     }
 
     fn asks_for_list(&mut self, ms: u64, child: &mut Session, sequence: u16) -> Vec<u16> {
@@ -62,4 +66,124 @@ fn a_list_that_a_replay_brings_anyway_is_not_sent_at_request() {
     assert!(!b.lists().contains(&last));
     assert_eq!(b.asks_for_list(700, &mut child, last), []);
     assert_eq!(b.asks_for_list(700, &mut child, first), [first]);
+}
+
+#[test]
+fn a_child_that_comes_before_the_first_packet_gets_the_lists_that_are_ahead_of_it() {
+    let mut b = source();
+    b.relay.remove_child(CHILD);
+    b.relay.protect(CHANNEL, 0).unwrap();
+    for n in 0..64u16 {
+        b.push(n.into(), video(n, PICTURE)).unwrap();
+        let sign = |_: &[u8]| Some(Bytes::from_static(&[1; 72]));
+        b.order(|relay, fx| relay.sign(at(n.into()), CHANNEL, n.into(), sign, fx));
+    }
+    let mut entropy = Seeded::new(4);
+    let mut key = || MasterKey::generate(&mut entropy);
+    let remote = Remote { addr: addr(9), keys: Some(Keys { ours: key(), theirs: key() }) };
+    b.order(|relay, fx| relay.add_child(at(100), CHILD, CHANNEL, remote, Start::RandomAccess, fx).unwrap());
+    assert_eq!(b.lists(), [b.list(1), b.list(0)]);
+}
+
+/// Windows of eight packets each, with their lists in front of them.
+fn windows(many: u16) -> Vec<Vec<Bytes>> {
+    let mut signer = Signer::new(0);
+    let window = |n: u16| {
+        (8 * n..8 * n + 8).for_each(|n| signer.push(at(0), rtp(SSRC, n)).unwrap());
+        signer.finish();
+        signer.sign(at(0), n.into(), |_| Some(Bytes::from_static(&[1; 72])));
+        let octets = |outgoing| match outgoing {
+            Outgoing::List(list) => list.packet().clone(),
+            Outgoing::Media(packet) => packet,
+        };
+        core::iter::from_fn(|| signer.pop(at(0))).map(octets).collect()
+    };
+    (0..many).map(window).collect()
+}
+
+impl Bench {
+    /// The list is the source's.
+    fn list_from(&mut self, ms: u64, from: u8, list: &Bytes) {
+        self.datagram(ms, from, list.clone()).unwrap();
+        self.order(|relay, fx| relay.judge(at(ms), CHANNEL, |_, _| true, fx));
+    }
+
+    /// The requests for lists that left by then, with their times.
+    fn asked_by(&mut self, until: u64) -> Vec<(u64, Vec<u16>)> {
+        let (mut asked, mut entropy) = (Vec::new(), Seeded::new(1));
+        while let Some(now) = self.relay.deadline().filter(|&now| now <= at(until)) {
+            self.timeout(now, &mut entropy);
+            let lost = self.asked_of(counterpart(SSRC));
+            asked.extend(lost.into_iter().map(|(_, lost)| (now.as_micros() / 1000, lost)));
+        }
+        asked
+    }
+}
+
+#[test]
+fn k11_a_list_that_was_lost_is_asked_for_and_what_waits_for_it_is_what_its_parent_has_brought() {
+    let mut b = Bench::viewer();
+    b.relay.remove_parent(FATHER);
+    b.relay.protect(CHANNEL, 0).unwrap();
+    b.relay.on_round_trip(MOTHER, Duration::from_millis(80));
+    let sent = windows(4);
+    b.list_from(0, 1, &sent[0][0]);
+    for (ms, packet) in (0..).step_by(5).zip(&sent[0][1..]) {
+        b.datagram(ms, 1, packet.clone()).unwrap();
+    }
+    assert_eq!((b.relay.last_brought(MOTHER), b.relay.brought(MOTHER)), (Some(at(35)), 8));
+    // Its first packet shows that the list is missing; it is lost once more.
+    let mut asked = Vec::new();
+    for (ms, packet) in (40..).step_by(5).zip(sent[1][1..].iter().chain(&sent[2][1..])) {
+        asked.extend(b.asked_by(ms));
+        b.datagram(ms, 1, packet.clone()).unwrap();
+        assert_eq!(b.relay.last_brought(MOTHER), Some(at(ms)));
+        // That they are true nobody knows yet.
+        assert_eq!((b.relay.last_media(CHANNEL), b.relay.brought(MOTHER)), (Some(at(35)), 8));
+    }
+    let sequence = |list: &Bytes| Packet::parse(list).unwrap().header.sequence;
+    let (first, second) = (sequence(&sent[1][0]), sequence(&sent[2][0]));
+    asked.extend(b.asked_by(249));
+    assert_eq!(asked, [(50, vec![first]), (90, vec![second]), (150, vec![first]), (190, vec![second])]);
+    b.list_from(250, 1, &sent[1][0]);
+    b.list_from(290, 1, &sent[2][0]);
+    assert_eq!((b.relay.brought(MOTHER), b.relay.last_media(CHANNEL)), (24, Some(at(290))));
+}
+
+#[test]
+fn who_sends_nothing_but_packets_without_lists_is_taken_at_his_word_for_300_ms() {
+    let mut b = Bench::viewer();
+    b.relay.protect(CHANNEL, 0).unwrap();
+    let sent = windows(11);
+    b.list_from(0, 1, &sent[0][0]);
+    sent[0][1..].iter().for_each(|packet| b.datagram(0, 1, packet.clone()).unwrap());
+    let without = sent[1..].iter().flat_map(|window| &window[1..]);
+    for (ms, packet) in (5..).step_by(5).zip(without) {
+        b.datagram(ms, 1, packet.clone()).unwrap();
+        assert_eq!(b.relay.last_brought(MOTHER), Some(at(ms.min(295))));
+    }
+    // Nor does it count what is not further on.
+    let mut b = Bench::viewer();
+    b.relay.protect(CHANNEL, 0).unwrap();
+    b.list_from(0, 1, &sent[1][0]);
+    sent[1][1..].iter().for_each(|packet| b.datagram(0, 1, packet.clone()).unwrap());
+    b.datagram(10, 1, sent[0][1].clone()).unwrap();
+    assert_eq!(b.relay.last_brought(MOTHER), Some(at(0)));
+}
+
+/// The first packet is judged at 0, and no other list comes.
+#[test]
+fn a_parent_whose_list_was_lost_is_heard_for_as_long_as_packets_wait_for_one() {
+    let (source, _) = signing(97, Start::Live);
+    let list = source.newest_list().clone();
+    let mut b = Bench::viewer();
+    b.relay.protect(CHANNEL, 0).unwrap();
+    b.datagram(0, 1, list.packet().clone()).unwrap();
+    b.order(|relay, fx| relay.judge(at(0), CHANNEL, |_, _| true, fx));
+    b.datagram(0, 1, video(list.first, PICTURE)).unwrap();
+    assert_eq!(b.relay.last_media(CHANNEL), Some(at(0)));
+    for (ms, heard) in [(100, 100), (299, 299), (300, 299)] {
+        b.datagram(ms, 1, video(list.end() + (ms / 100) as u16, PICTURE)).unwrap();
+        assert_eq!(b.relay.last_from(MOTHER), Some(at(heard)), "{ms}");
+    }
 }

@@ -25,6 +25,7 @@ fn of_two_parents_the_faster_one_counts_and_both_show_that_they_flow() {
     assert_eq!(b.relay.last_media(CHANNEL), Some(at(0)));
     assert_eq!(b.datagram(4, 2, rtp(SSRC, 2)), Ok(()));
     assert_eq!(b.facts.len(), 1, "the first packet is told once");
+    assert_eq!((b.relay.highest(CHANNEL), b.relay.highest(OTHER)), (Some(2), None));
     assert_eq!(b.datagram(5, 1, rtp(SSRC, 2)), Err(DropReason::Duplicate));
     assert_eq!(b.facts, []);
     let sequence = b.relay.counters(CHANNEL).unwrap().sequence;

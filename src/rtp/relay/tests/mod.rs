@@ -262,12 +262,17 @@ fn nack(ssrc: u32, lost: &[u16]) -> Bytes {
 impl Bench {
     /// The packets asked for in the last call, with whom they were asked of.
     fn asked(&self) -> Vec<(SocketAddr, Vec<u16>)> {
+        self.asked_of(SSRC)
+    }
+
+    /// The same of another source, or of the lists of one.
+    fn asked_of(&self, source: u32) -> Vec<(SocketAddr, Vec<u16>)> {
         let nack = |(to, datagram): &(SocketAddr, Bytes)| {
             let packets = rtcp::parse(datagram).ok()?;
-            let Some(rtcp::Packet::Nack { losses, media: SSRC, ssrc: 0x5e1f }) = packets.last() else {
+            let Some(rtcp::Packet::Nack { losses, media, ssrc: 0x5e1f }) = packets.last() else {
                 return None;
             };
-            Some((*to, losses.iter().collect()))
+            (*media == source).then(|| (*to, losses.iter().collect()))
         };
         self.sends.iter().filter_map(nack).collect()
     }

@@ -57,6 +57,112 @@ fn what_a_replay_brings_is_not_asked_for() {
     assert_eq!(b.asked(), [(addr(1), vec![21])]);
 }
 
+/// A viewer whose MOTHER is 250 ms away there and back, and whose standby is so many.
+fn far_from_its_parent(standby: u64) -> Bench {
+    let mut b = with_standby();
+    b.relay.on_round_trip(MOTHER, Duration::from_millis(250));
+    b.relay.on_round_trip(STANDBY, Duration::from_millis(standby));
+    b
+}
+
+#[test]
+fn of_a_far_parent_and_a_standby_that_is_half_as_far_the_standby_is_asked_first_and_then_in_turn() {
+    for (standby, expected) in
+        [(40, vec![(20, 5), (70, 1)]), (124, vec![(20, 5), (175, 1)]), (126, vec![(20, 1)])]
+    {
+        let mut b = far_from_its_parent(standby);
+        b.datagram(10, 1, rtp(SSRC, 3)).unwrap();
+        let mut asked = Vec::new();
+        while b.relay.counters(CHANNEL).unwrap().repair.given_up == 0 {
+            let due = b.relay.deadline().unwrap();
+            b.timeout(due, &mut Seeded::new(1));
+            asked.extend(b.asked().into_iter().map(|(of, lost)| (due.as_micros() / 1000, of, lost)));
+        }
+        let expected: Vec<_> = expected.into_iter().map(|(ms, of)| (ms, addr(of), vec![2])).collect();
+        assert_eq!(asked, expected, "{standby}");
+    }
+    // A parent that is near, at 100 ms, is asked alone, however near others are.
+    let mut b = far_from_its_parent(1);
+    b.relay.on_round_trip(MOTHER, Duration::from_millis(100));
+    b.datagram(10, 1, rtp(SSRC, 3)).unwrap();
+    b.timeout(at(20), &mut Seeded::new(1));
+    assert_eq!(b.asked(), [(addr(1), vec![2])]);
+}
+
+#[test]
+fn what_a_resting_standby_sends_counts_only_when_it_was_asked_for() {
+    let mut b = far_from_its_parent(40);
+    b.datagram(10, 1, rtp(SSRC, 3)).unwrap();
+    // Not yet.
+    assert_eq!(b.datagram(12, 5, rtp(SSRC, 2)), Err(DropReason::UnknownSender));
+    b.timeout(at(20), &mut Seeded::new(1));
+    assert_eq!(
+        b.datagram(59, 5, rtp(SSRC, 4)),
+        Err(DropReason::UnknownSender),
+        "it may come from the parent"
+    );
+    assert_eq!(b.datagram(60, 5, rtp(SSRC ^ 1, 2)), Err(DropReason::UnknownSender));
+    b.datagram(60, 5, rtp(SSRC, 2)).unwrap();
+    assert_eq!(
+        b.facts,
+        [Fact::Packet { channel: CHANNEL, payload: rtp(SSRC, 2) }],
+        "it is no parent for that"
+    );
+    assert_eq!((b.relay.last_from(STANDBY), b.relay.brought(STANDBY)), (None, 0));
+    assert_eq!(b.datagram(61, 5, rtp(SSRC, 2)), Err(DropReason::UnknownSender));
+    assert_eq!(b.relay.counters(CHANNEL).unwrap().repair.repaired, 1);
+}
+
+#[test]
+fn a_standby_that_leaves_four_requests_in_a_row_unanswered_is_asked_no_more() {
+    let mut b = far_from_its_parent(40);
+    let mut first = |n: u64, answers: bool| {
+        let (lost, began) = (2 * n as u16, n * 1000);
+        b.datagram(began, 1, rtp(SSRC, lost + 1)).unwrap();
+        let mut asked = Vec::new();
+        while let Some(due) = b.relay.deadline().filter(|&due| due < at(began + 200)) {
+            b.timeout(due, &mut Seeded::new(1));
+            asked.extend(b.asked());
+        }
+        b.datagram(began + 200, if answers { 5 } else { 1 }, rtp(SSRC, lost)).unwrap();
+        asked.into_iter().map(|(of, _)| of).next()
+    };
+    let of = |port: u8| Some(addr(port));
+    assert_eq!([1, 2, 3].map(|n| first(n, false)), [of(5); 3]);
+    assert_eq!(first(4, true), of(5));
+    assert_eq!([5, 6, 7, 8].map(|n| first(n, false)), [of(5); 4]);
+    assert_eq!([9, 10].map(|n| first(n, false)), [of(1); 2]);
+}
+
+#[test]
+fn a_standby_s_child_gets_what_it_asks_for_up_to_a_thirty_second_of_the_stream() {
+    let mut b = with_lease();
+    for n in 2..=640 {
+        b.push(u64::from(n), rtp(SSRC, n)).unwrap();
+    }
+    // Nothing is under way to it, so nothing is held back for that.
+    b.datagram(640, 9, nack(SSRC, &[640])).unwrap();
+    assert_eq!(b.got(9), [640]);
+    let recent: Vec<u16> = (560..620).collect();
+    assert_eq!(b.datagram(700, 9, nack(SSRC, &recent)), Err(DropReason::TooManyNacks));
+    assert_eq!(b.got(9), (560..579).collect::<Vec<_>>(), "640 / 32 in all");
+    assert_eq!(b.relay.children(CHANNEL), [], "and nothing else");
+}
+
+#[test]
+fn a_replay_is_waited_for_until_300_ms_after_it_was_asked_for_and_no_longer() {
+    for (late, asked) in [(0, vec![]), (1, vec![(addr(1), vec![2])])] {
+        let mut b = with_standby();
+        b.order(|relay, fx| relay.resume(at(100), STANDBY, fx));
+        let sent = (389 + late) as u32;
+        b.datagram(sent.into(), 1, rtp_at(sent * 90, SSRC, 3)).unwrap();
+        b.timeout(at(398 + late), &mut Seeded::new(1));
+        assert_eq!((b.asked(), b.relay.deadline()), (vec![], Some(at(399 + late))));
+        b.timeout(at(399 + late), &mut Seeded::new(1));
+        assert_eq!(b.asked(), asked, "{late}");
+    }
+}
+
 #[test]
 fn a_child_gets_what_it_misses_once_in_a_round_trip() {
     let mut b = broadcast(101);
@@ -143,15 +249,15 @@ fn what_a_child_misses_and_this_node_too_is_asked_for_at_once() {
 }
 
 #[test]
-fn only_children_that_are_served_are_answered() {
+fn only_children_are_answered_about_what_they_are_or_may_be_sent() {
     let mut b = with_lease();
     b.push(100, rtp(SSRC, 2)).unwrap();
-    for (from, ssrc) in [(77, SSRC), (9, SSRC), (9, 5)] {
+    for (from, ssrc) in [(77, SSRC), (9, 5)] {
         let result = b.datagram(200, from, nack(ssrc, &[1, 2]));
         assert_eq!(
             (result.is_ok(), b.sends.len()),
             (from == 9, 0),
-            "a report of a standby is one all the same"
+            "a report of a child is one all the same"
         );
     }
     let (mut b, mut mother, mut child) = keyed();

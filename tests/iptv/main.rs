@@ -1,0 +1,31 @@
+//! The policy as a whole: many machines on one virtual clock, and the laws of the tree.
+//!
+//! | file | rules of |
+//! | --- | --- |
+//! | `tree`, `paper` | the tree as a whole; the published design |
+//! | `election`, `relaying` | relayers, seen from the source; seen from themselves |
+//! | `delegated` | relayers that elect |
+//! | `admission`, `leases` | who is let in; who may come when its parent falls silent |
+//! | `search`, `flat` | whom a viewer asks; how the tree stays flat |
+//! | `silence`, `backups` | what silence is; who covers it |
+//! | `leaving`, `succession` | planned departures; the source itself |
+//! | `misuse`, `nonsense`, `pauses` | bad peers; facts without sense; how often anything is tried |
+//! | `harness` | the village, and one policy alone |
+
+mod admission;
+mod backups;
+mod delegated;
+mod election;
+mod flat;
+mod harness;
+mod leases;
+mod leaving;
+mod misuse;
+mod nonsense;
+mod paper;
+mod pauses;
+mod relaying;
+mod search;
+mod silence;
+mod succession;
+mod tree;

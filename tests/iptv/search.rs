@@ -1,0 +1,202 @@
+//! Whom a viewer asks: redirects, hedges, and the way back up.
+
+use crate::harness::{CHANNEL, Solo, default, grown, has, ms, placed};
+use p2piptv::iptv::{ByeReason, Config, Event, Fact, Order, Provider, Refusal, Report};
+use p2piptv::time::Instant;
+
+/// A viewer that sank from depth 1 to depth 4: it asks the source after ten seconds and more, ever less often, and takes
+/// nobody who is not two layers better.
+#[test]
+fn a_viewer_that_sank_climbs_back_when_there_is_a_place_two_layers_nearer_to_the_source() {
+    let config = Config { climb_after: ms(10_000), ..default(2) };
+    let (mut s, first) = Solo::viewer(config, 9);
+    let place = |path: Vec<u32>| Report::TreePosition {
+        depth: 0,
+        path,
+        rescue: false,
+        backups: vec![],
+        delegated: false,
+    };
+    s.reported(first, place(vec![9]));
+    let orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Leaving });
+    let call = placed(&orders, 9).expect("the source is asked");
+    let below = vec![Provider { peer: 5, depth: Some(3), free: Some(1) }];
+    let orders = s.fact(Fact::Refused { call, refusal: Refusal::Redirected(below) });
+    let deep = placed(&orders, 5).unwrap();
+    s.fact(Fact::Answered { call: deep, depth: Some(3), rescue: false });
+    s.reported(deep, place(vec![9, 3, 4, 5]));
+    s.hear();
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: deep });
+    let wait = |s: &mut Solo, time: u64| {
+        let mut orders = Vec::new();
+        for _ in 0..time / 100 {
+            s.hear();
+            orders.extend(s.pass(100));
+        }
+        orders
+    };
+    assert_eq!(placed(&wait(&mut s, 9_900), 9), None);
+    let asked = placed(&wait(&mut s, 5_200), 9).expect("it asks the source");
+    let offered = [(6, 2), (7, 1)].map(|(peer, depth)| Provider { peer, depth: Some(depth), free: Some(1) });
+    let orders = s.fact(Fact::Refused { call: asked, refusal: Refusal::Redirected(offered.to_vec()) });
+    assert_eq!(placed(&orders, 6), None, "one layer is not worth it");
+    let better = placed(&orders, 7).expect("two are");
+    s.fact(Fact::Refused { call: better, refusal: Refusal::Busy { retry_after: None } });
+    wait(&mut s, 5_000);
+    // The second pause is twice as long.
+    assert_eq!(placed(&wait(&mut s, 14_000), 9), None);
+    let asked = placed(&wait(&mut s, 12_000), 9).expect("it asks again");
+    let orders = s.fact(Fact::Answered { call: asked, depth: Some(0), rescue: false });
+    assert!(!has(&orders, |o| matches!(o, Order::Bye { .. })), "make before break");
+    let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call: asked });
+    assert!(orders.contains(&Order::Bye { call: deep, reason: ByeReason::Normal }));
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().depth, Some(1));
+    // Back home it asks nobody.
+    assert!(!wait(&mut s, 200_000).iter().any(|o| matches!(o, Order::Invite { .. })));
+}
+
+#[test]
+fn whoever_sinks_with_its_parent_leaves_the_climb_to_the_parent() {
+    let (mut s, call) = Solo::viewer(default(0), 9);
+    for path in [vec![9], vec![9, 2, 3, 4, 5]] {
+        s.reported(
+            call,
+            Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false },
+        );
+    }
+    for _ in 0..2_000 {
+        s.hear();
+        let orders = s.pass(100);
+        assert!(!orders.iter().any(|o| matches!(o, Order::Invite { .. })));
+    }
+}
+
+#[test]
+fn q1_no_more_than_two_redirects_are_followed_and_then_the_source_decides() {
+    let mut s = Solo::new(default(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let at = |peer, depth| Provider { peer, depth: Some(depth), free: Some(1) };
+    let mut orders = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![at(9, 0), at(20, 1)] });
+    for next in 21..23 {
+        let call = placed(&orders, next - 1).expect("the redirect is followed");
+        let refusal = Refusal::Redirected(vec![at(next, 1)]);
+        orders = s.fact(Fact::Refused { call, refusal });
+    }
+    let call = placed(&orders, 22).unwrap();
+    let orders = s.fact(Fact::Refused { call, refusal: Refusal::Redirected(vec![at(23, 1)]) });
+    assert_eq!(placed(&orders, 23), None);
+    assert!(placed(&orders, 9).is_some());
+}
+
+#[test]
+fn q2_the_next_provider_is_asked_after_the_hedge_and_the_loser_is_cancelled() {
+    let mut s = Solo::new(default(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let at = |peer, free| Provider { peer, depth: Some(1), free: Some(free) };
+    let source = Provider { peer: 9, depth: Some(0), free: Some(0) };
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![source, at(4, 1)] });
+    let first = placed(&orders, 4).unwrap();
+    assert_eq!(placed(&s.pass(199), 9), None);
+    let second = placed(&s.pass(1), 9).unwrap();
+    let orders = s.fact(Fact::Answered { call: second, depth: Some(0), rescue: false });
+    assert!(orders.contains(&Order::Cancel { call: first }));
+    // The loser had answered already.
+    let orders = s.fact(Fact::Answered { call: first, depth: Some(1), rescue: false });
+    assert_eq!(orders, [Order::Bye { call: first, reason: ByeReason::Normal }]);
+}
+
+#[test]
+fn q2_where_peers_are_far_away_the_hedge_waits_for_three_round_trips() {
+    let mut s = Solo::new(default(2));
+    s.told.round_trip = Some(ms(230));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let source = Provider { peer: 9, depth: Some(0), free: Some(0) };
+    let relayer = Provider { peer: 4, depth: Some(1), free: Some(1) };
+    s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![source, relayer] });
+    assert_eq!(placed(&s.pass(689), 9), None);
+    assert!(placed(&s.pass(1), 9).is_some());
+}
+
+#[test]
+fn q2_with_half_of_the_records_stale_a_picture_starts_within_a_second() {
+    let mut w = grown(default(2), 14, 1500);
+    w.run(ms(5000));
+    for id in [3, 5, 7] {
+        w.kill(id);
+    }
+    w.run(ms(10_000));
+    let id = w.join();
+    w.run(ms(1000));
+    let playing = w.event_times(|i, e| i == id && matches!(e, Event::Playing { .. }));
+    assert_eq!(playing.len(), 1, "{}", w.tail(60));
+}
+
+/// The parent says that it leaves, and whoever is called instead never sends. The search goes on.
+#[test]
+fn q13_a_next_parent_that_sends_nothing_does_not_end_the_search_of_a_child_whose_parent_leaves() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups: vec![], delegated: false },
+    );
+    let orders = s.reported(parent, Report::Leaving);
+    assert!(has(&orders, |o| matches!(o, Order::Fetch { .. })), "{orders:?}");
+    let providers = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers: providers.clone() });
+    let call = placed(&orders, 7).unwrap();
+    s.told.elsewhere.insert(call, Instant::ZERO);
+    s.fact(Fact::Answered { call, depth: Some(1), rescue: false });
+    s.fact(Fact::Ended { call: parent, reason: ByeReason::Leaving });
+    let orders = s.pass(1_000);
+    assert!(orders.contains(&Order::Bye { call, reason: ByeReason::Normal }), "{orders:?}");
+    assert!(orders.iter().any(|o| matches!(o, Order::Fetch { .. } | Order::Invite { .. })), "{orders:?}");
+}
+
+#[test]
+fn whoever_has_seen_nothing_waits_for_a_source_for_as_long_as_the_host_wants() {
+    let mut s = Solo::new(default(2));
+    let mut orders = s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    for _ in 0..1_200 {
+        if has(&orders, |o| matches!(o, Order::Fetch { .. })) {
+            let nobody = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![] });
+            assert!(!has(&nobody, |o| matches!(o, Order::Event(Event::Ended { .. }))));
+        }
+        orders = s.pass(100).into();
+        assert!(!has(&orders, |o| matches!(o, Order::Event(Event::Ended { .. }))), "{:?}", s.now);
+    }
+    assert!(s.iptv.status(CHANNEL).is_some());
+}
+
+/// Below a parent in layer 4 this node sits in layer 5.
+#[test]
+fn q14_whoever_need_not_move_any_more_does_so_only_for_a_place_two_layers_nearer_to_the_source() {
+    for (depth, is_taken) in [(2, true), (3, false)] {
+        let (mut s, parent) = Solo::viewer(default(2), 9);
+        let place = |rescue| {
+            let path = vec![1, 2, 3, 4, 9];
+            Report::TreePosition { depth: 5, path, rescue, backups: vec![], delegated: false }
+        };
+        s.reported(parent, place(true));
+        let mut next = None;
+        while next.is_none() {
+            let orders = s.hear_for(10);
+            if has(&orders.iter().cloned().collect(), |o| matches!(o, Order::Fetch { .. })) {
+                let providers = vec![Provider { peer: 7, depth: Some(depth), free: Some(1) }];
+                next = placed(&s.fact(Fact::Fetched { channel: CHANNEL, providers }), 7);
+            }
+            let asked = orders.iter().find_map(|o| match o {
+                Order::Invite { call, .. } => Some(*call),
+                _ => None,
+            });
+            if let Some(call) = asked {
+                let providers = vec![Provider { peer: 7, depth: Some(depth), free: Some(1) }];
+                next = placed(&s.fact(Fact::Refused { call, refusal: Refusal::Redirected(providers) }), 7);
+            }
+        }
+        let call = next.unwrap();
+        s.fact(Fact::Answered { call, depth: Some(depth), rescue: false });
+        let orders = s.reported(parent, place(false));
+        let given_up = orders.contains(&Order::Bye { call, reason: ByeReason::Normal });
+        assert_eq!(given_up, !is_taken, "{depth}: {orders:?}");
+    }
+}

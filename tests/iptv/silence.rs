@@ -1,0 +1,180 @@
+//! Nothing comes: what counts as silence, what is said to children, and what is no reason to move.
+
+use crate::backups::{backed_up, resumed};
+use crate::harness::{CHANNEL, SOURCE, Solo, default, grown, has, ms};
+use p2piptv::iptv::{ByeReason, Event, Fact, Hold, InviteKind, Order, Pace, Provider, Report};
+
+#[test]
+fn q11_silence_repairs_after_400_ms_hold_after_two_seconds_and_a_pause_never() {
+    let orphaned =
+        |orders: &[Order<u32>]| orders.iter().any(|o| matches!(o, Order::Event(Event::Orphaned { .. })));
+    let (mut s, _) = Solo::viewer(default(2), 9);
+    assert!(!orphaned(&s.pass(399)));
+    assert!(orphaned(&s.pass(1)));
+
+    for (hold, limit) in [(Hold::Starved, Some(2000)), (Hold::Paused, None)] {
+        let (mut s, call) = Solo::viewer(default(2), 9);
+        let mut waited = 0;
+        while waited < 60_000 {
+            s.told.from = Some(s.now);
+            s.fact(Fact::Held { call, hold });
+            if orphaned(&s.pass(200)) {
+                break;
+            }
+            waited += 200;
+        }
+        match limit {
+            Some(limit) => assert!((limit - 200..=limit).contains(&waited), "{hold:?}: {waited}"),
+            None => assert_eq!(waited, 60_000),
+        }
+    }
+}
+
+#[test]
+fn a_parent_that_was_only_slow_is_kept_when_it_comes_back_before_another_answers() {
+    let (mut s, call) = Solo::viewer(default(2), 9);
+    s.pass(500);
+    s.now += ms(1);
+    let orders = s.hear_for(500);
+    assert!(orders.iter().any(|o| matches!(o, Order::Event(Event::Reparented { parent: 9, .. }))));
+    assert!(!orders.contains(&Order::Bye { call, reason: ByeReason::Normal }));
+}
+
+#[test]
+fn k6_who_was_asleep_himself_declares_nobody_dead() {
+    let (mut s, _) = Solo::viewer(default(2), 9);
+    s.now += ms(30_000);
+    let orders = s.act(|i, now, ctx| i.handle_timeout(now, ctx));
+    assert!(orders.is_empty(), "{orders:?}");
+    s.now += ms(50);
+    s.hear();
+    assert!(s.pass(399).is_empty());
+}
+
+#[test]
+fn q6_a_path_through_myself_is_a_cycle_and_that_parent_is_left_at_once() {
+    let (mut s, call) = Solo::viewer(default(2), 9);
+    let backups = vec![Provider { peer: 5, depth: Some(1), free: None }];
+    let place =
+        |path, backups| Report::TreePosition { depth: 2, path, rescue: false, backups, delegated: false };
+    s.reported(call, place(vec![7, 9], backups));
+    let orders = s.reported(call, place(vec![7, SOURCE, 9], vec![]));
+    assert!(orders.contains(&Order::Bye { call, reason: ByeReason::Normal }));
+    assert!(has(&orders, |o| matches!(o, Order::Invite { peer: 5, kind: InviteKind::Urgent, .. })));
+}
+
+#[test]
+fn q6_a_starving_relayer_says_hold_and_a_pausing_source_says_paused() {
+    let (mut s, _) = Solo::viewer(default(2), 9);
+    let (_, orders) = s.invited(3, true);
+    assert!(has(&orders, |o| matches!(o, Order::Accept { rescue: true, .. })));
+    assert!(s.pass(399).contains(&Order::Hold { channel: CHANNEL, hold: Hold::Starved }));
+    let mut s = Solo::publisher(default(2));
+    s.invited(3, false);
+    s.told.media = Some(s.now);
+    let orders = s.pass(1000);
+    let paused = Order::Hold { channel: CHANNEL, hold: Hold::Paused };
+    assert_eq!(orders.iter().filter(|o| **o == paused).count(), 5);
+}
+
+/// A packet every 10 ms: the threshold is 40 ms, and children act after 60 ms.
+#[test]
+fn q6_a_starving_relayer_says_hold_twice_before_its_children_act() {
+    let mut s = Solo::publisher(default(2));
+    s.told.pace = Some(Pace { gap: ms(10), jitter: ms(0) });
+    s.invited(3, false);
+    s.told.media = Some(s.now);
+    let holds = |orders: &[Order<u32>]| orders.iter().filter(|o| matches!(o, Order::Hold { .. })).count();
+    for (time, said) in [(39, 0), (1, 1), (9, 0), (1, 1), (39, 0), (1, 1)] {
+        assert_eq!(
+            holds(&s.pass(time)),
+            said,
+            "{:?} after the last packet",
+            s.now.since(s.told.media.unwrap())
+        );
+    }
+}
+
+#[test]
+fn q12_where_packets_jitter_a_parents_hold_has_four_deviations_more_to_arrive() {
+    let (mut s, _, [first, ..]) = backed_up();
+    // A threshold of 10 + 4 * 9 = 46 ms, and 36 ms more.
+    s.told.pace = Some(Pace { gap: ms(10), jitter: ms(9) });
+    s.hear();
+    s.pass(1);
+    s.hear();
+    assert!(resumed(&s.pass(81)).is_empty());
+    assert_eq!(resumed(&s.pass(1)), [first]);
+}
+
+#[test]
+fn a_pause_of_the_source_leaves_the_tree_as_it_is() {
+    let mut w = grown(default(2), 6, 2000);
+    let before = w.table();
+    w.forget_counts();
+    w.paused = true;
+    w.run(ms(30_000));
+    assert_eq!(w.table(), before);
+    assert!(w.event_times(|_, e| matches!(e, Event::Orphaned { .. })).is_empty(), "{}", w.tail(100));
+    w.paused = false;
+    w.run(ms(200));
+    assert!(w.starving(ms(150)).is_empty());
+}
+
+#[test]
+fn k6_a_timer_that_is_a_little_late_lets_what_lies_in_the_sockets_be_read_first() {
+    let (mut s, _, [first, ..]) = backed_up();
+    s.now += ms(59 + 30);
+    let orders = s.act(|i, now, ctx| i.handle_timeout(now, ctx));
+    assert!(orders.is_empty(), "{orders:?}");
+    assert_eq!(s.iptv.deadline(), Some(s.now + ms(20)));
+    // Nothing was there: now it counts, however late the host is again.
+    s.now += ms(50);
+    let orders = s.act(|i, now, ctx| i.handle_timeout(now, ctx));
+    assert_eq!(resumed(&Vec::from(orders)), [first]);
+
+    let (mut s, ..) = backed_up();
+    s.now += ms(59 + 30);
+    s.act(|i, now, ctx| i.handle_timeout(now, ctx));
+    s.now += ms(1);
+    s.hear();
+    assert!(resumed(&s.pass(50)).is_empty(), "it was there");
+}
+
+#[test]
+fn q6_a_parent_that_says_hold_is_alive_and_nobody_else_is_asked() {
+    let (mut s, parent, _) = backed_up();
+    s.pass(39);
+    s.told.from = Some(s.now);
+    s.fact(Fact::Held { call: parent, hold: Hold::Starved });
+    let mut orders = Vec::new();
+    for _ in 0..9 {
+        orders.extend(s.pass(200));
+        s.told.from = Some(s.now);
+        s.fact(Fact::Held { call: parent, hold: Hold::Starved });
+    }
+    assert!(resumed(&orders).is_empty());
+    // But not for ever.
+    assert_eq!(resumed(&s.pass(200)).len(), 1);
+}
+
+#[test]
+fn q12_half_a_second_of_bufferbloat_changes_no_parent() {
+    let mut w = grown(default(2), 14, 900);
+    w.run(ms(10_000));
+    w.know_the_pace();
+    w.run(ms(5_000));
+    let before: Vec<_> = w.viewers().map(|v| w.parent(v)).collect();
+    let orphans: Vec<u32> = w.viewers().filter(|&v| w.parent(v) == Some(1)).collect();
+    w.forget_counts();
+    for _ in 0..5 {
+        orphans.iter().for_each(|&o| w.cut(1, o, true));
+        w.run(ms(500));
+        orphans.iter().for_each(|&o| w.cut(1, o, false));
+        w.run(ms(7_000));
+    }
+    assert_eq!(w.viewers().map(|v| w.parent(v)).collect::<Vec<_>>(), before, "{}", w.tail(200));
+    let alarms: u32 = w.peers.iter().map(|p| p.iptv.counters().false_alarms).sum();
+    assert!(alarms >= 5, "{alarms}");
+    assert!(w.event_times(|_, e| matches!(e, Event::Orphaned { .. })).is_empty());
+}
