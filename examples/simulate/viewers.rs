@@ -50,7 +50,12 @@ pub fn viewers(wanted: &Viewers) -> Result<(), Box<dyn Error>> {
     let summary = play(&setting, "tree", &mut progress);
     let took = progress.done();
     print(&summary);
-    println!("  {} events, trace {:016x}; {took:.1} s of real time", summary.happened, summary.hash);
+    println!(
+        "  {} events, {:.2} a viewer-second in the watch, trace {:016x}; {took:.1} s of real time",
+        summary.happened,
+        summary.happened_a_viewer_second(),
+        summary.hash
+    );
     json(&summary, wanted, took).write(wanted.json.as_deref())
 }
 
@@ -192,5 +197,6 @@ pub fn columns(s: &Summary) -> Vec<(&'static str, f64)> {
         ("rejected", s.rejected as f64),
         ("viewers", t.viewers as f64),
         ("events", s.happened as f64),
+        ("events_a_viewer_second", s.happened_a_viewer_second()),
     ]
 }

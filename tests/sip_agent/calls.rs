@@ -123,6 +123,20 @@ fn a_round_trip_is_measured_once_and_never_over_a_retransmission() {
 }
 
 #[test]
+fn a_round_trip_begins_when_the_connection_is_open_over_which_the_request_leaves() {
+    let mut w = World::pair(Transport::Tcp);
+    w.invite(0, CallId::placed(1), addr(1)).unwrap();
+    w.run_until(100);
+    let received = w.invited(1);
+    w.accept(1, received).unwrap();
+    w.run_until(200);
+    let rtt = |f: &Fact| if let Fact::RoundTrip { rtt, .. } = f { Some(*rtt) } else { None };
+    let rtts: Vec<_> = w.sides[0].facts.iter().filter_map(rtt).collect();
+    // The connection took 10 ms; then the INVITE left, which was answered at 100 ms, and the answer took as long.
+    assert_eq!(rtts, [Duration::from_millis(100)]);
+}
+
+#[test]
 fn k11_an_invite_to_nobody_follows_timers_a_and_b() {
     let mut w = World::pair(Transport::Udp);
     w.invite(0, CallId::placed(1), addr(9)).unwrap();

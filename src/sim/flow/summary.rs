@@ -71,6 +71,8 @@ pub struct Summary {
     pub offices: Offices,
     /// Everything that happened.
     pub happened: u64,
+    /// Of this, what happened before the watch, while the crowd came.
+    pub before: u64,
     /// The hash of everything that happened, and when.
     pub hash: u64,
 }
@@ -130,6 +132,12 @@ impl Summary {
     /// Octets that came twice, to an octet of media.
     pub fn duplicate_share(&self) -> f64 {
         self.totals.twice as f64 / self.totals.sent.max(1) as f64
+    }
+
+    /// How much happens in a second of the watch for each of those who are there: about as many as there were at its end.
+    pub fn happened_a_viewer_second(&self) -> f64 {
+        let there = self.totals.viewers.saturating_sub(self.departures) as f64;
+        (self.happened - self.before) as f64 / (there * self.lasted.as_secs_f64()).max(1.0)
     }
 
     /// Channels' worth of media that the source sends.

@@ -233,6 +233,7 @@ impl Agent {
         if let Some(gone) = opened.gave_way {
             self.clients.on_stream_closed(now, gone, &mut self.out);
         }
+        opened.sent.iter().for_each(|&branch| self.clients.on_left(now, branch));
         let is_another = !opened.not_sent.is_empty();
         for branch in opened.not_sent {
             if let Some(user) = self.clients.forget(branch) {

@@ -64,6 +64,8 @@ impl Stream {
 pub(super) struct Opened {
     /// The stream that was closed to make room for it.
     pub(super) gave_way: Option<StreamId>,
+    /// Requests that have waited for it and leave now.
+    pub(super) sent: Vec<Branch>,
     /// Requests that were for another node than the one that is there.
     pub(super) not_sent: Vec<Branch>,
     /// It is closed again.
@@ -242,6 +244,7 @@ impl Streams {
             if stream.may_lead_to(node) {
                 effects.push(Effect::Write { stream: id, bytes });
                 written += 1;
+                opened.sent.extend(client);
             } else {
                 opened.not_sent.extend(client);
             }

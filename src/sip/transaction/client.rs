@@ -207,7 +207,7 @@ pub struct Matched<U> {
     pub branch: Branch,
     /// What the user wanted to be reminded of.
     pub user: U,
-    /// From the request to this response, when it is the first one and the request was sent once.
+    /// From the moment in which the request left to this response, when it is the first one and the request was sent once.
     pub rtt: Option<Duration>,
 }
 
@@ -329,6 +329,13 @@ impl<U: Copy> Clients<U> {
         match action {
             Action::Pass | Action::PassAndAck => Verdict::Pass(matched),
             _ => Verdict::Absorbed,
+        }
+    }
+
+    /// The request has waited for its connection, and leaves only now: how long that took says nothing about the way.
+    pub fn on_left(&mut self, now: Instant, branch: Branch) {
+        if let Some(since) = self.entries.get_mut(&branch).and_then(|entry| entry.clean_since.as_mut()) {
+            *since = now;
         }
     }
 

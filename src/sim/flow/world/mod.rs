@@ -187,7 +187,12 @@ impl World {
             self.tell(node, Fact::RoundTrip { call, rtt });
         }
         let World { summary, .. } = self;
-        *summary = Summary { hash: summary.hash, happened: summary.happened, ..Summary::default() };
+        *summary = Summary {
+            hash: summary.hash,
+            happened: summary.happened,
+            before: summary.happened,
+            ..Summary::default()
+        };
         self.novices = Novices::default();
         for n in 0..self.setting.crowd.planned() {
             if let Some(at) = self.setting.crowd.rush_of(n) {
