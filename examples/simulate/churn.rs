@@ -2,14 +2,59 @@
 
 use crate::args::Overlays;
 use crate::report::{Json, Progress, clock, draw, seconds, verdict, world};
-use p2piptv::sim::overlay::{Audit, Churn, Crash, Lookup, Loss, Replicas, Setting};
+use p2piptv::sim::overlay::{Audit, Churn, Crash, Lookup, Loss, Replicas, Setting, Summary};
 use p2piptv::time::Duration;
 use std::error::Error;
 
 /// After the last crash, before everything is looked at.
 const SETTLING: Duration = Duration::from_secs(180);
 
+/// What a run was, besides its [`Summary`].
+struct Run {
+    /// When everybody had joined, in seconds.
+    grown: f64,
+    /// The ring, and on how many peers values were: before the churn, and when all has settled.
+    before: Audit,
+    stored: [usize; 5],
+    after: Audit,
+    held: [usize; 5],
+    /// Milliseconds that half of the joins took before the churn; and half, 99 %, and all of them in it.
+    joins_at_peace: u64,
+    joins: [u64; 3],
+    failures: u64,
+    /// What replicas need to be made again.
+    repair: Duration,
+    datagrams: u64,
+    /// In kbit/s.
+    per_node: f64,
+    hash: u64,
+    /// Seconds of real time.
+    took: f64,
+}
+
+/// Values lost that three replicas could save.
+fn saveable(summary: &Summary) -> usize {
+    summary.losses.iter().filter(|l| l.could_be_saved).count()
+}
+
 pub fn churn(setting: &Overlays) -> Result<(), Box<dyn Error>> {
+    let (mut churn, run) = play(setting)?;
+    let summary = churn.summary_mut();
+    tell(setting, &run, summary);
+    json(setting, &run, summary).write(setting.json.as_deref())?;
+    if let Some(path) = &setting.svg {
+        let title = format!(
+            "{} nodes, {:.0} % replaced a minute, {:.0} % loss",
+            setting.nodes,
+            setting.replaced_per_minute * 100.0,
+            setting.loss * 100.0
+        );
+        draw(path, &title, &summary.moments)?;
+    }
+    Ok(())
+}
+
+fn play(setting: &Overlays) -> Result<(Churn, Run), Box<dyn Error>> {
     let mut progress = Progress::new();
     let mut churn = Churn::new(Setting {
         world: world(setting),
@@ -21,7 +66,7 @@ pub fn churn(setting: &Overlays) -> Result<(), Box<dyn Error>> {
     });
     churn.grow(|net, growth| progress.growth(net, growth))?;
     let grown = seconds(churn.network().now());
-    let joins_at_peace = std::mem::take(&mut churn.growth_mut().took);
+    let mut at_peace = std::mem::take(&mut churn.growth_mut().took);
     churn.store();
     let before = Audit::of(churn.network());
     let stored = Replicas::of(churn.network()).spread(churn.resources());
@@ -43,17 +88,32 @@ pub fn churn(setting: &Overlays) -> Result<(), Box<dyn Error>> {
     let took = progress.done();
     let after = Audit::of(churn.network());
     let held = Replicas::of(churn.network()).spread(churn.resources());
-    let hash = churn.network().trace_hash();
-    let (mut at_peace, mut in_churn) = (joins_at_peace, churn.growth_mut().took.clone());
-    let failures = churn.growth_mut().failures;
-    let repair = churn.setting().repair_time().as_secs_f64();
-    let summary = churn.summary_mut();
-    let success = summary.success();
-    let saveable = summary.losses.iter().filter(|l| l.could_be_saved).count();
-    let hopeless = summary.losses.len() - saveable;
     let bytes = (traffic.bytes - traffic_before.bytes) as f64;
-    let per_node = bytes * 8.0 / 1000.0 / (setting.minutes * 60).max(1) as f64 / setting.nodes as f64;
+    let joins = &mut churn.growth_mut().took;
+    let joins = [joins.percentile(50.0), joins.percentile(99.0), joins.max()];
+    let run = Run {
+        grown,
+        before,
+        stored,
+        after,
+        held,
+        joins_at_peace: at_peace.percentile(50.0),
+        joins,
+        failures: churn.growth_mut().failures,
+        repair: churn.setting().repair_time(),
+        datagrams: traffic.packets - traffic_before.packets,
+        per_node: bytes * 8.0 / 1000.0 / (setting.minutes * 60).max(1) as f64 / setting.nodes as f64,
+        hash: churn.network().trace_hash(),
+        took,
+    };
+    Ok((churn, run))
+}
 
+/// What a run was, for people.
+fn tell(setting: &Overlays, run: &Run, summary: &mut Summary) {
+    let Run { grown, before, stored, after, held, joins, failures, per_node, hash, took, .. } = run;
+    let (success, saveable, repair) = (summary.success(), saveable(summary), run.repair.as_secs_f64());
+    let hopeless = summary.losses.len() - saveable;
     println!(
         "churn: {} nodes, {:.1} % replaced a minute for {} min, {:.1} % loss, seed {}",
         setting.nodes,
@@ -68,12 +128,7 @@ pub fn churn(setting: &Overlays) -> Result<(), Box<dyn Error>> {
     );
     println!(
         "  {} crashed; joins took 50 % {} ms, 99 % {} ms, all {} ms ({} before the churn); {} failed and begun anew",
-        summary.crashes,
-        in_churn.percentile(50.0),
-        in_churn.percentile(99.0),
-        in_churn.max(),
-        at_peace.percentile(50.0),
-        failures
+        summary.crashes, joins[0], joins[1], joins[2], run.joins_at_peace, failures
     );
     println!(
         "{} lookups answered: {} of {} = {:.3} % (goal 99.9 %); {} denied, {} timed out, {} failed",
@@ -116,27 +171,30 @@ pub fn churn(setting: &Overlays) -> Result<(), Box<dyn Error>> {
     );
     println!(
         "  {} datagrams, {per_node:.2} kbit/s a node; trace {hash:016x}; {took:.1} s of real time",
-        traffic.packets - traffic_before.packets
+        run.datagrams
     );
+}
 
+/// What a run was, for programs.
+fn json(setting: &Overlays, run: &Run, summary: &mut Summary) -> Json {
     let mut json = Json::new("churn", setting);
     json.number("replaced_per_minute", setting.replaced_per_minute);
     json.number("crashes", summary.crashes);
     json.number("lookups_answered", summary.count(Lookup::Answered));
     json.number("lookups_answerable", summary.answerable());
-    json.number("lookup_success", success);
+    json.number("lookup_success", summary.success());
     json.number("lookups_denied", summary.count(Lookup::Denied));
     json.number("lookups_timed_out", summary.count(Lookup::TimedOut));
     json.number("lookup_ms_p50", summary.took.percentile(50.0));
     json.number("lookup_ms_p99", summary.took.percentile(99.0));
-    json.number("join_ms_p50", in_churn.percentile(50.0));
-    json.number("join_ms_p99", in_churn.percentile(99.0));
-    json.number("join_ms_max", in_churn.max());
-    json.number("values_lost_saveable", saveable);
-    json.number("values_lost_hopeless", hopeless);
-    json.number("kbit_per_second_and_node", per_node);
-    json.raw("trace_hash", &format!("\"{hash:016x}\""));
-    json.number("real_seconds", took);
+    json.number("join_ms_p50", run.joins[0]);
+    json.number("join_ms_p99", run.joins[1]);
+    json.number("join_ms_max", run.joins[2]);
+    json.number("values_lost_saveable", saveable(summary));
+    json.number("values_lost_hopeless", summary.losses.len() - saveable(summary));
+    json.number("kbit_per_second_and_node", run.per_node);
+    json.raw("trace_hash", &format!("\"{:016x}\"", run.hash));
+    json.number("real_seconds", run.took);
     json.list(
         "moments",
         summary.moments.iter().map(|m| {
@@ -151,17 +209,7 @@ pub fn churn(setting: &Overlays) -> Result<(), Box<dyn Error>> {
             )
         }),
     );
-    json.write(setting.json.as_deref())?;
-    if let Some(path) = &setting.svg {
-        let title = format!(
-            "{} nodes, {:.0} % replaced a minute, {:.0} % loss",
-            setting.nodes,
-            setting.replaced_per_minute * 100.0,
-            setting.loss * 100.0
-        );
-        draw(path, &title, &summary.moments)?;
-    }
-    Ok(())
+    json
 }
 
 /// When and where the holders of a value crashed that is lost.

@@ -9,6 +9,7 @@
 //! | `compare` | the same crowd before every system |
 //! | `all`, `plot` | every table and figure about crowds |
 //! | `validate` | whole nodes, packet by packet, beside the flow |
+//! | `broadcast` | whole nodes on air, for figure 16 and `validate` |
 //! | `report` | progress, results on the screen and as JSON, the drawing |
 
 #![allow(
@@ -20,6 +21,7 @@
 
 mod all;
 mod args;
+mod broadcast;
 mod calm;
 mod churn;
 mod compare;

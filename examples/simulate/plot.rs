@@ -1,5 +1,6 @@
 //! Lines on logarithmic axes, and distributions on straight ones.
 
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use std::error::Error;
 use std::fs;
@@ -36,9 +37,7 @@ const COLOURS: [RGBColor; 10] = [
 
 impl Plot {
     pub fn write(&self, path: &Path) -> Result<(), Box<dyn Error>> {
-        fs::write(path, self.svg()?).map_err(|e| format!("{}: {e}", path.display()))?;
-        println!("drawn: {}", path.display());
-        Ok(())
+        save(path, &self.svg()?)
     }
 
     pub fn svg(&self) -> Result<String, Box<dyn Error>> {
@@ -48,38 +47,14 @@ impl Plot {
             let high = points().map(of).fold(least * 10.0, f64::max);
             (low / 1.5)..(high * 2.0)
         };
-        let mut svg = String::new();
-        {
-            let root = SVGBackend::with_string(&mut svg, (900, 520)).into_drawing_area();
-            root.fill(&WHITE)?;
-            let mut chart = ChartBuilder::on(&root)
-                .caption(&self.title, ("sans-serif", 18))
-                .margin(12)
-                .x_label_area_size(40)
-                .y_label_area_size(70)
-                .build_cartesian_2d(
-                    reach(&|p| p.0, 1e-9).log_scale(),
-                    reach(&|p| p.1, self.least).log_scale(),
-                )?;
-            chart.configure_mesh().x_desc(&self.x).y_desc(&self.y).light_line_style(WHITE).draw()?;
-            for (series, colour) in self.series.iter().zip(COLOURS.iter().cycle()) {
-                let own = series.name.starts_with("p2piptv");
-                let style = colour.stroke_width(if own { 4 } else { 2 });
-                let line = series.points.iter().map(|&(x, y)| (x, y.max(self.least)));
-                chart
-                    .draw_series(LineSeries::new(line.clone(), style).point_size(3))?
-                    .label(&series.name)
-                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
-            }
-            chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::UpperLeft)
-                .background_style(WHITE.mix(0.8))
-                .border_style(BLACK.mix(0.2))
-                .draw()?;
-            root.present()?;
-        }
-        Ok(svg)
+        let axes = (reach(&|p| p.0, 1e-9).log_scale(), reach(&|p| p.1, self.least).log_scale());
+        let lines = self.series.iter().map(|series| Line {
+            name: &series.name,
+            width: if series.name.starts_with("p2piptv") { 4 } else { 2 },
+            point: 3,
+            points: series.points.iter().map(|&(x, y)| (x, y.max(self.least))).collect(),
+        });
+        draw([&self.title, &self.x, &self.y], (axes, 70), lines, SeriesLabelPosition::UpperLeft)
     }
 }
 
@@ -93,41 +68,74 @@ pub struct Distribution {
 
 impl Distribution {
     pub fn write(&self, path: &Path) -> Result<(), Box<dyn Error>> {
-        fs::write(path, self.svg()?).map_err(|e| format!("{}: {e}", path.display()))?;
-        println!("drawn: {}", path.display());
-        Ok(())
+        save(path, &self.svg()?)
     }
 
     pub fn svg(&self) -> Result<String, Box<dyn Error>> {
         let most = self.series.iter().flat_map(|s| &s.points).map(|p| p.0).fold(1.0, f64::max);
-        let mut svg = String::new();
-        {
-            let root = SVGBackend::with_string(&mut svg, (900, 520)).into_drawing_area();
-            root.fill(&WHITE)?;
-            let mut chart = ChartBuilder::on(&root)
-                .caption(&self.title, ("sans-serif", 18))
-                .margin(12)
-                .x_label_area_size(40)
-                .y_label_area_size(60)
-                .build_cartesian_2d(0.0..most * 1.05, 0.0..102.0)?;
-            chart.configure_mesh().x_desc(&self.x).y_desc(&self.y).light_line_style(WHITE).draw()?;
-            for (series, colour) in self.series.iter().zip(COLOURS.iter().cycle()) {
-                let style = colour.stroke_width(2);
-                chart
-                    .draw_series(LineSeries::new(series.points.iter().copied(), style))?
-                    .label(&series.name)
-                    .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
-            }
-            chart
-                .configure_series_labels()
-                .position(SeriesLabelPosition::LowerRight)
-                .background_style(WHITE.mix(0.8))
-                .border_style(BLACK.mix(0.2))
-                .draw()?;
-            root.present()?;
-        }
-        Ok(svg)
+        let axes = (0.0..most * 1.05, 0.0..102.0);
+        let lines = self.series.iter().map(|series| Line {
+            name: &series.name,
+            width: 2,
+            point: 0,
+            points: series.points.clone(),
+        });
+        draw([&self.title, &self.x, &self.y], (axes, 60), lines, SeriesLabelPosition::LowerRight)
     }
+}
+
+/// A line, and how thick it is, and each of its points.
+struct Line<'a> {
+    name: &'a str,
+    width: u32,
+    point: u32,
+    points: Vec<(f64, f64)>,
+}
+
+/// Draws lines over these axes, with so much room for the labels of the second one, and says which is which.
+fn draw<'a, X, Y>(
+    [title, x, y]: [&str; 3],
+    (axes, room): ((X, Y), u32),
+    lines: impl Iterator<Item = Line<'a>>,
+    names: SeriesLabelPosition,
+) -> Result<String, Box<dyn Error>>
+where
+    X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+    Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+{
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, (900, 520)).into_drawing_area();
+        root.fill(&WHITE)?;
+        let mut chart = ChartBuilder::on(&root)
+            .caption(title, ("sans-serif", 18))
+            .margin(12)
+            .x_label_area_size(40)
+            .y_label_area_size(room)
+            .build_cartesian_2d(axes.0, axes.1)?;
+        chart.configure_mesh().x_desc(x).y_desc(y).light_line_style(WHITE).draw()?;
+        for (line, colour) in lines.zip(COLOURS.iter().cycle()) {
+            let style = colour.stroke_width(line.width);
+            chart
+                .draw_series(LineSeries::new(line.points, style).point_size(line.point))?
+                .label(line.name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+        }
+        chart
+            .configure_series_labels()
+            .position(names)
+            .background_style(WHITE.mix(0.8))
+            .border_style(BLACK.mix(0.2))
+            .draw()?;
+        root.present()?;
+    }
+    Ok(svg)
+}
+
+fn save(path: &Path, svg: &str) -> Result<(), Box<dyn Error>> {
+    fs::write(path, svg).map_err(|e| format!("{}: {e}", path.display()))?;
+    println!("drawn: {}", path.display());
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! The command `validate`: the same crowd once as whole nodes, packet by packet, and once as policies with media as a flow.
 
 use crate::args::Validate;
+use crate::broadcast::{Broadcast, INTERVAL, PACKET};
 use crate::report::Progress;
 use crate::viewers;
-use p2piptv::ids::{ChannelId, ChannelName};
+use p2piptv::ids::ChannelId;
 use p2piptv::iptv::Profile;
-use p2piptv::node::{Event, Node};
-use p2piptv::sim::audience::plain_node;
+use p2piptv::node::Event;
 use p2piptv::sim::flow::{Crowd, Histogram, Person, Setting, Summary, underlay};
 use p2piptv::sim::{Config, Death, Network, NodeIndex, Record, What};
 use p2piptv::stats::Plane;
@@ -16,9 +16,6 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::rc::Rc;
 
-/// 7 transport packets behind an RTP header, 76 times a second.
-const PACKET: usize = 12 + 7 * 188;
-const INTERVAL: Duration = Duration::from_micros(13_160);
 const PLAYOUT: Duration = Duration::from_millis(500);
 /// So many packets that are missed one after the other are a gap, and fewer are single ones.
 const GAP: u64 = 3;
@@ -130,28 +127,10 @@ fn packets(wanted: &Validate, progress: &mut Progress) -> Result<(Summary, Seen)
     let (observer, watcher) = (Rc::clone(&seen), Rc::clone(&seen));
     network.observe(move |record| observer.borrow_mut().record(record));
     network.watch(move |now, node, _, packet| watcher.borrow_mut().packet(now, node, packet));
-    let channel = ChannelName::new("100").ok_or("a channel name")?;
-    let add = |network: &mut Network<Node>, name: &str, capacity: u16| {
-        let (now, kit) = (network.now(), (name, capacity, crowd.seed));
-        network.add(|at, addresses| {
-            plain_node(now, at, addresses, kit).expect("the default configuration is good")
-        })
-    };
-    let bootstrap = add(&mut network, "bootstrap", 0);
-    let entry = network.addresses(bootstrap).overlay;
-    network.command(bootstrap, |node, now| node.create(now)).ok_or("the bootstrap node is gone")??;
-    let source = add(&mut network, "source", SOURCE_SLOTS);
-    network.command(source, |node, now| node.join(now, &[entry])).ok_or("the source is gone")??;
-    network.run_for(Duration::from_secs(5));
-    let published = network.command(source, |node, now| node.publish(now, &channel, &[]));
-    let id: ChannelId = published.ok_or("the source is gone")??;
-    network.run_for(Duration::from_secs(5));
+    let mut air = Broadcast::begin(network, crowd.seed, (0, SOURCE_SLOTS))?;
 
-    let mut packet = vec![0; PACKET];
-    packet[..2].copy_from_slice(&[0x80, 33]);
-    let (mut number, mut due) = (0u32, network.now());
     let apart = Duration::from_millis(400);
-    let (mut next_join, mut joined) = (network.now(), 0);
+    let (mut next_join, mut joined) = (air.network.now(), 0);
     let mut begins = None;
     let mut people: Vec<(NodeIndex, Person)> = Vec::new();
     let mut departures: Vec<(Instant, NodeIndex, Person)> = Vec::new();
@@ -160,26 +139,21 @@ fn packets(wanted: &Validate, progress: &mut Progress) -> Result<(Summary, Seen)
     let mut sent_before = [0; 2];
     let mut summary = Summary::default();
     loop {
-        let now = due;
-        network.run_until(now);
-        for (at, node, event) in network.take_events() {
+        let now = air.due;
+        air.network.run_until(now);
+        for (at, node, event) in air.network.take_events() {
             let viewer = people.iter().any(|(n, _)| *n == node);
             if matches!(event, Event::Joined) && viewer {
-                let tuned = network.command(node, |node, now| node.tune(now, &channel));
+                air.tune(node)?;
                 if begins.is_some() {
                     let player = Player { asked: Some(at), ..Player::default() };
                     seen.borrow_mut().players.insert(node, player);
-                }
-                if let Some(result) = tuned {
-                    result?;
                 }
             }
         }
         if joined < crowd.viewers && now >= next_join {
             let person = crowd.person(joined, Instant::ZERO);
-            let viewer = add(&mut network, &format!("v{joined}"), person.slots);
-            network.command(viewer, |node, now| node.join(now, &[entry])).ok_or("a viewer is gone")??;
-            people.push((viewer, person));
+            people.push((air.enter(&format!("v{joined}"), person.slots)?, person));
             (joined, next_join) = (joined + 1, next_join + apart);
         }
         if joined == crowd.viewers && begins.is_none() && now > next_join + Duration::from_secs(20) {
@@ -190,27 +164,26 @@ fn packets(wanted: &Validate, progress: &mut Progress) -> Result<(Summary, Seen)
                 seen.players.insert(node, Player::default());
                 departures.push((now + person.leaves.since(Instant::ZERO), node, person));
             }
-            sent_before = [Plane::Media, Plane::Signalling].map(|p| network.sent(source, p).bytes);
+            sent_before = [Plane::Media, Plane::Signalling].map(|p| air.network.sent(air.source, p).bytes);
         }
         if let Some(begins) = begins {
             for (_, node) in leaving.extract_if(.., |l| l.0 <= now) {
-                network.kill(node, Death::Host);
+                air.network.kill(node, Death::Host);
             }
             while let Some(at) = departures.iter().position(|d| d.0 <= now) {
                 let (_, node, person) = departures.swap_remove(at);
                 summary.departures += 1;
                 if person.abrupt {
-                    network.kill(node, Death::Host);
+                    air.network.kill(node, Death::Host);
                 } else {
-                    network.command(node, |node, now| node.leave(now));
+                    air.network.command(node, |node, now| node.leave(now));
                     leaving.push((now + FAREWELL, node));
                 }
                 if let Some(player) = seen.borrow_mut().players.get_mut(&node) {
                     player.gone = Some(now);
                 }
                 let newcomer = crowd.person(newcomers, Instant::ZERO + now.since(begins));
-                let viewer = add(&mut network, &format!("v{newcomers}"), newcomer.slots);
-                network.command(viewer, |node, now| node.join(now, &[entry])).ok_or("a viewer is gone")??;
+                let viewer = air.enter(&format!("v{newcomers}"), newcomer.slots)?;
                 people.push((viewer, newcomer));
                 departures.push((begins + newcomer.leaves.since(Instant::ZERO), viewer, newcomer));
                 newcomers += 1;
@@ -219,30 +192,22 @@ fn packets(wanted: &Validate, progress: &mut Progress) -> Result<(Summary, Seen)
                 break;
             }
         }
-        packet[2..4].copy_from_slice(&(number as u16).to_be_bytes());
-        // 90,000 a second.
-        packet[4..8].copy_from_slice(&number.wrapping_mul(1184).to_be_bytes());
-        let bytes = packet.clone().into();
-        network
-            .command(source, |node, now| node.push_media(now, id, bytes))
-            .ok_or("the source is gone")??;
-        number += 1;
-        due += INTERVAL;
-        progress.tell(&format!("packets: {joined} viewers at {:?}", network.now()));
+        air.send()?;
+        progress.tell(&format!("packets: {joined} viewers at {:?}", air.network.now()));
     }
-    let now = network.now();
+    let now = air.network.now();
     summary.lasted = crowd.lasts;
     (summary.rate, summary.packet) = ((PACKET as f64 / INTERVAL.as_secs_f64()) as u64, PACKET as u64);
-    let [media, calls] = [Plane::Media, Plane::Signalling].map(|p| network.sent(source, p).bytes);
+    let [media, calls] = [Plane::Media, Plane::Signalling].map(|p| air.network.sent(air.source, p).bytes);
     summary.totals.by_source = ((media - sent_before[0]) as f64 / summary.rate as f64 * 1e6) as u64;
     summary.control_of_source = calls - sent_before[1];
     for &(node, _) in &people {
-        let status = network.machine(node).and_then(|machine| machine.status(ChannelId(0)));
+        let status = air.network.machine(node).and_then(|machine| machine.status(ChannelId(0)));
         if let Some(depth) = status.and_then(|s| s.depth) {
             summary.depth.add(u64::from(depth));
         }
     }
-    drop(network);
+    drop(air);
     let seen = Rc::try_unwrap(seen).map_err(|_| "the network still looks on")?.into_inner();
     judge(&seen, now, &mut summary);
     Ok((summary, seen))

@@ -1,7 +1,7 @@
 //! Messages of a peer who knows the protocol and means ill: every field legal, none of them true, signed where a
 //! signature is asked for. What is only noise dies in the parsers; these get further.
 
-use super::world::{EVERYBODY, node_id};
+use super::cast::{EVERYBODY, node_id};
 use crate::env::Crypto;
 use crate::ids::NodeId;
 use crate::reload::codec::{

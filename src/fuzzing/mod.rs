@@ -9,6 +9,7 @@
 //! | `machine` | any calls in any order on one machine of any kind |
 //! | `script` | letters and operands: how `world` reads its bytes |
 //! | `world` | three nodes, a network, a host for each, and a script of what befalls them |
+//! | `cast` | who is who in such a world |
 //! | `secured` | what a world of secured nodes has besides |
 //! | `forge` | messages of a peer who knows the protocol and means ill |
 //!
@@ -17,6 +18,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a broken law has to stop the fuzzer")]
 
+mod cast;
 #[cfg(feature = "tls")]
 mod certificate;
 mod codecs;

@@ -1,7 +1,7 @@
 //! What a world of secured nodes has besides: identities that an authority vouches for, channels that every run repeats,
 //! and owners of television channels.
 
-use super::world::{NAMES, OVERLAY, node_id};
+use super::cast::{NAMES, OVERLAY, node_id};
 use crate::env::{Channels, InsecureAssociations, InsecureChannels};
 use crate::ids::KeyFingerprint;
 use crate::node::{Config, Owner, Security};

@@ -213,18 +213,7 @@ impl Node {
         }
         config.refresh = config.refresh.max(Duration::from_millis(100));
         if channels.is_some() {
-            config.agent.transport = Transport::Tls;
-            config.overlay.security = links;
-            // A document says both itself.
-            if config.overlay.document.is_none() {
-                config.overlay.limits.message_size = config.overlay.limits.message_size.max(SECURED_MESSAGE);
-                let channel = config.overlay.kinds.iter_mut().find(|kind| kind.id == Kind::CHANNEL.id);
-                channel.into_iter().for_each(|kind| *kind = Kind::OWNED_CHANNEL);
-                let redir = config.overlay.kinds.iter_mut().find(|kind| kind.id == Kind::REDIR.id);
-                redir.into_iter().for_each(|kind| *kind = Kind::OWNED_REDIR);
-            }
-            // The grant in a record outlives the record: it is renewed at half of its life.
-            config.redir.lifetime = config.redir.lifetime.min(config.grant_lifetime / 5 * 2);
+            secure(&mut config, links);
         }
         if ChannelName::new(&config.name).is_none() {
             return Err(ConfigError::BadName);
@@ -568,6 +557,22 @@ impl Node {
         };
         call(&mut self.policy, self.now, &mut ctx)
     }
+}
+
+/// Settles what follows from secured links.
+fn secure(config: &mut Config, links: LinkSecurity) {
+    config.agent.transport = Transport::Tls;
+    config.overlay.security = links;
+    // A document says both itself.
+    if config.overlay.document.is_none() {
+        config.overlay.limits.message_size = config.overlay.limits.message_size.max(SECURED_MESSAGE);
+        let channel = config.overlay.kinds.iter_mut().find(|kind| kind.id == Kind::CHANNEL.id);
+        channel.into_iter().for_each(|kind| *kind = Kind::OWNED_CHANNEL);
+        let redir = config.overlay.kinds.iter_mut().find(|kind| kind.id == Kind::REDIR.id);
+        redir.into_iter().for_each(|kind| *kind = Kind::OWNED_REDIR);
+    }
+    // The grant in a record outlives the record: it is renewed at half of its life.
+    config.redir.lifetime = config.redir.lifetime.min(config.grant_lifetime / 5 * 2);
 }
 
 /// A host may run a node on whatever thread it likes.

@@ -3,7 +3,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`header`] | the fixed RTP header (RFC 3550 §5.1) and the choice between RTP and RTCP (RFC 5761 §4) |
-//! | [`rtcp`] | compound RTCP packets (RFC 3550 §6) and the two notices of the tree, HOLD and PAUSED |
+//! | [`rtcp`] | compound RTCP packets (RFC 3550 §6), and the notices and cues of relays and their children |
 //! | [`srtcp`] | the same under a key (RFC 3711 §3.4): nobody can forge or repeat them |
 //! | [`mp2t`] | MPEG-2 transport stream packets in RTP (RFC 2250 §2): peeking and packetising |
 //! | [`window`] | which sequence numbers were here already (RFC 3550 §A.1 with a bitmap) |

@@ -95,7 +95,7 @@ impl<W: FnMut(&[u8])> Capture<W> {
         udp.extend_from_slice(&((8 + payload.len()) as u16).to_be_bytes());
         udp.extend_from_slice(&[0, 0]);
         udp.extend_from_slice(payload);
-        self.packet(at, plane, from, to, UDP, udp, 6);
+        self.packet(at, plane, &ip_packet((from.ip(), to.ip()), UDP, udp, 6));
     }
 
     /// A TCP connection is opened: its three-way handshake.
@@ -175,61 +175,11 @@ impl<W: FnMut(&[u8])> Capture<W> {
         tcp.extend_from_slice(&u16::MAX.to_be_bytes());
         tcp.extend_from_slice(&[0, 0, 0, 0]);
         tcp.extend_from_slice(bytes);
-        self.packet(at, plane, from, to, TCP, tcp, 16);
+        self.packet(at, plane, &ip_packet((from.ip(), to.ip()), TCP, tcp, 16));
     }
 
-    /// Puts an IP header before a UDP datagram or TCP segment, whose checksum is at `checksum_at`.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one packet")]
-    fn packet(
-        &mut self,
-        at: Instant,
-        plane: Plane,
-        from: SocketAddr,
-        to: SocketAddr,
-        protocol: u8,
-        mut transport: Vec<u8>,
-        checksum_at: usize,
-    ) {
-        let length = transport.len() as u16;
-        let mut packet = Vec::with_capacity(40 + transport.len());
-        let mut pseudo_header = Vec::with_capacity(40);
-        match (from.ip(), to.ip()) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => {
-                packet.extend_from_slice(&[0x45, 0]);
-                packet.extend_from_slice(&(20 + length).to_be_bytes());
-                // Identification 0, "don't fragment", 64 hops, and the checksum, which comes last.
-                packet.extend_from_slice(&[0, 0, 0x40, 0, 64, protocol, 0, 0]);
-                packet.extend_from_slice(&from.octets());
-                packet.extend_from_slice(&to.octets());
-                let sum = checksum(&[&packet]).to_be_bytes();
-                packet[10..12].copy_from_slice(&sum);
-                pseudo_header.extend_from_slice(&packet[12..20]);
-            }
-            // A dual-stack socket sees IPv4 addresses as mapped ones.
-            (from, to) => {
-                packet.extend_from_slice(&[0x60, 0, 0, 0]);
-                packet.extend_from_slice(&length.to_be_bytes());
-                packet.extend_from_slice(&[protocol, 64]);
-                for ip in [from, to] {
-                    let ip = match ip {
-                        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-                        IpAddr::V6(ip) => ip,
-                    };
-                    packet.extend_from_slice(&ip.octets());
-                }
-                pseudo_header.extend_from_slice(&packet[8..40]);
-            }
-        }
-        pseudo_header.extend_from_slice(&[0, protocol]);
-        pseudo_header.extend_from_slice(&length.to_be_bytes());
-        let sum = match checksum(&[&pseudo_header, &transport]) {
-            // A UDP checksum of zero would mean that there is none (RFC 768).
-            0 if protocol == UDP => u16::MAX,
-            sum => sum,
-        };
-        transport[checksum_at..checksum_at + 2].copy_from_slice(&sum.to_be_bytes());
-        packet.extend_from_slice(&transport);
-
+    /// Writes a packet that passed this plane's interface.
+    fn packet(&mut self, at: Instant, plane: Plane, packet: &[u8]) {
         let micros = Duration::from_millis(self.start.0).as_micros() as u64 + at.as_micros();
         self.block(ENHANCED_PACKET, |block| {
             block.extend_from_slice(&(plane as u32).to_le_bytes());
@@ -237,7 +187,7 @@ impl<W: FnMut(&[u8])> Capture<W> {
             block.extend_from_slice(&(micros as u32).to_le_bytes());
             block.extend_from_slice(&(packet.len() as u32).to_le_bytes());
             block.extend_from_slice(&(packet.len() as u32).to_le_bytes());
-            block.extend_from_slice(&packet);
+            block.extend_from_slice(packet);
             pad(block);
         });
     }
@@ -273,6 +223,50 @@ fn option(block: &mut Vec<u8>, code: u16, value: &[u8]) {
 
 fn pad(block: &mut Vec<u8>) {
     block.resize(block.len().next_multiple_of(4), 0);
+}
+
+/// Puts an IP header before a UDP datagram or TCP segment, and the checksum into it.
+fn ip_packet(ends: (IpAddr, IpAddr), protocol: u8, mut transport: Vec<u8>, checksum_at: usize) -> Vec<u8> {
+    let length = transport.len() as u16;
+    let mut packet = Vec::with_capacity(40 + transport.len());
+    let mut pseudo_header = Vec::with_capacity(40);
+    match ends {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            packet.extend_from_slice(&[0x45, 0]);
+            packet.extend_from_slice(&(20 + length).to_be_bytes());
+            // Identification 0, "don't fragment", 64 hops, and the checksum, which comes last.
+            packet.extend_from_slice(&[0, 0, 0x40, 0, 64, protocol, 0, 0]);
+            packet.extend_from_slice(&from.octets());
+            packet.extend_from_slice(&to.octets());
+            let sum = checksum(&[&packet]).to_be_bytes();
+            packet[10..12].copy_from_slice(&sum);
+            pseudo_header.extend_from_slice(&packet[12..20]);
+        }
+        // A dual-stack socket sees IPv4 addresses as mapped ones.
+        (from, to) => {
+            packet.extend_from_slice(&[0x60, 0, 0, 0]);
+            packet.extend_from_slice(&length.to_be_bytes());
+            packet.extend_from_slice(&[protocol, 64]);
+            for ip in [from, to] {
+                let ip = match ip {
+                    IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+                    IpAddr::V6(ip) => ip,
+                };
+                packet.extend_from_slice(&ip.octets());
+            }
+            pseudo_header.extend_from_slice(&packet[8..40]);
+        }
+    }
+    pseudo_header.extend_from_slice(&[0, protocol]);
+    pseudo_header.extend_from_slice(&length.to_be_bytes());
+    let sum = match checksum(&[&pseudo_header, &transport]) {
+        // A UDP checksum of zero would mean that there is none (RFC 768).
+        0 if protocol == UDP => u16::MAX,
+        sum => sum,
+    };
+    transport[checksum_at..checksum_at + 2].copy_from_slice(&sum.to_be_bytes());
+    packet.extend_from_slice(&transport);
+    packet
 }
 
 /// The internet checksum (RFC 1071) of parts, of which only the last may have an odd length.

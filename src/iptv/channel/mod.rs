@@ -356,17 +356,7 @@ impl<P: Copy + Ord> Channel<P> {
             return false;
         }
         self.farewell = Some(turn.now + turn.config.farewell);
-        if let Some(duty) = w.duty.take() {
-            duty.resign(true, turn);
-        }
-        w.settle_office(self.id, &self.seats, turn);
-        if let Some((call, _)) = w.control.take() {
-            turn.bye(call, ByeReason::Normal);
-        }
-        // Nor does it succeed anybody.
-        if let Some(mut succession) = w.succession.take() {
-            succession.stop(turn);
-        }
+        w.resign(true, self.id, &self.seats, turn);
         w.viewer.stand_still(turn);
         for seat in self.seats.iter() {
             turn.inform(seat.call, Report::Leaving);
@@ -391,16 +381,7 @@ impl<P: Copy + Ord> Channel<P> {
             }
             Station::Viewer(w) => {
                 w.viewer.stop(turn);
-                if let Some(duty) = w.duty.take() {
-                    duty.resign(false, turn);
-                }
-                w.settle_office(self.id, &self.seats, turn);
-                if let Some((call, _)) = w.control.take() {
-                    turn.bye(call, ByeReason::Normal);
-                }
-                if let Some(mut succession) = w.succession.take() {
-                    succession.stop(turn);
-                }
+                w.resign(false, self.id, &self.seats, turn);
             }
         }
         turn.event(Event::Ended { channel: self.id, reason: why });

@@ -32,6 +32,27 @@ impl<P: Copy + Ord> Watching<P> {
         }
     }
 
+    /// Gives up whatever this node is to others than its children: relayer, elector, heir of the source. `parting` when it
+    /// waits for its children to move.
+    pub(super) fn resign(
+        &mut self,
+        parting: bool,
+        channel: ChannelId,
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        if let Some(duty) = self.duty.take() {
+            duty.resign(parting, turn);
+        }
+        self.settle_office(channel, seats, turn);
+        if let Some((call, _)) = self.control.take() {
+            turn.bye(call, ByeReason::Normal);
+        }
+        if let Some(mut succession) = self.succession.take() {
+            succession.stop(turn);
+        }
+    }
+
     /// Whether the parent may end the channel for this node. A standby source believes nobody but the source of the records;
     /// a viewer believes whoever feeds it, where nobody needs to prove it.
     pub(super) fn believes_an_end(&self) -> bool {

@@ -99,6 +99,7 @@ impl InviteServer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::transaction::figure::assert_figure;
     use alloc::vec::Vec;
 
     const STATES: [State; 5] =
@@ -143,16 +144,11 @@ mod tests {
 
     #[test]
     fn every_state_and_input_does_what_the_figure_says() {
-        for state in STATES {
-            for input in INPUTS {
-                let arrow = ARROWS.iter().find(|(from, on, ..)| (*from, *on) == (state, input));
-                let (next, action) =
-                    arrow.map_or((state, Action::None), |(.., next, action)| (*next, *action));
-                let mut m = at(state, false);
-                assert_eq!(m.step(Instant::ZERO, input, &Timers::default()), action, "{state:?} {input:?}");
-                assert_eq!(m.state(), next, "{state:?} {input:?}");
-            }
-        }
+        assert_figure(&STATES, &INPUTS, (&ARROWS, Action::None), |state, input| {
+            let mut m = at(state, false);
+            let action = m.step(Instant::ZERO, input, &Timers::default());
+            (m.state(), action)
+        });
     }
 
     fn timeline(mut m: InviteServer) -> Vec<(u64, Action)> {

@@ -9,12 +9,15 @@
 //! | `client`, `server` | inputs and actions of the machines, and the two tables with one deadline each |
 //! | `key` | which server transaction a request belongs to |
 //! | `alarm` | the two clocks of a machine |
+//! | `figure` | tests: a machine held against its figure |
 //!
 //! A machine is one `match (state, input)`; it knows no bytes. A table knows the bytes, the paths and the limits. What
 //! they want done goes into an [`Outbox`], in order.
 
 mod alarm;
 pub mod client;
+#[cfg(test)]
+mod figure;
 pub mod invite_client;
 pub mod invite_server;
 mod key;

@@ -10,7 +10,7 @@ impl Media {
     ///
     /// With foresight it is the time of the last packet that is *going* to arrive before anything breaks that is foreseen, so
     /// that a timer which looks for silence need not look again before. When something else breaks the path, such a
-    /// timer comes late; that is counted ([`Totals::surprises`]).
+    /// timer comes late; that is counted ([`Totals::surprises`](super::Totals::surprises)).
     pub fn last_media(&self, node: u32, now: Instant) -> Option<Instant> {
         self.node(node)?.last_media(now, self.terms.foresight)
     }

@@ -24,7 +24,8 @@ pub struct Terms {
     pub tolerance: Duration,
     /// For how long a lost packet is asked for at all.
     pub persistence: Duration,
-    /// How far nodes may see ahead while nothing is known to befall their path (see [`Media::last_media`]).
+    /// How far nodes may see ahead while nothing is known to befall their path (see
+    /// [`Media::last_media`](super::Media::last_media)).
     pub foresight: Duration,
 }
 

@@ -31,7 +31,7 @@ pub struct Totals {
     pub twice: u64,
     /// Packets that were asked for again and sent again.
     pub mended: f64,
-    /// Breaks that came earlier than a node had been told: what [`Terms::foresight`] gets wrong.
+    /// Breaks that came earlier than a node had been told: what [`Terms::foresight`](super::Terms::foresight) gets wrong.
     pub surprises: u64,
 }
 

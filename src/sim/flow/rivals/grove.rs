@@ -508,7 +508,16 @@ pub fn play(rival: &mut impl Rival, crowd: Crowd, terms: Terms) -> Summary {
     let end = grove.begins + crowd.lasts;
     while let Some((at, job)) = grove.queue.pop(end) {
         grove.now = grove.now.max(at);
-        grove.summary.happened += 1;
+        grove.step(rival, job);
+    }
+    grove.now = end;
+    grove.finish(rival, terms)
+}
+
+impl Grove {
+    /// What has happened goes to whoever deals with it.
+    fn step(&mut self, rival: &mut impl Rival, job: Job) {
+        self.summary.happened += 1;
         let (kind, who) = match job {
             Job::Arrive(n) => (1, n),
             Job::Depart(n) => (2, n),
@@ -519,50 +528,52 @@ pub fn play(rival: &mut impl Rival, crowd: Crowd, terms: Terms) -> Summary {
             Job::Gone(n) => (7, n),
             Job::Dropped { child, .. } => (8, child),
         };
-        grove.summary.remember(grove.now, kind, who);
+        self.summary.remember(self.now, kind, who);
         match job {
-            Job::Arrive(n) => grove.arrive(rival, n),
-            Job::Depart(node) => grove.depart(node),
-            Job::Seek(node, stripe, repairs) => grove.seek(rival, node, stripe, repairs),
-            Job::Connect(node, stripe, parent) => grove.arrived(node, stripe, parent),
-            Job::Lost(node, stripe, leg) => {
-                let member = grove.members.get_mut(node as usize).and_then(Option::as_mut);
-                if let Some(member) = member.filter(|m| m.parents[stripe] == Some(leg)) {
-                    member.parents[stripe] = None;
-                    grove.summary.orphaned += 1;
-                    let (parent, _) = grove.media[stripe].ends(leg);
-                    grove.media[stripe].drop_leg(grove.now, leg);
-                    grove.strike_off_if_it_lies(parent);
-                    grove.media[stripe].take_firsts();
-                    grove.seek(rival, node, stripe, true);
-                }
-            }
-            Job::Gone(node) => grove.gone(node),
-            Job::Dropped { child, stripe, leg } => {
-                // Unless one of them has gone meanwhile.
-                let media = &mut grove.media[stripe];
-                let (parent, taker) = media.ends(leg);
-                if taker == child {
-                    media.drop_leg(grove.now, leg);
-                    media.close(grove.now, leg);
-                    media.take_firsts();
-                    grove.give_back(parent, stripe);
-                }
-            }
-            Job::Freed { parent, child, stripe, leg } => {
-                // Unless the parent is gone as well.
-                if grove.media[stripe].ends(leg) == (parent, child) {
-                    grove.media[stripe].close(grove.now, leg);
-                    grove.give_back(parent, stripe);
-                }
-            }
+            Job::Arrive(n) => self.arrive(rival, n),
+            Job::Depart(node) => self.depart(node),
+            Job::Seek(node, stripe, repairs) => self.seek(rival, node, stripe, repairs),
+            Job::Connect(node, stripe, parent) => self.arrived(node, stripe, parent),
+            Job::Lost(node, stripe, leg) => self.lost(rival, node, stripe, leg),
+            Job::Gone(node) => self.gone(node),
+            Job::Dropped { child, stripe, leg } => self.dropped(child, stripe, leg),
+            Job::Freed { parent, child, stripe, leg } => self.freed((parent, child), stripe, leg),
         }
     }
-    grove.now = end;
-    grove.finish(rival, terms)
-}
 
-impl Grove {
+    /// A child has noticed that its parent sends nothing.
+    fn lost(&mut self, rival: &mut impl Rival, node: u32, stripe: usize, leg: Leg) {
+        let member = self.members.get_mut(node as usize).and_then(Option::as_mut);
+        let Some(member) = member.filter(|m| m.parents[stripe] == Some(leg)) else { return };
+        member.parents[stripe] = None;
+        self.summary.orphaned += 1;
+        let (parent, _) = self.media[stripe].ends(leg);
+        self.media[stripe].drop_leg(self.now, leg);
+        self.strike_off_if_it_lies(parent);
+        self.media[stripe].take_firsts();
+        self.seek(rival, node, stripe, true);
+    }
+
+    /// A parent's slot is free, unless one of the two has gone meanwhile.
+    fn dropped(&mut self, child: u32, stripe: usize, leg: Leg) {
+        let media = &mut self.media[stripe];
+        let (parent, taker) = media.ends(leg);
+        if taker == child {
+            media.drop_leg(self.now, leg);
+            media.close(self.now, leg);
+            media.take_firsts();
+            self.give_back(parent, stripe);
+        }
+    }
+
+    /// A parent has noticed that its child is gone, unless it is gone as well.
+    fn freed(&mut self, (parent, child): (u32, u32), stripe: usize, leg: Leg) {
+        if self.media[stripe].ends(leg) == (parent, child) {
+            self.media[stripe].close(self.now, leg);
+            self.give_back(parent, stripe);
+        }
+    }
+
     fn strike_off_if_it_lies(&mut self, parent: u32) {
         let parent = self.members.get_mut(parent as usize).and_then(Option::as_mut);
         if let Some(liar) = parent.filter(|p| p.person.lies) {

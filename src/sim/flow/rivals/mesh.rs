@@ -175,7 +175,6 @@ impl Field<'_> {
         source.budget = self.mesh.source_slots;
         let crowd = self.living.len() as u64;
         let first = self.dice.below(crowd);
-        let wanted = rounds(self.mesh.playout);
         for n in 0..crowd {
             let at = self.living[((first + n) % crowd) as usize];
             let node = &self.nodes[at as usize];
@@ -183,33 +182,9 @@ impl Field<'_> {
                 continue;
             }
             let partners = node.partners.clone();
-            // From the newest chunk to the one that is played next.
-            let span = match node.began {
-                Some((chunk, round)) => {
-                    let next = chunk + (self.round + 1).saturating_sub(round + wanted);
-                    self.round.saturating_sub(next).min(FARTHEST) + 1
-                }
-                None => FARTHEST,
-            };
-            let mut wants: Vec<(usize, u32)> = Vec::new();
-            for age in 0..span as u32 {
-                if node.have >> age & 1 == 0 {
-                    let holders =
-                        partners.iter().filter(|&&p| self.nodes[p as usize].told >> age & 1 == 1).count();
-                    if holders > 0 {
-                        wants.push((holders, span as u32 - age));
-                    }
-                }
-            }
-            if node.began.is_none() {
-                // It begins with the newest that most of them have.
-                let most = |w: &(usize, u32)| w.0 * 2 > partners.len();
-                wants.sort_unstable_by_key(|w| core::cmp::Reverse((most(w), w.1)));
-                wants.truncate(1);
-            }
-            wants.sort_unstable();
+            let (span, wants) = self.wants(node);
             for &(_, urgency) in wants.iter().take(AT_ONCE) {
-                let age = span as u32 - urgency;
+                let age = span - urgency;
                 let turn = self.dice.below(partners.len() as u64) as usize;
                 let holder = (0..partners.len()).map(|n| partners[(turn + n) % partners.len()]).find(|&p| {
                     let p = &self.nodes[p as usize];
@@ -243,6 +218,36 @@ impl Field<'_> {
         }
     }
 
+    /// What a node misses of a span of chunks, with how many partners have it: the rarest first, and of equal ones what is
+    /// played first.
+    fn wants(&self, node: &Node) -> (u32, Vec<(usize, u32)>) {
+        let wanted = rounds(self.mesh.playout);
+        // From the newest chunk to the one that is played next.
+        let span = match node.began {
+            Some((chunk, round)) => {
+                let next = chunk + (self.round + 1).saturating_sub(round + wanted);
+                self.round.saturating_sub(next).min(FARTHEST) + 1
+            }
+            None => FARTHEST,
+        } as u32;
+        let mut wants: Vec<(usize, u32)> = Vec::new();
+        for age in (0..span).filter(|age| node.have >> age & 1 == 0) {
+            let has = |&&p: &&u32| self.nodes[p as usize].told >> age & 1 == 1;
+            let holders = node.partners.iter().filter(has).count();
+            if holders > 0 {
+                wants.push((holders, span - age));
+            }
+        }
+        if node.began.is_none() {
+            // It begins with the newest that most of them have.
+            let most = |w: &(usize, u32)| w.0 * 2 > node.partners.len();
+            wants.sort_unstable_by_key(|w| core::cmp::Reverse((most(w), w.1)));
+            wants.truncate(1);
+        }
+        wants.sort_unstable();
+        (span, wants)
+    }
+
     /// Everybody plays the chunk that is due.
     fn play(&mut self) {
         let wanted = rounds(self.mesh.playout);
@@ -269,14 +274,14 @@ fn rounds(time: Duration) -> u64 {
     (time.as_micros() / ROUND.as_micros()) as u64
 }
 
+/// Who comes and goes while the chunks are exchanged.
+enum Job {
+    Arrive(u32),
+    Depart(u32),
+}
+
 /// Lets a mesh serve a crowd.
 pub fn play(mesh: &Mesh, crowd: Crowd, terms: Terms) -> Summary {
-    enum Job {
-        Arrive(u32),
-        Depart(u32),
-    }
-    let nobody =
-        Person { slots: u16::MAX, lies: false, abrupt: false, leaves: Instant::FAR_FUTURE, replaced: false };
     let mut field = Field {
         mesh,
         crowd,
@@ -289,32 +294,10 @@ pub fn play(mesh: &Mesh, crowd: Crowd, terms: Terms) -> Summary {
         round: 0,
         measures: false,
     };
-    field.join(nobody, Instant::ZERO);
-    let mut queue = Wheel::default();
-    for n in 0..crowd.viewers {
-        let person = crowd.person(n, Instant::ZERO);
-        let node = field.join(person, Instant::ZERO);
-        queue.schedule(person.leaves, Job::Depart(node));
-    }
-    for n in crowd.viewers..crowd.planned() {
-        if let Some(at) = crowd.rush_of(n) {
-            queue.schedule(at, Job::Arrive(n));
-        }
-    }
-    let mut people = crowd.planned();
-    for _ in 0..WARMING {
-        field.round += 1;
-        field.exchange(Instant::ZERO);
-    }
-    // Players begin now, with the distance to the source that their chunks have had.
-    let now = field.round;
-    for node in field.nodes.iter_mut().skip(1) {
-        if node.began.is_some() {
-            let newest = u64::from(node.have.trailing_zeros());
-            node.began = Some((now.saturating_sub(newest), now));
-        }
-    }
+    let mut queue = field.gather();
+    field.warm_up();
     field.measures = true;
+    let mut people = crowd.planned();
     for round in 0..rounds(crowd.lasts) {
         let begins = Instant::ZERO + ROUND * round as u32;
         while let Some((at, job)) = queue.pop(begins) {
@@ -346,15 +329,62 @@ pub fn play(mesh: &Mesh, crowd: Crowd, terms: Terms) -> Summary {
         field.play();
         field.summary.happened += field.living.len() as u64;
     }
-    let (living, round) = (field.living.clone(), field.round);
-    for node in living.into_iter().filter(|&n| n != 0) {
-        field.fold(node, round);
+    field.finish(terms)
+}
+
+/// Before the watch, and after it.
+impl Field<'_> {
+    /// The source, and those who watch from the beginning; who is to come and go later.
+    fn gather(&mut self) -> Wheel<Job> {
+        let source = Person {
+            slots: u16::MAX,
+            lies: false,
+            abrupt: false,
+            leaves: Instant::FAR_FUTURE,
+            replaced: false,
+        };
+        self.join(source, Instant::ZERO);
+        let mut queue = Wheel::default();
+        for n in 0..self.crowd.viewers {
+            let person = self.crowd.person(n, Instant::ZERO);
+            let node = self.join(person, Instant::ZERO);
+            queue.schedule(person.leaves, Job::Depart(node));
+        }
+        for n in self.crowd.viewers..self.crowd.planned() {
+            if let Some(at) = self.crowd.rush_of(n) {
+                queue.schedule(at, Job::Arrive(n));
+            }
+        }
+        queue
     }
-    let mut summary = field.summary;
-    summary.lasted = crowd.lasts;
-    summary.rate = terms.rate;
-    summary.packet = terms.packet;
-    summary.depth = Histogram::default();
-    summary.name = format!("mesh-pull, {} s buffer", mesh.playout.as_secs_f64());
-    summary
+
+    /// Chunks spread until everybody has some. Then players begin, with the distance to the source that their chunks have
+    /// had.
+    fn warm_up(&mut self) {
+        for _ in 0..WARMING {
+            self.round += 1;
+            self.exchange(Instant::ZERO);
+        }
+        let now = self.round;
+        for node in self.nodes.iter_mut().skip(1) {
+            if node.began.is_some() {
+                let newest = u64::from(node.have.trailing_zeros());
+                node.began = Some((now.saturating_sub(newest), now));
+            }
+        }
+    }
+
+    fn finish(mut self, terms: Terms) -> Summary {
+        let (living, round) = (self.living.clone(), self.round);
+        for node in living.into_iter().filter(|&n| n != 0) {
+            self.fold(node, round);
+        }
+        let mut summary = self.summary;
+        summary.lasted = self.crowd.lasts;
+        summary.rate = terms.rate;
+        summary.packet = terms.packet;
+        summary.depth = Histogram::default();
+        summary.name = format!("mesh-pull, {} s buffer", self.mesh.playout.as_secs_f64());
+        summary
+    }
 }
