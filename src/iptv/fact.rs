@@ -247,3 +247,35 @@ pub enum Hold {
     /// The source has nothing to send (PAUSED).
     Paused,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bare;
+
+    impl Progress for Bare {
+        fn last_media(&self, _: ChannelId) -> Option<Instant> {
+            None
+        }
+        fn last_from(&self, _: CallId) -> Option<Instant> {
+            None
+        }
+        fn brought(&self, _: CallId) -> u64 {
+            0
+        }
+        fn last_brought(&self, _: CallId) -> Option<Instant> {
+            None
+        }
+        fn last_report(&self, _: CallId) -> Option<Instant> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_host_that_counts_and_measures_nothing_says_so() {
+        let (call, channel) = (CallId::received(1), ChannelId(1));
+        assert_eq!((Bare.reported_loss(call), Bare.reception(channel)), (None, None));
+        assert_eq!((Bare.pace(channel), Bare.round_trip()), (None, None));
+    }
+}

@@ -285,6 +285,7 @@ mod tests {
         // 16 ms late is 1440 ticks.
         r.on_packet(at(516), 50, 45_000, 1328);
         assert_eq!(r.counters().jitter, 90);
+        assert_eq!(r.jitter_time(), Duration::from_millis(1));
     }
 
     #[test]

@@ -94,6 +94,7 @@ fn q13_a_standby_that_refuses_while_the_last_one_may_still_answer_has_nobody_els
 fn q12_the_place_that_a_standby_tells_before_its_first_packet_is_the_place_under_it() {
     let (mut s, _, [first, ..]) = backed_up();
     assert_eq!(resumed(&s.pass(59)), [first]);
+    s.reported(first, place(vec![9, 4], false));
     s.reported(first, place(vec![9, 7, 4], true));
     s.covered_by(first);
     s.fact(Fact::FirstPacket { channel: CHANNEL, call: first });
@@ -361,4 +362,41 @@ fn q14_what_the_source_does_not_know_is_looked_up_only_when_the_parent_leaves() 
         orders.extend(s.hear_for(500));
         assert_eq!(fetches(&orders), leaves, "{orders:?}");
     }
+}
+
+/// The first standby is asked at 60 ms. Round trips of 80 and 40 ms are taken for 75.
+#[test]
+fn q12_where_no_standby_was_measured_two_usual_round_trips_pass_before_the_next_is_asked() {
+    let (mut s, parent, [first, second, _]) = backed_up();
+    for rtt in [80, 40] {
+        s.fact(Fact::RoundTrip { call: parent, rtt: ms(rtt) });
+    }
+    assert_eq!(resumed(&s.pass(59)), [first]);
+    assert!(resumed(&s.pass(149)).is_empty());
+    assert_eq!(resumed(&s.pass(1)), [second]);
+}
+
+#[test]
+fn q12_a_former_parent_is_left_when_there_are_three_standbys_already() {
+    let (mut s, _, [first, ..]) = covered();
+    s.cover_for(first, 1_100);
+    s.told.elsewhere.remove(&first);
+    let backups = [4, 5, 6, 7].map(|peer| Provider { peer, depth: Some(1), free: None }).to_vec();
+    s.reported(
+        first,
+        Report::TreePosition { depth: 2, path: vec![9, 4], rescue: true, backups, delegated: false },
+    );
+    let mut source = None;
+    while source.is_none() || s.iptv.status(CHANNEL).unwrap().standbys < 3 {
+        let orders = s.hear_for(10);
+        if let Some((peer, call)) = dialled(&orders) {
+            assert_eq!(peer, 7);
+            s.fact(Fact::Answered { call, depth: Some(1), rescue: false });
+        }
+        source = source.or(placed(&orders, 9));
+    }
+    let call = source.unwrap();
+    s.fact(Fact::Answered { call, depth: Some(0), rescue: false });
+    let orders = Vec::from(s.fact(Fact::FirstPacket { channel: CHANNEL, call }));
+    assert!(is_left(&orders, first) && !orders.contains(&Order::Release { call: first }), "{orders:?}");
 }

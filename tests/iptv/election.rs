@@ -3,6 +3,7 @@
 use crate::harness::{CHANNEL, Solo, World, default, has, ms, placed, selected};
 use p2piptv::ids::CallId;
 use p2piptv::iptv::{ByeReason, Child, Config, Event, Fact, Order, Profile, Report};
+use std::collections::VecDeque;
 
 #[test]
 fn q8_a_decline_elects_the_next_and_so_does_an_offer_without_an_answer() {
@@ -238,4 +239,51 @@ fn q8_that_a_relayer_is_ready_is_told_once() {
     let ready = Order::Event(Event::RelayerReady { channel: CHANNEL, relayer: 1 });
     let reports = [Report::RelayerAccepted { free: 1 }, Report::Alive, Report::RelayerAccepted { free: 1 }];
     assert_eq!(reports.map(|report| s.reported(call, report).contains(&ready)), [true, false, false]);
+}
+
+#[test]
+fn p17_the_host_hears_of_every_change_of_the_table_and_of_nothing_else() {
+    let mut s = Solo::publisher(default(2));
+    let changed = |orders: &VecDeque<Order<u32>>| {
+        orders.iter().filter(|o| matches!(o, Order::Event(Event::TableChanged { channel: CHANNEL }))).count()
+    };
+    let (first, orders) = s.invited(1, false);
+    assert_eq!(changed(&orders), 1, "a child");
+    let (second, orders) = s.invited(2, false);
+    assert_eq!(changed(&orders), 1, "another one");
+    assert_eq!(changed(&s.reported(first, Report::RelayerAccepted { free: 2 })), 1, "a relayer");
+    assert_eq!(changed(&s.reported(first, Report::Alive)), 0);
+    let children = vec![Child { peer: 3, slots: Some(2), rescue: false }];
+    let update = Report::ChildUpdate { children, free: Some(1) };
+    assert_eq!(changed(&s.reported(first, update.clone())), 1, "a grandchild");
+    assert_eq!(changed(&s.reported(first, update)), 0, "the same again");
+    let orders = s.fact(Fact::Ended { call: second, reason: ByeReason::Normal });
+    assert_eq!(changed(&orders), 1, "a child less");
+}
+
+#[test]
+fn q8_whoever_has_declined_is_no_relayer_because_it_says_so_a_moment_later() {
+    let mut s = Solo::publisher(default(1));
+    let (call, orders) = s.invited(1, false);
+    assert_eq!(selected(orders), [call]);
+    s.reported(call, Report::RelayerDeclined);
+    let ready = Order::Event(Event::RelayerReady { channel: CHANNEL, relayer: 1 });
+    assert!(!s.reported(call, Report::RelayerAccepted { free: 1 }).contains(&ready));
+}
+
+#[test]
+fn q3_a_record_is_stored_anew_when_it_is_true_no_longer_and_never_in_the_papers_profile() {
+    for (profile, times) in [(Profile::Default, 1), (Profile::Paper, 0)] {
+        let mut s = Solo::publisher(Config::new(profile, 2));
+        let mut stored = [0; 3];
+        for (n, stored) in stored.iter_mut().enumerate() {
+            let mut orders = Vec::new();
+            if n > 0 {
+                orders.extend(s.invited(n as u32, false).1);
+            }
+            orders.extend(s.pass_reported(20_000));
+            *stored = orders.iter().filter(|o| matches!(o, Order::Register { .. })).count();
+        }
+        assert_eq!(stored, [0, 0, times], "{profile:?}: with the second child the source is full");
+    }
 }

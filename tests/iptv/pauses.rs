@@ -1,8 +1,8 @@
 //! How often things are said and tried: HOLD, searches, climbs, a lost control dialog.
 
-use crate::harness::{CHANNEL, Solo, default, ms, placed};
+use crate::harness::{CHANNEL, Solo, default, delegated, ms, placed};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Fact, Hold, InviteKind, Order, Pace, Refusal, Report};
+use p2piptv::iptv::{ByeReason, Config, Fact, Hold, InviteKind, Mode, Order, Pace, Profile, Refusal, Report};
 
 /// The search finds nobody, again and again: how long it rests after each round.
 fn rests(s: &mut Solo, mut orders: Vec<Order<u32>>, rounds: usize) -> Vec<u64> {
@@ -99,4 +99,85 @@ fn q18_a_control_dialog_in_which_a_report_was_lost_is_replaced_after_a_pause() {
     assert_eq!(placed(&s.hear_for(490), 50), None);
     let again = s.hear_for(270);
     assert!(again.iter().any(|o| matches!(o, Order::Invite { peer: 50, kind: InviteKind::Control, .. })));
+}
+
+/// How long a viewer waits each time before it looks for a better place, where everybody is busy.
+fn climbs(config: Config, path: &[u32], rtt: Option<u64>, seconds: u64) -> Vec<u64> {
+    let delegated = config.mode == Mode::Delegated;
+    let (mut s, call) = Solo::viewer(config, 9);
+    let path = path.to_vec();
+    s.reported(call, Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated });
+    if let Some(rtt) = rtt {
+        s.fact(Fact::RoundTrip { call, rtt: ms(rtt) });
+    }
+    let (mut last, mut waits) = (s.now, Vec::new());
+    for _ in 0..seconds * 100 {
+        for order in s.hear_for(10) {
+            if let Order::Invite { call, .. } = order {
+                waits.push(s.now.since(last).as_millis() as u64);
+                last = s.now;
+                s.fact(Fact::Refused { call, refusal: Refusal::Busy { retry_after: None } });
+            }
+        }
+    }
+    waits
+}
+
+#[test]
+fn q14_whoever_finds_no_better_place_looks_for_one_ever_less_often() {
+    let deep = [9, 1, 2, 3, 4];
+    assert_rests(&climbs(default(2), &deep, None, 40)[..4], &[4_000, 8_000, 8_000, 8_000]);
+    for (rtt, most) in [(None, 128), (Some(100), 128), (Some(101), 64), (Some(300), 64), (Some(301), 16)] {
+        let least = [4_u64, 8, 16, 32, 64, 128, 256].map(|seconds| seconds.min(most) * 1_000);
+        assert_rests(&climbs(delegated(2), &deep, rtt, 650)[..7], &least);
+    }
+    assert!(
+        climbs(Config::new(Profile::Paper, 2), &deep, None, 300).is_empty(),
+        "the paper knows nothing of it"
+    );
+}
+
+#[test]
+fn q18_a_control_dialog_that_broke_or_was_refused_is_opened_anew_after_half_a_second_and_then_after_a_whole_one()
+ {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let path = vec![50, 9];
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false },
+    );
+    let call = CallId::received(7);
+    s.fact(Fact::ControlInvited { channel: CHANNEL, call, peer: 50 });
+    s.reported(call, Report::SelectedRelayer { register: true });
+    s.fact(Fact::Ended { call, reason: ByeReason::Lost });
+    let mut rests = Vec::new();
+    for _ in 0..2 {
+        let since = s.now;
+        let call = loop {
+            if let Some(call) = placed(&s.hear_for(10), 50) {
+                break call;
+            }
+        };
+        rests.push(s.now.since(since).as_millis() as u64);
+        s.fact(Fact::Refused { call, refusal: Refusal::NoAnswer });
+    }
+    assert_rests(&rests, &[500, 1_000]);
+    assert!(s.iptv.status(CHANNEL).unwrap().relayer);
+}
+
+#[test]
+fn q14_news_of_the_place_put_no_look_for_a_better_one_off() {
+    let (mut s, call) = Solo::viewer(default(2), 9);
+    for n in 0..7 {
+        let path = vec![9, 1, 2, 3 + n];
+        s.reported(
+            call,
+            Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false },
+        );
+        if placed(&s.hear_for(1_000), 1).is_some() {
+            assert!((4..=6).contains(&n), "{n}");
+            return;
+        }
+    }
+    panic!("put off");
 }

@@ -160,3 +160,18 @@ fn q8_only_a_relayer_whose_record_was_taken_is_told_so() {
         assert_eq!(told.contains(&registered), relays && ok, "{relays} {ok}");
     }
 }
+
+/// The child misses 30 of 256, and 13 more than its parent are too many.
+#[test]
+fn q8_a_relayer_may_be_found_when_its_child_misses_hardly_more_than_itself() {
+    for (lost, found) in [(17, false), (18, true)] {
+        let (mut s, parent) = Solo::viewer(default(2), 9);
+        s.reported(parent, Report::SelectedRelayer { register: true });
+        let (child, _) = s.invited(3, false);
+        s.told.lossy = Some(child);
+        s.told.reception = Some(Reception { received: 256 - lost, lost });
+        s.hear_for(900);
+        s.told.report = Some(s.now);
+        assert_eq!(registers(&s.hear_for(260)), found, "{lost}");
+    }
+}

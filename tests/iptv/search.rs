@@ -141,8 +141,9 @@ fn q13_a_next_parent_that_sends_nothing_does_not_end_the_search_of_a_child_whose
     );
     let orders = s.reported(parent, Report::Leaving);
     assert!(has(&orders, |o| matches!(o, Order::Fetch { .. })), "{orders:?}");
+    assert!(!has(&orders, |o| matches!(o, Order::Event(Event::Orphaned { .. }))), "it still sends");
     let providers = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
-    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers: providers.clone() });
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers });
     let call = placed(&orders, 7).unwrap();
     s.told.elsewhere.insert(call, Instant::ZERO);
     s.fact(Fact::Answered { call, depth: Some(1), rescue: false });

@@ -178,3 +178,34 @@ fn q12_half_a_second_of_bufferbloat_changes_no_parent() {
     assert!(alarms >= 5, "{alarms}");
     assert!(w.event_times(|_, e| matches!(e, Event::Orphaned { .. })).is_empty());
 }
+
+#[test]
+fn q6_a_parent_that_says_hold_to_who_has_asked_a_standby_is_given_time_again() {
+    let (mut s, parent, [first, ..]) = backed_up();
+    assert_eq!(resumed(&s.pass(59)), [first]);
+    s.told.from = Some(s.now);
+    let orders = s.fact(Fact::Held { call: parent, hold: Hold::Starved });
+    assert!(orders.contains(&Order::Release { call: first }), "{orders:?}");
+    assert_eq!(s.iptv.counters().false_alarms, 1);
+    let orders = s.pass(390);
+    assert!(resumed(&orders).is_empty(), "{orders:?}");
+    assert_eq!(resumed(&s.pass(20)).len(), 1);
+}
+
+#[test]
+fn q7_while_the_source_is_gone_standbys_are_asked_and_nobody_else() {
+    let (mut s, parent, _) = backed_up();
+    let (mut asked, mut searched) = (0, false);
+    for _ in 0..20 {
+        s.told.from = Some(s.now);
+        let mut orders = Vec::from(s.fact(Fact::Held { call: parent, hold: Hold::Sourceless }));
+        orders.extend(s.pass(200));
+        while !orders.is_empty() {
+            searched |= orders.iter().any(|o| matches!(o, Order::Fetch { .. } | Order::Invite { .. }));
+            let calls = resumed(&orders);
+            asked += calls.len();
+            orders = calls.into_iter().flat_map(|call| s.fact(Fact::Denied { call })).collect();
+        }
+    }
+    assert!(asked >= 3 && !searched, "{asked} asked, {searched}");
+}

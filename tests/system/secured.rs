@@ -1,6 +1,7 @@
 //! The whole system with certificates and TLS, and what becomes of those who have no right to be in it.
 
 use crate::world::{Setup, Viewer, World, name, owner};
+use p2piptv::ids::KeyFingerprint;
 use p2piptv::node::{CommandError, EndReason, Event};
 use p2piptv::reload::configuration::{Configuration, KindBlock, KindDefinition, SelfSignedDigest};
 use p2piptv::reload::storage::Kind;
@@ -14,6 +15,15 @@ fn world() -> World {
 
 fn dropped(world: &World, node: NodeIndex, reason: DropReason) -> u64 {
     world.net.machine(node).unwrap().stats().dropped(reason)
+}
+
+/// Whoever knows the owner gets the channel from its source.
+fn assert_plays_from_the_source(world: &mut World, guest: NodeIndex, owner: KeyFingerprint) {
+    let tuned = world.net.command(guest, |n, now| n.tune_to(now, &name("100"), owner)).unwrap();
+    let viewer = Viewer { node: guest, channel: tuned.unwrap() };
+    assert!(world.until(5, |w| w.is_playing(viewer)), "{}", world.trace());
+    let from_source = |e: &Event| matches!(e, Event::Playing { parent, .. } if parent.name == "source");
+    assert!(world.told(guest, from_source), "{}", world.trace());
 }
 
 #[test]
@@ -106,11 +116,7 @@ fn q4_a_viewer_who_does_not_know_the_owner_is_told_of_all_and_chooses() {
     assert!([used, others[0]].contains(&right));
     let _ = world.net.command(guest, |n, now| n.stop(now, tuned)).unwrap();
     world.until(2, |w| w.told(guest, |e| matches!(e, Event::Ended { reason: EndReason::Stopped, .. })));
-    let tuned = world.net.command(guest, |n, now| n.tune_to(now, &name("100"), right)).unwrap();
-    let viewer = Viewer { node: guest, channel: tuned.unwrap() };
-    assert!(world.until(5, |w| w.is_playing(viewer)), "{}", world.trace());
-    let from_right = |e: &Event| matches!(e, Event::Playing { parent, .. } if parent.name == "source");
-    assert!(world.told(guest, from_right), "{}", world.trace());
+    assert_plays_from_the_source(&mut world, guest, right);
 }
 
 #[test]
@@ -131,11 +137,7 @@ fn q4_squatters_who_take_every_place_under_a_name_keep_nobody_out_who_knows_the_
         _ => None,
     });
     assert!(!owners.expect("an answer").contains(&Some(right)), "the source was crowded out");
-    let tuned = world.net.command(guest, |n, now| n.tune_to(now, &name("100"), right)).unwrap();
-    let viewer = Viewer { node: guest, channel: tuned.unwrap() };
-    assert!(world.until(5, |w| w.is_playing(viewer)), "{}", world.trace());
-    let from_right = |e: &Event| matches!(e, Event::Playing { parent, .. } if parent.name == "source");
-    assert!(world.told(guest, from_right), "{}", world.trace());
+    assert_plays_from_the_source(&mut world, guest, right);
 }
 
 #[test]

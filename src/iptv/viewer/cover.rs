@@ -88,7 +88,7 @@ impl Back {
             self.since = None;
         }
         self.since.is_some_and(|(since, before)| {
-            let (time, packets) = (now.since(since), brought - before);
+            let (time, packets) = (now.since(since), brought.saturating_sub(before));
             let fewest = time.as_micros() / threshold.as_micros().max(1);
             time >= self.trial && u128::from(packets) >= fewest.max(1)
         })
@@ -168,7 +168,7 @@ impl<P: Copy + Ord> Viewer<P> {
         self.listen_at = self.tend_cover(seats, turn);
     }
 
-    /// Asks the next standby, or searches when none is left.
+    /// Nobody covers yet: asks the next standby, or searches when none is left.
     fn ask_next(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let Some(cover) = &mut self.cover else { return };
         let depth = self.parent.as_ref().map_or(u8::MAX, Link::depth);
@@ -186,7 +186,7 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         cover.hedge_at = None;
         let purpose = if cover.cause == Cause::Leaving { Purpose::Farewell } else { Purpose::Repair };
-        let begun = self.search.as_ref().is_some_and(|s| s.purpose == purpose) || cover.link.is_some();
+        let begun = self.search.as_ref().is_some_and(|s| s.purpose == purpose);
         if begun || self.is_sourceless(turn) {
             return;
         }
@@ -491,4 +491,18 @@ pub(in crate::iptv) fn threshold<P>(channel: ChannelId, turn: &Turn<'_, P>) -> D
     let threshold = pace.gap.saturating_mul(4).max(jittery).max(turn.config.silence_floor).min(ceiling);
     // The clock knows no less than a microsecond; a deadline is never early.
     Duration::from_micros(u64::try_from(threshold.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_that_begins_anew_while_the_parent_is_watched_brings_it_not_back() {
+        let at = Instant::from_millis;
+        let trial = Duration::from_millis(10);
+        let mut back = Back { trial, brought: 10, moved: at(0), since: None };
+        let mut look = |ms, brought| back.look(at(ms), brought, Duration::from_millis(40));
+        assert_eq!([look(10, 12), look(30, 0), look(40, 1), look(45, 14)], [false, false, false, true]);
+    }
 }

@@ -36,6 +36,11 @@ impl Bench {
         self.relay.channels.get(&CHANNEL).and_then(|c| c.seal.as_ref()?.lists().newest()).unwrap()
     }
 
+    /// Who is sent lists as they come.
+    fn listeners(&self) -> &[SocketAddr] {
+        &self.relay.channels.get(&CHANNEL).and_then(|c| c.seal.as_ref()).unwrap().listeners
+    }
+
     /// The newest list, counted back.
     fn list(&self, back: u16) -> u16 {
         self.newest_list().sequence.wrapping_sub(back)
@@ -64,6 +69,7 @@ fn a_list_that_a_replay_brings_anyway_is_not_sent_at_request() {
     let (last, first) = (b.list(0), b.list(4));
     assert_eq!(b.lists().first(), Some(&first), "that of the window in which the picture begins");
     assert!(!b.lists().contains(&last));
+    assert_eq!(b.listeners(), [], "whoever is replayed to gets lists with that");
     assert_eq!(b.asks_for_list(700, &mut child, last), []);
     assert_eq!(b.asks_for_list(700, &mut child, first), [first]);
 }
@@ -186,4 +192,43 @@ fn a_parent_whose_list_was_lost_is_heard_for_as_long_as_packets_wait_for_one() {
         b.datagram(ms, 1, video(list.end() + (ms / 100) as u16, PICTURE)).unwrap();
         assert_eq!(b.relay.last_from(MOTHER), Some(at(heard)), "{ms}");
     }
+}
+
+#[test]
+fn two_calls_of_one_child_are_sent_each_list_once() {
+    let (mut b, _) = signing(97, Start::Live);
+    assert_eq!(b.listeners(), [addr(9)]);
+    let mut entropy = Seeded::new(5);
+    let mut key = || MasterKey::generate(&mut entropy);
+    let remote = Remote { addr: addr(9), keys: Some(Keys { ours: key(), theirs: key() }) };
+    let again = CallId::received(2);
+    b.order(|relay, fx| relay.add_child(at(700), again, CHANNEL, remote, Start::Live, fx).unwrap());
+    assert_eq!(b.listeners(), [addr(9)]);
+    b.add_child(CallId::received(3), CHANNEL, addr(8)).unwrap();
+    assert_eq!(b.listeners(), [addr(9)], "a plain receiver is sent the media only");
+}
+
+#[test]
+fn a_list_from_before_the_first_that_came_is_brought_too_over_the_wrap_of_their_numbers() {
+    let mut signer = Signer::new(0);
+    let [before, first] = [65_535, 0].map(|sequence| {
+        signer.push(at(0), video(sequence, PICTURE)).unwrap();
+        signer.finish();
+        signer.sign(at(0), 1000, |_| Some(Bytes::from_static(&[1; 72])));
+        let leaving = core::iter::from_fn(|| signer.pop(at(0)));
+        leaving.fold(Bytes::new(), |list, outgoing| match outgoing {
+            Outgoing::List(list) => list.packet().clone(),
+            Outgoing::Media(_) => list,
+        })
+    });
+    let (mut b, _, mut child) = keyed();
+    // What it has been sent gives it the right to ask.
+    (2..20).for_each(|n| b.datagram(n.into(), 1, rtp(SSRC, n)).unwrap());
+    b.relay.protect(CHANNEL, 0).unwrap();
+    b.add_parent(at(0), FATHER, CHANNEL, addr(2), None).unwrap();
+    for list in [first, before] {
+        b.datagram(0, 2, list).unwrap();
+        b.order(|relay, fx| relay.judge(at(0), CHANNEL, |_, _| true, fx));
+    }
+    assert_eq!(b.asks_for_list(10, &mut child, 65_535), [65_535]);
 }
