@@ -435,7 +435,8 @@ mod tests {
     #[test]
     fn the_index_never_begins_anew_under_one_key() {
         let (_, mut sender) = pair();
-        sender.next = ENCRYPTED - 1;
+        sender.skip_to(ENCRYPTED - 1);
+        sender.skip_to(7);
         let last = sender.protect(&compound(7)).unwrap();
         assert_eq!(last, hex("80c9000100000007 81cb000100000007 7fffffff 66d10806673079e7fc50"));
         assert_eq!(sender.protect(&compound(7)), Err(UsedUp));

@@ -232,3 +232,55 @@ fn a_list_from_before_the_first_that_came_is_brought_too_over_the_wrap_of_their_
     }
     assert_eq!(b.asks_for_list(10, &mut child, 65_535), [65_535]);
 }
+
+/// A packet every 10 ms, of which the second of three windows is lost; the replay goes on at four times that pace.
+#[test]
+fn a_list_that_comes_late_is_sent_on_to_whom_the_replay_has_brought_later_ones_already() {
+    let sent = windows(3);
+    let [first, lost, last] = [0, 1, 2].map(|n| Packet::parse(&sent[n][0]).unwrap().header.sequence);
+    for (late, brought) in [(301, vec![]), (320, vec![lost])] {
+        let mut b = Bench::viewer();
+        b.relay.remove_child(CHILD);
+        b.relay.protect(CHANNEL, 0).unwrap();
+        for n in [0, 2] {
+            b.list_from(80 * n as u64, 1, &sent[n][0]);
+            for (ms, packet) in (80 * n as u64..).step_by(10).zip(&sent[n][1..]) {
+                b.datagram(ms, 1, packet.clone()).unwrap();
+            }
+        }
+        let mut entropy = Seeded::new(5);
+        let mut key = || MasterKey::generate(&mut entropy);
+        let remote = Remote { addr: addr(9), keys: Some(Keys { ours: key(), theirs: key() }) };
+        b.order(|relay, fx| relay.add_child(at(300), CHILD, CHANNEL, remote, Start::After(0), fx).unwrap());
+        assert_eq!((b.lists(), b.got(9)), (vec![first], vec![first, 1, 2]));
+        let replayed = b.until(late).last().map(|last| last.1);
+        assert_eq!(replayed >= Some(16), late == 320, "{replayed:?}");
+        assert_eq!(b.relay.children(CHANNEL), [], "it goes on");
+        b.list_from(late, 1, &sent[1][0]);
+        assert_eq!(b.lists(), brought, "{late}: {first} {lost} {last}");
+    }
+}
+
+#[test]
+fn a_late_list_of_the_source_before_leaves_the_count_of_the_present_ones_alone() {
+    let list = |ssrc, unix_millis| {
+        let mut signer = Signer::new(0);
+        signer.push(at(0), rtp(ssrc, 100)).unwrap();
+        signer.finish();
+        signer.sign(at(0), unix_millis, |_| Some(Bytes::from_static(&[1; 72])));
+        let Some(Outgoing::List(list)) = signer.pop(at(0)) else { panic!("a list comes first") };
+        list.packet().clone()
+    };
+    let mut b = Bench::viewer();
+    b.relay.protect(CHANNEL, 0).unwrap();
+    b.list_from(0, 1, &list(SSRC, 2000));
+    let numbered = |b: &Bench| {
+        let seal = b.relay.channels.get(&CHANNEL).and_then(|c| c.seal.as_ref()).unwrap();
+        [SSRC, 0xbbbb].map(|ssrc| seal.number_of(ssrc, 101).is_some())
+    };
+    assert_eq!(numbered(&b), [true, false]);
+    b.list_from(1, 1, &list(0xbbbb, 1000));
+    assert_eq!(numbered(&b), [true, false]);
+    b.list_from(2, 1, &list(0xbbbb, 3000));
+    assert_eq!(numbered(&b), [false, true]);
+}
