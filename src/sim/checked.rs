@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
+use core::net::{IpAddr, SocketAddr};
 
 /// A promise of every machine that can be seen to hold, or not, from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,28 +183,52 @@ impl Fnv {
         }
     }
 
+    /// Takes in the bytes of a packet, eight at a time: most of what a simulation does is to pass packets on.
+    fn packet(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.word(u64::from_le_bytes(*word));
+        }
+        self.bytes(rest);
+        self.word(bytes.len() as u64);
+    }
+
+    /// Takes in a word. Each step can be undone, so no word does what another one does.
+    fn word(&mut self, word: u64) {
+        self.0 ^= word;
+        // The product carries upwards only.
+        self.0 = (self.0 ^ self.0 >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn address(&mut self, address: SocketAddr) {
+        match address.ip() {
+            IpAddr::V4(ip) => self.word(ip.to_bits().into()),
+            IpAddr::V6(ip) => self.packet(&ip.octets()),
+        }
+        self.word(address.port().into());
+    }
+
     /// Takes in an output, with every byte that it carries.
     pub fn output(&mut self, output: &Output) {
         use fmt::Write;
-        // Fnv takes everything that is written.
-        let _ = match output {
+        match output {
             Output::Transmit { plane, to, payload } => {
-                let written = write!(self, "transmit {plane:?} {to} ");
-                self.bytes(payload);
-                written
+                self.word(1 << 8 | *plane as u64);
+                self.address(*to);
+                self.packet(payload);
             }
             Output::Media { channel, packets } => {
-                let written = write!(self, "media {channel:?} ");
-                packets.iter().for_each(|packet| self.bytes(packet));
-                written
+                self.word(2 << 8);
+                self.word(channel.0.into());
+                packets.iter().for_each(|packet| self.packet(packet));
             }
+            // Fnv takes everything that is written.
             Output::Write { stream, bytes } => {
-                let written = write!(self, "write {stream:?} ");
-                self.bytes(bytes);
-                written
+                let _ = write!(self, "write {stream:?} ");
+                self.packet(bytes);
             }
-            other => write!(self, "{other:?}"),
-        };
+            other => drop(write!(self, "{other:?}")),
+        }
     }
 }
 
@@ -318,6 +343,28 @@ mod tests {
     #[test]
     fn k12_a_machine_that_minds_early_calls_is_seen() {
         assert_eq!(tick(Clock { minds_early_calls: true, ..Clock::default() }), Err(Promise::K12));
+    }
+
+    #[test]
+    fn k9_every_byte_of_a_packet_and_every_part_of_its_address_count() {
+        let hash = |to: &str, payload: &[u8]| {
+            let mut fnv = Fnv::default();
+            let payload = Bytes::copy_from_slice(payload);
+            fnv.output(&Output::Transmit { plane: Plane::Media, to: to.parse().unwrap(), payload });
+            fnv.value()
+        };
+        let packet: Vec<u8> = (0..29).collect();
+        let mut seen = alloc::collections::BTreeSet::from([hash("10.0.0.1:1", &packet)]);
+        for at in 0..packet.len() {
+            let mut other = packet.clone();
+            other[at] ^= 0x80;
+            assert!(
+                seen.insert(hash("10.0.0.1:1", &other)) && seen.insert(hash("10.0.0.1:1", &packet[..at]))
+            );
+        }
+        for to in ["10.0.0.2:1", "10.0.0.1:2", "[::1]:1", "[1::1]:1", "[::2]:1"] {
+            assert!(seen.insert(hash(to, &packet)), "{to}");
+        }
     }
 
     #[test]

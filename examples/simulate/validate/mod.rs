@@ -51,7 +51,8 @@ pub fn validate(wanted: &Validate) -> Result<(), Box<dyn Error>> {
     println!("  {:<34} {:>14} {:>14} {:>12}", "", "packets", "flow", "difference");
     let ms = |micros: u64| micros as f64 / 1000.0;
     let calls = |s: &Summary| s.control[..4].iter().sum::<u64>() as f64;
-    let rows: [Row<'_>; 6] = [
+    let rows: [Row<'_>; 7] = [
+        ("viewers that never played", |s| s.totals.never_played as f64),
         ("in time, percent", |s| s.totals.in_time() * 100.0),
         ("missed in gaps, percent", |s| s.totals.missed as f64 / s.totals.due.max(1) as f64 * 100.0),
         ("missed singly, percent", |s| s.totals.scattered / s.totals.due.max(1) as f64 * 100.0),
