@@ -167,7 +167,7 @@ impl Lists {
     }
 
     /// What the newest list that is about this packet says of it.
-    pub(super) fn says(&self, header: &Header, packet: &[u8]) -> Option<bool> {
+    pub(in crate::rtp) fn says(&self, header: &Header, packet: &[u8]) -> Option<bool> {
         self.lists.iter().rev().find_map(|list| list.says(header, packet))
     }
 

@@ -109,16 +109,22 @@ impl Channel {
         earliest(self.missing.deadline(), lists).is_some_and(|at| at <= now)
     }
 
-    /// Whether this packet, or this list, was asked for and has not come.
+    /// Whether this is a packet, or a list, that this node lacks and has asked somebody for.
     pub(super) fn awaits(&self, header: &Header) -> bool {
         if self.ssrc == Some(header.ssrc) {
             return self.reception.number_of(header.sequence).is_some_and(|n| self.missing.awaits(n));
         }
-        let lists = self.seal.as_ref().filter(|_| self.ssrc.map(integrity::counterpart) == Some(header.ssrc));
-        lists.is_some_and(|seal| {
+        let seal = self.seal.as_ref().filter(|_| self.ssrc.map(integrity::counterpart) == Some(header.ssrc));
+        seal.is_some_and(|seal| {
             let number = seal.number_of(integrity::counterpart(header.ssrc), header.sequence);
             number.is_some_and(|n| seal.missing.awaits(n))
         })
+    }
+
+    /// Whether this very packet has come already.
+    pub(super) fn has(&self, header: &Header, packet: &Bytes) -> bool {
+        let number = self.reception.number_of(header.sequence).filter(|_| self.ssrc == Some(header.ssrc));
+        number.and_then(|n| self.ring.get(n)).is_some_and(|(kept, _)| kept == packet)
     }
 
     /// A parent says that this is the source. A source that is being heard is believed more.

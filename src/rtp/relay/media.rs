@@ -59,20 +59,19 @@ impl Relay {
     ) -> Result<(), DropReason> {
         let parsed = Packet::parse(&payload).map_err(|_| DropReason::NotRtp)?;
         let header = parsed.header;
-        let parents = self.parents.at(from);
-        let feeding = || parents.iter().filter(|parent| !parent.state.flow.is_resting());
+        let feeding = || self.parents.at(from).iter().filter(|parent| !parent.state.flow.is_resting());
         let fed = channel_of(feeding(), &self.channels, header.ssrc);
-        let mended = if fed.is_some() { None } else { self.mended_channel(from, &header) };
-        if mended.is_none() && feeding().next().is_none() {
+        let is_fed = feeding().next().is_some();
+        let mended = if fed.is_some() { None } else { self.mended_channel(now, from, &header, &payload)? };
+        if mended.is_none() && !is_fed {
             self.on_unwanted_media(now, from, fx);
             return Err(DropReason::UnknownSender);
         }
-        if let Some(channel) = mended {
-            self.on_mended(from, channel);
-        }
+        let is_list = |id: &ChannelId| self.ssrc(*id) != Some(header.ssrc);
         if header.payload_type == integrity::LIST
-            && let Some(channel) =
-                mended.or_else(|| self.listed_channel(from, integrity::counterpart(header.ssrc)))
+            && let Some(channel) = mended
+                .filter(is_list)
+                .or_else(|| self.listed_channel(from, integrity::counterpart(header.ssrc)))
         {
             return self.on_list(now, from, channel, payload, fx);
         }
@@ -119,12 +118,17 @@ impl Relay {
                     parent.state.catching_up = None;
                 }
             }
-            if !parent.state.flowing && matches!(seen, Seen::New | Seen::Duplicate) {
+            let begins =
+                parent.state.asking.is_none_or(|asking| asking.is_met_by(header.ssrc, arrival.number));
+            if !parent.state.flowing && begins && matches!(seen, Seen::New | Seen::Duplicate) {
                 parent.state.flowing = true;
                 parent.state.asking = None;
                 fx.fact(Fact::FirstPacket { channel, call: parent.call });
             }
         }
+        let rests =
+            |parent: &&mut Peer<Upstream>| parent.channel == channel && parent.state.flow.is_resting();
+        parents.iter_mut().filter(rests).for_each(|standby| standby.state.vain = 0);
         if arrival.begins {
             let others =
                 self.parents.iter_mut().filter(|other| other.channel == channel && other.addr != from);

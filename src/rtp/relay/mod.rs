@@ -269,8 +269,9 @@ struct Upstream {
     asking: Option<Asking>,
     /// When a standby was last told that no more is needed.
     released: Option<Instant>,
-    /// Requests for what is missing that a resting standby has left unanswered.
+    /// Times that a resting standby was asked for what is missing, and has sent nothing of it; and when it was asked last.
     vain: u8,
+    asked: Option<Instant>,
     /// It begins with what this node has already, or lacks.
     catching_up: Option<CatchingUp>,
     /// How many wrong lists it may still send.

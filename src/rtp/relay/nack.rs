@@ -4,13 +4,13 @@
 //! and passes on what comes like any other packet, so whoever is below gets it the same way. Where this parent is [`FAR`], and
 //! a standby at most half as far, the two are asked in turn, the standby first: what the far one sends again would come when
 //! players below have given it up. A standby that has left [`VAIN`] requests unanswered gets its packets later than this node,
-//! or not at all, and is asked no more. A child that asks for what is missing here as well makes this node ask at once, in its
-//! own name; nothing is remembered of the child.
+//! or not at all, and is tried every ten seconds only. What it sends counts when it was asked, and for what is missing. A child
+//! that asks for what is missing here as well makes this node ask at once, in its own name; nothing is remembered of the child.
 //!
-//! Answers come out of the ring. A child gets a packet at most once in a round trip, not as long as the packet itself may be
-//! under way to it still, and not when a replay brings it anyway. What all its requests together may bring is a quarter of
-//! what the channel brings, [`BURST`] packets at once, and for a standby's child a thirty-second: a flood of them costs their
-//! reading, and is counted.
+//! Answers come out of the ring. A child gets a packet at most once in three quarters of a round trip, not as long as the packet
+//! itself may be under way to it still, and not when a replay brings it anyway. What all its requests together may bring is a
+//! quarter of what the channel brings, [`BURST`] packets at once, and for a standby's child a thirty-second: a flood of them
+//! costs their reading, and is counted.
 
 use super::voice::Voice;
 use super::{Downstream, Fact, Peer, Relay, Upstream};
@@ -19,9 +19,11 @@ use crate::ids::{CallId, ChannelId};
 use crate::rtp::header::Header;
 use crate::rtp::integrity;
 use crate::rtp::rtcp::{Composer, Losses, MAX_NACK_ENTRIES};
-use crate::time::{Duration, Instant, earliest};
+use crate::stats::DropReason;
+use crate::time::{Duration, Instant};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::net::SocketAddr;
 
 /// The most packets that a child's requests bring at once.
@@ -36,8 +38,12 @@ pub const STANDBY_EARNED_IN: u64 = 32;
 /// A parent is far when it takes longer there and back.
 pub const FAR: Duration = Duration::from_millis(100);
 
-/// So many requests in a row does a standby leave unanswered that is asked no more.
+/// So many times in a row does a standby leave unanswered what it is asked that is asked no more for
+/// [`TRIED_AGAIN_AFTER`].
 pub const VAIN: u8 = 4;
+
+/// After so long a standby that has not answered is tried again, once.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// The most packets that one datagram may ask for; what stands behind them is not read.
 pub const MAX_ASKED: usize = 256;
@@ -71,6 +77,10 @@ impl Answers {
         self.credit = (self.credit + earned).min(BURST);
     }
 
+    fn has_given(&self, number: u64) -> bool {
+        self.given.iter().any(|&(given, _)| given == number)
+    }
+
     fn forget_before(&mut self, at: Instant) {
         while self.given.front().is_some_and(|&(_, then)| then <= at) || self.given.len() as u64 >= 2 * BURST
         {
@@ -88,6 +98,15 @@ pub(super) enum Answered {
     Yes,
     /// It asked for more than a child may.
     Refused,
+}
+
+/// One after the other, up to the first that is refused.
+fn answer_all(
+    wanted: impl Iterator<Item = u16>,
+    mut answer: impl FnMut(u16) -> Option<Answered>,
+) -> Answered {
+    let refused = |sequence: u16| answer(sequence) == Some(Answered::Refused);
+    if wanted.into_iter().any(refused) { Answered::Refused } else { Answered::Yes }
 }
 
 impl Relay {
@@ -112,56 +131,54 @@ impl Relay {
             return Answered::Nobody;
         };
         let Some(state) = channels.get_mut(&peer.channel) else { return Answered::Nobody };
-        let round_trip = peer.rtt.unwrap_or(SHORT_ROUND_TRIP).min(LONG_ROUND_TRIP);
         let rests = peer.state.flow.is_resting();
+        // The child knows its round trip better, and asks again after a little more than one.
+        let measured = peer.rtt.map(|rtt| rtt.min(LONG_ROUND_TRIP) * 3 / 4);
+        let round_trip = measured.unwrap_or(SHORT_ROUND_TRIP);
         let answers = &mut peer.state.answers;
         answers.earn(state.reception.received(), if rests { STANDBY_EARNED_IN } else { EARNED_IN });
-        if let Some(seal) = &mut state.seal
-            && state.ssrc != Some(media)
-        {
-            let ssrc = integrity::counterpart(media);
-            answers.forget_before(now - round_trip);
-            for sequence in losses.iter().take(MAX_ASKED) {
-                let Some(number) = seal.number_of(ssrc, sequence) else { continue };
-                let Some(list) = seal.lists().of_sequence(ssrc, sequence) else {
-                    seal.missing.hasten(now, number);
-                    continue;
-                };
-                let tag = LISTS | number;
-                let comes = peer.state.replay.is_some_and(|replay| replay.brings(list));
-                if comes || answers.given.iter().any(|&(given, _)| given == tag) {
-                    continue;
-                }
-                if answers.credit == 0 {
-                    return Answered::Refused;
-                }
-                answers.credit -= 1;
-                answers.given.push_back((tag, now));
-                fx.send(from, list.packet().clone());
-            }
-            self.next_ask = earliest(self.next_ask, seal.missing.deadline());
-            return Answered::Yes;
-        }
-        for number in losses.iter().take(MAX_ASKED).filter_map(|n| state.reception.number_of(n)) {
-            let Some((packet, came)) = state.ring.get(number) else {
-                state.missing.hasten(now, number);
-                continue;
-            };
-            let comes = peer.state.replay.is_some_and(|replay| replay.next <= number);
-            answers.forget_before(now - round_trip);
-            let comes = comes || !rests && came + round_trip > now;
-            if comes || answers.given.iter().any(|&(given, _)| given == number) {
-                continue;
+        answers.forget_before(now - round_trip);
+        let mut answer = |number: u64, datagram: &Bytes| {
+            if answers.has_given(number) {
+                return Answered::Yes;
             }
             if answers.credit == 0 {
                 return Answered::Refused;
             }
             answers.credit -= 1;
             answers.given.push_back((number, now));
-            fx.send(from, packet.clone());
-        }
-        self.next_ask = earliest(self.next_ask, state.missing.deadline());
-        Answered::Yes
+            fx.send(from, datagram.clone());
+            Answered::Yes
+        };
+        let replay = peer.state.replay;
+        let wanted = losses.iter().take(MAX_ASKED);
+        let answered = match &mut state.seal {
+            Some(seal) if state.ssrc != Some(media) => {
+                let ssrc = integrity::counterpart(media);
+                answer_all(wanted, |sequence| {
+                    let number = seal.number_of(ssrc, sequence)?;
+                    let Some(list) = seal.lists().of_sequence(ssrc, sequence) else {
+                        seal.missing.hasten(now, number);
+                        return None;
+                    };
+                    let comes = replay.is_some_and(|replay| replay.brings(list));
+                    (!comes).then(|| answer(LISTS | number, list.packet()))
+                })
+            }
+            _ => answer_all(wanted, |sequence| {
+                let number = state.reception.number_of(sequence)?;
+                let Some((packet, came)) = state.ring.get(number) else {
+                    state.missing.hasten(now, number);
+                    return None;
+                };
+                // A standby's child is sent nothing else.
+                let is_under_way = !rests && came + round_trip > now;
+                let comes = is_under_way || replay.is_some_and(|replay| replay.next <= number);
+                (!comes).then(|| answer(number, packet))
+            }),
+        };
+        self.next_ask = self.next_to_ask();
+        answered
     }
 
     /// Asks for all that is due.
@@ -170,7 +187,7 @@ impl Relay {
         let due: Vec<ChannelId> =
             self.channels.iter().filter(|(_, c)| c.asks_by(now)).map(|(&id, _)| id).collect();
         for id in due {
-            let menders = self.menders(id);
+            let menders = self.menders(now, id);
             let Some(state) = self.channels.get_mut(&id) else { continue };
             let brings = |parent: &Peer<Upstream>, number| {
                 parent.channel == id && !parent.state.flow.is_resting() && parent.state.brings(now, number)
@@ -196,10 +213,12 @@ impl Relay {
             let Some(ssrc) = state.ssrc else { continue };
             for ((call, _), [packets, lists]) in menders.into_iter().zip(asked) {
                 let Some(mender) = self.parents.get_mut(call) else { continue };
-                let rests = mender.state.flow.is_resting();
+                if mender.state.flow.is_resting() && !(packets.is_empty() && lists.is_empty()) {
+                    mender.state.vain = mender.state.vain.saturating_add(1);
+                    mender.state.asked = Some(now);
+                }
                 for (ssrc, lost) in [(ssrc, packets), (integrity::counterpart(ssrc), lists)] {
                     for lost in lost.chunks(MAX_NACK_ENTRIES) {
-                        mender.state.vain = mender.state.vain.saturating_add(u8::from(rests));
                         let nack = Composer::receiver_report(self.config.ssrc, &[])
                             .cname(&self.config.cname)
                             .nack(ssrc, lost.iter().copied());
@@ -209,20 +228,21 @@ impl Relay {
             }
         }
         for (channel, packets) in given_up {
-            self.on_given_up(channel, packets, fx);
+            self.on_given_up(now, channel, packets, fx);
         }
         self.next_ask = self.next_to_ask();
     }
 
     /// Whom this node asks for what it misses of a channel, in turn, and how long it takes there and back.
-    fn menders(&self, channel: ChannelId) -> Vec<(CallId, Option<Duration>)> {
+    fn menders(&self, now: Instant, channel: ChannelId) -> Vec<(CallId, Option<Duration>)> {
         let parents = || self.parents.iter().filter(|peer| peer.channel == channel);
         let feeding = parents().filter(|peer| !peer.state.flow.is_resting() && peer.state.flowing);
         let Some(parent) = feeding.max_by_key(|peer| peer.state.last_heard) else { return Vec::new() };
         let nearest = parent.rtt.filter(|&rtt| rtt > FAR).and_then(|rtt| {
             let near = |peer: &&Peer<Upstream>| {
+                let tried = peer.state.asked.is_some_and(|at| now.since(at) < TRIED_AGAIN_AFTER);
                 peer.state.flow.is_resting()
-                    && peer.state.vain < VAIN
+                    && !(tried && peer.state.vain >= VAIN)
                     && peer.rtt.is_some_and(|its| its <= rtt / 2)
             };
             parents().filter(near).min_by_key(|peer| peer.rtt)
@@ -230,16 +250,29 @@ impl Relay {
         nearest.into_iter().chain([parent]).map(|peer| (peer.call, peer.rtt)).collect()
     }
 
-    /// The channel of a resting standby at this address that was asked for this packet, or list.
-    pub(super) fn mended_channel(&self, from: SocketAddr, header: &Header) -> Option<ChannelId> {
-        let resting = self.parents.at(from).iter().filter(|peer| peer.state.flow.is_resting());
-        let awaits = |id: &ChannelId| self.channels.get(id).is_some_and(|channel| channel.awaits(header));
-        resting.map(|peer| peer.channel).find(awaits)
-    }
-
-    /// A standby has answered.
-    pub(super) fn on_mended(&mut self, from: SocketAddr, channel: ChannelId) {
-        let its = |peer: &&mut Peer<Upstream>| peer.channel == channel;
-        self.parents.at_mut(from).iter_mut().filter(its).for_each(|peer| peer.state.vain = 0);
+    /// The channel for which a resting standby at this address was asked, if this is what is awaited. What has come
+    /// meanwhile is refused as a duplicate, and is an answer all the same.
+    pub(super) fn mended_channel(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        header: &Header,
+        packet: &Bytes,
+    ) -> Result<Option<ChannelId>, DropReason> {
+        let patience = self.config.limits.missing.playout;
+        let is_asked = |peer: &&mut Peer<Upstream>| {
+            peer.state.flow.is_resting() && peer.state.asked.is_some_and(|at| now.since(at) <= patience)
+        };
+        for peer in self.parents.at_mut(from).iter_mut().filter(is_asked) {
+            let Some(channel) = self.channels.get(&peer.channel) else { continue };
+            if channel.awaits(header) {
+                return Ok(Some(peer.channel));
+            }
+            if channel.has(header, packet) {
+                peer.state.vain = 0;
+                return Err(DropReason::Duplicate);
+            }
+        }
+        Ok(None)
     }
 }

@@ -132,11 +132,11 @@ impl Seal {
     }
 
     /// A list of the source's has come: it is not missing any more, and what it shows to be missing is.
-    fn note(&mut self, now: Instant, list: &List) {
+    fn note(&mut self, now: Instant, list: &List, round_trip: Option<Duration>) {
         let is_newest = self.lists().newest().is_some_and(|newest| newest.number == list.number);
         match self.number_of(list.ssrc, list.sequence) {
             Some(number) => {
-                self.missing.on_arrival(now, number, None);
+                self.missing.on_arrival(now, number, round_trip);
                 if is_newest {
                     self.note_missing(now, number.saturating_sub(AHEAD.into())..number);
                     self.newest = Some((list.ssrc, number));
@@ -218,7 +218,13 @@ impl Relay {
             fx.fact(Fact::Dropped { reason: DropReason::BadList });
             return;
         };
-        seal.note(now, &list);
+        let its = |peer: &&mut Peer<Upstream>| peer.channel == channel;
+        let mut round_trip = None;
+        for parent in self.parents.at_mut(from).iter_mut().filter(its) {
+            parent.state.vain = 0;
+            round_trip = round_trip.or(parent.rtt);
+        }
+        seal.note(now, &list, round_trip);
         seal.listeners.iter().for_each(|&to| fx.send(to, list.packet().clone()));
         let Released { genuine, forged } = seal.guard().map(Guard::release).unwrap_or_default();
         seal.look_for_missing(now);
@@ -296,7 +302,7 @@ impl Relay {
             lists.insert(list);
             counts.lists.count(list.packet().len());
         }
-        seal.note(now, list);
+        seal.note(now, list, None);
         seal.listeners.iter().for_each(|&to| fx.send(to, list.packet().clone()));
     }
 
@@ -368,6 +374,12 @@ impl Relay {
         let Some(seal) = &mut state.seal else { return Ok(true) };
         let Some(guard) = seal.guard() else { return Ok(true) };
         let patience = self.config.limits.integrity.patience;
+        // What a standby sends beside the parent is not worth a place among what waits.
+        if self.parents.at(from).iter().all(|peer| peer.channel != channel || peer.state.flow.is_resting())
+            && guard.lists().says(header, packet).is_none()
+        {
+            return Err(DropReason::Unlisted);
+        }
         match guard.check(now, from, header, packet) {
             Verdict::Genuine => Ok(true),
             Verdict::Forged => {
@@ -406,7 +418,8 @@ impl Relay {
         if number.is_some_and(|number| state.ring.get(number).is_some()) {
             return;
         }
-        for parent in self.parents.at_mut(from).iter_mut().filter(|peer| peer.channel == channel) {
+        let feeds = |peer: &&mut Peer<Upstream>| peer.channel == channel && !peer.state.flow.is_resting();
+        for parent in self.parents.at_mut(from).iter_mut().filter(feeds) {
             let deceit = &mut parent.state.deceit;
             if deceit.since.is_none_or(|since| now.since(since) >= HARM_TIME) {
                 *deceit = Deceit { since: Some(now), ..Deceit::default() };
@@ -416,9 +429,18 @@ impl Relay {
     }
 
     /// So many packets of a channel are missing for good. A parent that has sent others in their place is told about.
-    pub(super) fn on_given_up(&mut self, channel: ChannelId, packets: u64, fx: &mut Effects<Fact>) {
+    pub(super) fn on_given_up(
+        &mut self,
+        now: Instant,
+        channel: ChannelId,
+        packets: u64,
+        fx: &mut Effects<Fact>,
+    ) {
         for parent in self.parents.iter_mut().filter(|peer| peer.channel == channel) {
             let deceit = &mut parent.state.deceit;
+            if deceit.since.is_none_or(|since| now.since(since) >= HARM_TIME) {
+                continue;
+            }
             let before = deceit.harm;
             deceit.harm += packets.min(deceit.forged);
             if before < HARM && deceit.harm >= HARM {

@@ -58,10 +58,19 @@ pub(super) struct Asking {
     ssrc: u32,
     /// What this node had when it asked first: all repetitions say the same.
     highest: u32,
+    /// The same as this node counts.
+    newest: u64,
     /// When it is sent again.
     next: Instant,
     /// How often it may still be sent.
     left: u8,
+}
+
+impl Asking {
+    /// Whether this packet may be the effect. What had been asked for one by one before comes without it.
+    pub(super) fn is_met_by(&self, ssrc: u32, number: u64) -> bool {
+        ssrc != self.ssrc || number > self.newest
+    }
 }
 
 /// A RESUME that came.
@@ -96,10 +105,12 @@ impl Relay {
         let Some(channel) = self.channels.get(&peer.channel) else { return };
         peer.state.flow = Flow::Covering;
         peer.state.flowing = false;
+        peer.state.vain = 0;
         peer.state.catching_up = channel.catching_up(now, self.config.limits.missing.playout);
         peer.state.asking = Some(Asking {
             ssrc: channel.ssrc.unwrap_or(0),
             highest: channel.reception.highest().unwrap_or(0),
+            newest: channel.reception.newest().unwrap_or(0),
             next: now,
             left: RESUMES,
         });

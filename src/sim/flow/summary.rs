@@ -137,7 +137,7 @@ impl Summary {
     /// How much happens in a second of the watch for each of those who are there: about as many as there were at its end.
     pub fn happened_a_viewer_second(&self) -> f64 {
         let there = self.totals.viewers.saturating_sub(self.departures) as f64;
-        (self.happened - self.before) as f64 / (there * self.lasted.as_secs_f64()).max(1.0)
+        self.happened.saturating_sub(self.before) as f64 / (there * self.lasted.as_secs_f64()).max(1.0)
     }
 
     /// Channels' worth of media that the source sends.

@@ -284,3 +284,58 @@ fn a_late_list_of_the_source_before_leaves_the_count_of_the_present_ones_alone()
     b.list_from(2, 1, &list(0xbbbb, 3000));
     assert_eq!(numbered(&b), [false, true]);
 }
+
+/// A viewer of a signed channel whose MOTHER is 250 ms away and whose standby is 40, and which has the first window.
+fn signed_and_far(sent: &[Vec<Bytes>]) -> Bench {
+    let mut b = Bench::viewer();
+    b.relay.remove_parent(FATHER);
+    b.relay.protect(CHANNEL, 0).unwrap();
+    b.order(|relay, fx| relay.add_standby_parent(at(0), STANDBY, CHANNEL, addr(5), fx).unwrap());
+    b.relay.on_round_trip(MOTHER, Duration::from_millis(250));
+    b.relay.on_round_trip(STANDBY, Duration::from_millis(40));
+    b.list_from(0, 1, &sent[0][0]);
+    sent[0][1..].iter().for_each(|packet| b.datagram(0, 1, packet.clone()).unwrap());
+    b
+}
+
+#[test]
+fn a_lost_list_is_asked_for_at_the_standby_where_the_parent_is_far() {
+    let sent = windows(2);
+    let mut b = signed_and_far(&sent);
+    for (ms, packet) in (10..).zip(&sent[1][1..]) {
+        b.datagram(ms, 1, packet.clone()).unwrap();
+    }
+    // Nobody has asked the standby yet.
+    assert_eq!(b.datagram(18, 5, sent[1][0].clone()), Err(DropReason::UnknownSender));
+    b.timeout(at(20), &mut Seeded::new(1));
+    let number = Packet::parse(&sent[1][0]).unwrap().header.sequence;
+    assert_eq!(b.asked_of(counterpart(SSRC)), [(addr(5), vec![number])]);
+    b.list_from(60, 5, &sent[1][0]);
+    assert_eq!(b.relay.brought(MOTHER), 16, "it has brought all of them");
+    assert_eq!(b.relay.last_from(STANDBY), None);
+}
+
+#[test]
+fn what_a_standby_forges_is_no_answer_and_what_it_sends_without_a_list_is_not_kept() {
+    let sent = windows(3);
+    let mut b = signed_and_far(&sent);
+    let forged = |packet: &Bytes| {
+        let mut forged = packet.to_vec();
+        *forged.last_mut().unwrap() ^= 1;
+        Bytes::from(forged)
+    };
+    b.list_from(5, 1, &sent[1][0]);
+    // The first of the window is lost, and so is one of those for which there is no list.
+    sent[1][2..].iter().chain(&sent[2][2..]).for_each(|packet| b.datagram(10, 1, packet.clone()).unwrap());
+    b.timeout(at(20), &mut Seeded::new(1));
+    assert_eq!(b.asked().iter().map(|asked| asked.0).collect::<Vec<_>>(), [addr(5)]);
+    assert_eq!(b.datagram(60, 5, forged(&sent[1][1])), Err(DropReason::Forged));
+    assert_eq!(b.relay.parents.get(STANDBY).unwrap().state.vain, 1);
+    b.datagram(61, 5, sent[1][1].clone()).unwrap();
+    assert_eq!(b.relay.parents.get(STANDBY).unwrap().state.vain, 0);
+    assert_eq!(
+        b.datagram(62, 5, sent[2][1].clone()),
+        Err(DropReason::UnknownSender),
+        "it is not known to be missing"
+    );
+}

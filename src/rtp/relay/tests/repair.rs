@@ -109,8 +109,31 @@ fn what_a_resting_standby_sends_counts_only_when_it_was_asked_for() {
         "it is no parent for that"
     );
     assert_eq!((b.relay.last_from(STANDBY), b.relay.brought(STANDBY)), (None, 0));
-    assert_eq!(b.datagram(61, 5, rtp(SSRC, 2)), Err(DropReason::UnknownSender));
+    assert_eq!(b.datagram(61, 5, rtp(SSRC, 2)), Err(DropReason::Duplicate));
     assert_eq!(b.relay.counters(CHANNEL).unwrap().repair.repaired, 1);
+}
+
+#[test]
+fn a_resting_standby_that_was_not_asked_brings_nothing() {
+    let mut b = far_from_its_parent(200);
+    b.datagram(10, 1, rtp(SSRC, 3)).unwrap();
+    b.timeout(at(20), &mut Seeded::new(1));
+    assert_eq!(b.asked(), [(addr(1), vec![2])], "it is not half as far");
+    assert_eq!(b.datagram(60, 5, rtp(SSRC, 2)), Err(DropReason::UnknownSender));
+}
+
+#[test]
+fn the_answer_to_a_request_is_not_the_effect_of_a_resume_that_followed_it() {
+    let mut b = far_from_its_parent(40);
+    b.datagram(10, 1, rtp(SSRC, 3)).unwrap();
+    b.timeout(at(20), &mut Seeded::new(1));
+    b.order(|relay, fx| relay.resume(at(40), STANDBY, fx));
+    b.datagram(60, 5, rtp(SSRC, 2)).unwrap();
+    assert_eq!(b.facts, [Fact::Packet { channel: CHANNEL, payload: rtp(SSRC, 2) }]);
+    b.timeout(at(90), &mut Seeded::new(1));
+    assert_eq!(b.cues(), [(addr(5), Cover::Resume, 3)], "it goes on");
+    b.datagram(95, 5, cue(Cover::Denied, SSRC, 3)).unwrap();
+    assert_eq!(b.facts, [Fact::Denied { channel: CHANNEL, call: STANDBY }]);
 }
 
 #[test]
@@ -132,6 +155,11 @@ fn a_standby_that_leaves_four_requests_in_a_row_unanswered_is_asked_no_more() {
     assert_eq!(first(4, true), of(5));
     assert_eq!([5, 6, 7, 8].map(|n| first(n, false)), [of(5); 4]);
     assert_eq!([9, 10].map(|n| first(n, false)), [of(1); 2]);
+    // Ten seconds after it was asked last it is tried once.
+    assert_eq!([17, 18, 19].map(|n| first(n, false)), [of(1), of(5), of(1)]);
+    // What has come in the meantime is an answer too.
+    assert_eq!(first(28, true), of(5));
+    assert_eq!([29, 30].map(|n| first(n, false)), [of(5); 2]);
 }
 
 #[test]
@@ -164,7 +192,7 @@ fn a_replay_is_waited_for_until_300_ms_after_it_was_asked_for_and_no_longer() {
 }
 
 #[test]
-fn a_child_gets_what_it_misses_once_in_a_round_trip() {
+fn a_child_gets_what_it_misses_once_in_three_quarters_of_a_round_trip() {
     let mut b = broadcast(101);
     b.begin(1000, CHILD, Start::Live);
     b.relay.on_round_trip(CHILD, Duration::from_millis(40));
@@ -172,10 +200,11 @@ fn a_child_gets_what_it_misses_once_in_a_round_trip() {
         let result = b.datagram(ms, 9, nack(SSRC, lost));
         (result, b.got(9))
     };
-    // 97 and all after it may be under way to it still.
-    assert_eq!(ask(1001, &[90, 96, 97, 100, 101]), (Ok(()), vec![90, 96]));
-    assert_eq!(ask(1020, &[90, 95, 97]), (Ok(()), vec![95, 97]));
-    assert_eq!(ask(1041, &[90, 95]), (Ok(()), vec![90]));
+    // 98 and all after it may be under way to it still: 30 ms are three quarters of its round trip.
+    assert_eq!(ask(1001, &[90, 96, 98, 100, 101]), (Ok(()), vec![90, 96]));
+    assert_eq!(ask(1020, &[90, 95, 98]), (Ok(()), vec![95, 98]));
+    assert_eq!(ask(1030, &[90, 95]), (Ok(()), vec![]));
+    assert_eq!(ask(1031, &[90, 95]), (Ok(()), vec![90]));
     assert_eq!(ask(1042, &[65_000, 40_000]), (Ok(()), vec![]), "nobody ever had these");
 }
 

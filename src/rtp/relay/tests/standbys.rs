@@ -29,7 +29,8 @@ fn k11_a_standby_is_asked_every_50_ms_until_media_comes_and_five_times_at_most()
     assert_eq!((b.cues(), b.relay.deadline()), (vec![], Some(at(1000))));
 
     b.order(|relay, fx| relay.resume(at(400), STANDBY, fx));
-    b.datagram(410, 5, rtp(SSRC, 2)).unwrap_err();
+    b.datagram(405, 1, rtp(SSRC, 3)).unwrap();
+    b.datagram(410, 5, rtp(SSRC, 3)).unwrap_err();
     assert_eq!(b.facts, [first(CHANNEL, STANDBY)]);
     b.timeout(at(450), &mut Seeded::new(1));
     assert_eq!(b.cues(), []);

@@ -4,6 +4,9 @@
 //! again, and what comes in the end is passed on like any other packet, however late. So a player misses what some path
 //! between the source and itself has lost and not brought again within the time that *this* player leaves; those above, who
 //! wait for less or for more, are not asked.
+//!
+//! Two things flatter: whether a standby has what it is asked for is looked at when the child's own path or standbys change, not
+//! when the standby's do; and what was lost above both of them is not in its ring either.
 
 use super::Media;
 use super::path::{Leg, NO_LEG, Path};
