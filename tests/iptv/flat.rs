@@ -158,6 +158,14 @@ fn from_a_parent_that_is_too_far_to_mend_anything_in_time_one_moves_to_the_neare
 }
 
 #[test]
+fn a_parent_before_whose_uplink_a_queue_builds_up_is_no_farther_than_before() {
+    let (mut s, parent) = with_standbys([20, 20]);
+    measured(&mut s, parent, 90);
+    measured(&mut s, parent, 590);
+    assert_eq!(peers(&s.hear_for(20_000)), []);
+}
+
+#[test]
 fn backup_parents_that_are_as_far_away_are_not_asked() {
     let (mut s, parent) = with_standbys([160, 300]);
     measured(&mut s, parent, 310);

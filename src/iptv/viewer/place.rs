@@ -133,12 +133,14 @@ impl<P: Copy + Ord> Viewer<P> {
     pub(in crate::iptv) fn on_round_trip(&mut self, call: CallId, rtt: Duration, turn: &mut Turn<'_, P>) {
         let was_far = self.has_far_parent();
         let millis = u16::try_from(rtt.as_millis()).unwrap_or(u16::MAX);
+        // How far away it is: what queues add on top passes.
+        let least = |before: Option<u16>| before.map_or(millis, |before| before.min(millis));
         let covering = self.cover.as_mut().and_then(|c| c.link.as_mut());
         let links = self.parent.iter_mut().chain(self.next.as_deref_mut()).chain(covering);
         if let Some(link) = links.into_iter().find(|l| l.call == call) {
-            link.rtt = Some(millis);
+            link.rtt = Some(least(link.rtt));
         } else if let Some(standby) = self.standbys.get_mut(call) {
-            standby.rtt = Some(millis);
+            standby.rtt = Some(least(standby.rtt));
         } else if let Some(search) = &mut self.search {
             search.on_round_trip(call, millis);
         }
