@@ -12,6 +12,12 @@ use core::net::IpAddr;
 pub struct Key([u8; 16]);
 
 impl Key {
+    /// Any key, another one for each number.
+    #[cfg(test)]
+    pub(super) fn numbered(n: u32) -> Self {
+        Key(u128::from(n).to_be_bytes())
+    }
+
     /// The key of a request from this address, of the INVITE that an ACK belongs to. `None` when a header that it is
     /// made of is missing.
     ///

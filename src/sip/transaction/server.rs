@@ -114,6 +114,15 @@ impl<U> Entry<U> {
         }
     }
 
+    /// Whether it only waits for copies of a request inside a dialog, whose sequence number tells them from new ones as well.
+    fn is_dispensable(&self) -> bool {
+        let answered = match &self.machine {
+            Machine::Invite(_) => false,
+            Machine::NonInvite(m) => m.state() == non_invite_server::State::Completed,
+        };
+        answered && self.stranger.is_none()
+    }
+
     fn is_over(&self) -> bool {
         match &self.machine {
             Machine::Invite(m) => m.state() == invite_server::State::Terminated,
@@ -138,6 +147,8 @@ pub enum Verdict {
 pub struct Servers<U> {
     entries: BTreeMap<Key, Entry<U>>,
     deadlines: BTreeSet<(Instant, Key)>,
+    /// Those among them that give their places up, the oldest first.
+    dispensable: BTreeSet<(Instant, Key)>,
     /// How many of the transactions each host of a stranger has.
     strangers: BTreeMap<HostPrefix, usize>,
     timers: Timers,
@@ -150,6 +161,7 @@ impl<U: Copy> Servers<U> {
         Servers {
             entries: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            dispensable: BTreeSet::new(),
             strangers: BTreeMap::new(),
             timers,
             limit,
@@ -168,13 +180,18 @@ impl<U: Copy> Servers<U> {
 
     /// Whether a further request has to be answered without state.
     pub fn is_full(&self) -> bool {
-        self.entries.len() >= self.limit
+        self.needed() >= self.limit
+    }
+
+    /// Transactions that give their place up for no other.
+    fn needed(&self) -> usize {
+        self.entries.len() - self.dispensable.len()
     }
 
     /// Whether what is left is kept for requests inside dialogs, so that no flood of strangers can silence those who
     /// are talking.
     pub fn is_crowded(&self) -> bool {
-        self.entries.len() >= self.limit - self.limit / 4
+        self.needed() >= self.limit - self.limit / 4
     }
 
     /// Transactions of requests outside of dialogs that came from this host.
@@ -204,6 +221,8 @@ impl<U: Copy> Servers<U> {
 
     /// Begins a transaction. Its responses take this path. `trying` is the 100 that an INVITE gets when the user takes
     /// its time; without it the transaction is a non-INVITE one. `stranger` is the host of a request outside of any dialog.
+    /// Where all places are taken the one gives way that was answered first of those inside dialogs: over UDP they stay for 32
+    /// seconds (timer J), and a hundred peers with one request a second each would shut everybody else out.
     pub fn open(
         &mut self,
         now: Instant,
@@ -215,6 +234,12 @@ impl<U: Copy> Servers<U> {
     ) -> Result<(), Full> {
         if self.is_full() {
             return Err(Full);
+        }
+        if self.entries.len() >= self.limit
+            && let Some((at, gone)) = self.dispensable.pop_first()
+        {
+            self.deadlines.remove(&(at, gone));
+            self.entries.remove(&gone);
         }
         let reliable = path.is_reliable();
         let machine = match trying {
@@ -286,9 +311,11 @@ impl<U: Copy> Servers<U> {
         if deadline != entry.filed {
             if let Some(old) = entry.filed {
                 self.deadlines.remove(&(old, key));
+                self.dispensable.remove(&(old, key));
             }
             entry.filed = deadline;
             self.deadlines.extend(deadline.map(|at| (at, key)));
+            self.dispensable.extend(deadline.filter(|_| entry.is_dispensable()).map(|at| (at, key)));
         }
         if entry.is_over()
             && let Some(host) = self.entries.remove(&key).and_then(|e| e.stranger)
@@ -310,5 +337,64 @@ mod tests {
     fn k8_a_transaction_is_small() {
         // Beside its response, which is one allocation of the response's size.
         assert!(size_of::<(Key, Entry<Option<crate::ids::CallId>>)>() <= 256);
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_millis(seconds * 1000)
+    }
+
+    fn key(n: u32) -> Key {
+        Key::numbered(n)
+    }
+
+    fn servers() -> Servers<u32> {
+        Servers::new(Timers::default(), 4)
+    }
+
+    fn open(servers: &mut Servers<u32>, now: u64, n: u32, stranger: Option<u8>) -> bool {
+        let path = Path::Datagram("192.0.2.1:5060".parse().unwrap());
+        let stranger = stranger.map(|n| HostPrefix::of([192, 0, 2, n].into()));
+        servers.open(at(now), key(n), path, None, stranger, n).is_ok()
+    }
+
+    fn answer(servers: &mut Servers<u32>, now: u64, n: u32) {
+        let mut out = Outbox::<u32>::new();
+        servers.respond(at(now), &key(n), Status::OK, Bytes::from_static(b"200"), &mut out);
+    }
+
+    #[test]
+    fn k8_where_all_places_are_taken_the_request_of_a_dialog_that_was_answered_first_gives_way() {
+        let mut servers = servers();
+        for n in 0..4 {
+            assert!(open(&mut servers, n.into(), n, None));
+        }
+        assert!(servers.is_full() && servers.is_crowded() && !open(&mut servers, 5, 9, None));
+        for n in [2, 1, 0] {
+            answer(&mut servers, 8 - u64::from(n), n);
+        }
+        assert!(!servers.is_full() && !servers.is_crowded());
+        let left =
+            |servers: &Servers<u32>| (0..9).filter(|&n| servers.user(&key(n)).is_some()).collect::<Vec<_>>();
+        assert!(open(&mut servers, 9, 4, None));
+        assert_eq!(left(&servers), [0, 1, 3, 4]);
+        assert!(open(&mut servers, 9, 5, None) && open(&mut servers, 9, 6, None));
+        assert_eq!(left(&servers), [3, 4, 5, 6]);
+        assert!(servers.is_full() && !open(&mut servers, 9, 7, None));
+        // Every transaction that is over is forgotten everywhere.
+        (3..7).for_each(|n| answer(&mut servers, 10, n));
+        servers.handle_timeout(at(42), &mut Outbox::<u32>::new());
+        assert!(servers.is_empty() && servers.dispensable.is_empty() && servers.deadlines.is_empty());
+    }
+
+    #[test]
+    fn k8_what_strangers_have_asked_keeps_its_place_after_the_answer_too() {
+        let mut servers = servers();
+        for n in 0..3 {
+            assert!(open(&mut servers, 0, n, Some(n as u8)));
+            answer(&mut servers, 0, n);
+        }
+        assert!(servers.is_crowded(), "a copy would be a new request, and would cost as much again");
+        assert!(open(&mut servers, 1, 3, None) && !open(&mut servers, 1, 4, None));
+        assert_eq!(servers.user(&key(0)), Some(0));
     }
 }
