@@ -120,9 +120,12 @@ impl World {
 
     pub(super) fn answered(&mut self, ticket: Ticket, depth: u8, rescue: bool) {
         let now = self.now;
-        let Some(session) = self.sessions.get_mut(ticket).filter(|s| s.up[0]) else { return };
-        let (leg, rtt) = (session.leg, session.delay * 2);
-        let (ends, delay, purpose) = ((session.callee, session.caller), session.delay, session.purpose);
+        let Some(session) = self.sessions.get(ticket).filter(|s| s.up[0]) else { return };
+        let (leg, delay, purpose) = (session.leg, session.delay, session.purpose);
+        let ends = (session.callee, session.caller);
+        // While the crowd comes nothing takes time, but everybody learns who is near.
+        let rtt = self.path(ends.1, ends.0) * 2;
+        let Some(session) = self.sessions.get_mut(ticket) else { return };
         match session.purpose {
             Purpose::Media => session.reports = Some((now, REPORTS)),
             Purpose::Standby => session.reports = Some((now, STANDBY_REPORTS)),

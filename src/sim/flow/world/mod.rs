@@ -33,8 +33,8 @@ use super::session::{Sessions, Ticket};
 use super::summary::Summary;
 use super::wheel::Wheel;
 use crate::env::Seeded;
-use crate::ids::{CallId, ChannelId};
-use crate::iptv::{Config, Fact, Order};
+use crate::ids::ChannelId;
+use crate::iptv::{Config, Order};
 use crate::time::{Duration, Instant};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -177,14 +177,8 @@ impl World {
         let World { media, setting, sessions, .. } = self;
         let between = |a, b| setting.conditions.latency.between(a, b, setting.crowd.seed);
         media.restart(self.now, between);
-        let mut heard = Vec::new();
         for session in sessions.iter_mut() {
             session.delay = between(session.caller, session.callee);
-            heard.push((session.caller, CallId::placed(session.placed), session.delay * 2));
-        }
-        // As the answers to their calls would have told.
-        for (node, call, rtt) in heard {
-            self.tell(node, Fact::RoundTrip { call, rtt });
         }
         let World { summary, .. } = self;
         *summary = Summary {

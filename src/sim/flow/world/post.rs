@@ -15,11 +15,12 @@ pub(super) const QUICK: Duration = Duration::from_micros(100);
 impl World {
     /// From one node to another.
     pub(super) fn latency(&self, a: u32, b: u32) -> Duration {
-        if self.quick {
-            QUICK
-        } else {
-            self.setting.conditions.latency.between(a, b, self.setting.crowd.seed)
-        }
+        if self.quick { QUICK } else { self.path(a, b) }
+    }
+
+    /// The same when the watch has begun.
+    pub(super) fn path(&self, a: u32, b: u32) -> Duration {
+        self.setting.conditions.latency.between(a, b, self.setting.crowd.seed)
     }
 
     /// How long a message on a stream takes: one that is lost is sent again.
