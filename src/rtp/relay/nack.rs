@@ -38,8 +38,7 @@ pub const STANDBY_EARNED_IN: u64 = 32;
 /// A parent is far when it takes longer there and back.
 pub const FAR: Duration = Duration::from_millis(100);
 
-/// So many times in a row does a standby leave unanswered what it is asked that is asked no more for
-/// [`TRIED_AGAIN_AFTER`].
+/// So many times in a row does a standby leave unanswered what it is asked that is asked no more for ten seconds.
 pub const VAIN: u8 = 4;
 
 /// After so long a standby that has not answered is tried again, once.
