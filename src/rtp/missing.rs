@@ -362,6 +362,17 @@ mod tests {
             Some(at(99_510)),
             "an answer after 40 ms from somebody 40 ms away is no reordering"
         );
+        // And says nothing of those who have not been.
+        m.clear();
+        for n in 0..40 {
+            let now = 100_000 + 1000 * n;
+            gap(&mut m, now, 200 + n..201 + n);
+            assert_eq!(asked(&mut m, now + 10), [200 + n]);
+            m.on_arrival(at(now + 210), 200 + n, Some(Duration::from_millis(200)));
+        }
+        gap(&mut m, 150_000, 300..301);
+        asked(&mut m, 150_010);
+        assert_eq!(m.deadline(), Some(at(150_135)));
     }
 
     #[test]

@@ -338,4 +338,36 @@ fn what_a_standby_forges_is_no_answer_and_what_it_sends_without_a_list_is_not_ke
         Err(DropReason::UnknownSender),
         "it is not known to be missing"
     );
+    // The list of the second window is lost, and that of the third shows that its packets are missing.
+    let mut b = signed_and_far(&sent);
+    b.list_from(5, 1, &sent[2][0]);
+    sent[2][1..].iter().for_each(|packet| b.datagram(10, 1, packet.clone()).unwrap());
+    b.timeout(at(20), &mut Seeded::new(1));
+    assert_eq!(b.datagram(60, 5, sent[1][1].clone()), Err(DropReason::Unlisted));
+    b.list_from(61, 5, &sent[1][0]);
+    b.datagram(62, 5, sent[1][1].clone()).unwrap();
+}
+
+#[test]
+fn what_a_parent_forged_long_ago_is_not_what_is_missing_now() {
+    for (later, deceives) in [(9_000, true), (14_000, false)] {
+        let sent = windows(2 + HARM as u16);
+        let mut b = signed_and_far(&sent);
+        b.relay.remove_parent(STANDBY);
+        let mut forged = sent[1][1].to_vec();
+        *forged.last_mut().unwrap() ^= 1;
+        b.list_from(5, 1, &sent[1][0]);
+        assert_eq!(b.datagram(6, 1, forged.into()), Err(DropReason::Forged));
+        // Of each window after it one packet is lost for good.
+        let mut told = false;
+        for (ms, window) in (later - 400 * HARM..).step_by(400).zip(&sent[2..]) {
+            b.list_from(ms, 1, &window[0]);
+            window[2..].iter().for_each(|packet| b.datagram(ms, 1, packet.clone()).unwrap());
+            while let Some(due) = b.relay.deadline().filter(|&due| due < at(ms + 400)) {
+                b.timeout(due, &mut Seeded::new(1));
+                told |= b.facts.contains(&Fact::Deceived { channel: CHANNEL, call: MOTHER });
+            }
+        }
+        assert_eq!(told, deceives, "{later}");
+    }
 }

@@ -157,9 +157,42 @@ fn a_standby_that_leaves_four_requests_in_a_row_unanswered_is_asked_no_more() {
     assert_eq!([9, 10].map(|n| first(n, false)), [of(1); 2]);
     // Ten seconds after it was asked last it is tried once.
     assert_eq!([17, 18, 19].map(|n| first(n, false)), [of(1), of(5), of(1)]);
-    // What has come in the meantime is an answer too.
     assert_eq!(first(28, true), of(5));
     assert_eq!([29, 30].map(|n| first(n, false)), [of(5); 2]);
+}
+
+#[test]
+fn a_standby_whose_answers_come_second_has_answered() {
+    let mut b = far_from_its_parent(40);
+    for n in 1..=6u16 {
+        let (lost, began) = (2 * n, u64::from(n) * 1000);
+        b.datagram(began, 1, rtp(SSRC, lost + 1)).unwrap();
+        let mut asked = Vec::new();
+        while let Some(due) = b.relay.deadline().filter(|&due| due < at(began + 100)) {
+            b.timeout(due, &mut Seeded::new(1));
+            asked.extend(b.asked());
+        }
+        assert_eq!(asked.first(), Some(&(addr(5), vec![lost])), "{n}");
+        b.datagram(began + 100, 1, rtp(SSRC, lost)).unwrap();
+        let mut other = rtp(SSRC, lost).to_vec();
+        *other.last_mut().unwrap() ^= u8::from(n == 1);
+        let refused = if n == 1 { DropReason::UnknownSender } else { DropReason::Duplicate };
+        assert_eq!(b.datagram(began + 110, 5, other.into()), Err(refused), "{n}");
+    }
+}
+
+#[test]
+fn a_packet_of_any_type_is_mended_where_nobody_signs() {
+    let of_type = |sequence| {
+        let mut packet = rtp(SSRC, sequence).to_vec();
+        packet[1] = integrity::LIST.0;
+        Bytes::from(packet)
+    };
+    let mut b = far_from_its_parent(40);
+    b.datagram(10, 1, of_type(3)).unwrap();
+    b.timeout(at(20), &mut Seeded::new(1));
+    b.datagram(60, 5, of_type(2)).unwrap();
+    assert_eq!(b.facts, [Fact::Packet { channel: CHANNEL, payload: of_type(2) }]);
 }
 
 #[test]
