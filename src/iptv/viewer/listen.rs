@@ -62,7 +62,10 @@ impl<P: Copy + Ord> Viewer<P> {
             due = due.min(media.max(since).max(link.paused) + config.hold_limit);
         }
         if now < due {
-            self.listen_at = earliest(next_due, Some(due));
+            // Who said HOLD and has something again is judged as before, from then on.
+            let held = link.playing && hold.is_some() && self.standbys.any_ready(config);
+            let look = if held { due.min(now + cover_after) } else { due };
+            self.listen_at = earliest(next_due, Some(look));
             return;
         }
         self.lose_parent(seats, turn);
