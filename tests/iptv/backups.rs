@@ -2,7 +2,7 @@
 
 use crate::harness::{CHANNEL, SOURCE, Solo, World, default, grown, has, ms, placed};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Event, Fact, InviteKind, Order, Pace, Provider, Refusal, Report};
+use p2piptv::iptv::{ByeReason, Event, Fact, Hold, InviteKind, Order, Pace, Provider, Refusal, Report};
 use p2piptv::time::Instant;
 
 /// A viewer of the source 9 at a pace of 10 ms, with standbys at 4, 5 and 6 that are ready.
@@ -61,7 +61,7 @@ fn dialled(orders: &[Order<u32>]) -> Option<(u32, CallId)> {
     })
 }
 
-fn fetches(orders: &[Order<u32>]) -> bool {
+pub(crate) fn fetches(orders: &[Order<u32>]) -> bool {
     orders.iter().any(|o| matches!(o, Order::Fetch { .. }))
 }
 
@@ -105,9 +105,7 @@ fn q12_the_place_that_a_standby_tells_before_its_first_packet_is_the_place_under
 
 #[test]
 fn q12_whoever_covers_and_leaves_is_followed_by_the_next_standby_at_once() {
-    let (mut s, parent, [first, second, _]) = covered();
-    let orders = s.reported(parent, Report::Leaving);
-    assert!(orders.is_empty(), "that one only says what is known: {orders:?}");
+    let (mut s, _, [first, second, _]) = covered();
     let orders = Vec::from(s.reported(first, Report::Leaving));
     assert!(orders.contains(&Order::Release { call: first }), "{orders:?}");
     assert_eq!(resumed(&orders), [second]);
@@ -178,6 +176,19 @@ fn q12_a_standby_is_asked_after_half_a_threshold_more_and_the_next_after_50_ms_o
     let status = s.iptv.status(CHANNEL).unwrap();
     assert_eq!((status.parent, status.cover, status.rescue), (Some(6), None, true));
     assert_eq!(s.iptv.counters().repairs, 1);
+}
+
+/// The last packet comes at 0, HOLD at 50 ms, packets again from 100 to 110 ms.
+#[test]
+fn q12_a_parent_that_starved_for_a_moment_and_dies_then_is_bridged_as_soon_as_any_other() {
+    let (mut s, parent, [first, ..]) = backed_up();
+    s.hear();
+    s.pass(50);
+    s.fact(Fact::Held { call: parent, hold: Hold::Starved });
+    assert!(resumed(&s.pass(50)).is_empty(), "it is alive");
+    assert!(resumed(&s.hear_for(20)).is_empty());
+    assert!(resumed(&s.pass(49)).is_empty());
+    assert_eq!(resumed(&s.pass(1)), [first], "60 ms after the last packet");
 }
 
 #[test]

@@ -512,6 +512,9 @@ impl<P: Copy + Ord> Channel<P> {
                         succession.on_rumour(turn);
                     }
                 }
+                if reason == ByeReason::Leaving {
+                    w.viewer.note_leaver(call);
+                }
                 w.control.take_if(|c| c.0 == call);
                 match w.duty.take_if(|d| d.owns(call)) {
                     // The elector has let this relayer go; its children stay.

@@ -180,6 +180,26 @@ impl<P: Copy + Ord> Search<P> {
         self
     }
 
+    /// Goes on with the calls of another search, whose answers are on their way, if somebody waits for a parent now.
+    pub(super) fn take_over(&mut self, other: &mut Self, config: &Config) {
+        if !self.purpose.is_urgent() || config.is_paper() {
+            return;
+        }
+        let vain =
+            |a: &Asked<P>| self.lost == Some(a.candidate.peer) || self.asked.contains(&a.candidate.peer);
+        let (vain, calls) = core::mem::take(&mut other.calls).into_iter().partition(vain);
+        other.calls = vain;
+        self.calls = calls;
+        self.asked.extend(self.calls.iter().map(|a| a.candidate.peer));
+    }
+
+    /// The parent is gone before another one has answered: whoever is being asked is still asked.
+    pub(super) fn lose_parent(&mut self) {
+        if self.purpose == Purpose::Farewell && !self.is_waiting() {
+            self.purpose = Purpose::Repair;
+        }
+    }
+
     /// A search that begins after a pause.
     pub(super) fn later(purpose: Purpose, until: Instant) -> Self {
         Search { phase: Phase::Waiting { until }, rounds: 1, ..Search::new(purpose, &[]) }
