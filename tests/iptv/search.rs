@@ -117,6 +117,29 @@ fn q2_where_peers_are_far_away_the_hedge_waits_for_three_round_trips() {
     assert!(placed(&s.pass(1), 9).is_some());
 }
 
+/// The parent is gone at 0; its backups 4 and 5, and the source, are asked at 0, 200 and 400 ms, and are silent.
+#[test]
+fn p18_an_orphan_whom_nobody_answers_asks_the_overlay_before_it_has_given_anybody_up() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let at = |peer| Provider { peer, depth: Some(1), free: None };
+    let backups = vec![at(4), at(5)];
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups, delegated: false },
+    );
+    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    assert!(placed(&orders, 4).is_some(), "{orders:?}");
+    let fetches = |orders: &[Order<u32>]| orders.iter().any(|o| matches!(o, Order::Fetch { .. }));
+    let orders = s.pass(599);
+    let gives_up = |orders: &[Order<u32>]| orders.iter().any(|o| matches!(o, Order::Cancel { .. }));
+    assert!(!fetches(&orders) && !gives_up(&orders), "{orders:?}");
+    let orders = s.pass(1);
+    assert!(fetches(&orders), "{orders:?}");
+    // Who is found is asked though some of the others may still answer.
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![at(6)] });
+    assert!(placed(&orders, 6).is_some(), "{orders:?}");
+}
+
 #[test]
 fn q2_with_half_of_the_records_stale_a_picture_starts_within_a_second() {
     let mut w = grown(default(2), 14, 1500);
