@@ -114,6 +114,25 @@ fn q12_whoever_covers_and_leaves_is_followed_by_the_next_standby_at_once() {
 }
 
 #[test]
+fn q12_when_the_dialog_with_a_silent_parent_breaks_whoever_covers_is_the_parent_at_once() {
+    let orphaned = Order::Event(Event::Orphaned { channel: CHANNEL, parent: 9 });
+    let moved = Order::Event(Event::Reparented { channel: CHANNEL, parent: 4, depth: 2, rescue: true });
+    let (mut s, parent, _) = covered();
+    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    assert!(orders.contains(&orphaned) && orders.contains(&moved), "{orders:?}");
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().parent, Some(4));
+    // Nobody sends yet.
+    let (mut s, parent, [first, ..]) = backed_up();
+    assert_eq!(resumed(&s.pass(79)), [first]);
+    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    assert!(orders.contains(&orphaned) && !orders.contains(&moved), "{orders:?}");
+    s.covered_by(first);
+    let mut orders: Vec<_> = s.fact(Fact::FirstPacket { channel: CHANNEL, call: first }).into();
+    orders.extend(s.cover_for(first, 200));
+    assert!(!orders.contains(&orphaned) && orders.contains(&moved), "{orders:?}");
+}
+
+#[test]
 fn q12_a_standby_that_became_the_parent_is_a_standby_again_when_an_ordinary_slot_is_found() {
     let (mut s, _, [first, ..]) = covered();
     s.cover_for(first, 1_100);
