@@ -144,7 +144,7 @@ impl<'a> Arbitrary<'a> for IptvBody {
             true => Some(ChannelName::new(&word(u, b"019abz-_.")?).ok_or(Error::IncorrectFormat)?),
             false => None,
         };
-        let info = match u.int_in_range(0..=12)? {
+        let info = match u.int_in_range(0..=13)? {
             0 => IptvInfo::SelectedRelayer {
                 register: u.arbitrary()?,
                 grant: u.arbitrary::<Option<Vec<u8>>>()?.map(Bytes::from),
@@ -163,6 +163,7 @@ impl<'a> Arbitrary<'a> for IptvBody {
             },
             10 => IptvInfo::Subtree(u.arbitrary()?),
             11 => IptvInfo::Yield { to: backups(u)? },
+            12 => IptvInfo::Climb { to: backups(u)? },
             _ => IptvInfo::Other("New ".to_string() + &token(u)?),
         };
         Ok(IptvBody { channel, info })

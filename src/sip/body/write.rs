@@ -49,7 +49,7 @@ impl IptvBody {
             IptvInfo::FullCapacity(report) | IptvInfo::ChildUpdate(report) => lines.report(report),
             IptvInfo::TreePosition(position) => lines.position(position),
             IptvInfo::Subtree(subtree) => lines.subtree(subtree),
-            IptvInfo::Yield { to } => lines.backups(to),
+            IptvInfo::Yield { to } | IptvInfo::Climb { to } => lines.backups(to),
             IptvInfo::EndOfChannel { proof } => {
                 proof.iter().for_each(|proof| lines.bytes(line::PROOF, proof));
             }
