@@ -15,6 +15,7 @@ use super::order::{Event, InviteKind, Order};
 use super::report::{Child, Provider, Report, Subtree};
 use super::table::{Standing, Table};
 use super::turn::Turn;
+use super::waiting::Waiting;
 use crate::ids::{CallId, ChannelId};
 use crate::time::{Duration, Instant, earliest};
 use alloc::collections::BTreeMap;
@@ -46,6 +47,8 @@ pub(super) struct Election<P> {
     sweep_at: Option<Instant>,
     /// Somebody for whom no relayer was open: all free slots are promised, or hang below the caller itself.
     turned_away: Option<P>,
+    /// Newcomers that wait for the next relayer.
+    pub(super) waiting: Waiting<P>,
     /// It has taken the channel over, with relayers that another source elected and that announce themselves until then.
     /// Whoever says so later was elected by nobody.
     heir: Option<Instant>,
@@ -78,6 +81,7 @@ impl<P: Copy + Ord> Election<P> {
             controls: BTreeMap::new(),
             sweep_at: None,
             turned_away: None,
+            waiting: Waiting::new(),
             heir: None,
         }
     }
@@ -93,11 +97,18 @@ impl<P: Copy + Ord> Election<P> {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        earliest(self.sweep_at, self.offers.iter().map(|o| o.until).min())
+        let offers = self.offers.iter().map(|o| o.until).min();
+        earliest(earliest(self.sweep_at, offers), self.waiting.deadline())
+    }
+
+    /// Whether there will soon be room for one more: somebody has been asked to relay, or slots are promised that may not be
+    /// taken.
+    pub(super) fn hopes(&self) -> bool {
+        !self.offers.is_empty() || self.table.is_open()
     }
 
     pub(super) fn owns(&self, call: CallId) -> bool {
-        self.controls.contains_key(&call) || self.is_dialling(call)
+        self.controls.contains_key(&call) || self.is_dialling(call) || self.waiting.owns(call)
     }
 
     fn is_dialling(&self, call: CallId) -> bool {

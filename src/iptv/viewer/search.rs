@@ -22,7 +22,8 @@ use alloc::vec::Vec;
 /// Rounds of a search for somebody without a picture that follow quickly on each other.
 const HASTE: u8 = 8;
 
-/// Whoever has not answered an orphan when so many others could have been asked is given up.
+/// Whoever has not answered an orphan when so many others could have been asked is given up; and a newcomer, when somebody else
+/// is left to be asked.
 const DEAD: u32 = 3;
 /// Of those that are said to have room so many are asked at once.
 const RACERS: usize = 3;
@@ -114,6 +115,9 @@ struct Asked<P> {
     call: CallId,
     candidate: Candidate<P>,
     until: Instant,
+    /// From then on it is not waited for while somebody else could be asked in its place.
+    vain: Instant,
+    /// Once anything has come from there, if only that the call waits.
     rtt: Option<u16>,
 }
 
@@ -211,7 +215,14 @@ impl<P: Copy + Ord> Search<P> {
             Phase::Known | Phase::Fetched => None,
         };
         let hedge = (!self.queue.is_empty() && self.may_hedge(config)).then_some(self.hedge_at);
-        earliest(phase, self.calls.iter().map(|c| c.until).chain(hedge).min())
+        let vain = self.calls.iter().filter(|_| self.is_blocked(config)).filter(|c| c.rtt.is_none());
+        let vain = vain.map(|c| c.vain).min();
+        earliest(phase, self.calls.iter().map(|c| c.until).chain(hedge).chain(vain).min())
+    }
+
+    /// Whether somebody could be asked, and as many are being asked as may be.
+    fn is_blocked(&self, config: &Config) -> bool {
+        !self.queue.is_empty() && !config.is_paper() && !self.may_hedge(config)
     }
 
     pub(super) fn owns(&self, call: CallId) -> bool {
@@ -231,7 +242,9 @@ impl<P: Copy + Ord> Search<P> {
     /// Asks whoever is to be asked now.
     pub(super) fn advance(&mut self, scope: &Scope<'_, P>, turn: &mut Turn<'_, P>) {
         let now = turn.now;
-        let late: Vec<CallId> = self.calls.iter().filter(|c| c.until <= now).map(|c| c.call).collect();
+        let blocked = self.is_blocked(turn.config);
+        let late = |c: &&Asked<P>| c.until <= now || blocked && c.rtt.is_none() && c.vain <= now;
+        let late: Vec<CallId> = self.calls.iter().filter(late).map(|c| c.call).collect();
         for call in late {
             self.forget(call);
             turn.order(Order::Cancel { call });
@@ -322,9 +335,9 @@ impl<P: Copy + Ord> Search<P> {
         let rtt = turn.progress.round_trip().unwrap_or_default().min(LONGEST_RTT).max(scope.rtt);
         let hedge = turn.config.hedge_after.max(rtt.saturating_mul(3));
         // Of those known to an orphan many may have gone at the same moment: they are not to keep the others from being asked.
-        let patience = if urgent { hedge.saturating_mul(DEAD) } else { turn.config.answer_limit };
-        let until = turn.now + patience.min(turn.config.answer_limit);
-        self.calls.push(Asked { call, candidate, until, rtt: None });
+        let (vain, until) = (turn.now + hedge.saturating_mul(DEAD), turn.now + turn.config.answer_limit);
+        let until = if urgent { until.min(vain) } else { until };
+        self.calls.push(Asked { call, candidate, until, vain, rtt: None });
         self.hedge_at = turn.now + hedge;
     }
 
