@@ -183,7 +183,7 @@ pub struct Limits {
     pub waiting: u16,
     /// The same as `rows` where relayers elect: my children and theirs.
     pub subtree_rows: u16,
-    /// Offers of such an elector that wait for an answer at once; further candidates wait.
+    /// Offers of one elector that wait for an answer at once; further candidates wait. In the paper's profile there is one.
     pub offers: u8,
     /// Providers with free slots that an aggregate names; the rest is only counted.
     pub open: u8,

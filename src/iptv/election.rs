@@ -31,6 +31,10 @@ struct Offer<P> {
 
 /// The deepest layer that a delegated elector elects from.
 const CHILDREN: u8 = 1;
+/// The elector of the whole tree keeps a slot open for so many peers of it,
+const SPARED: usize = 16;
+/// and at most so many slots.
+const MOST_SPARE: u16 = 64;
 
 /// The elector's side of a channel.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ pub(super) struct Election<P> {
     /// How many relayers are told to put themselves under the channel's name: a publisher's are, nobody else's.
     registers: u16,
     pub(super) table: Table<P>,
-    /// One at a time, or [`Limits::offers`](super::Limits::offers) where they are delegated.
+    /// At most [`Limits::offers`](super::Limits::offers); one in the paper's profile.
     offers: Vec<Offer<P>>,
     controls: BTreeMap<CallId, P>,
     sweep_at: Option<Instant>,
@@ -146,6 +150,16 @@ impl<P: Copy + Ord> Election<P> {
         providers
     }
 
+    /// Where somebody may be sent by now who waits, and for whom one more relayer was wanted then.
+    pub(super) fn room(&mut self, waiting: P, turn: &mut Turn<'_, P>) -> Vec<Provider<P>> {
+        let most = usize::from(turn.config.limits.redirect_contacts);
+        let providers = self.table.redirect(waiting, most, turn.now, |n| turn.entropy.below(n));
+        if providers.is_empty() {
+            return self.table.branches_with_room(waiting, most, |n| turn.entropy.below(n));
+        }
+        providers
+    }
+
     /// Where a child that cannot relay may go, so that its slot is free for one that can. If nowhere, one more relayer is
     /// wanted.
     pub(super) fn elsewhere(&mut self, child: P, turn: &mut Turn<'_, P>) -> Vec<Provider<P>> {
@@ -157,34 +171,56 @@ impl<P: Copy + Ord> Election<P> {
         providers
     }
 
-    /// Elects when no slot is left, or none for somebody who asked, and nobody is being asked; a delegated elector asks
-    /// one more for each who found none.
+    /// Elects when there is too little room, and one more for somebody who asked and found none.
     pub(super) fn settle(&mut self, turn: &mut Turn<'_, P>) {
         if self.sweep_at.is_none() && !self.table.is_empty() {
             let interval = self.alive_interval(turn.config);
             self.sweep_at = Some(turn.now + if self.delegated { interval } else { interval / 4 });
         }
         let turned_away = self.turned_away.take();
-        let most = if self.delegated { usize::from(turn.config.limits.offers) } else { 1 };
+        if turn.uplink.free() > 0 {
+            return;
+        }
+        let most = if turn.config.is_paper() { 1 } else { usize::from(turn.config.limits.offers) };
         let before = self.offers.len();
-        while self.offers.len() < most
-            && self.offers.len() == before
-            && turn.uplink.free() == 0
-            && (turned_away.is_some() || before == 0 && !self.table.is_open())
-        {
-            let among = (turn.config.is_paper(), if self.delegated { CHILDREN } else { u8::MAX });
-            let progress = turn.progress;
-            let loss = |call| progress.reported_loss(call);
-            let rested = self.table.candidate(turn.now, among, turned_away, loss);
-            // For somebody who waits, and if there is nobody else, a sixth of the rest has to do.
-            let most_of_it = turn.config.candidate_backoff / 6 * 5;
-            let candidate = rested.or_else(|| match turned_away {
-                Some(_) => self.table.candidate(turn.now + most_of_it, among, turned_away, loss),
-                None => None,
-            });
-            let Some(peer) = candidate else { return };
+        while self.offers.len() < most {
+            let caller = turned_away.filter(|_| self.offers.len() == before);
+            if caller.is_none() && !self.table.idle_layer().is_some_and(|layer| self.lacks_room(layer, turn))
+            {
+                return;
+            }
+            let Some(peer) = self.candidate(caller, turn) else { return };
+            if caller.is_none() && !self.lacks_room(self.table.prospect(peer).0, turn) {
+                return;
+            }
             self.make_offer(peer, turn);
         }
+    }
+
+    /// Whether a relayer in this layer is wanted, whoever asks. Who elects for the whole tree keeps some slots open ahead of
+    /// those who need one, so that nobody waits for an election and orphans find room; and high up, whatever is free further
+    /// below, so that the tree does not grow deep while others of an upper layer could relay. Others elect when there is none.
+    fn lacks_room(&self, layer: u8, turn: &Turn<'_, P>) -> bool {
+        if self.delegated || turn.config.is_paper() {
+            return self.offers.is_empty() && !self.table.is_open();
+        }
+        let spare = u16::try_from(self.table.len() / SPARED).unwrap_or(u16::MAX).clamp(1, MOST_SPARE);
+        let coming =
+            self.offers.iter().fold(0, |sum: u16, o| sum.saturating_add(self.table.prospect(o.peer).1));
+        self.table.lacks(spare.saturating_sub(coming), layer, turn.now)
+    }
+
+    /// Who is to relay next, possibly for somebody who has found no room.
+    fn candidate(&self, turned_away: Option<P>, turn: &Turn<'_, P>) -> Option<P> {
+        let among = (turn.config.is_paper(), if self.delegated { CHILDREN } else { u8::MAX });
+        let loss = |call| turn.progress.reported_loss(call);
+        let rested = self.table.candidate(turn.now, among, turned_away, loss);
+        // For somebody who waits, and if there is nobody else, a sixth of the rest has to do.
+        let most_of_it = turn.config.candidate_backoff / 6 * 5;
+        rested.or_else(|| {
+            turned_away?;
+            self.table.candidate(turn.now + most_of_it, among, turned_away, loss)
+        })
     }
 
     fn make_offer(&mut self, peer: P, turn: &mut Turn<'_, P>) {

@@ -1,6 +1,6 @@
 //! A flat tree of near neighbours: whom a viewer prefers, and who goes down when an orphan brings a subtree.
 
-use crate::harness::{CHANNEL, Solo, World, default, delegated, has, ms, placed};
+use crate::harness::{CHANNEL, Solo, World, called, default, delegated, has, ms, placed};
 use p2piptv::env::{Entropy, Seeded};
 use p2piptv::ids::CallId;
 use p2piptv::iptv::{ByeReason, Denial, Fact, InviteKind, Order, Provider, Refusal, Report, Subtree};
@@ -26,15 +26,6 @@ fn deep() -> (Solo, CallId) {
 
 fn measured(s: &mut Solo, call: CallId, rtt: u64) -> VecDeque<Order<u32>> {
     s.fact(Fact::RoundTrip { call, rtt: ms(rtt) })
-}
-
-/// Everybody who is called, and how.
-fn called<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>) -> Vec<(u32, CallId, InviteKind)> {
-    let call = |o: &Order<u32>| match o {
-        Order::Invite { peer, call, kind, .. } => Some((*peer, *call, *kind)),
-        _ => None,
-    };
-    orders.into_iter().filter_map(call).collect()
 }
 
 fn peers<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>) -> Vec<u32> {

@@ -3,7 +3,7 @@
 //! | file | rules of |
 //! | --- | --- |
 //! | `tree`, `paper` | the tree as a whole; the published design |
-//! | `election`, `relaying` | relayers, seen from the source; seen from themselves |
+//! | `election`, `room`, `relaying` | relayers, seen from the source, which elects ahead; seen from themselves |
 //! | `delegated` | relayers that elect |
 //! | `admission`, `leases` | who is let in; who may come when its parent falls silent |
 //! | `search`, `flat` | whom a viewer asks; how the tree stays flat |
@@ -25,6 +25,7 @@ mod nonsense;
 mod paper;
 mod pauses;
 mod relaying;
+mod room;
 mod search;
 mod silence;
 mod succession;

@@ -194,7 +194,7 @@ impl<P: Copy + Ord> Channel<P> {
         {
             let hopes = election.hopes() && turn.now < until;
             let room = turn.uplink.free() > 0;
-            let providers = if room { Vec::new() } else { election.redirect(peer, false, turn) };
+            let providers = if room { Vec::new() } else { election.room(peer, turn) };
             if hopes && !room && providers.is_empty() {
                 return election.waiting.tell(turn);
             }

@@ -64,9 +64,8 @@ impl<P: Copy + Ord> Table<P> {
         for &(depth, _, peer) in self.open.iter().filter(|o| o.2 != caller).take(CONSIDERED) {
             let Some(row) = self.rows.get(&peer) else { continue };
             let Standing::Relayer { free, .. } = row.standing else { continue };
-            let pledged = if now.since(row.pledged.1) < PLEDGE { row.pledged.0 } else { 0 };
             let depth = self.absolute(depth);
-            let left = u64::from(free.saturating_sub(pledged));
+            let left = u64::from(row.spare(now));
             if left > 0 && !self.is_below(peer, caller) {
                 pool.push((left, Provider { peer, depth, free: Some(free) }));
             }
@@ -93,8 +92,7 @@ impl<P: Copy + Ord> Table<P> {
     fn pledge(&mut self, peer: P, now: Instant) {
         if let Some(row) = self.rows.get_mut(&peer).filter(|r| matches!(r.standing, Standing::Relayer { .. }))
         {
-            let pledged = if now.since(row.pledged.1) < PLEDGE { row.pledged.0 } else { 0 };
-            row.pledged = (pledged.saturating_add(1), now);
+            row.pledged = (row.promised(now).saturating_add(1), now);
         } else if let Some(known) = self.pledges.iter_mut().find(|known| known.0 == peer) {
             *known = (peer, known.1.saturating_add(1), now);
         } else {
@@ -157,6 +155,29 @@ impl<P: Copy + Ord> Table<P> {
             Some((u64::from(free.min(u32::from(u16::MAX))), provider))
         };
         draw(self.branches(caller).filter_map(room).collect(), most, &mut below)
+    }
+
+    /// Whether fewer than so many slots are free, and promised to nobody, with relayers that hang no deeper than this layer.
+    pub(in crate::iptv) fn lacks(&self, slots: u16, layer: u8, now: Instant) -> bool {
+        let open = self.open.iter().take_while(|o| o.0 <= layer && o.0 != ADRIFT);
+        let mut found: u16 = 0;
+        for row in open.filter_map(|o| self.rows.get(&o.2)) {
+            if found >= slots {
+                break;
+            }
+            found = found.saturating_add(row.spare(now));
+        }
+        found < slots
+    }
+
+    /// The highest layer in which somebody could relay who does not.
+    pub(in crate::iptv) fn idle_layer(&self) -> Option<u8> {
+        self.electable.first().map(|e| e.0).filter(|&layer| layer != ADRIFT)
+    }
+
+    /// The layer of a peer, and the slots that it would bring as a relayer.
+    pub(in crate::iptv) fn prospect(&self, peer: P) -> (u8, u16) {
+        self.rows.get(&peer).map_or((ADRIFT, 0), |r| (r.depth, r.slots.unwrap_or(1)))
     }
 
     /// Whether some relayer has a free slot, and media to fill it as far as anybody knows. Of what aggregates name nothing

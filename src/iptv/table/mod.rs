@@ -67,6 +67,19 @@ struct Row<P> {
 }
 
 impl<P> Row<P> {
+    /// Slots that were promised to redirected callers a short while ago.
+    fn promised(&self, now: Instant) -> u16 {
+        if now.since(self.pledged.1) < choice::PLEDGE { self.pledged.0 } else { 0 }
+    }
+
+    /// Free slots that are promised to nobody; nobody but a relayer has any.
+    fn spare(&self, now: Instant) -> u16 {
+        match self.standing {
+            Standing::Relayer { free, .. } => free.saturating_sub(self.promised(now)),
+            Standing::Viewer | Standing::Offered => 0,
+        }
+    }
+
     fn names(&self) -> bool {
         self.below.as_ref().is_some_and(|b| !b.open.is_empty())
     }
@@ -122,6 +135,10 @@ impl<P: Copy + Ord> Table<P> {
             pledges: Vec::new(),
             version: 0,
         }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

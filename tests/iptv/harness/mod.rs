@@ -16,7 +16,7 @@ mod orders;
 mod solo;
 
 pub(crate) use media::TICK;
-pub(crate) use solo::{Solo, has, placed, selected};
+pub(crate) use solo::{Solo, called, has, placed, selected};
 
 use jobs::Job;
 use media::Media;

@@ -3,7 +3,9 @@
 use super::{CHANNEL, SOURCE, ms};
 use p2piptv::env::Seeded;
 use p2piptv::ids::{CallId, ChannelId};
-use p2piptv::iptv::{Config, Context, Fact, Iptv, Order, Pace, Progress, Provider, Reception, Report};
+use p2piptv::iptv::{
+    Config, Context, Fact, InviteKind, Iptv, Order, Pace, Progress, Provider, Reception, Report,
+};
 use p2piptv::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -187,6 +189,15 @@ impl Solo {
         self.told.report = Some(self.now);
         orders
     }
+}
+
+/// Everybody who is called, and how.
+pub(crate) fn called<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>) -> Vec<(u32, CallId, InviteKind)> {
+    let call = |o: &Order<u32>| match o {
+        Order::Invite { peer, call, kind, .. } => Some((*peer, *call, *kind)),
+        _ => None,
+    };
+    orders.into_iter().filter_map(call).collect()
 }
 
 pub(crate) fn placed<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>, to: u32) -> Option<CallId> {

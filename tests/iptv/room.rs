@@ -1,0 +1,87 @@
+//! A source that elects for the whole tree keeps room in it, where it is wanted: before somebody asks, and near itself.
+
+use crate::harness::{Solo, called, default, placed, selected};
+use p2piptv::ids::CallId;
+use p2piptv::iptv::{Child, Config, Fact, InviteKind, Mode, Order, Profile, Report};
+
+fn children(peers: std::ops::RangeInclusive<u32>) -> Vec<Child<u32>> {
+    peers.map(|peer| Child { peer, slots: Some(2), rescue: false }).collect()
+}
+
+/// A source with one slot, whose child 1 relays to the children 2 to `last` and has so many slots left.
+fn with_relayer(config: Config, last: u32, free: u16) -> (Solo, CallId, Vec<u32>) {
+    let mut s = Solo::publisher(config);
+    let (relayer, orders) = s.invited(1, false);
+    assert_eq!(selected(orders), [relayer], "a full source with one child has one candidate");
+    s.reported(relayer, Report::RelayerAccepted { free: 2 });
+    let report = Report::ChildUpdate { children: children(2..=last), free: Some(free) };
+    let asked = dialled(&s.reported(relayer, report));
+    (s, relayer, asked)
+}
+
+/// Who gets a control dialog, which an offer begins with.
+fn dialled<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>) -> Vec<u32> {
+    called(orders).into_iter().filter(|c| c.2 == InviteKind::Control).map(|c| c.0).collect()
+}
+
+#[test]
+fn q14_one_slot_is_kept_open_for_every_sixteen_peers_before_anybody_asks_and_64_at_most() {
+    let mut config = default(1);
+    config.limits.report_children = 2_000;
+    // Peers in the tree, slots that are free, and how many more relayers with two slots each are wanted.
+    let cases = [(31, 1, 0), (32, 1, 1), (32, 2, 0), (79, 0, 2), (79, 1, 2), (1_100, 63, 1), (1_100, 64, 0)];
+    for (peers, free, wanted) in cases {
+        let (_, _, asked) = with_relayer(config.clone(), peers, free);
+        assert_eq!(asked.len(), wanted, "{peers} peers, {free} slots: {asked:?}");
+    }
+}
+
+#[test]
+fn q14_callers_that_find_no_room_do_not_wait_for_each_others_elections() {
+    let (mut s, _, asked) = with_relayer(default(1), 9, 0);
+    assert_eq!(asked, [2]);
+    let turned_away = [20, 21, 22, 23].map(|caller| dialled(&s.invited(caller, false).1));
+    assert_eq!(turned_away, [vec![3], vec![4], vec![5], vec![]], "four offers wait at most");
+    assert_eq!(dialled(&s.pass(3_000)), [6], "when those have not answered one more is wanted, and not four");
+}
+
+#[test]
+fn p11_room_far_below_keeps_nobody_near_the_source_from_relaying() {
+    let mut s = Solo::publisher(default(2));
+    let (first, _) = s.invited(1, false);
+    let (second, _) = s.invited(2, false);
+    s.reported(first, Report::RelayerAccepted { free: 2 });
+    let orders = s.reported(first, Report::FullCapacity { children: children(3..=4) });
+    assert_eq!(selected(orders), [second]);
+    let orders = s.reported(second, Report::RelayerDeclined);
+    // While it rests the next layer has its turn.
+    let call = placed(&orders, 3).expect("the next layer relays");
+    s.fact(Fact::Answered { call, depth: Some(2), rescue: false });
+    s.reported(call, Report::RelayerAccepted { free: 5 });
+    let mut offers = Vec::new();
+    for _ in 0..31 {
+        s.told.report = Some(s.now);
+        s.reported(first, Report::Alive);
+        s.reported(call, Report::Alive);
+        offers.extend(selected(s.pass(1_000)));
+    }
+    assert_eq!(offers, [second], "five slots are free, but one layer deeper");
+}
+
+#[test]
+fn p10_the_paper_elects_when_nothing_is_free_and_one_at_a_time() {
+    let (mut s, _, asked) = with_relayer(Config::new(Profile::Paper, 1), 79, 0);
+    assert_eq!(asked, [2]);
+    for caller in 100..104 {
+        assert!(dialled(&s.invited(caller, false).1).is_empty());
+    }
+    assert!(with_relayer(Config::new(Profile::Paper, 1), 79, 1).2.is_empty());
+}
+
+#[test]
+fn q9_where_relayers_elect_they_elect_when_nothing_is_free() {
+    let mut s = Solo::publisher(Config { mode: Mode::Delegated, ..default(40) });
+    let calls: Vec<CallId> = (1..=40).map(|peer| s.invited(peer, false).0).collect();
+    let orders = s.reported(calls[0], Report::RelayerAccepted { free: 1 });
+    assert!(selected(orders).is_empty(), "one slot is free");
+}
