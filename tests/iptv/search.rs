@@ -1,6 +1,6 @@
 //! Whom a viewer asks: redirects, hedges, and the way back up.
 
-use crate::harness::{CHANNEL, Solo, default, grown, has, ms, placed};
+use crate::harness::{CHANNEL, Solo, called, default, grown, has, ms, placed};
 use p2piptv::ids::CallId;
 use p2piptv::iptv::{ByeReason, Config, Event, Fact, Order, Provider, Refusal, Report};
 use p2piptv::time::Instant;
@@ -144,6 +144,22 @@ fn q2_of_three_that_say_nothing_the_one_that_was_asked_first_makes_room_for_a_fo
         // Nobody is left to be asked: those that are asked have four seconds.
         assert!(s.pass(600).is_empty());
     }
+}
+
+#[test]
+fn q2_a_newcomer_asks_the_source_beside_the_one_that_follows_a_silent_provider() {
+    let mut s = Solo::new(default(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let relayer = |peer| Provider { peer, depth: Some(1), free: Some(1) };
+    let source = Provider { peer: 9, depth: Some(0), free: Some(0) };
+    let orders = s.fact(Fact::Fetched {
+        channel: CHANNEL,
+        providers: vec![source, relayer(4), relayer(5), relayer(6)],
+    });
+    assert_eq!(called(&orders).len(), 1);
+    assert!(called(&s.pass(199)).is_empty());
+    let asked = called(&s.pass(1));
+    assert!(asked.len() == 2 && asked[0].0 != 9 && asked[1].0 == 9, "{asked:?}");
 }
 
 #[test]

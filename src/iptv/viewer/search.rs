@@ -215,14 +215,14 @@ impl<P: Copy + Ord> Search<P> {
             Phase::Known | Phase::Fetched => None,
         };
         let hedge = (!self.queue.is_empty() && self.may_hedge(config)).then_some(self.hedge_at);
-        let vain = self.calls.iter().filter(|_| self.is_blocked(config)).filter(|c| c.rtt.is_none());
-        let vain = vain.map(|c| c.vain).min();
+        let vain = self.calls.iter().filter_map(|c| self.vain_at(c, config)).min();
         earliest(phase, self.calls.iter().map(|c| c.until).chain(hedge).chain(vain).min())
     }
 
-    /// Whether somebody could be asked, and as many are being asked as may be.
-    fn is_blocked(&self, config: &Config) -> bool {
-        !self.queue.is_empty() && !config.is_paper() && !self.may_hedge(config)
+    /// When a call makes room, if as many are under way as may be and somebody else could be asked in its place.
+    fn vain_at(&self, asked: &Asked<P>, config: &Config) -> Option<Instant> {
+        let blocked = !self.queue.is_empty() && !config.is_paper() && !self.may_hedge(config);
+        (blocked && asked.rtt.is_none()).then(|| asked.vain.max(self.hedge_at))
     }
 
     pub(super) fn owns(&self, call: CallId) -> bool {
@@ -242,18 +242,22 @@ impl<P: Copy + Ord> Search<P> {
     /// Asks whoever is to be asked now.
     pub(super) fn advance(&mut self, scope: &Scope<'_, P>, turn: &mut Turn<'_, P>) {
         let now = turn.now;
-        let blocked = self.is_blocked(turn.config);
-        let late = |c: &&Asked<P>| c.until <= now || blocked && c.rtt.is_none() && c.vain <= now;
+        let vain = |c: &Asked<P>| self.vain_at(c, turn.config).is_some_and(|t| t <= now);
+        let late = |c: &&Asked<P>| c.until <= now || vain(c);
         let late: Vec<CallId> = self.calls.iter().filter(late).map(|c| c.call).collect();
         for call in late {
             self.forget(call);
             turn.order(Order::Cancel { call });
         }
         loop {
+            let hedges = !self.calls.is_empty();
             if self.may_ask(scope, turn.config, now)
                 && let Some(candidate) = self.next_candidate(scope, turn)
             {
                 self.ask(candidate, scope, turn);
+                if hedges && let Some(source) = self.take_source(scope, turn) {
+                    self.ask(source, scope, turn);
+                }
                 continue;
             }
             if !self.calls.is_empty() {
@@ -320,6 +324,17 @@ impl<P: Copy + Ord> Search<P> {
             }
         }
         None
+    }
+
+    /// The source, which a newcomer asks beside the first one that follows a silent provider: it knows who lives, and the next
+    /// record may be that of somebody dead as well.
+    fn take_source(&mut self, scope: &Scope<'_, P>, turn: &Turn<'_, P>) -> Option<Candidate<P>> {
+        if self.purpose != Purpose::Join || scope.delegated || !self.may_hedge(turn.config) {
+            return None;
+        }
+        let source = scope.source.filter(|s| *s != turn.me && !self.asked.contains(s))?;
+        let at = self.queue.iter().position(|c| c.peer == source)?;
+        self.queue.remove(at)
     }
 
     fn ask(&mut self, candidate: Candidate<P>, scope: &Scope<'_, P>, turn: &mut Turn<'_, P>) {
