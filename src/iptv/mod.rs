@@ -10,6 +10,7 @@
 //! | `succession`, `rivalry` | a standby source, which takes the channel over; a source that sees a newer one |
 //! | `backups`, `leases` | what a parent tells its children about their places; standbys promised to others |
 //! | `delivery` | whether a relayer delivers: it registers when it does, and is none when it does not |
+//! | `waiting` | newcomers that wait until the next relayer is there |
 //! | `promotion` | who can relay takes the slot of who cannot, and who brings a subtree that of who brings a smaller one |
 //! | `counters` | what the host prints |
 //! | `election`, `table` | who relays, in the whole tree or among my children; the peer table |
@@ -42,6 +43,7 @@ mod succession;
 mod table;
 mod turn;
 mod viewer;
+mod waiting;
 
 pub use config::{Config, Limits, Mode, Profile};
 pub use counters::{Counters, RescueSlots};

@@ -1,6 +1,6 @@
 //! Whom a viewer asks: redirects, hedges, and the way back up.
 
-use crate::harness::{CHANNEL, Solo, default, grown, has, ms, placed};
+use crate::harness::{CHANNEL, Solo, called, default, grown, has, ms, placed};
 use p2piptv::ids::CallId;
 use p2piptv::iptv::{ByeReason, Config, Event, Fact, Limits, Order, Provider, Refusal, Report};
 use p2piptv::time::Instant;
@@ -145,6 +145,62 @@ fn q2_the_next_provider_is_asked_after_the_hedge_and_the_loser_is_cancelled() {
     // The loser had answered already.
     let orders = s.fact(Fact::Answered { call: first, depth: Some(1), rescue: false });
     assert_eq!(orders, [Order::Bye { call: first, reason: ByeReason::Normal }]);
+}
+
+/// Four relayers and the source. The first is asked at once, the next after 200 and 400 ms, and three are asked at once at most.
+#[test]
+fn q2_of_three_that_say_nothing_the_one_that_was_asked_first_makes_room_for_a_fourth() {
+    for says_wait in [false, true] {
+        let mut s = Solo::new(default(2));
+        s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+        let at = |peer| Provider { peer, depth: Some(1), free: Some(1) };
+        let asked = |orders: Vec<Order<u32>>| -> Vec<CallId> {
+            let call = |o| if let Order::Invite { call, .. } = o { Some(call) } else { None };
+            orders.into_iter().filter_map(call).collect()
+        };
+        let cancelled = |orders: &[Order<u32>]| -> Vec<CallId> {
+            let call = |o: &Order<u32>| if let Order::Cancel { call } = o { Some(*call) } else { None };
+            orders.iter().filter_map(call).collect()
+        };
+        let providers = [4, 5, 6, 7].map(at).to_vec();
+        let first = asked(s.fact(Fact::Fetched { channel: CHANNEL, providers }).into())[0];
+        if says_wait {
+            s.fact(Fact::RoundTrip { call: first, rtt: ms(20) });
+        }
+        let orders = s.pass(599);
+        assert_eq!(cancelled(&orders), []);
+        let [second, _] = asked(orders)[..] else { panic!("two more") };
+        let orders = s.pass(1);
+        let orders = if says_wait {
+            assert!(orders.is_empty(), "the first is alive: {orders:?}");
+            assert!(s.pass(199).is_empty());
+            let orders = s.pass(1);
+            assert_eq!(cancelled(&orders), [second]);
+            orders
+        } else {
+            assert_eq!(cancelled(&orders), [first]);
+            orders
+        };
+        assert_eq!(asked(orders).len(), 1);
+        // Nobody is left to be asked: those that are asked have four seconds.
+        assert!(s.pass(600).is_empty());
+    }
+}
+
+#[test]
+fn q2_a_newcomer_asks_the_source_beside_the_one_that_follows_a_silent_provider() {
+    let mut s = Solo::new(default(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let relayer = |peer| Provider { peer, depth: Some(1), free: Some(1) };
+    let source = Provider { peer: 9, depth: Some(0), free: Some(0) };
+    let orders = s.fact(Fact::Fetched {
+        channel: CHANNEL,
+        providers: vec![source, relayer(4), relayer(5), relayer(6)],
+    });
+    assert_eq!(called(&orders).len(), 1);
+    assert!(called(&s.pass(199)).is_empty());
+    let asked = called(&s.pass(1));
+    assert!(asked.len() == 2 && asked[0].0 != 9 && asked[1].0 == 9, "{asked:?}");
 }
 
 #[test]
