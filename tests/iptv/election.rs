@@ -105,6 +105,7 @@ fn a_relayer_that_says_that_it_leaves_is_lost_and_a_viewer_that_says_so_is_not_a
         assert_eq!((orders.contains(&lost), s.iptv.relies_on(CHANNEL, 1)), (relays, false), "{orders:?}");
         assert!(s.iptv.table(CHANNEL).iter().any(|r| r.peer == 1 && r.depth == Some(1)));
         assert!(s.reported(call, Report::Leaving).is_empty());
+        assert!(s.reported(call, Report::RelayerDeclined).is_empty(), "nobody has asked it");
     }
 }
 
