@@ -99,6 +99,27 @@ fn no_more_are_asked_at_the_same_time_than_the_limit_says() {
 }
 
 #[test]
+fn p9_whoever_looks_for_a_parent_says_how_many_slots_it_brings_for_all_but_the_one_whom_it_saves() {
+    let asks = |children: &[bool]| {
+        let (mut s, parent) = Solo::viewer(default(3), 9);
+        s.reported(parent, Report::SelectedRelayer { register: true });
+        for (peer, &rescued) in (3..).zip(children) {
+            let (_, orders) = s.invited(peer, rescued);
+            assert!(has(&orders, |o| matches!(o, Order::Accept { rescue, .. } if *rescue == rescued)));
+        }
+        let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+        let slots = |o: &Order<u32>| match o {
+            Order::Invite { slots, .. } => Some(*slots),
+            _ => None,
+        };
+        orders.iter().find_map(slots)
+    };
+    assert_eq!(asks(&[]), Some(3));
+    assert_eq!(asks(&[false, false]), Some(3), "those in which its children sit");
+    assert_eq!(asks(&[false, false, false, true]), Some(3));
+}
+
+#[test]
 fn q14_whoever_waits_for_its_next_round_is_not_hurried_by_what_happens_meanwhile() {
     let mut s = Solo::new(default(2));
     s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
