@@ -9,6 +9,11 @@ use std::error::Error;
 /// How long the last viewers may take to find a place before the watch begins.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// For so long those who stay are looked at closely, after many have left in one instant.
+const AFTERMATH: Duration = Duration::from_secs(15);
+/// So often.
+const GLANCE: Duration = Duration::from_millis(20);
+
 /// Lets a world grow and watches it.
 pub fn play(setting: &Setting, name: &str, progress: &mut Progress) -> Summary {
     let mut world = World::new(setting.clone());
@@ -20,9 +25,21 @@ pub fn play(setting: &Setting, name: &str, progress: &mut Progress) -> Summary {
             w.fed()
         ));
     });
+    let mut unsteady = None;
     while world.elapsed() < setting.crowd.lasts {
         let left = setting.crowd.lasts - world.elapsed();
-        world.run_for(left.min(Duration::from_secs(1)));
+        let since = setting.crowd.mass_leave.map(|at| (at, world.elapsed().saturating_sub(at)));
+        let step = match since {
+            Some((at, since)) if world.elapsed() >= at && since < AFTERMATH => {
+                if world.starving() * 1000 > world.population() || unsteady.is_none() {
+                    unsteady = Some(since);
+                }
+                GLANCE
+            }
+            Some((at, _)) if world.elapsed() < at => Duration::from_secs(1).min(at - world.elapsed()),
+            _ => Duration::from_secs(1),
+        };
+        world.run_for(left.min(step));
         progress.tell(&format!(
             "{name}: {} of {}: {} nodes, {} events",
             clock(world.elapsed()),
@@ -31,7 +48,7 @@ pub fn play(setting: &Setting, name: &str, progress: &mut Progress) -> Summary {
             world.happened()
         ));
     }
-    world.finish(name)
+    Summary { unsteady, ..world.finish(name) }
 }
 
 pub fn viewers(wanted: &Viewers) -> Result<(), Box<dyn Error>> {
@@ -84,6 +101,12 @@ pub fn print(s: &Summary) {
         ms(t.silences.percentile(99.0)),
         ms(t.silences.max())
     );
+    if let Some(unsteady) = s.unsteady {
+        println!(
+            "  {:.0} ms after many had left in one instant 99.9 % of the others had media",
+            unsteady.as_secs_f64() * MILLI
+        );
+    }
     println!(
         "  startup 50 % {:.0} ms, 95 % {:.0} ms, longest {:.0} ms ({} started)",
         ms(t.startup.percentile(50.0)),

@@ -57,6 +57,8 @@ pub struct Summary {
     pub rejected: u64,
     /// Media octets that machines sent which are nobody's home: servers and edges.
     pub by_servers: u64,
+    /// How long after many left in one instant more than one in a thousand of the others had nothing; only if somebody looked.
+    pub unsteady: Option<Duration>,
     /// Orphans, and those that found another parent.
     pub orphaned: u64,
     /// See `orphaned`.

@@ -68,6 +68,10 @@ impl Reception {
         self.until == Instant::FAR_FUTURE
     }
 
+    pub(super) const fn has_played(&self) -> bool {
+        self.player.is_some()
+    }
+
     /// What was received up to `now`.
     pub(super) fn received(&self, now: Instant) -> Duration {
         self.received + now.min(self.until).since(self.from)

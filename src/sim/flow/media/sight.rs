@@ -48,6 +48,11 @@ impl Media {
         self.node(node).is_some_and(Reception::is_fed)
     }
 
+    /// Whether a node that has played gets nothing.
+    pub fn starves(&self, node: u32) -> bool {
+        self.node(node).is_some_and(|n| n.has_played() && !n.is_fed())
+    }
+
     /// Hops from the source; `None` while nothing flows.
     pub fn depth(&self, node: u32) -> Option<u16> {
         self.node(node).filter(|n| n.is_fed()).map(|n| n.depth)

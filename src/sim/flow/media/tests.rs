@@ -177,6 +177,17 @@ fn whoever_was_told_that_more_would_come_is_told_when_it_does_not() {
 }
 
 #[test]
+fn who_has_played_and_gets_nothing_starves_and_who_has_not_come_to_play_does_not() {
+    let (mut media, legs) = line(Terms::plain(), 2);
+    media.begin(3, at(1000));
+    assert_eq!([1, 2, 3].map(|n| media.starves(n)), [false; 3]);
+    media.drop_leg(at(1500), legs[0]);
+    assert_eq!([1, 2, 3].map(|n| media.starves(n)), [true, true, false]);
+    media.connect(at(1600), (0, 1), ms(30), true);
+    assert_eq!([1, 2, 3].map(|n| media.starves(n)), [false; 3]);
+}
+
+#[test]
 fn single_packets_are_mended_by_a_standby_where_the_parent_is_far_and_all_below_feel_it() {
     let mut media = Media::new(Terms::plain().with_nacks(), 0, Instant::ZERO);
     for node in 1..=3 {

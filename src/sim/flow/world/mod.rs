@@ -128,6 +128,11 @@ impl World {
         self.hosts.numbers().filter(|&n| self.media.is_fed(n)).count()
     }
 
+    /// Nodes that have played and get nothing now.
+    pub fn starving(&self) -> usize {
+        self.hosts.numbers().filter(|&n| self.media.starves(n)).count()
+    }
+
     /// Hops from the source: in the mean, and the most.
     pub fn depths(&self) -> (f64, u16) {
         let depths = || self.hosts.numbers().skip(1).filter_map(|n| self.media.depth(n));
