@@ -176,6 +176,11 @@ impl<P: Copy + Ord> Duty<P> {
         earliest(earliest(dialog, self.delivery.deadline()), earliest(self.report_at, record))
     }
 
+    /// Whether this is the dialog with the elector.
+    pub(super) fn reports_in(&self, call: CallId) -> bool {
+        self.call() == Some(call)
+    }
+
     fn call(&self) -> Option<CallId> {
         match self.dialog {
             Dialog::Parent(call) | Dialog::Control(call) => Some(call),

@@ -7,6 +7,9 @@
 //! ```
 //! A delegated elector has children for candidates, so there are no control dialogs; whoever is silent there is missed by
 //! its reception reports, so alive messages are rare; and what is below the children, their aggregates say.
+//!
+//! Who elects for the whole tree sees all of it, so it keeps room in its upper layers before somebody asks, and calls those up
+//! who hang deeper than need be.
 
 use super::config::{Config, Mode};
 use super::duty::ALIVE_TO_A_PARENT;
@@ -35,6 +38,12 @@ const CHILDREN: u8 = 1;
 const SPARED: usize = 16;
 /// and at most so many slots.
 const MOST_SPARE: u16 = 64;
+/// Every quarter of the interval of alive messages it calls so many relayers up that hang deeper than need be,
+const CLIMBS: usize = 2;
+/// the same one not again for so long,
+const CLIMB_PAUSE: Duration = Duration::from_secs(5);
+/// and so many in that time at most.
+const CLIMBING: usize = 64;
 
 /// The elector's side of a channel.
 #[derive(Debug)]
@@ -56,6 +65,8 @@ pub(super) struct Election<P> {
     /// It has taken the channel over, with relayers that another source elected and that announce themselves until then.
     /// Whoever says so later was elected by nobody.
     heir: Option<Instant>,
+    /// Who was told to climb, and until when it is left in peace; bounded by [`CLIMBING`].
+    climbing: Vec<(P, Instant)>,
 }
 
 impl<P: Copy + Ord> Election<P> {
@@ -87,6 +98,7 @@ impl<P: Copy + Ord> Election<P> {
             turned_away: None,
             waiting: Waiting::new(),
             heir: None,
+            climbing: Vec::new(),
         }
     }
 
@@ -289,7 +301,28 @@ impl<P: Copy + Ord> Election<P> {
         if self.table.sweep(turn.now) {
             self.drop_controls_of_the_forgotten(turn);
         }
+        self.call_up(turn);
         lost
+    }
+
+    /// Who elects for the whole tree sees who hangs deeper than need be, since it has sunk with a subtree or came when there
+    /// was no room further up, and calls it up to where there is. A few at a time: each move is a call, and for a moment the
+    /// media twice.
+    fn call_up(&mut self, turn: &mut Turn<'_, P>) {
+        if self.delegated || turn.config.is_paper() {
+            return;
+        }
+        self.climbing.retain(|c| c.1 > turn.now);
+        for _ in 0..CLIMBS {
+            let climbing = &self.climbing;
+            let spared = |peer: P| climbing.iter().any(|c| c.0 == peer);
+            if climbing.len() >= CLIMBING {
+                return;
+            }
+            let Some(climb) = self.table.climb(turn.now, spared) else { return };
+            self.climbing.push((climb.peer, turn.now + CLIMB_PAUSE));
+            turn.inform(climb.call, Report::Climb { to: climb.to });
+        }
     }
 
     /// Whoever has a control dialog and nothing to say in it is not kept for ever.

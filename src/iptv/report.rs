@@ -80,6 +80,12 @@ pub enum Report<P> {
         /// Who has a free slot, as far as the parent knows, or could do the same for you.
         to: Vec<Provider<P>>,
     },
+    /// Elector of the whole tree to relayer: there is room nearer to the source. Move there, with all that is below you, if
+    /// there still is.
+    Climb {
+        /// Who has a free slot, the nearest to the source first.
+        to: Vec<Provider<P>>,
+    },
     /// Parent to child: I go by plan, and send until you have another parent, or for a short while. Relayer to elector: I
     /// relay no longer.
     Leaving,

@@ -69,6 +69,9 @@ impl Node {
             Report::Yield { to } => {
                 IptvInfo::Yield { to: to.iter().filter_map(|p| self.name_addr(p)).collect() }
             }
+            Report::Climb { to } => {
+                IptvInfo::Climb { to: to.iter().filter_map(|p| self.name_addr(p)).collect() }
+            }
             Report::Leaving => IptvInfo::Leaving,
             Report::Subtree(Subtree { peers, free, open }) => IptvInfo::Subtree(body::Subtree {
                 peers: *peers,
@@ -130,6 +133,9 @@ impl Node {
             IptvInfo::Alive => Report::Alive,
             IptvInfo::Yield { to } => {
                 Report::Yield { to: to.iter().filter_map(|p| self.meet_provider(p)).collect() }
+            }
+            IptvInfo::Climb { to } => {
+                Report::Climb { to: to.iter().filter_map(|p| self.meet_provider(p)).collect() }
             }
             IptvInfo::Leaving => Report::Leaving,
             IptvInfo::TreePosition(position) => Report::TreePosition {

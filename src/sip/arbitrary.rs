@@ -144,7 +144,7 @@ impl<'a> Arbitrary<'a> for IptvBody {
             true => Some(ChannelName::new(&word(u, b"019abz-_.")?).ok_or(Error::IncorrectFormat)?),
             false => None,
         };
-        let info = match u.int_in_range(0..=11)? {
+        let info = match u.int_in_range(0..=13)? {
             0 => IptvInfo::SelectedRelayer {
                 register: u.arbitrary()?,
                 grant: u.arbitrary::<Option<Vec<u8>>>()?.map(Bytes::from),
@@ -162,6 +162,8 @@ impl<'a> Arbitrary<'a> for IptvBody {
                 node: u.arbitrary::<bool>()?.then(|| node_id(u)).transpose()?,
             },
             10 => IptvInfo::Subtree(u.arbitrary()?),
+            11 => IptvInfo::Yield { to: backups(u)? },
+            12 => IptvInfo::Climb { to: backups(u)? },
             _ => IptvInfo::Other("New ".to_string() + &token(u)?),
         };
         Ok(IptvBody { channel, info })
@@ -181,12 +183,17 @@ impl<'a> Arbitrary<'a> for Report {
 
 impl<'a> Arbitrary<'a> for Position {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        let mut backups = few(u, |u| u.arbitrary::<NameAddr<'static>>())?;
-        backups.truncate(MAX_BACKUPS);
+        let backups = backups(u)?;
         let slot = if u.arbitrary()? { Slot::Rescue } else { Slot::Ordinary };
         let elector = if u.arbitrary()? { Elector::Parent } else { Elector::Source };
         Ok(Position { depth: u.arbitrary()?, path: few(u, node_id)?, slot, backups, elector })
     }
+}
+
+fn backups(u: &mut Unstructured<'_>) -> Result<Vec<NameAddr<'static>>> {
+    let mut backups = few(u, |u| u.arbitrary::<NameAddr<'static>>())?;
+    backups.truncate(MAX_BACKUPS);
+    Ok(backups)
 }
 
 impl<'a> Arbitrary<'a> for Subtree {

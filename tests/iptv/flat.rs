@@ -304,6 +304,61 @@ fn whoever_yields_with_a_subtree_takes_a_rescue_slot_and_without_one_only_an_ord
     }
 }
 
+/// A relayer in layer 6 of a tree whose source, 1, elects for all, with the dialogs with its parent and with the source.
+fn relayer() -> (Solo, CallId, CallId) {
+    let (mut s, parent) = Solo::viewer(default(2), PARENT);
+    let path = vec![1, 2, 3, 4, 5, PARENT];
+    let place = Report::TreePosition { depth: 6, path, rescue: false, backups: vec![], delegated: false };
+    s.reported(parent, place);
+    let control = CallId::received(70);
+    s.fact(Fact::ControlInvited { channel: CHANNEL, call: control, peer: 1 });
+    s.reported(control, Report::SelectedRelayer { register: false });
+    (s, parent, control)
+}
+
+#[test]
+fn whoever_is_called_up_by_its_elector_moves_when_it_gains_two_layers_and_misses_nothing() {
+    for (depth, rescue, moves) in [(2, false, true), (3, false, true), (4, false, false)] {
+        let (mut s, parent, control) = relayer();
+        let orders = s.reported(control, Report::Climb { to: vec![at(21, 2), at(22, 2)] });
+        let asked = called(&orders);
+        assert_eq!(asked.iter().map(|c| (c.0, c.2)).collect::<Vec<_>>(), [(21, InviteKind::Media)]);
+        let call = asked[0].1;
+        let orders = s.fact(Fact::Answered { call, depth: Some(depth), rescue });
+        let goodbye = |call| Order::Bye { call, reason: ByeReason::Normal };
+        assert_eq!(orders.contains(&goodbye(call)), !moves, "depth {depth}");
+        assert!(!orders.contains(&goodbye(parent)), "the old parent sends until the next one does");
+        s.hear();
+        let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call });
+        assert_eq!(orders.contains(&goodbye(parent)), moves, "depth {depth}");
+    }
+}
+
+#[test]
+fn whoever_is_called_up_to_where_there_is_no_room_any_more_asks_the_next_one_named_and_nobody_else() {
+    let (mut s, _, control) = relayer();
+    let orders = s.reported(control, Report::Climb { to: vec![at(21, 2), at(22, 3)] });
+    let call = placed(&orders, 21).unwrap();
+    let orders = s.fact(Fact::Refused { call, refusal: Refusal::Redirected(vec![at(30, 1)]) });
+    assert_eq!(peers(&orders), [22]);
+    let call = placed(&orders, 22).unwrap();
+    let orders = s.fact(Fact::Refused { call, refusal: Refusal::Busy { retry_after: None } });
+    assert!(peers(&orders).is_empty() && !has(&orders, |o| matches!(o, Order::Fetch { .. })), "{orders:?}");
+}
+
+#[test]
+fn nobody_climbs_at_the_word_of_who_is_not_its_elector_or_while_it_takes_its_leave() {
+    let climb = || Report::Climb { to: vec![at(21, 2)] };
+    let (mut s, parent, control) = relayer();
+    assert!(peers(&s.reported(parent, climb())).is_empty(), "the parent");
+    s.invited(40, false);
+    s.act(|i, now, ctx| i.stop(now, CHANNEL, ctx).unwrap());
+    assert!(peers(&s.reported(control, climb())).is_empty(), "whoever leaves");
+    // Whoever is no relayer has no elector.
+    let (mut s, parent) = deep();
+    assert!(peers(&s.reported(parent, climb())).is_empty());
+}
+
 #[test]
 fn q14_whoever_can_relay_takes_the_slot_of_who_cannot_and_nobody_misses_a_packet() {
     for seed in 0..10 {

@@ -123,10 +123,7 @@ fn shrugs(seed: u64) -> bool {
             .collect();
         let fact = match dice.below(34) {
             0 => Fact::Fetched { channel, providers },
-            31 => {
-                let subtree = Subtree { peers: u32::MAX, free: u32::MAX, open: providers };
-                Fact::Reported { call, report: Report::Subtree(subtree) }
-            }
+            31 => Fact::Reported { call, report: Report::Climb { to: providers } },
             1 => Fact::FetchFailed { channel },
             2 => Fact::Registered { channel, ok: dice.below(2) == 0 },
             3 | 4 => Fact::Invited {

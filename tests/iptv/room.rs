@@ -1,6 +1,6 @@
-//! A source that elects for the whole tree keeps room in it, where it is wanted: before somebody asks, and near itself.
+//! A source that elects for the whole tree keeps room in it, before somebody asks and near itself, and fills it from below.
 
-use crate::harness::{Solo, called, default, placed, selected};
+use crate::harness::{CHANNEL, Solo, called, default, ms, placed, selected};
 use p2piptv::ids::CallId;
 use p2piptv::iptv::{Child, Config, Fact, InviteKind, Mode, Order, Profile, Report};
 
@@ -66,6 +66,59 @@ fn p11_room_far_below_keeps_nobody_near_the_source_from_relaying() {
         offers.extend(selected(s.pass(1_000)));
     }
     assert_eq!(offers, [second], "five slots are free, but one layer deeper");
+}
+
+/// A source with two slots, whose child 1 has free ones; below its child 2 the relayers 3, 4, 5 and 6 hang one below the other.
+/// With the dialogs of all six.
+fn with_a_chain(config: Config, free: u16) -> (Solo, Vec<CallId>) {
+    let mut s = Solo::publisher(config);
+    let mut calls: Vec<CallId> = [1, 2].map(|peer| s.invited(peer, false).0).to_vec();
+    for peer in 2..=6 {
+        let call = *calls.get(peer as usize - 1).unwrap_or(&CallId::received(100 + peer));
+        if peer > 2 {
+            s.fact(Fact::ControlInvited { channel: CHANNEL, call, peer });
+            calls.push(call);
+        }
+        s.reported(call, Report::RelayerAccepted { free: 0 });
+        if peer < 6 {
+            s.reported(call, Report::FullCapacity { children: children(peer + 1..=peer + 1) });
+        }
+    }
+    s.reported(calls[0], Report::RelayerAccepted { free });
+    (s, calls)
+}
+
+/// Who is called up in nine seconds, in which all six report, and where to.
+fn called_up(config: Config, free: u16) -> Vec<(u64, CallId, Vec<u32>)> {
+    let (mut s, calls) = with_a_chain(config, free);
+    s.told.report = Some(s.now + ms(9_000));
+    let mut all = Vec::new();
+    for step in 1..=9_000 {
+        for order in s.pass(1) {
+            if let Order::Inform { call, report: Report::Climb { to } } = order {
+                all.push((step, call, to.iter().map(|p| p.peer).collect()));
+            }
+        }
+        if step % 1_000 == 0 {
+            calls.iter().for_each(|&call| drop(s.reported(call, Report::Alive)));
+        }
+    }
+    all
+}
+
+#[test]
+fn k11_whoever_hangs_deeper_than_need_be_is_called_up_after_250_ms_and_five_seconds_later_if_it_still_does() {
+    let up = called_up(default(2), 2);
+    // In layer 4, so that it comes into layer 2, with 6 below it.
+    let five = CallId::received(105);
+    assert_eq!(up, [(250, five, vec![1]), (5_250, five, vec![1])]);
+    assert!(called_up(default(2), 0).is_empty(), "there is no room");
+}
+
+#[test]
+fn nobody_is_called_up_in_the_papers_profile_nor_by_who_elects_among_its_children() {
+    assert!(called_up(Config::new(Profile::Paper, 2), 2).is_empty());
+    assert!(called_up(Config { mode: Mode::Delegated, ..default(2) }, 2).is_empty());
 }
 
 #[test]

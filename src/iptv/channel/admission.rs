@@ -118,8 +118,9 @@ impl<P: Copy + Ord> Channel<P> {
         let siblings = self.siblings(peer);
         let to = match self.station.election_mut() {
             Some(election) => {
+                let most = usize::from(turn.config.limits.backups);
                 let to: Vec<Provider<P>> =
-                    siblings.into_iter().chain(election.elsewhere(peer, turn)).collect();
+                    siblings.into_iter().chain(election.elsewhere(peer, turn)).take(most).collect();
                 if to.is_empty() {
                     // Till a relayer is ready.
                     return;

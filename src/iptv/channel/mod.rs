@@ -550,6 +550,12 @@ impl<P: Copy + Ord> Channel<P> {
                     w.viewer.on_place(call, place, &self.seats, turn);
                 }
                 Report::Yield { to } => w.viewer.on_yield(call, to, &self.seats, turn),
+                Report::Climb { to } => {
+                    let says_the_elector = w.duty.as_ref().is_some_and(|duty| duty.reports_in(call));
+                    if says_the_elector {
+                        w.viewer.on_called_up(to, &self.seats, turn);
+                    }
+                }
                 Report::Leaving => w.viewer.on_leaving(call, &self.seats, turn),
                 Report::SelectedRelayer { .. } if self.farewell.is_some() => {
                     turn.inform(call, Report::RelayerDeclined);

@@ -89,7 +89,7 @@ impl<P: Copy + Ord> Table<P> {
     }
 
     /// One slot of this provider is promised.
-    fn pledge(&mut self, peer: P, now: Instant) {
+    pub(super) fn pledge(&mut self, peer: P, now: Instant) {
         if let Some(row) = self.rows.get_mut(&peer).filter(|r| matches!(r.standing, Standing::Relayer { .. }))
         {
             row.pledged = (row.promised(now).saturating_add(1), now);

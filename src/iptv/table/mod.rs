@@ -12,10 +12,12 @@
 //! | `places` | where everybody hangs |
 //! | `standing` | who relays |
 //! | `choice` | who is chosen: candidates, redirects, rescuers |
+//! | `climb` | who hangs deeper than need be, and where there is room |
 //! | `below` | aggregates |
 
 mod below;
 mod choice;
+mod climb;
 mod places;
 mod standing;
 #[cfg(test)]

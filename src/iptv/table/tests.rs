@@ -1,5 +1,6 @@
 use super::below::BELIEVED;
 use super::choice::{PLEDGE, PLEDGES};
+use super::climb::Climb;
 use super::*;
 use crate::iptv::report::{Child, Provider};
 use alloc::string::String;
@@ -131,6 +132,46 @@ fn a_lost_relayer_keeps_the_place_that_its_parent_vouches_for_and_goes_with_its_
     t.report('b', &kids("c"), T);
     t.report('b', &[], T);
     assert_eq!(row(&t, 'c'), (None, None));
+}
+
+/// s ← a, b; a ← c ← d ← e ← f; all of them relay, f last, and b has so many slots left.
+fn chain(free: u16) -> Table<char> {
+    let mut t = table();
+    for (n, (parent, children)) in [('a', "c"), ('c', "d"), ('d', "e"), ('e', "f")].into_iter().enumerate() {
+        t.relays(parent, Some(0), T);
+        t.report(parent, &kids(children), T);
+        t.set_call(parent, Some(call(10 + n as u32)));
+    }
+    t.relays('f', Some(2), T);
+    t.set_call('f', Some(call(14)));
+    t.relays('b', Some(free), T);
+    t
+}
+
+#[test]
+fn whoever_comes_two_layers_nearer_with_most_below_it_climbs_to_the_highest_slot_promised_to_nobody() {
+    let mut t = chain(2);
+    // In layer 2 below b: the fourth and the fifth layer gain two layers or more, and e brings f along.
+    let to = Vec::from([Provider { peer: 'b', depth: Some(1), free: Some(2) }]);
+    assert_eq!(t.climb(T, |_| false), Some(Climb { peer: 'e', call: call(13), to: to.clone() }));
+    assert_eq!(t.climb(T, |p| p == 'f' || p == 'e'), None, "f is on its way with e");
+    t.set_call('e', None);
+    assert_eq!(t.climb(T, |_| false), Some(Climb { peer: 'f', call: call(14), to }), "e cannot be told");
+    assert_eq!(t.climb(T, |_| false), None, "both slots are promised");
+    assert!(t.climb(T + PLEDGE, |_| false).is_some(), "neither was taken");
+}
+
+#[test]
+fn nobody_climbs_for_one_layer_or_without_an_office() {
+    let mut t = chain(0);
+    assert_eq!(t.climb(T, |_| false), None, "only f is open");
+    // Below c whoever hangs in layer 4 gains one layer, and f two, but it relays no longer.
+    t.relays('c', Some(1), T);
+    assert_eq!(t.climb(T, |_| false).map(|c| c.peer), Some('f'));
+    let mut t = chain(0);
+    t.relays('c', Some(1), T);
+    t.rest('f', T);
+    assert_eq!(t.climb(T, |_| false), None);
 }
 
 #[test]

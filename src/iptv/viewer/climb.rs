@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// A place is worth a move when it is so many layers nearer to the source.
-const WORTH: u8 = 2;
+pub(in crate::iptv) const WORTH: u8 = 2;
 /// Attempts to climb after a repair. Then the new depth is accepted.
 const CLIMBS: u8 = 4;
 /// A parent is far when a message takes more milliseconds there and back. Half as far away is worth a move.
@@ -73,6 +73,25 @@ impl<P: Copy + Ord> Viewer<P> {
         let known: Vec<P> = to.into_iter().take(most).map(|p| p.peer).chain(above).collect();
         let rescue = !seats.is_empty();
         self.search(Search::new(Purpose::Yield { rescue }, &known), seats, turn);
+    }
+
+    /// The elector, who knows the whole tree, has found room nearer to the source, for this node and all that is below it.
+    pub(in crate::iptv) fn on_called_up(
+        &mut self,
+        to: Vec<Provider<P>>,
+        seats: &Seats<P>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        let playing = self.parent.as_ref().filter(|p| p.is_playing());
+        let Some(within) = playing.and_then(|p| p.depth().checked_sub(WORTH + 1)) else { return };
+        let seeks = self.search.as_ref().is_some_and(|s| !s.is_waiting());
+        if seeks || self.next.is_some() || self.cover.is_some() || turn.config.is_paper() {
+            return;
+        }
+        self.climb_at = None;
+        let most = usize::from(turn.config.limits.redirect_contacts);
+        let known: Vec<P> = to.into_iter().take(most).map(|p| p.peer).collect();
+        self.search(Search::new(Purpose::Climb { within, near: 0 }, &known), seats, turn);
     }
 
     /// Plans to look for a place nearer to the source when this one is much farther away than the one that was lost. Who

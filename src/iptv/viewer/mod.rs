@@ -4,7 +4,7 @@
 //! ```text
 //!   Join ──answered──► parent ──silence, HOLD for too long, BYE──► Repair ──answered──► parent
 //!                        │ in a rescue slot: Move ──answered──► next ──first packet──► parent
-//!                        ├ two layers deeper than before, deep, or far from the parent: Climb ──answered──► next
+//!                        ├ two layers deeper than before, deep, far from the parent, or called up: Climb ──answered──► next
 //!                        └ somebody needs the slot, or the parent is too far: Yield ──answered──► next
 //! ```
 //! A parent that fell silent is kept until another one has sent for a while (`cover`): if it was only slow, nothing has
@@ -31,6 +31,7 @@ mod search;
 mod seeking;
 mod standby;
 
+pub(super) use self::climb::WORTH;
 use self::cover::Cover;
 use self::link::Link;
 use self::search::Search;

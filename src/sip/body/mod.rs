@@ -11,6 +11,7 @@
 //! | `Subtree` | relayer → the parent that is its elector | `PEERS BELOW : n`, `FREE BELOW : n`, `OPEN CONTACT : <sip:..>;.., ...` |
 //! | `Tree position` | parent → child | `DEPTH : n`, `PATH : <hex>, ...` from the source to the parent, `SLOT : ordinary` or `rescue`, `BACKUP CONTACT : <sip:..>;.., ...`, `ELECTOR : source` or `parent` (absent: source) |
 //! | `Yield` | parent → child: somebody needs your slot | `BACKUP CONTACT : ...`, where another one is free |
+//! | `Climb` | elector → relayer: there is room nearer to the source | `BACKUP CONTACT : ...`, where |
 //! | `End of channel` | parent → child, in a BYE | `PROOF : <base64>`, the owner's word for it |
 //! | `Leaving` | parent ↔ child, relayer → elector, in a BYE; parent → child, before: look for another parent | |
 //!
@@ -106,6 +107,11 @@ pub enum IptvInfo {
     /// Somebody who can relay needs your slot; look for another one.
     Yield {
         /// Where one is free, at most [`MAX_BACKUPS`].
+        to: Vec<NameAddr<'static>>,
+    },
+    /// There is room nearer to the source; move there.
+    Climb {
+        /// Where, at most [`MAX_BACKUPS`].
         to: Vec<NameAddr<'static>>,
     },
     /// The source has ended the channel.

@@ -164,6 +164,7 @@ impl<'a> Fields<'a> {
             Some(info::SUBTREE) => IptvInfo::Subtree(self.subtree()?),
             Some(info::TREE_POSITION) => IptvInfo::TreePosition(self.position()?),
             Some(info::YIELD) => IptvInfo::Yield { to: self.backups()? },
+            Some(info::CLIMB) => IptvInfo::Climb { to: self.backups()? },
             Some(info::END_OF_CHANNEL) => {
                 IptvInfo::EndOfChannel { proof: self.get(line::PROOF).map(Field::bytes).transpose()? }
             }

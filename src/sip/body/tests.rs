@@ -94,6 +94,27 @@ fn q9_a_subtree_is_these_bytes_and_names_no_more_than_its_limit() {
 }
 
 #[test]
+fn q14_where_a_slot_is_free_is_told_to_who_yields_and_to_who_climbs() {
+    let to = |n| -> Vec<_> {
+        let uri = crate::sip::msg::SipUri::new("sip:3@127.0.0.1:5064").unwrap();
+        (0..n).map(|_| NameAddr::new(uri.clone()).with_slots(2).with_depth(3)).collect()
+    };
+    for (word, info) in
+        [("Yield", (|to| IptvInfo::Yield { to }) as fn(_) -> _), ("Climb", |to| IptvInfo::Climb { to })]
+    {
+        let body = |n| IptvBody { channel: None, info: info(to(n)) };
+        let text = alloc::format!(
+            "IPTV INFO : {word}\r\nBACKUP CONTACT : <sip:3@127.0.0.1:5064>;slots=2;depth=3\r\n"
+        );
+        assert_eq!(body(1).to_bytes().unwrap(), text);
+        for n in [0, 1, MAX_BACKUPS] {
+            assert_eq!(IptvBody::parse(&body(n).to_bytes().unwrap(), Carrier::Stream), Ok(body(n)));
+        }
+        assert_eq!(body(MAX_BACKUPS + 1).to_bytes().unwrap_err().field, "BACKUP CONTACT");
+    }
+}
+
+#[test]
 fn q4_a_grant_for_somebody_below_is_these_bytes() {
     let grant = |node| IptvBody { channel: None, info: IptvInfo::Grant { grant: "abc".into(), node } };
     let text = "IPTV INFO : Grant\r\nGRANT : YWJj\r\n";

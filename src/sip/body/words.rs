@@ -56,9 +56,10 @@ pub(super) mod info {
     pub(in crate::sip::body) const SUBTREE: &str = "Subtree";
     pub(in crate::sip::body) const TREE_POSITION: &str = "Tree position";
     pub(in crate::sip::body) const YIELD: &str = "Yield";
+    pub(in crate::sip::body) const CLIMB: &str = "Climb";
     pub(in crate::sip::body) const END_OF_CHANNEL: &str = "End of channel";
     pub(in crate::sip::body) const LEAVING: &str = "Leaving";
-    pub(in crate::sip::body) const ALL: [&str; 12] = [
+    pub(in crate::sip::body) const ALL: [&str; 13] = [
         SELECTED_RELAYER,
         GRANT,
         RELAYER_ACCEPTED,
@@ -69,6 +70,7 @@ pub(super) mod info {
         SUBTREE,
         TREE_POSITION,
         YIELD,
+        CLIMB,
         END_OF_CHANNEL,
         LEAVING,
     ];
@@ -88,6 +90,7 @@ impl IptvInfo {
             IptvInfo::Subtree(_) => info::SUBTREE,
             IptvInfo::TreePosition(_) => info::TREE_POSITION,
             IptvInfo::Yield { .. } => info::YIELD,
+            IptvInfo::Climb { .. } => info::CLIMB,
             IptvInfo::EndOfChannel { .. } => info::END_OF_CHANNEL,
             IptvInfo::Leaving => info::LEAVING,
             IptvInfo::Other(text) => text,

@@ -5,7 +5,7 @@ use super::{
     Elector, IptvBody, IptvInfo, MAX_BACKUPS, MAX_BODY, MAX_CHILDREN, MAX_GRANT, MAX_OPEN, MAX_PATH,
     MAX_TEXT, Position, Report, Slot, Subtree, is_name,
 };
-use crate::sip::msg::BuildError;
+use crate::sip::msg::{BuildError, NameAddr};
 use alloc::string::String;
 use alloc::vec::Vec;
 use base64::Engine as _;
@@ -49,6 +49,7 @@ impl IptvBody {
             IptvInfo::FullCapacity(report) | IptvInfo::ChildUpdate(report) => lines.report(report),
             IptvInfo::TreePosition(position) => lines.position(position),
             IptvInfo::Subtree(subtree) => lines.subtree(subtree),
+            IptvInfo::Yield { to } | IptvInfo::Climb { to } => lines.backups(to),
             IptvInfo::EndOfChannel { proof } => {
                 proof.iter().for_each(|proof| lines.bytes(line::PROOF, proof));
             }
@@ -141,11 +142,15 @@ impl Lines {
                 Slot::Rescue => "rescue",
             },
         );
-        if !position.backups.is_empty() {
-            self.list(line::BACKUP_CONTACT, position.backups.iter(), MAX_BACKUPS);
-        }
+        self.backups(&position.backups);
         if position.elector == Elector::Parent {
             self.line(line::ELECTOR, "parent");
+        }
+    }
+
+    fn backups(&mut self, backups: &[NameAddr<'_>]) {
+        if !backups.is_empty() {
+            self.list(line::BACKUP_CONTACT, backups.iter(), MAX_BACKUPS);
         }
     }
 
