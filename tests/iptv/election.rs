@@ -91,6 +91,24 @@ fn a_relayer_that_leaves_by_plan_is_lost_at_once_and_one_that_only_moves_is_not(
 }
 
 #[test]
+fn a_relayer_that_says_that_it_leaves_is_lost_and_a_viewer_that_says_so_is_not_and_both_stay_in_their_slots()
+{
+    let lost = Order::Event(Event::RelayerLost { channel: CHANNEL, relayer: 1 });
+    for relays in [true, false] {
+        let mut s = Solo::publisher(default(2));
+        let (call, _) = s.invited(1, false);
+        if relays {
+            s.invited(2, false);
+            s.reported(call, Report::RelayerAccepted { free: 2 });
+        }
+        let orders = s.reported(call, Report::Leaving);
+        assert_eq!((orders.contains(&lost), s.iptv.relies_on(CHANNEL, 1)), (relays, false), "{orders:?}");
+        assert!(s.iptv.table(CHANNEL).iter().any(|r| r.peer == 1 && r.depth == Some(1)));
+        assert!(s.reported(call, Report::Leaving).is_empty());
+    }
+}
+
+#[test]
 fn an_offer_that_crosses_with_a_move_is_made_again_where_the_candidate_is_now() {
     let mut s = Solo::publisher(default(1));
     let (first, _) = s.invited(1, false);

@@ -2,7 +2,7 @@
 
 use crate::harness::{CHANNEL, Solo, default, has};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Config, Event, Fact, Order, Profile, Reception, Report, Role};
+use p2piptv::iptv::{ByeReason, Config, Event, Fact, InviteKind, Order, Profile, Reception, Report, Role};
 
 fn registers(orders: &[Order<u32>]) -> bool {
     orders.iter().any(|o| matches!(o, Order::Register { role: Role::Relayer, .. }))
@@ -146,6 +146,27 @@ fn q18_a_control_dialog_is_taken_from_the_elector_and_from_nobody_else() {
     assert_eq!([invite(&mut s, 50, 8), invite(&mut s, 51, 9)], [false, true], "a candidate knows the source");
     s.reported(parent, Report::SelectedRelayer { register: true });
     assert_eq!([invite(&mut s, 52, 8), invite(&mut s, 53, 9)], [false, true], "a relayer its elector");
+}
+
+#[test]
+fn q18_a_relayer_whose_elector_lets_it_go_is_a_viewer_with_the_children_it_has() {
+    for (reason, relays) in [(ByeReason::Normal, false), (ByeReason::Leaving, false), (ByeReason::Lost, true)]
+    {
+        let (mut s, parent) = Solo::viewer(default(2), 9);
+        let path = vec![50, 9];
+        let backups = vec![];
+        s.reported(parent, Report::TreePosition { depth: 0, path, rescue: false, backups, delegated: false });
+        let call = CallId::received(70);
+        s.fact(Fact::ControlInvited { channel: CHANNEL, call, peer: 50 });
+        s.reported(call, Report::SelectedRelayer { register: true });
+        s.invited(3, false);
+        let mut orders: Vec<_> = s.fact(Fact::Ended { call, reason }).into();
+        s.told.report = Some(s.now);
+        orders.extend(s.hear_for(2_000));
+        let redials = |o: &Order<u32>| matches!(o, Order::Invite { peer: 50, kind: InviteKind::Control, .. });
+        assert_eq!((s.iptv.status(CHANNEL).unwrap().relayer, orders.iter().any(redials)), (relays, relays));
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (1, 0), "{reason:?}");
+    }
 }
 
 #[test]

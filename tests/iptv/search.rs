@@ -2,7 +2,7 @@
 
 use crate::harness::{CHANNEL, Solo, called, default, grown, has, ms, placed};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Config, Event, Fact, Order, Provider, Refusal, Report};
+use p2piptv::iptv::{ByeReason, Config, Event, Fact, Limits, Order, Provider, Refusal, Report};
 use p2piptv::time::Instant;
 
 /// A viewer that sank from depth 1 to depth 4: it asks the source after ten seconds and more, ever less often, and takes
@@ -58,17 +58,58 @@ fn a_viewer_that_sank_climbs_back_when_there_is_a_place_two_layers_nearer_to_the
 
 #[test]
 fn whoever_sinks_with_its_parent_leaves_the_climb_to_the_parent() {
-    let (mut s, call) = Solo::viewer(default(0), 9);
-    for path in [vec![9], vec![9, 2, 3, 4, 5]] {
-        s.reported(
-            call,
-            Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false },
-        );
+    for paths in [[vec![9], vec![9, 2, 3, 4, 5]], [vec![9, 2, 3], vec![9, 2, 3, 4]]] {
+        let (mut s, call) = Solo::viewer(default(0), 9);
+        for path in paths {
+            s.reported(
+                call,
+                Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false },
+            );
+        }
+        for _ in 0..2_000 {
+            s.hear();
+            let orders = s.pass(100);
+            assert!(!orders.iter().any(|o| matches!(o, Order::Invite { .. })));
+        }
     }
-    for _ in 0..2_000 {
-        s.hear();
-        let orders = s.pass(100);
-        assert!(!orders.iter().any(|o| matches!(o, Order::Invite { .. })));
+}
+
+#[test]
+fn no_more_are_asked_at_the_same_time_than_the_limit_says() {
+    for hedges in [1, 3] {
+        let limits = Limits { hedges, ..Limits::default() };
+        let mut s = Solo::new(Config { limits, ..default(2) });
+        s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+        let providers = (11..17).map(|peer| Provider { peer, depth: Some(1), free: None }).collect();
+        let mut orders: Vec<_> = s.fact(Fact::Fetched { channel: CHANNEL, providers }).into();
+        let (mut asked, mut most) = (0, 0);
+        for _ in 0..300 {
+            for order in orders {
+                match order {
+                    Order::Invite { .. } => asked += 1,
+                    Order::Cancel { .. } => asked -= 1,
+                    _ => {}
+                }
+                most = most.max(asked);
+            }
+            orders = s.pass(10);
+        }
+        assert_eq!(most, hedges);
+    }
+}
+
+#[test]
+fn q14_whoever_waits_for_its_next_round_is_not_hurried_by_what_happens_meanwhile() {
+    let mut s = Solo::new(default(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![] });
+    for _ in 0..4 {
+        assert_eq!(s.pass(100), []);
+        assert!(s.act(|i, now, ctx| i.handle_timeout(now, ctx)).is_empty());
+        let late = Provider { peer: 5, depth: Some(1), free: Some(1) };
+        s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![late] });
+        let orders = s.fact(Fact::RoundTrip { call: CallId::received(3), rtt: ms(10) });
+        assert!(orders.is_empty(), "{orders:?}");
     }
 }
 
