@@ -365,6 +365,18 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         self.settle(None, ctx);
     }
 
+    /// What [`Progress`] said of packets to come is not so any more: timers that wait for silence are set anew. Only a media
+    /// plane that looks ahead needs it, as that of a simulation does.
+    #[cfg(feature = "sim")]
+    pub(crate) fn listen_anew(&mut self, now: Instant, channel: ChannelId, ctx: &mut Context<'_, P>) {
+        self.now = self.now.max(now);
+        let (channels, mut turn) = self.turn(ctx);
+        if let Some(channel) = channels.iter_mut().find(|c| c.id() == channel) {
+            channel.listen_anew(&mut turn);
+        }
+        self.settle(Some(channel), ctx);
+    }
+
     /// When [`Iptv::handle_timeout`] has to be called.
     pub const fn deadline(&self) -> Option<Instant> {
         self.deadline

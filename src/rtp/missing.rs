@@ -136,7 +136,7 @@ impl Missing {
         }
     }
 
-    /// The same for a packet that came earlier than is known now: it says nothing of the way.
+    /// The same for a packet that came earlier and was held until now: it says nothing of the way.
     pub fn on_release(&mut self, number: u64) {
         let asked = self.take(number).is_some_and(|entry| entry.asked > 0);
         self.counts.repaired += u64::from(asked);

@@ -172,6 +172,23 @@ fn q12_a_standby_whom_nobody_names_any_more_makes_room_for_one_who_is_named() {
 }
 
 #[test]
+fn q12_whoever_covers_is_a_standby_again_when_the_next_parent_was_found_meanwhile() {
+    let (mut s, parent, [first, ..]) = backed_up();
+    s.reported(parent, Report::Leaving);
+    s.covered_by(first);
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: first });
+    s.told.elsewhere.remove(&first);
+    let mut orders = Vec::new();
+    while placed(&orders, 9).is_none() {
+        orders = s.hear_for(10);
+    }
+    let next = placed(&orders, 9).unwrap();
+    s.fact(Fact::Answered { call: next, depth: Some(0), rescue: false });
+    let orders = Vec::from(s.fact(Fact::FirstPacket { channel: CHANNEL, call: next }));
+    assert!(!is_left(&orders, first) && orders.contains(&Order::Release { call: first }), "{orders:?}");
+}
+
+#[test]
 fn a_next_parent_that_has_answered_is_waited_for_when_the_one_before_is_gone() {
     let (mut s, parent) = Solo::viewer(default(2), 9);
     let to = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];

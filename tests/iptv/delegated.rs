@@ -341,6 +341,15 @@ fn q9_a_relayer_reports_to_its_parent_and_to_no_source_whatever_the_records_and_
 }
 
 #[test]
+fn q9_a_relayer_below_which_nobody_is_says_nothing_of_that() {
+    let (mut s, parent) = Solo::viewer(delegated(2), PARENT);
+    s.reported(parent, place(vec![7, PARENT]));
+    let mut orders: Vec<_> = s.reported(parent, Report::SelectedRelayer { register: false }).into();
+    orders.extend(s.hear_for(5_000));
+    assert_eq!(subtrees(orders), Vec::<Vec<u32>>::new());
+}
+
+#[test]
 fn q9_nobody_gets_a_control_dialog_where_relayers_elect() {
     let mut s = Solo::publisher(delegated(2));
     let call = CallId::received(90);

@@ -107,9 +107,48 @@ fn q8_a_relayer_from_whom_four_children_move_on_before_they_can_have_had_media_i
     assert!(moved(&[400, 1_000, 600, 3_990], ByeReason::Normal));
     assert!(!moved(&[400, 1_000, 600], ByeReason::Normal));
     assert!(!moved(&[400, 1_000, 600, 4_000, 400, 400, 400], ByeReason::Normal), "one of them stayed");
+    assert!(!moved(&[1_000, 1_000, 1_000], ByeReason::Normal));
     assert!(!moved(&[390; 9], ByeReason::Normal), "they had asked several");
     assert!(!moved(&[1_000; 9], ByeReason::Leaving), "they have seen enough");
     assert!(!moved(&[1_000; 9], ByeReason::Lost), "they are gone");
+}
+
+#[test]
+fn q8_a_relayer_whom_one_child_has_stayed_with_may_lose_four_others() {
+    for (since, relays) in [(4_000, true), (1_000, false)] {
+        let (mut s, parent) = Solo::viewer(default(5), 9);
+        s.reported(parent, Report::SelectedRelayer { register: false });
+        let wait = |s: &mut Solo, time: u64| {
+            for _ in 0..time / 10 {
+                s.told.report = Some(s.now);
+                s.hear_for(10);
+            }
+        };
+        s.invited(3, false);
+        wait(&mut s, since - 500);
+        let others = [4, 5, 6, 7].map(|peer| s.invited(peer, false).0);
+        wait(&mut s, 500);
+        for call in others {
+            s.fact(Fact::Ended { call, reason: ByeReason::Normal });
+        }
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().relayer, relays, "after {since}");
+    }
+}
+
+#[test]
+fn q18_a_relayer_says_something_every_second_give_or_take_a_tenth() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    s.reported(parent, Report::SelectedRelayer { register: false });
+    s.hear_for(2_000);
+    let (mut last, mut rests) = (None, Vec::new());
+    for _ in 0..4_000 {
+        let to_parent = |o: &Order<u32>| matches!(o, Order::Inform { call, .. } if *call == parent);
+        if s.hear_for(10).iter().any(to_parent) {
+            rests.extend(last.replace(s.now).map(|last| s.now.since(last).as_millis()));
+        }
+    }
+    assert!(rests.iter().all(|&rest| rest <= 1_110) && rests.iter().any(|&rest| rest > 1_010), "{rests:?}");
+    assert!(rests.iter().filter(|&&rest| rest < 890).count() <= 2, "{rests:?}");
 }
 
 #[test]

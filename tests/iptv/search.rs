@@ -99,6 +99,27 @@ fn no_more_are_asked_at_the_same_time_than_the_limit_says() {
 }
 
 #[test]
+fn p9_whoever_looks_for_a_parent_says_how_many_slots_it_brings_for_all_but_the_one_whom_it_saves() {
+    let asks = |children: &[bool]| {
+        let (mut s, parent) = Solo::viewer(default(3), 9);
+        s.reported(parent, Report::SelectedRelayer { register: true });
+        for (peer, &rescued) in (3..).zip(children) {
+            let (_, orders) = s.invited(peer, rescued);
+            assert!(has(&orders, |o| matches!(o, Order::Accept { rescue, .. } if *rescue == rescued)));
+        }
+        let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+        let slots = |o: &Order<u32>| match o {
+            Order::Invite { slots, .. } => Some(*slots),
+            _ => None,
+        };
+        orders.iter().find_map(slots)
+    };
+    assert_eq!(asks(&[]), Some(3));
+    assert_eq!(asks(&[false, false]), Some(3), "those in which its children sit");
+    assert_eq!(asks(&[false, false, false, true]), Some(3));
+}
+
+#[test]
 fn q14_whoever_waits_for_its_next_round_is_not_hurried_by_what_happens_meanwhile() {
     let mut s = Solo::new(default(2));
     s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
@@ -213,6 +234,29 @@ fn q2_where_peers_are_far_away_the_hedge_waits_for_three_round_trips() {
     s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![source, relayer] });
     assert_eq!(placed(&s.pass(689), 9), None);
     assert!(placed(&s.pass(1), 9).is_some());
+}
+
+/// The parent is gone at 0; its backups 4 and 5, and the source, are asked at 0, 200 and 400 ms, and are silent.
+#[test]
+fn p18_an_orphan_whom_nobody_answers_asks_the_overlay_before_it_has_given_anybody_up() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let at = |peer| Provider { peer, depth: Some(1), free: None };
+    let backups = vec![at(4), at(5)];
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups, delegated: false },
+    );
+    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    assert!(placed(&orders, 4).is_some(), "{orders:?}");
+    let fetches = |orders: &[Order<u32>]| orders.iter().any(|o| matches!(o, Order::Fetch { .. }));
+    let orders = s.pass(599);
+    let gives_up = |orders: &[Order<u32>]| orders.iter().any(|o| matches!(o, Order::Cancel { .. }));
+    assert!(!fetches(&orders) && !gives_up(&orders), "{orders:?}");
+    let orders = s.pass(1);
+    assert!(fetches(&orders), "{orders:?}");
+    // Who is found is asked though some of the others may still answer.
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![at(6)] });
+    assert!(placed(&orders, 6).is_some(), "{orders:?}");
 }
 
 #[test]

@@ -76,6 +76,17 @@ fn a_lost_parent_leaves_its_subtree_adrift_and_time_forgets_it() {
 }
 
 #[test]
+fn q13_nephews_hang_two_layers_below_me_and_below_another_child() {
+    let mut t = table();
+    t.report('b', &kids("f"), T);
+    t.relays('b', Some(1), T);
+    t.report('b', &kids("f"), T);
+    let nephews = |child| t.nephews(child, 9).iter().map(|p| p.peer).collect::<String>();
+    assert_eq!((nephews('a'), nephews('b'), nephews('x')), ("f".into(), "cd".into(), "cdf".into()));
+    assert_eq!(t.nephews('x', 2).len(), 2);
+}
+
+#[test]
 fn whoever_is_named_by_one_that_is_adrift_is_adrift_with_it() {
     let mut t = table();
     t.rest('a', T);

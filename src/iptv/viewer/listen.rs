@@ -15,6 +15,14 @@ impl<P: Copy + Ord> Viewer<P> {
         turn.config.repair_after.max(self.rtt.saturating_mul(3))
     }
 
+    /// Looks at the parents, if any timer was to do so.
+    #[cfg(feature = "sim")]
+    pub(in crate::iptv) fn listen_anew(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if self.listen_at.is_some() {
+            self.listen(seats, turn);
+        }
+    }
+
     /// Judges the parents by what was heard from them.
     pub(super) fn listen(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let (now, config, patience) = (turn.now, turn.config, self.patience(turn));

@@ -214,7 +214,10 @@ impl<P: Copy + Ord> Search<P> {
             Phase::Fetching { until } | Phase::Waiting { until } => Some(until),
             Phase::Known | Phase::Fetched => None,
         };
-        let hedge = (!self.queue.is_empty() && self.may_hedge(config)).then_some(self.hedge_at);
+        let hedge = match self.queue.is_empty() {
+            false => self.may_hedge(config).then_some(self.hedge_at),
+            true => self.looks_up_beside(config).then_some(self.hedge_at),
+        };
         let vain = self.calls.iter().filter_map(|c| self.vain_at(c, config)).min();
         earliest(phase, self.calls.iter().map(|c| c.until).chain(hedge).chain(vain).min())
     }
@@ -260,18 +263,22 @@ impl<P: Copy + Ord> Search<P> {
                 }
                 continue;
             }
+            if let Phase::Fetching { until } = self.phase
+                && until <= now
+            {
+                self.phase = Phase::Fetched;
+                continue;
+            }
             if !self.calls.is_empty() {
+                if self.looks_up_beside(turn.config) && now >= self.hedge_at {
+                    self.look_up(scope.channel, turn);
+                }
                 return;
             }
             match self.phase {
                 // Who only wants to climb asks those it knows: a lookup would tell no more.
                 Phase::Known if self.purpose.looks_nothing_up() => self.phase = Phase::Fetched,
-                Phase::Known => {
-                    turn.order(Order::Fetch { channel: scope.channel });
-                    self.phase = Phase::Fetching { until: now + turn.config.fetch_limit };
-                    return;
-                }
-                Phase::Fetching { until } if until <= now => self.phase = Phase::Fetched,
+                Phase::Known => return self.look_up(scope.channel, turn),
                 Phase::Fetched => {
                     self.pause(scope.channel, turn);
                     return;
@@ -290,8 +297,21 @@ impl<P: Copy + Ord> Search<P> {
         }
     }
 
+    fn look_up(&mut self, channel: ChannelId, turn: &mut Turn<'_, P>) {
+        turn.order(Order::Fetch { channel });
+        self.phase = Phase::Fetching { until: turn.now + turn.config.fetch_limit };
+    }
+
+    /// Whether the overlay is asked beside those who have been asked for a slot and have not answered, when there is nobody
+    /// else to ask: who has lost its parent does not wait until all of them count as gone too.
+    fn looks_up_beside(&self, config: &Config) -> bool {
+        let all_silent =
+            matches!(self.phase, Phase::Known) && self.queue.is_empty() && !self.calls.is_empty();
+        all_silent && self.purpose == Purpose::Repair && !config.is_paper()
+    }
+
     fn may_ask(&self, scope: &Scope<'_, P>, config: &Config, now: Instant) -> bool {
-        if self.queue.is_empty() || !matches!(self.phase, Phase::Known | Phase::Fetched) {
+        if self.queue.is_empty() || self.is_waiting() {
             return false;
         }
         self.calls.is_empty()

@@ -38,7 +38,7 @@ impl World {
     }
 
     fn note(&mut self, node: u32, event: &Event<u32>) {
-        self.summary.event(self.now, node, event);
+        self.summary.event(event);
         if matches!(event, Event::Elected { .. }) {
             self.novices.elected(self.now, node);
         }
