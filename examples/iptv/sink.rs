@@ -100,8 +100,11 @@ impl Sink {
         self.reorder.skipped()
     }
 
-    /// Waits until everything is written.
-    pub fn finish(self) -> Result<(), Trouble> {
+    /// Nothing follows: plays what still waits, and waits until everything is written.
+    pub fn finish(mut self) -> Result<(), Trouble> {
+        while let Some(deadline) = self.deadline() {
+            self.handle_timeout(deadline)?;
+        }
         match self.exit {
             Exit::Rtp { .. } => Ok(()),
             Exit::Pipe { queue, writer } => {
@@ -182,14 +185,18 @@ mod tests {
         let path = std::env::temp_dir().join(format!("p2piptv-sink-{}.ts", std::process::id()));
         let mut sink = Sink::open(&Output::File(path.clone()), 0).expect("a file");
         let mut sent = packets(300);
+        let missing = sent.remove(297);
         let plain: Vec<u8> = sent.iter().flat_map(|p| p[12..].to_vec()).collect();
         (1..sent.len() / 2).for_each(|i| sent.swap(2 * i, 2 * i - 1));
+        sent.swap(0, 1);
         sent.chunks(5).for_each(|run| sink.push(at(0), run).expect("written"));
+        sink.handle_timeout(at(20)).expect("written");
         let (played, dropped) = sink.counts();
         sink.finish().expect("written");
         let written = std::fs::read(&path).expect("the file");
         let _ = std::fs::remove_file(&path);
-        assert_eq!((written.len() as u64, dropped), (played, 0));
+        let behind_the_hole = 2 * missing[12..].len() as u64;
+        assert_eq!((written.len() as u64, dropped), (played + behind_the_hole, 0));
         begins_well(&written);
         assert!(plain.ends_with(&written[2 * TsPacket::LEN..]));
     }
@@ -200,6 +207,7 @@ mod tests {
         player.set_nonblocking(true).expect("option");
         let mut sink = Sink::open(&Output::Rtp(player.local_addr().expect("bound")), 99).expect("socket");
         sink.push(at(0), &packets(60)).expect("sent");
+        sink.handle_timeout(at(20)).expect("sent");
         let (mut all, mut buffer, mut last) = (Vec::new(), [0; 2048], None);
         while let Ok(n) = player.recv(&mut buffer) {
             let packet = Packet::parse(&buffer[..n]).expect("RTP");
@@ -218,6 +226,7 @@ mod tests {
         let mut sink = Sink::open(&Output::Rtp(player.local_addr().expect("bound")), 0).expect("socket");
         let sent = packets(20);
         sink.push(at(0), &sent[..10]).expect("sent");
+        sink.handle_timeout(at(20)).expect("sent");
         sink.push(at(100), &sent[11..]).expect("sent");
         let (before, _) = sink.counts();
         let deadline = at(100) + PATIENCE;

@@ -9,11 +9,6 @@ use std::error::Error;
 /// How long the last viewers may take to find a place before the watch begins.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Above this crowd nodes see farther ahead, so that each wakes once in two seconds at most.
-const LARGE: u32 = 50_000;
-/// So far do they.
-const FAR_SIGHT: Duration = Duration::from_secs(10);
-
 /// Lets a world grow and watches it.
 pub fn play(setting: &Setting, name: &str, progress: &mut Progress) -> Summary {
     let mut world = World::new(setting.clone());
@@ -42,11 +37,9 @@ pub fn play(setting: &Setting, name: &str, progress: &mut Progress) -> Summary {
 pub fn viewers(wanted: &Viewers) -> Result<(), Box<dyn Error>> {
     let mut progress = Progress::new();
     let mut setting = Setting::new(wanted.profile, wanted.crowd).with_mode(wanted.mode);
-    setting.terms.foresight = match wanted.exact {
-        true => Duration::ZERO,
-        false if wanted.crowd.viewers > LARGE => FAR_SIGHT,
-        false => setting.terms.foresight,
-    };
+    if wanted.exact {
+        setting.terms.foresight = Duration::ZERO;
+    }
     let summary = play(&setting, "tree", &mut progress);
     let took = progress.done();
     print(&summary);
@@ -124,7 +117,7 @@ pub fn print(s: &Summary) {
         s.joins_at_source
     );
     println!(
-        "  control {:.3} % of media octets ({}), came twice {:.4} %, sent to the gone {:.4} %; {} surprises",
+        "  control {:.3} % of media octets ({}), came twice {:.4} %, sent to the gone {:.4} %",
         s.control_share() * 100.0,
         [
             (Control::Calls, "calls"),
@@ -140,8 +133,7 @@ pub fn print(s: &Summary) {
         ))
         .join(", "),
         s.duplicate_share() * 100.0,
-        (s.waste_share() - s.duplicate_share()) * 100.0,
-        t.surprises
+        (s.waste_share() - s.duplicate_share()) * 100.0
     );
 }
 

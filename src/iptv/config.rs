@@ -110,6 +110,9 @@ pub struct Config {
     pub climb_after: Duration,
     /// What a provider without room tells a caller to wait (Retry-After).
     pub busy_retry_after: Duration,
+    /// How long a newcomer for whom there is no room waits for the next relayer before it is refused. Less than a caller has
+    /// patience for (`answer_limit`).
+    pub queue_limit: Duration,
 
     /// Time between two alive messages of a relayer (± 10 %).
     pub alive_interval: Duration,
@@ -176,6 +179,8 @@ pub struct Limits {
     pub strangers: u32,
     /// Control dialogs of one elector; candidates beyond are not asked.
     pub controls: u32,
+    /// Newcomers that wait at one elector for the next relayer; a further one is refused.
+    pub waiting: u16,
     /// The same as `rows` where relayers elect: my children and theirs.
     pub subtree_rows: u16,
     /// Offers of one elector that wait for an answer at once; further candidates wait. In the paper's profile there is one.
@@ -201,6 +206,7 @@ impl Default for Limits {
             depth: 64,
             strangers: 256,
             controls: 32_768,
+            waiting: 64,
             subtree_rows: 1024,
             offers: 4,
             open: 8,
@@ -243,6 +249,7 @@ impl Config {
             move_after: ms(1_200),
             climb_after: ms(4_000),
             busy_retry_after: ms(1_000),
+            queue_limit: ms(2_000),
             alive_interval: ms(1_000),
             alive_misses: 3,
             child_silence: ms(3_500),
@@ -306,6 +313,7 @@ impl Config {
             &mut config.move_after,
             &mut config.climb_after,
             &mut config.busy_retry_after,
+            &mut config.queue_limit,
             &mut config.alive_interval,
             &mut config.child_silence,
             &mut config.suspect_silence,

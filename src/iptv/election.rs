@@ -18,6 +18,7 @@ use super::order::{Event, InviteKind, Order};
 use super::report::{Child, Provider, Report, Subtree};
 use super::table::{Standing, Table};
 use super::turn::Turn;
+use super::waiting::Waiting;
 use crate::ids::{CallId, ChannelId};
 use crate::time::{Duration, Instant, earliest};
 use alloc::collections::BTreeMap;
@@ -59,6 +60,8 @@ pub(super) struct Election<P> {
     sweep_at: Option<Instant>,
     /// Somebody for whom no relayer was open: all free slots are promised, or hang below the caller itself.
     turned_away: Option<P>,
+    /// Newcomers that wait for the next relayer.
+    pub(super) waiting: Waiting<P>,
     /// It has taken the channel over, with relayers that another source elected and that announce themselves until then.
     /// Whoever says so later was elected by nobody.
     heir: Option<Instant>,
@@ -93,6 +96,7 @@ impl<P: Copy + Ord> Election<P> {
             controls: BTreeMap::new(),
             sweep_at: None,
             turned_away: None,
+            waiting: Waiting::new(),
             heir: None,
             climbing: Vec::new(),
         }
@@ -109,11 +113,18 @@ impl<P: Copy + Ord> Election<P> {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        earliest(self.sweep_at, self.offers.iter().map(|o| o.until).min())
+        let offers = self.offers.iter().map(|o| o.until).min();
+        earliest(earliest(self.sweep_at, offers), self.waiting.deadline())
+    }
+
+    /// Whether there will soon be room for one more: somebody has been asked to relay, or slots are promised that may not be
+    /// taken.
+    pub(super) fn hopes(&self) -> bool {
+        !self.offers.is_empty() || self.table.is_open()
     }
 
     pub(super) fn owns(&self, call: CallId) -> bool {
-        self.controls.contains_key(&call) || self.is_dialling(call)
+        self.controls.contains_key(&call) || self.is_dialling(call) || self.waiting.owns(call)
     }
 
     fn is_dialling(&self, call: CallId) -> bool {
@@ -147,6 +158,16 @@ impl<P: Copy + Ord> Election<P> {
                 return self.table.rescuers(caller, most, |n| turn.entropy.below(n));
             }
             return self.table.branches_with_room(caller, most, |n| turn.entropy.below(n));
+        }
+        providers
+    }
+
+    /// Where somebody may be sent by now who waits, and for whom one more relayer was wanted then.
+    pub(super) fn room(&mut self, waiting: P, turn: &mut Turn<'_, P>) -> Vec<Provider<P>> {
+        let most = usize::from(turn.config.limits.redirect_contacts);
+        let providers = self.table.redirect(waiting, most, turn.now, |n| turn.entropy.below(n));
+        if providers.is_empty() {
+            return self.table.branches_with_room(waiting, most, |n| turn.entropy.below(n));
         }
         providers
     }

@@ -10,6 +10,7 @@
 //! | `succession`, `rivalry` | a standby source, which takes the channel over; a source that sees a newer one |
 //! | `backups`, `leases` | what a parent tells its children about their places; standbys promised to others |
 //! | `delivery` | whether a relayer delivers: it registers when it does, and is none when it does not |
+//! | `waiting` | newcomers that wait until the next relayer is there |
 //! | `promotion` | who can relay takes the slot of who cannot, and who brings a subtree that of who brings a smaller one |
 //! | `counters` | what the host prints |
 //! | `election`, `table` | who relays, in the whole tree or among my children; the peer table |
@@ -42,6 +43,7 @@ mod succession;
 mod table;
 mod turn;
 mod viewer;
+mod waiting;
 
 pub use config::{Config, Limits, Mode, Profile};
 pub use counters::{Counters, RescueSlots};
@@ -363,6 +365,18 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         self.settle(None, ctx);
     }
 
+    /// What [`Progress`] said of packets to come is not so any more: timers that wait for silence are set anew. Only a media
+    /// plane that looks ahead needs it, as that of a simulation does.
+    #[cfg(feature = "sim")]
+    pub(crate) fn listen_anew(&mut self, now: Instant, channel: ChannelId, ctx: &mut Context<'_, P>) {
+        self.now = self.now.max(now);
+        let (channels, mut turn) = self.turn(ctx);
+        if let Some(channel) = channels.iter_mut().find(|c| c.id() == channel) {
+            channel.listen_anew(&mut turn);
+        }
+        self.settle(Some(channel), ctx);
+    }
+
     /// When [`Iptv::handle_timeout`] has to be called.
     pub const fn deadline(&self) -> Option<Instant> {
         self.deadline
@@ -527,6 +541,6 @@ mod tests {
     fn a_viewer_without_an_office_is_small() {
         // A million of them live in one simulation.
         let size = size_of::<Iptv<u32>>() + channel::size_of_a_viewer::<u32>();
-        assert!(size <= 696, "{size} bytes");
+        assert!(size <= 704, "{size} bytes");
     }
 }

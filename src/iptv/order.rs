@@ -83,6 +83,11 @@ pub enum Order<P> {
         /// Whom to ask, best first; never empty.
         providers: Vec<Provider<P>>,
     },
+    /// Answer 182: the caller waits for its final answer.
+    Queue {
+        /// The call.
+        call: CallId,
+    },
     /// Answer with a refusal.
     Refuse {
         /// The call.

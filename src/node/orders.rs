@@ -42,6 +42,10 @@ impl Node {
                 let contacts = providers.into_iter().filter_map(|provider| self.peer(provider)).collect();
                 self.refuse(call, Refusal { status: Status::MOVED_TEMPORARILY, contacts, retry_after: None });
             }
+            Order::Queue { call } => {
+                // The caller may have given up meanwhile.
+                let _ = self.with_agent(|agent, now, ctx| agent.queue(now, call, ctx));
+            }
             Order::Refuse { call, denial } => self.refuse(
                 call,
                 match denial {

@@ -356,7 +356,7 @@ impl Node {
         found
     }
 
-    fn on_providers(&mut self, channel: ChannelId, found: Vec<Found>) {
+    fn on_providers(&mut self, channel: ChannelId, mut found: Vec<Found>) {
         let name = self.channels.get(channel).and_then(|open| own_name(open, &found));
         if let Some(name) = name.filter(|name| self.channels.named(name.as_str()).is_none())
             && let Some(open) = self.channels.get_mut(channel)
@@ -365,6 +365,7 @@ impl Node {
             return self.fetch(name, Purpose::Lookup(channel));
         }
         let relayers = found.iter().filter(|f| !f.info.is_source).count();
+        drop_overdue(&mut found, self.records.least_left());
         let full = found.iter().all(|f| f.info.free_slots == 0);
         let listed = usize::from(self.config.policy.registered_relayers);
         // Records come and go: a list that is half full shows that there was no room for everybody a while ago.
@@ -435,6 +436,15 @@ pub(super) fn drop_earlier_epochs(found: &mut Vec<Found>) {
     found.retain(|f| !has_epoch(f) || newest.get(&f.info.owner) == Some(&f.epoch));
 }
 
+/// Leaves out relayers that have not stored their records again when it was time, if there are others: they are gone, and whoever
+/// asked one would wait for nothing. Nobody can take back what the dead have stored.
+fn drop_overdue(found: &mut Vec<Found>, least_left: Duration) {
+    let relays_on = |f: &Found| !f.info.is_source && f.left >= least_left;
+    if found.iter().any(relays_on) {
+        found.retain(|f| f.info.is_source || relays_on(f));
+    }
+}
+
 /// Who found a channel by a keyword goes on under its own name, under which the relayers stand too. A keyword is followed
 /// once, and a name under which the channel itself stands is none: records may lie.
 fn own_name(open: &Channel, found: &[Found]) -> Option<ChannelName> {
@@ -451,6 +461,8 @@ pub(super) struct Found {
     pub(super) info: ProviderInfo,
     pub(super) contact: Contact,
     channel: Option<ChannelName>,
+    /// How long the record will stand, as the storing peer says.
+    left: Duration,
     /// The epoch of the owner's grant, or what a record says of itself that needs none.
     pub(super) epoch: u32,
     /// What the owner signs by.
@@ -478,7 +490,8 @@ fn read(value: &Value) -> Option<(Found, ProviderRecord)> {
     };
     let epoch = uri.params().get(EPOCH_PARAM).and_then(|epoch| epoch.parse().ok());
     let epoch = epoch.filter(|_| info.is_source).unwrap_or(0);
-    Some((Found { info, contact, channel, epoch, owner_key: None }, record))
+    let left = value.lifetime;
+    Some((Found { info, contact, channel, left, epoch, owner_key: None }, record))
 }
 
 #[cfg(test)]
@@ -529,6 +542,27 @@ mod tests {
         for bad in [others, removed, garbage, unnamed] {
             assert!(read(&bad).is_none(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn relayers_whose_records_are_overdue_are_left_out_unless_there_are_no_others() {
+        let seconds = |seconds: &[u64]| -> Vec<Found> {
+            let found = |&s: &u64| {
+                let value = Value { lifetime: Duration::from_secs(s), ..value("sip:1@192.0.2.1:5060") };
+                let mut found = read(&value).unwrap().0;
+                found.info.is_source = s == 1;
+                found
+            };
+            seconds.iter().map(found).collect()
+        };
+        let left = |of: &[u64]| {
+            let mut found = seconds(of);
+            drop_overdue(&mut found, Duration::from_secs(21));
+            found.iter().map(|f| f.left.as_secs()).collect::<Vec<_>>()
+        };
+        // The source has one second left.
+        assert_eq!(left(&[60, 20, 1, 21, 2]), [60, 1, 21]);
+        assert_eq!(left(&[20, 1, 2]), [20, 1, 2]);
     }
 
     #[test]

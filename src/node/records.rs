@@ -48,6 +48,12 @@ impl Records {
         self.entries.values().map(|entry| entry.due).min()
     }
 
+    /// How much of a record's lifetime is left at least while its node lives: refreshing comes at six tenths of it at the latest,
+    /// and may take a twentieth.
+    pub(super) fn least_left(&self) -> Duration {
+        self.lifetime / 20 * 7
+    }
+
     /// Refreshing comes at half of the lifetime, a tenth of it earlier or later, so that relayers elected together do
     /// not store together for ever.
     fn refresh_at(&self, now: Instant, entropy: &mut dyn Entropy) -> Instant {

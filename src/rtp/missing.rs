@@ -120,8 +120,7 @@ impl Missing {
     /// This packet, which is older than others that came before it, has come. `round_trip` is that to whoever sent it, as far
     /// as others have measured it.
     pub fn on_arrival(&mut self, now: Instant, number: u64, round_trip: Option<Duration>) {
-        let Ok(at) = self.entries.binary_search_by_key(&number, |entry| entry.number) else { return };
-        let Some(entry) = self.entries.remove(at) else { return };
+        let Some(entry) = self.take(number) else { return };
         if entry.asked == 0 {
             self.lateness = self.lateness.max(now.since(entry.since));
         } else {
@@ -135,7 +134,19 @@ impl Missing {
             }
             self.counts.repaired += 1;
         }
+    }
+
+    /// The same for a packet that came earlier and was held until now: it says nothing of the way.
+    pub fn on_release(&mut self, number: u64) {
+        let asked = self.take(number).is_some_and(|entry| entry.asked > 0);
+        self.counts.repaired += u64::from(asked);
+    }
+
+    fn take(&mut self, number: u64) -> Option<Entry> {
+        let at = self.entries.binary_search_by_key(&number, |entry| entry.number).ok()?;
+        let entry = self.entries.remove(at);
         self.schedule();
+        entry
     }
 
     /// A child misses this packet: if it is missing here as well, it was lost further up, and there is nothing to wait for.

@@ -80,14 +80,26 @@ impl Reception {
 
     /// Takes note of a data packet of `len` octets.
     pub fn on_packet(&mut self, now: Instant, sequence: u16, timestamp: u32, len: usize) -> Seen {
+        self.on_held_packet(now, now, sequence, timestamp, len)
+    }
+
+    /// The same for one that came earlier and was held until now.
+    pub(super) fn on_held_packet(
+        &mut self,
+        now: Instant,
+        came: Instant,
+        sequence: u16,
+        timestamp: u32,
+        len: usize,
+    ) -> Seen {
         let seen = self.window.insert(now, sequence, timestamp);
         if seen == Seen::New {
             self.media.count(len);
             if self.has_just_begun() {
                 self.forget_pace();
             }
-            self.measure_jitter(now, timestamp);
-            self.measure_pace(now);
+            self.measure_jitter(came, timestamp);
+            self.measure_pace(came);
         }
         seen
     }

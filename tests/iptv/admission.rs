@@ -73,23 +73,119 @@ fn q14_whoever_yields_takes_no_rescue_slot_and_looks_for_nobody_when_it_has_foun
     assert!(orders.contains(&Order::Bye { call: parent, reason: ByeReason::Normal }));
 }
 
-#[test]
-fn q1_full_means_503_while_an_offer_is_pending_and_302_when_a_relayer_is_ready() {
+/// The final answers among orders: whose call, and whether it was accepted, sent on or refused as busy.
+fn answers(orders: impl IntoIterator<Item = Order<u32>>) -> Vec<(CallId, char)> {
+    let answer = |o| match o {
+        Order::Accept { call, .. } => Some((call, 'a')),
+        Order::Redirect { call, .. } => Some((call, 'r')),
+        Order::Refuse { call, denial: Denial::Busy { retry_after } } if retry_after == ms(1000) => {
+            Some((call, 'b'))
+        }
+        _ => None,
+    };
+    orders.into_iter().filter_map(answer).collect()
+}
+
+/// A source with one slot, in which 1 sits that is being asked to relay, and the calls of 2 and 3.
+fn queued() -> (Solo, CallId, [CallId; 2]) {
     let mut s = Solo::publisher(default(1));
     let (first, _) = s.invited(1, false);
-    let (_, orders) = s.invited(2, false);
-    assert!(has(&orders, |o| matches!(
-        o,
-        Order::Refuse { denial: Denial::Busy { retry_after }, .. } if *retry_after >= ms(1000)
-    )));
-    s.reported(first, Report::RelayerAccepted { free: 1 });
+    let calls = [2, 3].map(|peer| {
+        let (call, orders) = s.invited(peer, false);
+        assert_eq!(orders, [Order::Queue { call }]);
+        call
+    });
+    (s, first, calls)
+}
+
+#[test]
+fn q1_newcomers_wait_for_the_next_relayer_and_get_its_slots_in_the_order_in_which_they_came() {
+    let (mut s, first, [second, third]) = queued();
+    let orders = s.reported(first, Report::RelayerAccepted { free: 1 });
+    let providers = vec![Provider { peer: 1, depth: Some(1), free: Some(1) }];
+    assert!(orders.contains(&Order::Redirect { call: second, providers }), "{orders:?}");
+    assert_eq!(answers(orders), [(second, 'r')], "the slot is promised");
+    assert_eq!(answers(s.fact(Fact::Ended { call: first, reason: ByeReason::Normal })), [(third, 'a')]);
+    // Who comes then is sent on at once if somebody is open.
+    let (mut s, first, [second, third]) = queued();
+    assert_eq!(
+        answers(s.reported(first, Report::RelayerAccepted { free: 3 })),
+        [(second, 'r'), (third, 'r')]
+    );
+    let (fourth, orders) = s.invited(4, false);
+    assert_eq!(answers(orders), [(fourth, 'r')]);
+}
+
+#[test]
+fn q1_a_newcomer_that_has_waited_for_two_seconds_is_refused() {
+    let mut s = Solo::publisher(default(1));
+    s.invited(1, false);
+    let (second, _) = s.invited(2, false);
+    s.told.report = Some(s.now);
+    s.pass(10);
+    let (third, _) = s.invited(3, false);
+    assert_eq!(answers(s.pass(1_989)), []);
+    assert_eq!(answers(s.pass(1)), [(second, 'b')]);
+    assert_eq!(answers(s.pass(9)), []);
+    assert_eq!(answers(s.pass(1)), [(third, 'b')]);
+    assert!(!s.pass(500).iter().any(|o| matches!(o, Order::Refuse { .. })));
+}
+
+#[test]
+fn q1_nobody_waits_where_nobody_is_about_to_relay() {
+    let mut s = Solo::publisher(default(1));
+    let call = CallId::received(90);
+    s.fact(Fact::Invited { channel: CHANNEL, call, peer: 1, urgent: false, slots: Some(0) });
+    let call = CallId::received(91);
+    let orders = s.fact(Fact::Invited { channel: CHANNEL, call, peer: 2, urgent: false, slots: Some(0) });
+    assert_eq!(Vec::from(orders), [busy(call)]);
+    // Or no longer.
+    let (mut s, first, [second, third]) = queued();
+    assert_eq!(answers(s.reported(first, Report::RelayerDeclined)), [(second, 'b'), (third, 'b')]);
+}
+
+fn busy(call: CallId) -> Order<u32> {
+    Order::Refuse { call, denial: Denial::Busy { retry_after: ms(1000) } }
+}
+
+#[test]
+fn q1_orphans_and_whoever_is_served_elsewhere_do_not_wait_nor_does_anybody_twice() {
+    let (mut s, first, [second, _]) = queued();
     let (call, orders) = s.invited(2, false);
-    let free = Some(1);
-    let providers = vec![Provider { peer: 1, depth: Some(1), free }];
-    assert!(orders.contains(&Order::Redirect { call, providers }));
-    // The slot is promised: the next newcomer is not sent after the first.
-    let (_, orders) = s.invited(3, false);
-    assert!(has(&orders, |o| matches!(o, Order::Refuse { denial: Denial::Busy { .. }, .. })));
+    assert_eq!(Vec::from(orders), [busy(call)], "twice");
+    let free = Some(0);
+    let children = vec![Child { peer: 5, slots: Some(2), rescue: false }];
+    s.reported(first, Report::ChildUpdate { children, free });
+    let (call, orders) = s.invited(5, false);
+    assert_eq!(answers(orders), [(call, 'b')], "a viewer of 1");
+    s.invited(6, true);
+    let (call, orders) = s.invited(7, true);
+    assert_eq!(answers(orders), [(call, 'r')], "an orphan is told who may have a rescue slot");
+    let _ = second;
+}
+
+#[test]
+fn q1_no_more_wait_than_the_limit_says_and_who_gives_up_makes_room() {
+    let mut config = default(1);
+    config.limits.waiting = 1;
+    let mut s = Solo::publisher(config);
+    let (first, _) = s.invited(1, false);
+    let (second, _) = s.invited(2, false);
+    let (third, orders) = s.invited(3, false);
+    assert_eq!(answers(orders), [(third, 'b')]);
+    assert!(s.fact(Fact::Cancelled { call: second }).is_empty());
+    let (third, orders) = s.invited(3, false);
+    assert_eq!(orders, [Order::Queue { call: third }]);
+    assert_eq!(answers(s.reported(first, Report::RelayerAccepted { free: 2 })), [(third, 'r')]);
+}
+
+#[test]
+fn whoever_waits_when_the_channel_ends_is_told_that_there_is_none() {
+    let (mut s, _, calls) = queued();
+    let orders = s.act(|i, now, ctx| i.end(now, CHANNEL, ctx).unwrap());
+    for call in calls {
+        assert!(orders.contains(&Order::Refuse { call, denial: Denial::NotFound }), "{orders:?}");
+    }
 }
 
 #[test]
@@ -133,8 +229,8 @@ fn q13_when_everybody_is_full_the_source_names_rescue_slots_away_from_the_dead()
     // An offer is under way to one of the others.
     assert!(named.iter().all(|p| [2, 3, 5, 6].contains(p)), "{named:?}");
     // A newcomer waits.
-    let (_, orders) = s.invited(9, false);
-    assert!(has(&orders, |o| matches!(o, Order::Refuse { denial: Denial::Busy { .. }, .. })));
+    let (call, orders) = s.invited(9, false);
+    assert!(orders.contains(&Order::Queue { call }), "{orders:?}");
 }
 
 #[test]
@@ -175,8 +271,9 @@ fn p9_channels_share_the_slots_of_one_uplink() {
     // The other channel is full as well now, and elects.
     assert_eq!(selected(orders), [first, call]);
     assert_eq!(s.iptv.free_slots(), 0);
-    let (_, orders) = s.invited(3, false);
-    assert!(has(&orders, |o| matches!(o, Order::Refuse { denial: Denial::Busy { .. }, .. })));
-    s.act(|i, now, ctx| i.stop(now, other, ctx).unwrap());
-    assert_eq!(s.iptv.free_slots(), 1);
+    let (call, orders) = s.invited(3, false);
+    assert!(orders.contains(&Order::Queue { call }), "{orders:?}");
+    let orders = s.act(|i, now, ctx| i.stop(now, other, ctx).unwrap());
+    assert_eq!(answers(orders), [(call, 'a')], "it gets the slot of the other one");
+    assert_eq!(s.iptv.free_slots(), 0);
 }

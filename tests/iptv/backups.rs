@@ -2,7 +2,7 @@
 
 use crate::harness::{CHANNEL, SOURCE, Solo, World, default, grown, has, ms, placed};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Event, Fact, InviteKind, Order, Pace, Provider, Refusal, Report};
+use p2piptv::iptv::{ByeReason, Event, Fact, Hold, InviteKind, Order, Pace, Provider, Refusal, Report};
 use p2piptv::time::Instant;
 
 /// A viewer of the source 9 at a pace of 10 ms, with standbys at 4, 5 and 6 that are ready.
@@ -61,7 +61,7 @@ fn dialled(orders: &[Order<u32>]) -> Option<(u32, CallId)> {
     })
 }
 
-fn fetches(orders: &[Order<u32>]) -> bool {
+pub(crate) fn fetches(orders: &[Order<u32>]) -> bool {
     orders.iter().any(|o| matches!(o, Order::Fetch { .. }))
 }
 
@@ -104,13 +104,130 @@ fn q12_the_place_that_a_standby_tells_before_its_first_packet_is_the_place_under
 }
 
 #[test]
+fn q12_what_whoever_covers_and_the_silent_parent_say_of_their_places_counts_for_each_of_them() {
+    let (mut s, parent, [first, ..]) = covered();
+    let backups = |peer| vec![Provider { peer, depth: Some(1), free: None }];
+    let told = |path: &[u32], peer| Report::TreePosition {
+        depth: 0,
+        path: path.to_vec(),
+        rescue: false,
+        backups: backups(peer),
+        delegated: false,
+    };
+    s.reported(first, told(&[9, 8, 4], 40));
+    s.reported(parent, told(&[9], 41));
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().path, [9]);
+    assert!(s.iptv.counts_on(41) && !s.iptv.counts_on(40), "the parent is the parent still");
+    s.cover_for(first, 1_100);
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().path, [9, 8, 4]);
+    assert!(s.iptv.counts_on(40) && !s.iptv.counts_on(41));
+}
+
+#[test]
+fn q12_children_hear_of_another_place_and_of_other_backups_and_of_nothing_else() {
+    let (mut s, parent, _) = backed_up();
+    let (child, _) = s.invited(3, true);
+    let mut heard = |path: &[u32], backup| {
+        let backups = vec![Provider { peer: backup, depth: Some(1), free: None }];
+        let mut orders: Vec<_> = s
+            .reported(
+                parent,
+                Report::TreePosition {
+                    depth: 0,
+                    path: path.to_vec(),
+                    rescue: false,
+                    backups,
+                    delegated: false,
+                },
+            )
+            .into();
+        s.told.report = Some(s.now);
+        orders.extend(s.hear_for(2_500));
+        let told = orders.into_iter().filter_map(|order| match order {
+            Order::Inform { call, report: Report::TreePosition { path, backups, .. } } if call == child => {
+                Some((path, backups.into_iter().map(|b| b.peer).collect::<Vec<_>>()))
+            }
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(heard(&[9], 30).pop(), Some((vec![9, 0], vec![30, 9])));
+    assert_eq!(heard(&[9], 30), []);
+    assert_eq!(heard(&[], 30), [], "that is no place");
+    assert_eq!(heard(&[8, 9], 30), [(vec![8, 9, 0], vec![30, 9])]);
+    assert_eq!(heard(&[8, 9], 31), [(vec![8, 9, 0], vec![31, 9])]);
+}
+
+#[test]
+fn q12_a_standby_whom_nobody_names_any_more_makes_room_for_one_who_is_named() {
+    let (mut s, parent, [first, ..]) = backed_up();
+    let at = |peer| Provider { peer, depth: Some(1), free: None };
+    let backups = vec![at(5), at(6), at(7)];
+    let place = Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups, delegated: false };
+    let mut orders: Vec<_> = s.reported(parent, place).into();
+    orders.extend(s.hear_for(3_000));
+    let left: Vec<_> = orders.iter().filter(|o| matches!(o, Order::Bye { .. })).collect();
+    assert_eq!(left, [&Order::Bye { call: first, reason: ByeReason::Normal }]);
+    assert_eq!(dialled(&orders).map(|(peer, _)| peer), Some(7));
+}
+
+#[test]
+fn q12_whoever_covers_is_a_standby_again_when_the_next_parent_was_found_meanwhile() {
+    let (mut s, parent, [first, ..]) = backed_up();
+    s.reported(parent, Report::Leaving);
+    s.covered_by(first);
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: first });
+    s.told.elsewhere.remove(&first);
+    let mut orders = Vec::new();
+    while placed(&orders, 9).is_none() {
+        orders = s.hear_for(10);
+    }
+    let next = placed(&orders, 9).unwrap();
+    s.fact(Fact::Answered { call: next, depth: Some(0), rescue: false });
+    let orders = Vec::from(s.fact(Fact::FirstPacket { channel: CHANNEL, call: next }));
+    assert!(!is_left(&orders, first) && orders.contains(&Order::Release { call: first }), "{orders:?}");
+}
+
+#[test]
+fn a_next_parent_that_has_answered_is_waited_for_when_the_one_before_is_gone() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let to = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+    let next = placed(&s.reported(parent, Report::Yield { to }), 7).unwrap();
+    s.told.elsewhere.insert(next, Instant::ZERO);
+    s.fact(Fact::Answered { call: next, depth: Some(1), rescue: false });
+    s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    let orders = s.pass(350);
+    assert!(!is_left(&orders, next) && placed(&orders, 9).is_none(), "{orders:?}");
+    s.covered_by(next);
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: next });
+    assert_eq!(s.iptv.status(CHANNEL).map(|s| (s.parent, s.playing)), Some((Some(7), true)));
+}
+
+#[test]
 fn q12_whoever_covers_and_leaves_is_followed_by_the_next_standby_at_once() {
-    let (mut s, parent, [first, second, _]) = covered();
-    let orders = s.reported(parent, Report::Leaving);
-    assert!(orders.is_empty(), "that one only says what is known: {orders:?}");
+    let (mut s, _, [first, second, _]) = covered();
     let orders = Vec::from(s.reported(first, Report::Leaving));
     assert!(orders.contains(&Order::Release { call: first }), "{orders:?}");
     assert_eq!(resumed(&orders), [second]);
+}
+
+#[test]
+fn q12_when_the_dialog_with_a_silent_parent_breaks_whoever_covers_is_the_parent_at_once() {
+    let orphaned = Order::Event(Event::Orphaned { channel: CHANNEL, parent: 9 });
+    let moved = Order::Event(Event::Reparented { channel: CHANNEL, parent: 4, depth: 2, rescue: true });
+    let (mut s, parent, _) = covered();
+    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    assert!(orders.contains(&orphaned) && orders.contains(&moved), "{orders:?}");
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().parent, Some(4));
+    // Nobody sends yet.
+    let (mut s, parent, [first, ..]) = backed_up();
+    assert_eq!(resumed(&s.pass(79)), [first]);
+    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    assert!(orders.contains(&orphaned) && !orders.contains(&moved), "{orders:?}");
+    s.covered_by(first);
+    let mut orders: Vec<_> = s.fact(Fact::FirstPacket { channel: CHANNEL, call: first }).into();
+    orders.extend(s.cover_for(first, 200));
+    assert!(!orders.contains(&orphaned) && orders.contains(&moved), "{orders:?}");
 }
 
 #[test]
@@ -178,6 +295,19 @@ fn q12_a_standby_is_asked_after_half_a_threshold_more_and_the_next_after_50_ms_o
     let status = s.iptv.status(CHANNEL).unwrap();
     assert_eq!((status.parent, status.cover, status.rescue), (Some(6), None, true));
     assert_eq!(s.iptv.counters().repairs, 1);
+}
+
+/// The last packet comes at 0, HOLD at 50 ms, packets again from 100 to 110 ms.
+#[test]
+fn q12_a_parent_that_starved_for_a_moment_and_dies_then_is_bridged_as_soon_as_any_other() {
+    let (mut s, parent, [first, ..]) = backed_up();
+    s.hear();
+    s.pass(50);
+    s.fact(Fact::Held { call: parent, hold: Hold::Starved });
+    assert!(resumed(&s.pass(50)).is_empty(), "it is alive");
+    assert!(resumed(&s.hear_for(20)).is_empty());
+    assert!(resumed(&s.pass(49)).is_empty());
+    assert_eq!(resumed(&s.pass(1)), [first], "60 ms after the last packet");
 }
 
 #[test]

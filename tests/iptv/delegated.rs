@@ -328,6 +328,28 @@ fn q9_a_child_that_leaves_takes_its_subtree_along() {
 }
 
 #[test]
+fn q9_a_relayer_reports_to_its_parent_and_to_no_source_whatever_the_records_and_the_tree_say() {
+    let (mut s, parent, _) = relayer();
+    let source = vec![Provider { peer: 7, depth: Some(0), free: Some(1) }];
+    s.fact(Fact::Fetched { channel: CHANNEL, providers: source });
+    s.told.report = Some(s.now);
+    let mut orders: Vec<_> = s.reported(parent, place(vec![7, PARENT])).into();
+    orders.extend(s.hear_for(3_000));
+    assert!(!orders.iter().any(|o| matches!(o, Order::Invite { peer: 7, .. })), "{orders:?}");
+    let to_parent = |o: &Order<u32>| matches!(o, Order::Inform { call, .. } if *call == parent);
+    assert!(orders.iter().any(to_parent), "{orders:?}");
+}
+
+#[test]
+fn q9_a_relayer_below_which_nobody_is_says_nothing_of_that() {
+    let (mut s, parent) = Solo::viewer(delegated(2), PARENT);
+    s.reported(parent, place(vec![7, PARENT]));
+    let mut orders: Vec<_> = s.reported(parent, Report::SelectedRelayer { register: false }).into();
+    orders.extend(s.hear_for(5_000));
+    assert_eq!(subtrees(orders), Vec::<Vec<u32>>::new());
+}
+
+#[test]
 fn q9_nobody_gets_a_control_dialog_where_relayers_elect() {
     let mut s = Solo::publisher(delegated(2));
     let call = CallId::received(90);

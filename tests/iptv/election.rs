@@ -2,7 +2,7 @@
 
 use crate::harness::{CHANNEL, Solo, World, default, has, ms, placed, selected};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Child, Config, Event, Fact, Order, Profile, Report};
+use p2piptv::iptv::{ByeReason, Child, Config, Event, Fact, Limits, Order, Profile, Report};
 use std::collections::VecDeque;
 
 #[test]
@@ -91,6 +91,25 @@ fn a_relayer_that_leaves_by_plan_is_lost_at_once_and_one_that_only_moves_is_not(
 }
 
 #[test]
+fn a_relayer_that_says_that_it_leaves_is_lost_and_a_viewer_that_says_so_is_not_and_both_stay_in_their_slots()
+{
+    let lost = Order::Event(Event::RelayerLost { channel: CHANNEL, relayer: 1 });
+    for relays in [true, false] {
+        let mut s = Solo::publisher(default(2));
+        let (call, _) = s.invited(1, false);
+        if relays {
+            s.invited(2, false);
+            s.reported(call, Report::RelayerAccepted { free: 2 });
+        }
+        let orders = s.reported(call, Report::Leaving);
+        assert_eq!((orders.contains(&lost), s.iptv.relies_on(CHANNEL, 1)), (relays, false), "{orders:?}");
+        assert!(s.iptv.table(CHANNEL).iter().any(|r| r.peer == 1 && r.depth == Some(1)));
+        assert!(s.reported(call, Report::Leaving).is_empty());
+        assert!(s.reported(call, Report::RelayerDeclined).is_empty(), "nobody has asked it");
+    }
+}
+
+#[test]
 fn an_offer_that_crosses_with_a_move_is_made_again_where_the_candidate_is_now() {
     let mut s = Solo::publisher(default(1));
     let (first, _) = s.invited(1, false);
@@ -164,6 +183,40 @@ fn k8_strangers_that_offer_control_dialogs_are_bounded_and_forgotten() {
     let ended = orders.iter().filter(|o| matches!(o, Order::Bye { .. })).count();
     assert_eq!(ended, 256 + 2, "and the relayer that has fallen silent in both of its dialogs");
     assert!(offered(&mut s, 3_000), "there is room again");
+}
+
+#[test]
+fn k8_no_more_control_dialogs_are_taken_than_the_limit_says() {
+    let limits = Limits { controls: 2, ..Limits::default() };
+    let mut s = Solo::publisher(Config { limits, ..default(1) });
+    let taken = [11, 12, 13, 14].map(|peer| {
+        let call = CallId::received(100 + peer);
+        let orders = s.fact(Fact::ControlInvited { channel: CHANNEL, call, peer });
+        has(&orders, |o| matches!(o, Order::Accept { .. }))
+    });
+    assert_eq!(taken, [true, true, false, false]);
+    s.fact(Fact::Ended { call: CallId::received(111), reason: ByeReason::Normal });
+    let orders = s.fact(Fact::ControlInvited { channel: CHANNEL, call: CallId::received(120), peer: 13 });
+    assert!(has(&orders, |o| matches!(o, Order::Accept { .. })), "{orders:?}");
+}
+
+#[test]
+fn what_a_viewer_says_who_was_never_asked_to_relay_names_nobody_and_makes_it_no_relayer() {
+    let mut s = Solo::publisher(default(2));
+    let (call, _) = s.invited(1, false);
+    let children = vec![Child { peer: 7, slots: Some(2), rescue: false }];
+    for report in [
+        Report::FullCapacity { children: children.clone() },
+        Report::ChildUpdate { children, free: Some(1) },
+        Report::Alive,
+    ] {
+        let orders = s.reported(call, report.clone());
+        assert!(orders.is_empty(), "{report:?}: {orders:?}");
+        assert_eq!(
+            s.iptv.table(CHANNEL).iter().map(|r| (r.peer, r.relayer)).collect::<Vec<_>>(),
+            [(1, false)]
+        );
+    }
 }
 
 #[test]

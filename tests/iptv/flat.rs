@@ -214,7 +214,13 @@ fn out_of_a_rescue_slot_nobody_sinks_and_looks_nothing_up_in_the_first_round() {
                     rounds[round].push(peer);
                     let refusal = match peer {
                         31 | 32 => Refusal::Busy { retry_after: None },
-                        _ => Refusal::Redirected(vec![at(31, 5), at(32, 6)]),
+                        // A full one, and the source, are left alone too.
+                        _ => Refusal::Redirected(vec![
+                            at(31, 5),
+                            at(32, 6),
+                            Provider { free: Some(0), ..at(33, 3) },
+                            at(34, 0),
+                        ]),
                     };
                     orders.extend(s.fact(Fact::Refused { call, refusal }));
                 }
@@ -225,7 +231,8 @@ fn out_of_a_rescue_slot_nobody_sinks_and_looks_nothing_up_in_the_first_round() {
             break;
         }
     }
-    assert!(rounds[0].contains(&31) && !rounds[0].contains(&32) && !looked_up[0], "{rounds:?}");
+    assert!(rounds[0].contains(&31) && !looked_up[0], "{rounds:?}");
+    assert!(![32, 33, 34].iter().any(|peer| rounds[0].contains(peer)), "{rounds:?}");
     assert!(rounds[1].contains(&32), "{rounds:?}");
 }
 

@@ -1,8 +1,9 @@
 //! Planned departures: of a relayer, and of the channel.
 
-use crate::backups::{backed_up, is_left, resumed};
+use crate::backups::{backed_up, covered, fetches, is_left, resumed};
 use crate::harness::{CHANNEL, SOURCE, Solo, World, default, grown, has, ms, placed};
-use p2piptv::iptv::{ByeReason, Config, EndReason, Event, Fact, Order, Profile, Provider, Report};
+use p2piptv::ids::CallId;
+use p2piptv::iptv::{ByeReason, Config, EndReason, Event, Fact, Hold, Order, Profile, Provider, Report};
 use p2piptv::time::Instant;
 
 #[test]
@@ -100,7 +101,143 @@ fn q12_only_a_parent_that_leaves_is_replaced_and_not_while_there_is_a_next_one()
     assert!(s.reported(parent, Report::Leaving).is_empty(), "the next one has been found already");
     let orders = Vec::from(s.reported(next, Report::Leaving));
     assert!(is_left(&orders, next) && !is_left(&orders, parent), "{orders:?}");
+    assert_eq!(resumed(&orders), [first], "both leave");
+}
+
+/// A viewer of 9 with standbys at 4, 5 and 6 that has been asked to yield: 7 has answered, and sends nothing yet.
+fn between_two() -> (Solo, CallId, [CallId; 3], CallId) {
+    let (mut s, parent, standbys) = backed_up();
+    let next = yielding_to_7(&mut s, parent);
+    s.told.elsewhere.insert(next, Instant::ZERO);
+    s.fact(Fact::Answered { call: next, depth: Some(1), rescue: false });
+    (s, parent, standbys, next)
+}
+
+/// The call that a viewer places at 7, whom its parent names when it asks for its slot.
+fn yielding_to_7(s: &mut Solo, parent: CallId) -> CallId {
+    let to = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+    placed(&s.reported(parent, Report::Yield { to }), 7).unwrap()
+}
+
+#[test]
+fn q12_when_the_next_parent_fails_the_one_that_has_said_that_it_leaves_is_still_replaced() {
+    let (mut s, parent, [first, ..], next) = between_two();
+    assert!(s.reported(parent, Report::Leaving).is_empty());
+    let orders = Vec::from(s.fact(Fact::Ended { call: next, reason: ByeReason::Normal }));
+    assert_eq!(resumed(&orders), [first]);
+    // Or it says nothing for 400 ms.
+    let (mut s, parent, [first, ..], next) = between_two();
+    s.reported(parent, Report::Leaving);
+    assert!(resumed(&s.hear_for(390)).is_empty());
+    let orders = s.hear_for(20);
+    assert!(is_left(&orders, next) && resumed(&orders) == [first], "{orders:?}");
+}
+
+#[test]
+fn q12_a_parent_that_leaves_and_ends_is_bridged_until_the_next_one_is_heard() {
+    let (mut s, parent, [first, ..], next) = between_two();
+    s.reported(parent, Report::Leaving);
+    let orders = Vec::from(s.fact(Fact::Ended { call: parent, reason: ByeReason::Leaving }));
+    assert_eq!(resumed(&orders), [first]);
+    assert!(!is_left(&orders, next) && placed(&orders, 9).is_none(), "{orders:?}");
+    s.covered_by(first);
+    let orders = Vec::from(s.fact(Fact::FirstPacket { channel: CHANNEL, call: first }));
+    assert!(!is_left(&orders, next), "{orders:?}");
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().parent, Some(4));
+    let orders = Vec::from(s.fact(Fact::FirstPacket { channel: CHANNEL, call: next }));
+    assert!(orders.contains(&Order::Release { call: first }), "{orders:?}");
+    let status = s.iptv.status(CHANNEL).unwrap();
+    assert_eq!((status.parent, status.rescue, status.standbys), (Some(7), false, 3));
+}
+
+#[test]
+fn q12_a_parent_that_leaves_and_falls_silent_is_bridged_until_the_next_one_is_heard() {
+    let (mut s, parent, [first, ..], next) = between_two();
+    s.reported(parent, Report::Leaving);
+    let orders = s.pass(60);
+    assert!(resumed(&orders) == [first] && !is_left(&orders, next), "{orders:?}");
+    // What it still had on its way brings it not back.
+    let orders = s.hear_for(200);
+    assert!(!orders.contains(&Order::Release { call: first }), "{orders:?}");
+    let orders = Vec::from(s.fact(Fact::FirstPacket { channel: CHANNEL, call: next }));
+    assert!(orders.contains(&Order::Release { call: first }) && is_left(&orders, parent), "{orders:?}");
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().parent, Some(7));
+}
+
+#[test]
+fn q12_a_silent_parent_that_says_that_it_leaves_need_not_come_back() {
+    let (mut s, parent, [first, ..]) = covered();
+    let orders = Vec::from(s.reported(parent, Report::Leaving));
+    assert!(is_left(&orders, parent), "{orders:?}");
+    assert_eq!(s.iptv.status(CHANNEL).map(|s| (s.parent, s.cover)), Some((Some(4), None)));
+    // And one whose standbys have not sent yet neither.
+    let (mut s, parent, [first_2, ..]) = backed_up();
+    assert_eq!(resumed(&s.pass(60)), [first_2]);
+    assert!(s.reported(parent, Report::Leaving).is_empty());
+    assert!(s.fact(Fact::Held { call: parent, hold: Hold::Starved }).is_empty(), "it asks all the same");
+    s.covered_by(first_2);
+    let orders = Vec::from(s.fact(Fact::FirstPacket { channel: CHANNEL, call: first_2 }));
+    assert!(is_left(&orders, parent), "{orders:?}");
+    assert_eq!(first, first_2);
+}
+
+/// The parent 9 leaves; all standbys deny, and then 4 is asked by a call.
+#[test]
+fn q12_whoever_is_asked_when_the_parent_that_leaves_ends_is_still_asked() {
+    let (mut s, parent, standbys) = backed_up();
+    let mut orders = Vec::from(s.reported(parent, Report::Leaving));
+    for call in standbys {
+        orders = Vec::from(s.fact(Fact::Denied { call }));
+    }
+    assert!(placed(&orders, 9).is_none() && fetches(&orders), "{orders:?}");
+    let providers = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+    let seven = placed(&s.fact(Fact::Fetched { channel: CHANNEL, providers }), 7).unwrap();
+    let mut orders = Vec::from(s.fact(Fact::Ended { call: parent, reason: ByeReason::Leaving }));
+    assert_eq!(resumed(&orders), [standbys[0]], "they may have room by now");
+    for call in standbys {
+        orders.extend(s.fact(Fact::Denied { call }));
+    }
+    assert!(!orders.iter().any(|o| matches!(o, Order::Cancel { .. } | Order::Invite { .. })), "{orders:?}");
+    assert!(!fetches(&orders), "{orders:?}");
+    s.told.elsewhere.insert(seven, Instant::ZERO);
+    s.fact(Fact::Answered { call: seven, depth: Some(1), rescue: false });
+    s.covered_by(seven);
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: seven });
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().parent, Some(7));
+}
+
+#[test]
+fn q12_whoever_is_asked_for_a_better_place_when_the_parent_says_that_it_leaves_is_still_asked() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let seven = yielding_to_7(&mut s, parent);
+    let orders = Vec::from(s.reported(parent, Report::Leaving));
+    assert!(!orders.contains(&Order::Cancel { call: seven }), "{orders:?}");
+    s.fact(Fact::Answered { call: seven, depth: Some(1), rescue: true });
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: seven });
+    let status = s.iptv.status(CHANNEL).unwrap();
+    assert_eq!((status.parent, status.rescue), (Some(7), true), "a rescue slot will do now");
+    // The same with standbys, which are asked beside it.
+    let (mut s, parent, [first, ..]) = backed_up();
+    let seven = yielding_to_7(&mut s, parent);
     assert_eq!(resumed(&Vec::from(s.reported(parent, Report::Leaving))), [first]);
+    let orders = Vec::from(s.fact(Fact::Answered { call: seven, depth: Some(1), rescue: true }));
+    assert!(!is_left(&orders, seven), "{orders:?}");
+}
+
+/// No standbys. The parent 9 leaves; 7, which was to follow, names it as a backup and falls silent.
+#[test]
+fn q12_who_has_said_that_it_leaves_is_not_called_when_the_next_one_fails() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let next = yielding_to_7(&mut s, parent);
+    s.told.elsewhere.insert(next, Instant::ZERO);
+    s.fact(Fact::Answered { call: next, depth: Some(1), rescue: false });
+    s.reported(parent, Report::Leaving);
+    s.fact(Fact::Ended { call: parent, reason: ByeReason::Leaving });
+    let backups = [9, 4].map(|peer| Provider { peer, depth: Some(1), free: None }).to_vec();
+    let path = vec![1, 7];
+    s.reported(next, Report::TreePosition { depth: 2, path, rescue: false, backups, delegated: false });
+    let orders = Vec::from(s.fact(Fact::Ended { call: next, reason: ByeReason::Normal }));
+    assert!(placed(&orders, 9).is_none() && placed(&orders, 4).is_some(), "{orders:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! | `silence`, `backups` | what silence is; who covers it |
 //! | `leaving`, `succession` | planned departures; the source itself |
 //! | `misuse`, `nonsense`, `pauses` | bad peers; facts without sense; how often anything is tried |
+//! | `questions` | what a host may ask, and what it must not order |
 //! | `harness` | the village, and one policy alone |
 
 mod admission;
@@ -24,6 +25,7 @@ mod misuse;
 mod nonsense;
 mod paper;
 mod pauses;
+mod questions;
 mod relaying;
 mod room;
 mod search;

@@ -2,7 +2,7 @@
 
 use crate::harness::{CHANNEL, Solo, default, has};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Config, Event, Fact, Order, Profile, Reception, Report, Role};
+use p2piptv::iptv::{ByeReason, Config, Event, Fact, InviteKind, Order, Profile, Reception, Report, Role};
 
 fn registers(orders: &[Order<u32>]) -> bool {
     orders.iter().any(|o| matches!(o, Order::Register { role: Role::Relayer, .. }))
@@ -107,9 +107,48 @@ fn q8_a_relayer_from_whom_four_children_move_on_before_they_can_have_had_media_i
     assert!(moved(&[400, 1_000, 600, 3_990], ByeReason::Normal));
     assert!(!moved(&[400, 1_000, 600], ByeReason::Normal));
     assert!(!moved(&[400, 1_000, 600, 4_000, 400, 400, 400], ByeReason::Normal), "one of them stayed");
+    assert!(!moved(&[1_000, 1_000, 1_000], ByeReason::Normal));
     assert!(!moved(&[390; 9], ByeReason::Normal), "they had asked several");
     assert!(!moved(&[1_000; 9], ByeReason::Leaving), "they have seen enough");
     assert!(!moved(&[1_000; 9], ByeReason::Lost), "they are gone");
+}
+
+#[test]
+fn q8_a_relayer_whom_one_child_has_stayed_with_may_lose_four_others() {
+    for (since, relays) in [(4_000, true), (1_000, false)] {
+        let (mut s, parent) = Solo::viewer(default(5), 9);
+        s.reported(parent, Report::SelectedRelayer { register: false });
+        let wait = |s: &mut Solo, time: u64| {
+            for _ in 0..time / 10 {
+                s.told.report = Some(s.now);
+                s.hear_for(10);
+            }
+        };
+        s.invited(3, false);
+        wait(&mut s, since - 500);
+        let others = [4, 5, 6, 7].map(|peer| s.invited(peer, false).0);
+        wait(&mut s, 500);
+        for call in others {
+            s.fact(Fact::Ended { call, reason: ByeReason::Normal });
+        }
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().relayer, relays, "after {since}");
+    }
+}
+
+#[test]
+fn q18_a_relayer_says_something_every_second_give_or_take_a_tenth() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    s.reported(parent, Report::SelectedRelayer { register: false });
+    s.hear_for(2_000);
+    let (mut last, mut rests) = (None, Vec::new());
+    for _ in 0..4_000 {
+        let to_parent = |o: &Order<u32>| matches!(o, Order::Inform { call, .. } if *call == parent);
+        if s.hear_for(10).iter().any(to_parent) {
+            rests.extend(last.replace(s.now).map(|last| s.now.since(last).as_millis()));
+        }
+    }
+    assert!(rests.iter().all(|&rest| rest <= 1_110) && rests.iter().any(|&rest| rest > 1_010), "{rests:?}");
+    assert!(rests.iter().filter(|&&rest| rest < 890).count() <= 2, "{rests:?}");
 }
 
 #[test]
@@ -146,6 +185,27 @@ fn q18_a_control_dialog_is_taken_from_the_elector_and_from_nobody_else() {
     assert_eq!([invite(&mut s, 50, 8), invite(&mut s, 51, 9)], [false, true], "a candidate knows the source");
     s.reported(parent, Report::SelectedRelayer { register: true });
     assert_eq!([invite(&mut s, 52, 8), invite(&mut s, 53, 9)], [false, true], "a relayer its elector");
+}
+
+#[test]
+fn q18_a_relayer_whose_elector_lets_it_go_is_a_viewer_with_the_children_it_has() {
+    for (reason, relays) in [(ByeReason::Normal, false), (ByeReason::Leaving, false), (ByeReason::Lost, true)]
+    {
+        let (mut s, parent) = Solo::viewer(default(2), 9);
+        let path = vec![50, 9];
+        let backups = vec![];
+        s.reported(parent, Report::TreePosition { depth: 0, path, rescue: false, backups, delegated: false });
+        let call = CallId::received(70);
+        s.fact(Fact::ControlInvited { channel: CHANNEL, call, peer: 50 });
+        s.reported(call, Report::SelectedRelayer { register: true });
+        s.invited(3, false);
+        let mut orders: Vec<_> = s.fact(Fact::Ended { call, reason }).into();
+        s.told.report = Some(s.now);
+        orders.extend(s.hear_for(2_000));
+        let redials = |o: &Order<u32>| matches!(o, Order::Invite { peer: 50, kind: InviteKind::Control, .. });
+        assert_eq!((s.iptv.status(CHANNEL).unwrap().relayer, orders.iter().any(redials)), (relays, relays));
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (1, 0), "{reason:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Whom a viewer asks: redirects, hedges, and the way back up.
 
-use crate::harness::{CHANNEL, Solo, default, grown, has, ms, placed};
-use p2piptv::iptv::{ByeReason, Config, Event, Fact, Order, Provider, Refusal, Report};
+use crate::harness::{CHANNEL, Solo, called, default, grown, has, ms, placed};
+use p2piptv::ids::CallId;
+use p2piptv::iptv::{ByeReason, Config, Event, Fact, Limits, Order, Provider, Refusal, Report};
 use p2piptv::time::Instant;
 
 /// A viewer that sank from depth 1 to depth 4: it asks the source after ten seconds and more, ever less often, and takes
@@ -57,17 +58,79 @@ fn a_viewer_that_sank_climbs_back_when_there_is_a_place_two_layers_nearer_to_the
 
 #[test]
 fn whoever_sinks_with_its_parent_leaves_the_climb_to_the_parent() {
-    let (mut s, call) = Solo::viewer(default(0), 9);
-    for path in [vec![9], vec![9, 2, 3, 4, 5]] {
-        s.reported(
-            call,
-            Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false },
-        );
+    for paths in [[vec![9], vec![9, 2, 3, 4, 5]], [vec![9, 2, 3], vec![9, 2, 3, 4]]] {
+        let (mut s, call) = Solo::viewer(default(0), 9);
+        for path in paths {
+            s.reported(
+                call,
+                Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false },
+            );
+        }
+        for _ in 0..2_000 {
+            s.hear();
+            let orders = s.pass(100);
+            assert!(!orders.iter().any(|o| matches!(o, Order::Invite { .. })));
+        }
     }
-    for _ in 0..2_000 {
-        s.hear();
-        let orders = s.pass(100);
-        assert!(!orders.iter().any(|o| matches!(o, Order::Invite { .. })));
+}
+
+#[test]
+fn no_more_are_asked_at_the_same_time_than_the_limit_says() {
+    for hedges in [1, 3] {
+        let limits = Limits { hedges, ..Limits::default() };
+        let mut s = Solo::new(Config { limits, ..default(2) });
+        s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+        let providers = (11..17).map(|peer| Provider { peer, depth: Some(1), free: None }).collect();
+        let mut orders: Vec<_> = s.fact(Fact::Fetched { channel: CHANNEL, providers }).into();
+        let (mut asked, mut most) = (0, 0);
+        for _ in 0..300 {
+            for order in orders {
+                match order {
+                    Order::Invite { .. } => asked += 1,
+                    Order::Cancel { .. } => asked -= 1,
+                    _ => {}
+                }
+                most = most.max(asked);
+            }
+            orders = s.pass(10);
+        }
+        assert_eq!(most, hedges);
+    }
+}
+
+#[test]
+fn p9_whoever_looks_for_a_parent_says_how_many_slots_it_brings_for_all_but_the_one_whom_it_saves() {
+    let asks = |children: &[bool]| {
+        let (mut s, parent) = Solo::viewer(default(3), 9);
+        s.reported(parent, Report::SelectedRelayer { register: true });
+        for (peer, &rescued) in (3..).zip(children) {
+            let (_, orders) = s.invited(peer, rescued);
+            assert!(has(&orders, |o| matches!(o, Order::Accept { rescue, .. } if *rescue == rescued)));
+        }
+        let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+        let slots = |o: &Order<u32>| match o {
+            Order::Invite { slots, .. } => Some(*slots),
+            _ => None,
+        };
+        orders.iter().find_map(slots)
+    };
+    assert_eq!(asks(&[]), Some(3));
+    assert_eq!(asks(&[false, false]), Some(3), "those in which its children sit");
+    assert_eq!(asks(&[false, false, false, true]), Some(3));
+}
+
+#[test]
+fn q14_whoever_waits_for_its_next_round_is_not_hurried_by_what_happens_meanwhile() {
+    let mut s = Solo::new(default(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![] });
+    for _ in 0..4 {
+        assert_eq!(s.pass(100), []);
+        assert!(s.act(|i, now, ctx| i.handle_timeout(now, ctx)).is_empty());
+        let late = Provider { peer: 5, depth: Some(1), free: Some(1) };
+        s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![late] });
+        let orders = s.fact(Fact::RoundTrip { call: CallId::received(3), rtt: ms(10) });
+        assert!(orders.is_empty(), "{orders:?}");
     }
 }
 
@@ -105,6 +168,62 @@ fn q2_the_next_provider_is_asked_after_the_hedge_and_the_loser_is_cancelled() {
     assert_eq!(orders, [Order::Bye { call: first, reason: ByeReason::Normal }]);
 }
 
+/// Four relayers and the source. The first is asked at once, the next after 200 and 400 ms, and three are asked at once at most.
+#[test]
+fn q2_of_three_that_say_nothing_the_one_that_was_asked_first_makes_room_for_a_fourth() {
+    for says_wait in [false, true] {
+        let mut s = Solo::new(default(2));
+        s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+        let at = |peer| Provider { peer, depth: Some(1), free: Some(1) };
+        let asked = |orders: Vec<Order<u32>>| -> Vec<CallId> {
+            let call = |o| if let Order::Invite { call, .. } = o { Some(call) } else { None };
+            orders.into_iter().filter_map(call).collect()
+        };
+        let cancelled = |orders: &[Order<u32>]| -> Vec<CallId> {
+            let call = |o: &Order<u32>| if let Order::Cancel { call } = o { Some(*call) } else { None };
+            orders.iter().filter_map(call).collect()
+        };
+        let providers = [4, 5, 6, 7].map(at).to_vec();
+        let first = asked(s.fact(Fact::Fetched { channel: CHANNEL, providers }).into())[0];
+        if says_wait {
+            s.fact(Fact::RoundTrip { call: first, rtt: ms(20) });
+        }
+        let orders = s.pass(599);
+        assert_eq!(cancelled(&orders), []);
+        let [second, _] = asked(orders)[..] else { panic!("two more") };
+        let orders = s.pass(1);
+        let orders = if says_wait {
+            assert!(orders.is_empty(), "the first is alive: {orders:?}");
+            assert!(s.pass(199).is_empty());
+            let orders = s.pass(1);
+            assert_eq!(cancelled(&orders), [second]);
+            orders
+        } else {
+            assert_eq!(cancelled(&orders), [first]);
+            orders
+        };
+        assert_eq!(asked(orders).len(), 1);
+        // Nobody is left to be asked: those that are asked have four seconds.
+        assert!(s.pass(600).is_empty());
+    }
+}
+
+#[test]
+fn q2_a_newcomer_asks_the_source_beside_the_one_that_follows_a_silent_provider() {
+    let mut s = Solo::new(default(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let relayer = |peer| Provider { peer, depth: Some(1), free: Some(1) };
+    let source = Provider { peer: 9, depth: Some(0), free: Some(0) };
+    let orders = s.fact(Fact::Fetched {
+        channel: CHANNEL,
+        providers: vec![source, relayer(4), relayer(5), relayer(6)],
+    });
+    assert_eq!(called(&orders).len(), 1);
+    assert!(called(&s.pass(199)).is_empty());
+    let asked = called(&s.pass(1));
+    assert!(asked.len() == 2 && asked[0].0 != 9 && asked[1].0 == 9, "{asked:?}");
+}
+
 #[test]
 fn q2_where_peers_are_far_away_the_hedge_waits_for_three_round_trips() {
     let mut s = Solo::new(default(2));
@@ -115,6 +234,29 @@ fn q2_where_peers_are_far_away_the_hedge_waits_for_three_round_trips() {
     s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![source, relayer] });
     assert_eq!(placed(&s.pass(689), 9), None);
     assert!(placed(&s.pass(1), 9).is_some());
+}
+
+/// The parent is gone at 0; its backups 4 and 5, and the source, are asked at 0, 200 and 400 ms, and are silent.
+#[test]
+fn p18_an_orphan_whom_nobody_answers_asks_the_overlay_before_it_has_given_anybody_up() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let at = |peer| Provider { peer, depth: Some(1), free: None };
+    let backups = vec![at(4), at(5)];
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups, delegated: false },
+    );
+    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    assert!(placed(&orders, 4).is_some(), "{orders:?}");
+    let fetches = |orders: &[Order<u32>]| orders.iter().any(|o| matches!(o, Order::Fetch { .. }));
+    let orders = s.pass(599);
+    let gives_up = |orders: &[Order<u32>]| orders.iter().any(|o| matches!(o, Order::Cancel { .. }));
+    assert!(!fetches(&orders) && !gives_up(&orders), "{orders:?}");
+    let orders = s.pass(1);
+    assert!(fetches(&orders), "{orders:?}");
+    // Who is found is asked though some of the others may still answer.
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![at(6)] });
+    assert!(placed(&orders, 6).is_some(), "{orders:?}");
 }
 
 #[test]

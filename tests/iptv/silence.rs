@@ -2,7 +2,9 @@
 
 use crate::backups::{backed_up, resumed};
 use crate::harness::{CHANNEL, SOURCE, Solo, default, grown, has, ms};
-use p2piptv::iptv::{ByeReason, Event, Fact, Hold, InviteKind, Order, Pace, Provider, Report};
+use p2piptv::iptv::{
+    ByeReason, Config, Event, Fact, Hold, InviteKind, Limits, Order, Pace, Provider, Report,
+};
 
 #[test]
 fn q11_silence_repairs_after_400_ms_hold_after_two_seconds_and_a_pause_never() {
@@ -61,6 +63,18 @@ fn q6_a_path_through_myself_is_a_cycle_and_that_parent_is_left_at_once() {
     let orders = s.reported(call, place(vec![7, SOURCE, 9], vec![]));
     assert!(orders.contains(&Order::Bye { call, reason: ByeReason::Normal }));
     assert!(has(&orders, |o| matches!(o, Order::Invite { peer: 5, kind: InviteKind::Urgent, .. })));
+}
+
+#[test]
+fn k8_a_path_as_long_as_the_limit_is_a_path_and_one_that_is_longer_is_a_cycle() {
+    let limits = Limits { depth: 4, ..Limits::default() };
+    for (length, left) in [(3, false), (4, false), (5, true), (9, true)] {
+        let (mut s, call) = Solo::viewer(Config { limits, ..default(2) }, 9);
+        let path: Vec<u32> = (100..100 + length - 1).chain([9]).collect();
+        let place = Report::TreePosition { depth: 2, path, rescue: false, backups: vec![], delegated: false };
+        let orders = s.reported(call, place);
+        assert_eq!(orders.contains(&Order::Bye { call, reason: ByeReason::Normal }), left, "{length}");
+    }
 }
 
 #[test]

@@ -254,6 +254,40 @@ fn a_cancel_waits_for_a_provisional_response() {
 }
 
 #[test]
+fn a_call_that_is_queued_is_told_so_once_and_answered_later() {
+    let mut w = World::pair(Transport::Udp);
+    let placed = CallId::placed(1);
+    w.invite(0, placed, addr(1)).unwrap();
+    w.run_until(50);
+    let received = w.invited(1);
+    w.queue(1, received).unwrap();
+    w.run_until(1_900);
+    // The INVITE is not sent again, nor a 100; and the way was measured before the wait.
+    assert_eq!((w.times(0, "INVITE"), w.times(1, "100"), w.times(1, "182")), (vec![0], vec![], vec![50]));
+    w.accept(1, received).unwrap();
+    w.run_until(2_000);
+    let rtts = w.sides[0].facts.iter().filter_map(|f| match f {
+        Fact::RoundTrip { rtt, .. } => Some(*rtt),
+        _ => None,
+    });
+    assert_eq!(rtts.collect::<Vec<_>>(), [Duration::from_millis(60)]);
+    assert!(matches!(w.fact(0), Some(Fact::Answered { call, .. }) if call == placed));
+    assert_eq!(w.fact(1), Some(Fact::Confirmed { call: received }));
+    assert_eq!(w.queue(1, received), Err(OrderError::WrongState));
+    // Or refused, or given up by the caller.
+    let placed = CallId::placed(2);
+    w.invite(0, placed, addr(1)).unwrap();
+    w.run_until(2_100);
+    let received = w.invited(1);
+    w.queue(1, received).unwrap();
+    w.run_until(2_200);
+    w.cancel(0, placed).unwrap();
+    w.run_until(2_300);
+    assert_eq!(w.fact(1), Some(Fact::Cancelled { call: received }));
+    assert_eq!(w.times(1, "487").len(), 1);
+}
+
+#[test]
 fn a_200_that_crosses_the_cancel_is_acked_and_ended() {
     let mut w = World::pair(Transport::Udp);
     let placed = CallId::placed(1);

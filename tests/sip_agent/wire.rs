@@ -270,6 +270,10 @@ impl World {
         self.with(side, |agent, now, ctx| agent.accept(now, call, Bytes::from_static(ANSWER), params, ctx))
     }
 
+    pub(crate) fn queue(&mut self, side: usize, call: CallId) -> Result<(), OrderError> {
+        self.with(side, |agent, now, ctx| agent.queue(now, call, ctx))
+    }
+
     pub(crate) fn reject(&mut self, side: usize, call: CallId, refusal: Refusal) -> Result<(), OrderError> {
         self.with(side, |agent, now, ctx| agent.reject(now, call, refusal, ctx))
     }

@@ -1,6 +1,6 @@
 //! Who is served here: callers, freed slots, and children that go (P9, P14, Q1).
 
-use super::{Channel, Station};
+use super::{Channel, Config, Station};
 use crate::ids::CallId;
 use crate::iptv::fact::ByeReason;
 use crate::iptv::order::{Denial, Event, Order};
@@ -9,6 +9,7 @@ use crate::iptv::report::{Provider, Report};
 use crate::iptv::seats::Seat;
 use crate::iptv::table::Standing;
 use crate::iptv::turn::Turn;
+use crate::iptv::waiting::Caller;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -45,7 +46,7 @@ impl<P: Copy + Ord> Channel<P> {
                 let retry_after = turn.config.busy_retry_after;
                 return turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
             }
-            return self.send_on(call, peer, urgent, turn);
+            return self.send_on((call, peer), urgent, slots, turn);
         }
         if let Some((old, _)) = old {
             // The same peer calls again: it has lost the dialog that we know.
@@ -151,8 +152,14 @@ impl<P: Copy + Ord> Channel<P> {
         unfit.then_some(Denial::Busy { retry_after: turn.config.busy_retry_after })
     }
 
-    /// There is no room: the caller is sent to somebody who has, or told to wait (Q1).
-    pub(super) fn send_on(&mut self, call: CallId, peer: P, urgent: bool, turn: &mut Turn<'_, P>) {
+    /// There is no room: the caller is sent to somebody who has, or waits, or is told to come again (Q1).
+    pub(super) fn send_on(
+        &mut self,
+        (call, peer): (CallId, P),
+        urgent: bool,
+        slots: Option<u16>,
+        turn: &mut Turn<'_, P>,
+    ) {
         let below = self.station.election_mut().filter(|_| !turn.config.is_paper());
         let mut providers = below.map(|e| e.redirect(peer, urgent, turn)).unwrap_or_default();
         // An orphan has better addresses than those above; a newcomer does not.
@@ -163,12 +170,41 @@ impl<P: Copy + Ord> Channel<P> {
         {
             providers = w.viewer.upwards(turn).filter(|p| p.peer != peer).collect();
         }
-        if providers.is_empty() {
-            // The caller adds the jitter: on its way this becomes whole seconds, rounded up.
-            let retry_after = turn.config.busy_retry_after;
-            turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
+        if providers.is_empty() && !urgent && self.may_wait(peer, turn) {
+            let until = turn.now + turn.config.queue_limit;
+            if let Some(election) = self.station.election_mut() {
+                election.waiting.push(Caller { call, peer, slots, until, told: false });
+            }
         } else {
-            turn.order(Order::Redirect { call, providers });
+            turn.order(answer(call, providers, turn.config));
+        }
+    }
+
+    /// Whether a caller may wait for the next relayer: one that the source does not know, and hence is served nowhere yet.
+    fn may_wait(&self, peer: P, turn: &Turn<'_, P>) -> bool {
+        let Station::Publisher { election, .. } = &self.station else { return false };
+        let room = election.waiting.len() < usize::from(turn.config.limits.waiting);
+        room && !turn.config.is_paper() && !election.waiting.contains(peer) && !election.table.contains(peer)
+    }
+
+    /// Those that wait get the slots that there are by now, in the order in which they came. Who has waited for too long is
+    /// refused, and so are all if nobody is about to relay.
+    pub(super) fn serve_waiting(&mut self, turn: &mut Turn<'_, P>) {
+        while let Station::Publisher { election, .. } = &mut self.station
+            && let Some(Caller { call, peer, slots, until, .. }) = election.waiting.first()
+        {
+            let hopes = election.hopes() && turn.now < until;
+            let room = turn.uplink.free() > 0;
+            let providers = if room { Vec::new() } else { election.room(peer, turn) };
+            if hopes && !room && providers.is_empty() {
+                return election.waiting.tell(turn);
+            }
+            election.waiting.take(call);
+            if room {
+                self.on_invited((call, peer), false, slots, turn);
+            } else {
+                turn.order(answer(call, providers, turn.config));
+            }
         }
     }
 
@@ -193,5 +229,15 @@ impl<P: Copy + Ord> Channel<P> {
         }
         turn.event(Event::ChildLeft { channel: self.id, child: seat.peer });
         Some(seat)
+    }
+}
+
+/// What a caller without a slot is answered.
+fn answer<P>(call: CallId, providers: Vec<Provider<P>>, config: &Config) -> Order<P> {
+    if providers.is_empty() {
+        // The caller adds the jitter: on its way this becomes whole seconds, rounded up.
+        Order::Refuse { call, denial: Denial::Busy { retry_after: config.busy_retry_after } }
+    } else {
+        Order::Redirect { call, providers }
     }
 }

@@ -373,6 +373,7 @@ impl<P: Copy + Ord> Channel<P> {
         self.end_leases(|_| true, turn);
         match &mut self.station {
             Station::Publisher { election, rival, .. } => {
+                election.waiting.refuse_all(turn);
                 election.stop(to_children, turn);
                 if let Some(rival) = rival.take() {
                     rival.stop(turn);
@@ -491,6 +492,9 @@ impl<P: Copy + Ord> Channel<P> {
         }
         match &mut self.station {
             Station::Publisher { election, .. } => {
+                if election.waiting.take(call) {
+                    return;
+                }
                 let peer = election.control_peer(call);
                 election.on_ended(call, reason, turn);
                 // A relayer that sits here now speaks in that dialog from here on.
@@ -511,6 +515,9 @@ impl<P: Copy + Ord> Channel<P> {
                     if let Some(succession) = w.succession.as_mut() {
                         succession.on_rumour(turn);
                     }
+                }
+                if reason == ByeReason::Leaving {
+                    w.viewer.note_leaver(call);
                 }
                 w.control.take_if(|c| c.0 == call);
                 match w.duty.take_if(|d| d.owns(call)) {
@@ -707,6 +714,7 @@ impl<P: Copy + Ord> Channel<P> {
                 w.viewer.take_news().max(if changed { News::Later } else { News::None })
             }
         };
+        self.serve_waiting(turn);
         self.end_leases_above(turn);
         self.settle_places(news, turn);
     }

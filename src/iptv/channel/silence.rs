@@ -35,6 +35,17 @@ impl<P: Copy + Ord> Channel<P> {
         self.hold_at = Some(turn.now + wait);
     }
 
+    /// Silence is not going to begin when it was last thought to.
+    #[cfg(feature = "sim")]
+    pub(in crate::iptv) fn listen_anew(&mut self, turn: &mut Turn<'_, P>) {
+        if let Station::Viewer(w) = &mut self.station {
+            w.viewer.listen_anew(&self.seats, turn);
+        }
+        if self.hold_at.is_some() {
+            self.hold_children(turn);
+        }
+    }
+
     /// An orphan has come, or one that a backup parent has saved. If the parent that it has lost, as the table knows, sits
     /// here and is silent here as well, its slot is free sooner than silence alone would make it. Who was suspected and is
     /// here still is left in peace for as long as a silence takes without that.

@@ -76,6 +76,28 @@ fn a_lost_parent_leaves_its_subtree_adrift_and_time_forgets_it() {
 }
 
 #[test]
+fn q13_nephews_hang_two_layers_below_me_and_below_another_child() {
+    let mut t = table();
+    t.report('b', &kids("f"), T);
+    t.relays('b', Some(1), T);
+    t.report('b', &kids("f"), T);
+    let nephews = |child| t.nephews(child, 9).iter().map(|p| p.peer).collect::<String>();
+    assert_eq!((nephews('a'), nephews('b'), nephews('x')), ("f".into(), "cd".into(), "cdf".into()));
+    assert_eq!(t.nephews('x', 2).len(), 2);
+}
+
+#[test]
+fn whoever_is_named_by_one_that_is_adrift_is_adrift_with_it() {
+    let mut t = table();
+    t.rest('a', T);
+    t.unseat('a', call(0), T);
+    t.report('a', &kids("cdf"), T);
+    assert_eq!((row(&t, 'f'), row(&t, 'e')), ((None, Some('a')), (None, Some('c'))));
+    t.seat('a', call(3), Some(2), T);
+    assert_eq!((row(&t, 'f'), row(&t, 'e')), ((Some(2), Some('a')), (Some(3), Some('c'))));
+}
+
+#[test]
 fn a_viewer_that_its_parent_no_longer_names_is_gone_after_a_short_grace_unless_it_turns_up() {
     let ms = Duration::from_millis;
     for (turns_up, after) in [(false, 2_999), (false, 3_000), (true, 3_000)] {
@@ -86,8 +108,11 @@ fn a_viewer_that_its_parent_no_longer_names_is_gone_after_a_short_grace_unless_i
             t.relays('b', Some(1), T);
             t.report('b', &kids("e"), T + ms(1_000));
         }
-        t.sweep(T + ms(after));
-        assert_eq!(t.contains('e'), turns_up || after < 3_000);
+        let swept = t.sweep(T + ms(after));
+        assert_eq!(
+            (t.contains('e'), swept),
+            if turns_up || after < 3_000 { (true, false) } else { (false, true) }
+        );
     }
     // Who has a dialog here is believed to be somewhere.
     let mut t = table();

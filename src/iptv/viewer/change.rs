@@ -29,6 +29,7 @@ impl<P: Copy + Ord> Viewer<P> {
         self.search = None;
         let link = Link { rtt, ..Link::new((call, peer), depth.unwrap_or(0), rescue, turn.now) };
         let unfit = match purpose {
+            _ if self.parent_leaves() => false,
             Purpose::Climb { within, .. } => link.depth > within && !self.is_nearer(&link),
             Purpose::Yield { rescue } => link.rescue && !rescue,
             _ => false,
@@ -76,6 +77,7 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let Some(link) = self.parent.as_mut().filter(|l| l.call == call && !l.playing) else { return };
         link.playing = true;
+        self.leaver = None;
         self.sourceless = false;
         self.unsourced = None;
         self.climb_at = None;
@@ -105,7 +107,7 @@ impl<P: Copy + Ord> Viewer<P> {
     /// The dialog with a parent is over.
     pub(in crate::iptv) fn on_ended(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         if self.next.take_if(|n| n.call == call).is_some() {
-            return self.settle_slot(turn);
+            return self.on_next_lost(seats, turn);
         }
         if self.standbys.on_ended(call, turn) || self.covering().is_some_and(|l| l.call == call) {
             return self.uncovered_by(call, seats, turn);
@@ -120,6 +122,17 @@ impl<P: Copy + Ord> Viewer<P> {
         }
     }
 
+    /// The next parent will not be one.
+    pub(super) fn on_next_lost(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if self.cover.is_some() {
+            self.listen_at = earliest(self.listen_at, self.tend_cover(seats, turn));
+        } else if self.parent_leaves() {
+            self.cover(Cause::Leaving, false, seats, turn);
+        } else {
+            self.settle_slot(turn);
+        }
+    }
+
     /// This parent is no longer any good, and no longer there.
     pub(super) fn orphan(&mut self, link: Link<P>, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         self.grandparent = link.grandparent();
@@ -127,25 +140,27 @@ impl<P: Copy + Ord> Viewer<P> {
             turn.event(Event::Orphaned { channel: self.channel, parent: link.peer });
             self.note_loss(link.depth);
         }
+        self.climb_at = None;
+        let bridged = link.playing && self.standbys.any_ready(turn.config);
+        if bridged {
+            // The next parent, if there is one, is about to send: it stays that.
+            if let Some(mut search) = self.search.take() {
+                search.cancel(turn);
+            }
+            return self.cover(Cause::Silence, true, seats, turn);
+        }
         if let Some(next) = self.next.take() {
             self.parent = Some(Link { since: turn.now, ..*next });
             self.listen_at = Some(turn.now + self.patience(turn));
             return;
         }
         self.listen_at = None;
-        self.climb_at = None;
-        if link.playing && self.standbys.any_ready(turn.config) {
-            if let Some(mut search) = self.search.take() {
-                search.cancel(turn);
-            }
-            return self.cover(Cause::Silence, true, seats, turn);
-        }
         let purpose = if self.played { Purpose::Repair } else { Purpose::Join };
         let known = self.known(purpose, turn);
         let search = Search::new(purpose, &known);
-        // One that never sent anything is not worth asking again at once.
+        // One that never sent anything is not worth asking again at once, nor is one that goes.
         let search = if link.playing { search.after(link.peer) } else { search.avoiding(link.peer) };
-        self.search(search, seats, turn);
+        self.search(self.without_leaver(search), seats, turn);
     }
 
     /// The parent has ended the dialog itself; nobody needs to be told.

@@ -42,7 +42,7 @@ impl<P: Copy + Ord> Viewer<P> {
         if let Some(mut search) = self.search.take_if(|s| matches!(s.purpose, Purpose::Move { .. })) {
             search.cancel(turn);
         }
-        let leaves = self.cover.is_some() || self.keeps_depth && self.next.is_some();
+        let leaves = self.cover.is_some() || self.parent_leaves() || self.keeps_depth && self.next.is_some();
         if let Some(next) = self.next.take_if(|n| !leaves && n.depth().saturating_add(WORTH) > depth) {
             turn.bye(next.call, ByeReason::Normal);
         }

@@ -185,6 +185,9 @@ impl<P: Copy + Ord> Viewer<P> {
             return;
         }
         cover.hedge_at = None;
+        if self.next.is_some() {
+            return;
+        }
         let purpose = if cover.cause == Cause::Leaving { Purpose::Farewell } else { Purpose::Repair };
         let begun = self.search.as_ref().is_some_and(|s| s.purpose == purpose);
         if begun || self.is_sourceless(turn) {
@@ -204,7 +207,7 @@ impl<P: Copy + Ord> Viewer<P> {
         for peer in tried.iter().filter_map(|&call| self.standbys.get(call)).map(|s| s.peer) {
             search = search.avoiding(peer);
         }
-        self.search(search, seats, turn);
+        self.search(self.without_leaver(search), seats, turn);
     }
 
     /// A call that was placed because no standby was left is answered.
@@ -241,7 +244,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let provider = link.peer;
         cover.began = Some(turn.now);
         cover.hedge_at = None;
-        let confirmed = cover.cause == Cause::Leaving || self.parent.is_none();
+        let confirmed = cover.cause == Cause::Leaving || self.parent.is_none() || self.parent_leaves();
         self.standbys.release_all_but(Some(call), turn);
         if let Some(mut search) = self.search.take() {
             search.cancel(turn);
@@ -349,8 +352,8 @@ impl<P: Copy + Ord> Viewer<P> {
 
     /// Whether the silent, or starving, parent sends media again.
     fn parent_is_back(&mut self, turn: &Turn<'_, P>) -> bool {
-        let threshold = self.threshold(turn);
-        let Some(cover) = self.cover.as_deref_mut().filter(|c| c.cause != Cause::Leaving) else {
+        let (threshold, leaves) = (self.threshold(turn), self.parent_leaves());
+        let Some(cover) = self.cover.as_deref_mut().filter(|c| c.cause != Cause::Leaving && !leaves) else {
             return false;
         };
         let Some(parent) = &self.parent else { return false };
@@ -369,7 +372,8 @@ impl<P: Copy + Ord> Viewer<P> {
 
     /// The silent parent has said that it is alive (HOLD, PAUSED). Whoever was asked and sends nothing yet is not needed.
     pub(super) fn on_parent_held(&mut self, turn: &mut Turn<'_, P>) {
-        if self.cover.as_ref().is_some_and(|c| c.cause == Cause::Silence && !c.plays()) {
+        let silent = self.cover.as_ref().is_some_and(|c| c.cause == Cause::Silence && !c.plays());
+        if silent && !self.parent_leaves() {
             self.uncover(turn);
         }
     }
@@ -408,6 +412,7 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let (parent, depth, rescue) = (link.peer, link.depth(), link.rescue);
         self.parent = Some(link);
+        self.leaver = None;
         self.sourceless = false;
         self.unsourced = None;
         turn.event(Event::Reparented { channel, parent, depth, rescue });
@@ -429,22 +434,61 @@ impl<P: Copy + Ord> Viewer<P> {
         cover.cause = Cause::Silence;
         if cover.plays() {
             self.confirm(turn);
+        } else {
+            if let Some(search) = &mut self.search {
+                search.lose_parent();
+            }
+            if self.covering().is_none() && !self.standbys.any_asked() {
+                self.ask_next(seats, turn);
+            }
         }
         self.listen_at = earliest(self.listen_at, self.tend_cover(seats, turn));
+    }
+
+    /// Whether the parent has said that it leaves.
+    pub(super) fn parent_leaves(&self) -> bool {
+        self.leaver.is_some() && self.leaver == self.parent.as_ref().map(|p| p.peer)
+    }
+
+    /// A dialog is over because its peer leaves.
+    pub(in crate::iptv) fn note_leaver(&mut self, call: CallId) {
+        if let Some(parent) = self.parent.as_ref().filter(|p| p.call == call) {
+            self.leaver = Some(parent.peer);
+        }
+    }
+
+    /// The same search, without the one that has said that it leaves: it is asked after all others. A source that wants a
+    /// slot back says the same, and knows who has another one.
+    pub(super) fn without_leaver(&self, search: Search<P>) -> Search<P> {
+        match self.leaver.filter(|&leaver| self.source != Some(leaver)) {
+            Some(leaver) => search.after(leaver).avoiding(leaver),
+            None => search,
+        }
     }
 
     /// The parent says that it leaves, and goes on sending for a while.
     pub(in crate::iptv) fn on_leaving(&mut self, call: CallId, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         if self.next.take_if(|n| n.call == call).is_some() {
             turn.bye(call, ByeReason::Normal);
-            return self.settle_slot(turn);
+            return self.on_next_lost(seats, turn);
         }
         if self.cover.as_ref().and_then(|c| c.link.as_ref()).is_some_and(|l| l.call == call) {
             self.drop_cover(call, turn);
             return self.uncovered_by(call, seats, turn);
         }
-        if self.is_parent(call) && self.cover.is_none() && self.next.is_none() && !turn.config.is_paper() {
-            self.cover(Cause::Leaving, false, seats, turn);
+        let Some(parent) = self.parent.as_ref().filter(|p| p.call == call && !turn.config.is_paper()) else {
+            return;
+        };
+        self.leaver = Some(parent.peer);
+        match &self.cover {
+            Some(cover) if cover.plays() => {
+                // It need not come back.
+                self.confirm(turn);
+                self.listen_at = earliest(self.listen_at, Some(turn.now + self.cover_after(turn)));
+            }
+            Some(_) => {}
+            None if self.next.is_some() => {}
+            None => self.cover(Cause::Leaving, false, seats, turn),
         }
     }
 

@@ -15,6 +15,14 @@ impl<P: Copy + Ord> Viewer<P> {
         turn.config.repair_after.max(self.rtt.saturating_mul(3))
     }
 
+    /// Looks at the parents, if any timer was to do so.
+    #[cfg(feature = "sim")]
+    pub(in crate::iptv) fn listen_anew(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if self.listen_at.is_some() {
+            self.listen(seats, turn);
+        }
+    }
+
     /// Judges the parents by what was heard from them.
     pub(super) fn listen(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let (now, config, patience) = (turn.now, turn.config, self.patience(turn));
@@ -23,7 +31,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let due_at = |n: &Link<P>| n.since.max(turn.awake_since) + patience;
         if let Some(next) = self.next.take_if(|n| due_at(n) <= now) {
             turn.bye(next.call, ByeReason::Normal);
-            self.settle_slot(turn);
+            self.on_next_lost(seats, turn);
         }
         let next_due = self.next.as_deref().map(|n| n.since.max(turn.awake_since) + patience);
         let hold = self.hold(turn);
@@ -62,7 +70,10 @@ impl<P: Copy + Ord> Viewer<P> {
             due = due.min(media.max(since).max(link.paused) + config.hold_limit);
         }
         if now < due {
-            self.listen_at = earliest(next_due, Some(due));
+            // Who said HOLD and has something again is judged as before, from then on.
+            let held = link.playing && hold.is_some() && self.standbys.any_ready(config);
+            let look = if held { due.min(now + cover_after) } else { due };
+            self.listen_at = earliest(next_due, Some(look));
             return;
         }
         self.lose_parent(seats, turn);
@@ -71,7 +82,8 @@ impl<P: Copy + Ord> Viewer<P> {
     /// The parent is silent, or starves for too long. If it never played it is left at once, otherwise it keeps its chance
     /// until another one has answered.
     fn lose_parent(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
-        let keep = self.next.is_none() && self.parent.as_ref().is_some_and(|p| p.playing);
+        let bridged = self.next.is_none() || self.standbys.any_ready(turn.config);
+        let keep = bridged && self.parent.as_ref().is_some_and(|p| p.playing);
         if !keep {
             let Some(link) = self.parent.take() else { return };
             turn.bye(link.call, ByeReason::Normal);

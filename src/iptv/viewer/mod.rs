@@ -67,6 +67,8 @@ pub(super) struct Viewer<P> {
     /// Who was, when a lookup named one.
     listed: Option<P>,
     parent: Option<Link<P>>,
+    /// The parent that has said that it leaves, until another one plays.
+    leaver: Option<P>,
     /// The parent to be, while both are connected.
     next: Option<Box<Link<P>>>,
     /// The bridge over the parent's silence.
@@ -105,6 +107,7 @@ impl<P: Copy + Ord> Viewer<P> {
             grandparent: None,
             listed: None,
             parent: None,
+            leaver: None,
             next: None,
             cover: None,
             standbys: Standbys::new(),

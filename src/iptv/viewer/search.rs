@@ -22,7 +22,8 @@ use alloc::vec::Vec;
 /// Rounds of a search for somebody without a picture that follow quickly on each other.
 const HASTE: u8 = 8;
 
-/// Whoever has not answered an orphan when so many others could have been asked is given up.
+/// Whoever has not answered an orphan when so many others could have been asked is given up; and a newcomer, when somebody else
+/// is left to be asked.
 const DEAD: u32 = 3;
 /// Of those that are said to have room so many are asked at once.
 const RACERS: usize = 3;
@@ -114,6 +115,9 @@ struct Asked<P> {
     call: CallId,
     candidate: Candidate<P>,
     until: Instant,
+    /// From then on it is not waited for while somebody else could be asked in its place.
+    vain: Instant,
+    /// Once anything has come from there, if only that the call waits.
     rtt: Option<u16>,
 }
 
@@ -180,6 +184,26 @@ impl<P: Copy + Ord> Search<P> {
         self
     }
 
+    /// Goes on with the calls of another search, whose answers are on their way, if somebody waits for a parent now.
+    pub(super) fn take_over(&mut self, other: &mut Self, config: &Config) {
+        if !self.purpose.is_urgent() || config.is_paper() {
+            return;
+        }
+        let vain =
+            |a: &Asked<P>| self.lost == Some(a.candidate.peer) || self.asked.contains(&a.candidate.peer);
+        let (vain, calls) = core::mem::take(&mut other.calls).into_iter().partition(vain);
+        other.calls = vain;
+        self.calls = calls;
+        self.asked.extend(self.calls.iter().map(|a| a.candidate.peer));
+    }
+
+    /// The parent is gone before another one has answered: whoever is being asked is still asked.
+    pub(super) fn lose_parent(&mut self) {
+        if self.purpose == Purpose::Farewell && !self.is_waiting() {
+            self.purpose = Purpose::Repair;
+        }
+    }
+
     /// A search that begins after a pause.
     pub(super) fn later(purpose: Purpose, until: Instant) -> Self {
         Search { phase: Phase::Waiting { until }, rounds: 1, ..Search::new(purpose, &[]) }
@@ -190,8 +214,18 @@ impl<P: Copy + Ord> Search<P> {
             Phase::Fetching { until } | Phase::Waiting { until } => Some(until),
             Phase::Known | Phase::Fetched => None,
         };
-        let hedge = (!self.queue.is_empty() && self.may_hedge(config)).then_some(self.hedge_at);
-        earliest(phase, self.calls.iter().map(|c| c.until).chain(hedge).min())
+        let hedge = match self.queue.is_empty() {
+            false => self.may_hedge(config).then_some(self.hedge_at),
+            true => self.looks_up_beside(config).then_some(self.hedge_at),
+        };
+        let vain = self.calls.iter().filter_map(|c| self.vain_at(c, config)).min();
+        earliest(phase, self.calls.iter().map(|c| c.until).chain(hedge).chain(vain).min())
+    }
+
+    /// When a call makes room, if as many are under way as may be and somebody else could be asked in its place.
+    fn vain_at(&self, asked: &Asked<P>, config: &Config) -> Option<Instant> {
+        let blocked = !self.queue.is_empty() && !config.is_paper() && !self.may_hedge(config);
+        (blocked && asked.rtt.is_none()).then(|| asked.vain.max(self.hedge_at))
     }
 
     pub(super) fn owns(&self, call: CallId) -> bool {
@@ -211,30 +245,40 @@ impl<P: Copy + Ord> Search<P> {
     /// Asks whoever is to be asked now.
     pub(super) fn advance(&mut self, scope: &Scope<'_, P>, turn: &mut Turn<'_, P>) {
         let now = turn.now;
-        let late: Vec<CallId> = self.calls.iter().filter(|c| c.until <= now).map(|c| c.call).collect();
+        let vain = |c: &Asked<P>| self.vain_at(c, turn.config).is_some_and(|t| t <= now);
+        let late = |c: &&Asked<P>| c.until <= now || vain(c);
+        let late: Vec<CallId> = self.calls.iter().filter(late).map(|c| c.call).collect();
         for call in late {
             self.forget(call);
             turn.order(Order::Cancel { call });
         }
         loop {
+            let hedges = !self.calls.is_empty();
             if self.may_ask(scope, turn.config, now)
                 && let Some(candidate) = self.next_candidate(scope, turn)
             {
                 self.ask(candidate, scope, turn);
+                if hedges && let Some(source) = self.take_source(scope, turn) {
+                    self.ask(source, scope, turn);
+                }
+                continue;
+            }
+            if let Phase::Fetching { until } = self.phase
+                && until <= now
+            {
+                self.phase = Phase::Fetched;
                 continue;
             }
             if !self.calls.is_empty() {
+                if self.looks_up_beside(turn.config) && now >= self.hedge_at {
+                    self.look_up(scope.channel, turn);
+                }
                 return;
             }
             match self.phase {
                 // Who only wants to climb asks those it knows: a lookup would tell no more.
                 Phase::Known if self.purpose.looks_nothing_up() => self.phase = Phase::Fetched,
-                Phase::Known => {
-                    turn.order(Order::Fetch { channel: scope.channel });
-                    self.phase = Phase::Fetching { until: now + turn.config.fetch_limit };
-                    return;
-                }
-                Phase::Fetching { until } if until <= now => self.phase = Phase::Fetched,
+                Phase::Known => return self.look_up(scope.channel, turn),
                 Phase::Fetched => {
                     self.pause(scope.channel, turn);
                     return;
@@ -253,8 +297,21 @@ impl<P: Copy + Ord> Search<P> {
         }
     }
 
+    fn look_up(&mut self, channel: ChannelId, turn: &mut Turn<'_, P>) {
+        turn.order(Order::Fetch { channel });
+        self.phase = Phase::Fetching { until: turn.now + turn.config.fetch_limit };
+    }
+
+    /// Whether the overlay is asked beside those who have been asked for a slot and have not answered, when there is nobody
+    /// else to ask: who has lost its parent does not wait until all of them count as gone too.
+    fn looks_up_beside(&self, config: &Config) -> bool {
+        let all_silent =
+            matches!(self.phase, Phase::Known) && self.queue.is_empty() && !self.calls.is_empty();
+        all_silent && self.purpose == Purpose::Repair && !config.is_paper()
+    }
+
     fn may_ask(&self, scope: &Scope<'_, P>, config: &Config, now: Instant) -> bool {
-        if self.queue.is_empty() || !matches!(self.phase, Phase::Known | Phase::Fetched) {
+        if self.queue.is_empty() || self.is_waiting() {
             return false;
         }
         self.calls.is_empty()
@@ -289,6 +346,17 @@ impl<P: Copy + Ord> Search<P> {
         None
     }
 
+    /// The source, which a newcomer asks beside the first one that follows a silent provider: it knows who lives, and the next
+    /// record may be that of somebody dead as well.
+    fn take_source(&mut self, scope: &Scope<'_, P>, turn: &Turn<'_, P>) -> Option<Candidate<P>> {
+        if self.purpose != Purpose::Join || scope.delegated || !self.may_hedge(turn.config) {
+            return None;
+        }
+        let source = scope.source.filter(|s| *s != turn.me && !self.asked.contains(s))?;
+        let at = self.queue.iter().position(|c| c.peer == source)?;
+        self.queue.remove(at)
+    }
+
     fn ask(&mut self, candidate: Candidate<P>, scope: &Scope<'_, P>, turn: &mut Turn<'_, P>) {
         if self.asked.len() >= usize::from(turn.config.limits.asked) {
             self.queue.clear();
@@ -302,9 +370,9 @@ impl<P: Copy + Ord> Search<P> {
         let rtt = turn.progress.round_trip().unwrap_or_default().min(LONGEST_RTT).max(scope.rtt);
         let hedge = turn.config.hedge_after.max(rtt.saturating_mul(3));
         // Of those known to an orphan many may have gone at the same moment: they are not to keep the others from being asked.
-        let patience = if urgent { hedge.saturating_mul(DEAD) } else { turn.config.answer_limit };
-        let until = turn.now + patience.min(turn.config.answer_limit);
-        self.calls.push(Asked { call, candidate, until, rtt: None });
+        let (vain, until) = (turn.now + hedge.saturating_mul(DEAD), turn.now + turn.config.answer_limit);
+        let until = if urgent { until.min(vain) } else { until };
+        self.calls.push(Asked { call, candidate, until, vain, rtt: None });
         self.hedge_at = turn.now + hedge;
     }
 

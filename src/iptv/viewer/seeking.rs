@@ -17,10 +17,12 @@ impl<P: Copy + Ord> Viewer<P> {
         self.search(Search::new(Purpose::Join, &[]), seats, turn);
     }
 
-    pub(super) fn search(&mut self, search: Search<P>, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
-        if let Some(mut old) = self.search.replace(Box::new(search)) {
+    pub(super) fn search(&mut self, mut search: Search<P>, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        if let Some(mut old) = self.search.take() {
+            search.take_over(&mut old, turn.config);
             old.cancel(turn);
         }
+        self.search = Some(Box::new(search));
         self.advance(seats, turn);
     }
 

@@ -79,8 +79,8 @@ pub enum Verdict {
 /// What does not wait for its list any more, in the order in which it came.
 #[derive(Debug)]
 pub struct Released<T> {
-    /// What the source has sent.
-    pub genuine: Vec<(T, Bytes)>,
+    /// What the source has sent, and when it came.
+    pub genuine: Vec<(Instant, T, Bytes)>,
     /// The headers of what it has not.
     pub forged: Vec<(T, Header)>,
 }
@@ -220,7 +220,7 @@ impl<T: Copy> Guard<T> {
             match self.lists.says(&header, &packet) {
                 Some(true) => {
                     self.counts.genuine += 1;
-                    genuine.push((from, packet));
+                    genuine.push((since, from, packet));
                 }
                 Some(false) => {
                     self.counts.forged += 1;
@@ -230,6 +230,13 @@ impl<T: Copy> Guard<T> {
             }
         }
         Released { genuine, forged }
+    }
+
+    /// The packets of a source that wait for their list.
+    pub fn held_of(&self, ssrc: u32) -> impl Iterator<Item = u16> {
+        let header = |packet: &Bytes| Some(Packet::parse(packet).ok()?.header);
+        let headers = self.held.iter().filter_map(move |(_, _, packet)| header(packet));
+        headers.filter(move |header| header.ssrc == ssrc).map(|header| header.sequence)
     }
 
     /// The sequence numbers of the lists that are missing, as what is held behind the newest one shows: from the first on, so

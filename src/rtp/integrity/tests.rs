@@ -76,7 +76,7 @@ fn offer(guard: &mut Guard<u8>, ms: u64, packet: &Bytes) -> (Vec<Bytes>, Result<
         return (vec![], Err(refused));
     }
     let Some((_, Some(list))) = guard.judge(is_from(1)) else { return (vec![], Err(Refused::BadList)) };
-    let released = guard.release().genuine.into_iter().map(|(_, packet)| packet);
+    let released = guard.release().genuine.into_iter().map(|(_, _, packet)| packet);
     (core::iter::once(list.packet().clone()).chain(released).collect(), Ok(Verdict::Genuine))
 }
 

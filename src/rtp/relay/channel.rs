@@ -14,6 +14,15 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddr;
 
+/// When a packet has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Came {
+    /// Now, from somebody to whom a message takes so long there and back, where that is known.
+    Now(Option<Duration>),
+    /// Then. It has waited here for its list since, which says nothing of the way.
+    At(Instant),
+}
+
 /// What a channel says of a packet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
@@ -69,17 +78,19 @@ impl Channel {
         }
     }
 
-    /// Takes note of a packet of the source, and keeps it if it is new. `round_trip` is that to whoever sent it.
+    /// Takes note of a packet of the source, and keeps it if it is new.
     pub(super) fn on_packet(
         &mut self,
         now: Instant,
         packet: &Packet<'_>,
         datagram: &Bytes,
-        round_trip: Option<Duration>,
+        came: Came,
     ) -> Arrival {
         let before = self.reception.newest();
         let header = packet.header;
-        let seen = self.reception.on_packet(now, header.sequence, header.timestamp, datagram.len());
+        let came_at = if let Came::At(at) = came { at } else { now };
+        let (sequence, timestamp) = (header.sequence, header.timestamp);
+        let seen = self.reception.on_held_packet(now, came_at, sequence, timestamp, datagram.len());
         let number = self.reception.number_of(header.sequence).unwrap_or(0);
         let mut begins = false;
         if seen == Seen::New {
@@ -95,7 +106,10 @@ impl Channel {
                     // What leaves the window would not be taken if it came.
                     self.missing.forget_before(number.saturating_sub(WINDOW.into()));
                 }
-                Some(newest) if number < newest => self.missing.on_arrival(now, number, round_trip),
+                Some(newest) if number < newest => match came {
+                    Came::Now(round_trip) => self.missing.on_arrival(now, number, round_trip),
+                    Came::At(_) => self.missing.on_release(number),
+                },
                 _ => {}
             }
             self.ring.insert(now, number, datagram, packet.payload);
@@ -109,16 +123,30 @@ impl Channel {
         earliest(self.missing.deadline(), lists).is_some_and(|at| at <= now)
     }
 
+    /// Whether packets under this SSRC, or lists, are passed on here.
+    pub(super) fn passes_on(&self, ssrc: u32) -> bool {
+        let of_lists = |seal: &Seal| [self.ssrc, seal.ssrc()].contains(&Some(integrity::counterpart(ssrc)));
+        self.ssrc == Some(ssrc) || self.seal.as_deref().is_some_and(of_lists)
+    }
+
     /// Whether this is a packet, or a list, that this node lacks and has asked somebody for.
     pub(super) fn awaits(&self, header: &Header) -> bool {
         if self.ssrc == Some(header.ssrc) {
             return self.reception.number_of(header.sequence).is_some_and(|n| self.missing.awaits(n));
         }
-        let seal = self.seal.as_ref().filter(|_| self.ssrc.map(integrity::counterpart) == Some(header.ssrc));
-        seal.is_some_and(|seal| {
+        self.seal.as_ref().is_some_and(|seal| {
             let number = seal.number_of(integrity::counterpart(header.ssrc), header.sequence);
             number.is_some_and(|n| seal.missing.awaits(n))
         })
+    }
+
+    /// The numbers of the packets that are here, but wait for their list, ascending.
+    pub(super) fn held(&self) -> Vec<u64> {
+        let seal = self.ssrc.zip(self.seal.as_ref()).into_iter();
+        let held = seal.flat_map(|(ssrc, seal)| seal.held_of(ssrc));
+        let mut numbers: Vec<u64> = held.filter_map(|sequence| self.reception.number_of(sequence)).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     /// Whether this very packet has come already.

@@ -1,6 +1,6 @@
 //! The way of a data packet: whose is it, is it new, who else is to have it.
 
-use super::channel::{Arrival, Channel};
+use super::channel::{Arrival, Came, Channel};
 use super::roster::Peer;
 use super::{Fact, Relay, RelayError, Role, Upstream, channel_of, only};
 use crate::bounded::BoundedMap;
@@ -40,7 +40,7 @@ impl Relay {
         if state.ssrc != Some(parsed.header.ssrc) {
             state.follow(parsed.header.ssrc);
         }
-        let arrival = state.on_packet(now, &parsed, &packet, None);
+        let arrival = state.on_packet(now, &parsed, &packet, Came::Now(None));
         match arrival.seen {
             Seen::New => {
                 self.pass_on(now, channel, arrival, packet, fx);
@@ -84,14 +84,15 @@ impl Relay {
         if !self.passes(now, from, channel, &header, &payload)? {
             return Ok(());
         }
-        self.on_genuine(now, from, channel, payload, fx)
+        let round_trip = self.parents.at(from).iter().find_map(|parent| parent.rtt);
+        self.on_genuine(now, (from, Came::Now(round_trip)), channel, payload, fx)
     }
 
     /// A packet of the channel's source, as far as anybody can know.
     pub(super) fn on_genuine(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        (from, came): (SocketAddr, Came),
         channel: ChannelId,
         payload: Bytes,
         fx: &mut Effects<Fact>,
@@ -104,8 +105,7 @@ impl Relay {
             return Err(DropReason::UnknownSsrc);
         }
         let before = state.missing.deadline();
-        let round_trip = parents.iter().find_map(|parent| parent.rtt);
-        let arrival = state.on_packet(now, &parsed, &payload, round_trip);
+        let arrival = state.on_packet(now, &parsed, &payload, came);
         let seen = arrival.seen;
         let misses_otherwise = state.missing.deadline() != before;
         let its = |parent: &&mut Peer<Upstream>| parent.channel == channel && !parent.state.flow.is_resting();

@@ -16,6 +16,7 @@
 //! its replay. A list that is missing is asked for as packets are, under its own SSRC. Children without keys are plain RTP
 //! receivers, who are sent the media only.
 
+use super::channel::Came;
 use super::{Fact, Peer, Relay, RelayError, Role, Upstream};
 use crate::effect::Effects;
 use crate::ids::ChannelId;
@@ -102,6 +103,20 @@ impl Seal {
             Side::Signs { counts, .. } => *counts,
             Side::Checks(guard) => guard.counts(),
         }
+    }
+
+    /// The source that the newest list is about. It is ahead of the packets, and may be another one than theirs.
+    pub(super) fn ssrc(&self) -> Option<u32> {
+        self.newest.map(|(ssrc, _)| ssrc)
+    }
+
+    /// The packets of a source that are here, and wait for their list.
+    pub(super) fn held_of(&self, ssrc: u32) -> impl Iterator<Item = u16> {
+        let guard = match &self.side {
+            Side::Signs { .. } => None,
+            Side::Checks(guard) => Some(guard),
+        };
+        guard.into_iter().flat_map(move |guard| guard.held_of(ssrc))
     }
 
     const fn guard(&mut self) -> Option<&mut Guard<SocketAddr>> {
@@ -233,8 +248,8 @@ impl Relay {
             self.on_forged(now, from, channel, &header);
             fx.fact(Fact::Dropped { reason: DropReason::Forged });
         }
-        for (from, packet) in genuine {
-            if let Err(reason) = self.on_genuine(now, from, channel, packet, fx) {
+        for (came, from, packet) in genuine {
+            if let Err(reason) = self.on_genuine(now, (from, Came::At(came)), channel, packet, fx) {
                 fx.fact(Fact::Dropped { reason });
             }
         }
@@ -312,11 +327,11 @@ impl Relay {
         if state.ssrc != Some(parsed.header.ssrc) {
             state.follow(parsed.header.ssrc);
         }
-        let mut arrival = state.on_packet(now, &parsed, &packet, None);
+        let mut arrival = state.on_packet(now, &parsed, &packet, Came::Now(None));
         if arrival.seen == Seen::Jump {
             // The signer has believed it already.
             state.follow(parsed.header.ssrc);
-            arrival = state.on_packet(now, &parsed, &packet, None);
+            arrival = state.on_packet(now, &parsed, &packet, Came::Now(None));
         }
         if arrival.seen == Seen::New {
             self.pass_on(now, channel, arrival, packet, fx);

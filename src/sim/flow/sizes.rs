@@ -9,6 +9,8 @@ pub const INVITE: u64 = 611;
 pub const ANSWER: u64 = 638 + 291;
 /// A refusal with its ACK; each alternative that a redirect names comes on top.
 pub const REFUSAL: u64 = 316 + 291;
+/// A 182.
+pub const QUEUE: u64 = 480;
 /// One alternative of a redirect.
 pub const ALTERNATIVE: u64 = 68;
 /// A CANCEL with its 200, and the 487 with its ACK.

@@ -91,7 +91,7 @@ impl Summary {
         self.hash = (self.hash.rotate_left(5) ^ what).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
-    pub(super) fn event(&mut self, _: Instant, _: u32, event: &Event<u32>) {
+    pub(super) fn event(&mut self, event: &Event<u32>) {
         match event {
             Event::Orphaned { .. } => self.orphaned += 1,
             Event::Reparented { .. } => self.reparented += 1,

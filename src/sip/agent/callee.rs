@@ -50,6 +50,20 @@ impl Agent {
         Ok(())
     }
 
+    /// Tells the caller of a received call that it waits for its final answer (182), which stops its copies of the INVITE.
+    pub fn queue(&mut self, now: Instant, call: CallId, ctx: &mut Context<'_>) -> Result<(), OrderError> {
+        let c = self.calls.get(&call).filter(|c| !c.is_silent()).ok_or(OrderError::UnknownCall)?;
+        let (State::Ringing(ringing), Some(dialog)) = (&c.state, &c.dialog) else {
+            return Err(OrderError::WrongState);
+        };
+        let tag = dialog.local.tag().unwrap_or_default();
+        let response = self.composer.queued(&ringing.invite, ringing.source, tag);
+        let (response, key) = (response.map_err(|e| OrderError::BadValue(e.field))?, ringing.key);
+        self.servers.respond(now, &key, Status::QUEUED, response, &mut self.out);
+        self.drain(now, ctx);
+        Ok(())
+    }
+
     /// The call's INVITE is answered with 200 now (§13.3.1.4).
     fn wait_for_ack(&mut self, now: Instant, id: CallId, key: Key, renewal: bool) {
         let Some(call) = self.calls.get_mut(&id) else { return };

@@ -204,6 +204,11 @@ impl Composer {
         self.with_recv_info(ok).body(SDP, sdp).finish()
     }
 
+    /// The 182 that lets the caller of an INVITE wait. It makes an early dialog, so it has a Contact (§12.1.1).
+    pub(super) fn queued(&self, invite: &Request, source: SocketAddr, tag: &str) -> Built {
+        Self::response(invite, source, Status::QUEUED, tag).contact(&self.contact).finish()
+    }
+
     /// The answer to OPTIONS (§11.2).
     pub(super) fn capabilities(&self, options: &Request, source: SocketAddr, tag: &str) -> Built {
         let ok = Self::response(options, source, Status::OK, tag)

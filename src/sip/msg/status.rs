@@ -30,6 +30,7 @@ macro_rules! statuses {
 statuses! {
     TRYING 100 "Trying"
     RINGING 180 "Ringing"
+    QUEUED 182 "Queued"
     SESSION_PROGRESS 183 "Session Progress"
     OK 200 "OK"
     MOVED_TEMPORARILY 302 "Moved Temporarily"

@@ -96,6 +96,7 @@ impl World {
                 assert!(!providers.is_empty() && providers.len() <= 8, "Q1");
                 self.refuse(id, call, Refusal::Redirected(providers));
             }
+            Order::Queue { .. } => {}
             Order::Refuse { call, denial } => {
                 let refusal = match denial {
                     Denial::Busy { retry_after } => Refusal::Busy { retry_after: Some(retry_after) },

@@ -93,9 +93,14 @@ fn a_child_that_comes_before_the_first_packet_gets_the_lists_that_are_ahead_of_i
 
 /// Windows of eight packets each, with their lists in front of them.
 fn windows(many: u16) -> Vec<Vec<Bytes>> {
-    let mut signer = Signer::new(0);
+    windows_of(SSRC, 0, many)
+}
+
+/// The same of any source, with no lower numbers than this.
+fn windows_of(ssrc: u32, least: u64, many: u16) -> Vec<Vec<Bytes>> {
+    let mut signer = Signer::new(least);
     let window = |n: u16| {
-        (8 * n..8 * n + 8).for_each(|n| signer.push(at(0), rtp(SSRC, n)).unwrap());
+        (8 * n..8 * n + 8).for_each(|n| signer.push(at(0), rtp(ssrc, n)).unwrap());
         signer.finish();
         signer.sign(at(0), n.into(), |_| Some(Bytes::from_static(&[1; 72])));
         let octets = |outgoing| match outgoing {
@@ -147,13 +152,65 @@ fn k11_a_list_that_was_lost_is_asked_for_and_what_waits_for_it_is_what_its_paren
         // That they are true nobody knows yet.
         assert_eq!((b.relay.last_media(CHANNEL), b.relay.brought(MOTHER)), (Some(at(35)), 8));
     }
-    let sequence = |list: &Bytes| Packet::parse(list).unwrap().header.sequence;
     let (first, second) = (sequence(&sent[1][0]), sequence(&sent[2][0]));
     asked.extend(b.asked_by(249));
     assert_eq!(asked, [(50, vec![first]), (90, vec![second]), (150, vec![first]), (190, vec![second])]);
     b.list_from(250, 1, &sent[1][0]);
     b.list_from(290, 1, &sent[2][0]);
     assert_eq!((b.relay.brought(MOTHER), b.relay.last_media(CHANNEL)), (24, Some(at(290))));
+    let evenly = Pace { gap: Duration::from_millis(5), jitter: Duration::ZERO };
+    assert_eq!(b.relay.pace(CHANNEL), Some(evenly), "they came one after the other");
+}
+
+fn sequence(packet: &Bytes) -> u16 {
+    Packet::parse(packet).unwrap().header.sequence
+}
+
+/// Three lists are ahead of the first packet of the source that follows.
+#[test]
+fn a_list_of_an_encoder_that_begins_anew_is_asked_for_while_packets_of_the_one_before_still_come() {
+    let (old, new) = (windows(2), windows_of(0xbbbb, 1000, 3));
+    let mut b = signed_and_far(&old);
+    [&new[0], &new[2]].iter().for_each(|window| b.list_from(10, 1, &window[0]));
+    b.timeout(at(20), &mut Seeded::new(1));
+    assert_eq!(b.relay.ssrc(CHANNEL), Some(SSRC));
+    let lost = sequence(&new[1][0]);
+    assert_eq!(b.asked_of(counterpart(SSRC)), []);
+    assert_eq!(b.asked_of(counterpart(0xbbbb)), [(addr(5), vec![lost])]);
+    // The standby's answer is taken, and it answers in its turn, for both sources.
+    b.list_from(60, 5, &new[1][0]);
+    assert_eq!(b.relay.counters(CHANNEL).unwrap().integrity.unwrap().lists.packets, 4);
+    b.list_from(61, 1, &old[1][0]);
+    for (ssrc, list) in [(0xbbbb, &new[1][0]), (SSRC, &old[0][0])] {
+        b.datagram(100, 9, nack(counterpart(ssrc), &[sequence(list)])).unwrap();
+        assert_eq!(b.got(9), [sequence(list)]);
+    }
+}
+
+/// The list of the second window is lost; its packets wait, and that of the third shows that they are missing.
+#[test]
+fn what_waits_for_its_list_is_not_asked_for_again_and_says_nothing_of_the_way_when_it_is_there() {
+    let sent = windows(4);
+    let mut b = signed_and_far(&sent);
+    b.relay.remove_parent(STANDBY);
+    let lost = sequence(&sent[1][2]);
+    sent[1][1..].iter().filter(|p| sequence(p) != lost).for_each(|p| b.datagram(5, 1, p.clone()).unwrap());
+    b.list_from(10, 1, &sent[2][0]);
+    sent[2][1..].iter().for_each(|packet| b.datagram(10, 1, packet.clone()).unwrap());
+    let mut asked = Vec::new();
+    while let Some(due) = b.relay.deadline().filter(|&due| due <= at(45)) {
+        b.timeout(due, &mut Seeded::new(1));
+        asked.extend(b.asked().into_iter().map(|(_, lost)| (due, lost)));
+    }
+    assert_eq!(asked, [(at(20), vec![lost])]);
+    b.list_from(45, 1, &sent[1][0]);
+    let repair = b.relay.counters(CHANNEL).unwrap().repair;
+    assert_eq!(repair, missing::Counts { asked: 1, repaired: 0, given_up: 0 });
+    // Packets come as evenly, and are as little late, as before.
+    b.list_from(46, 1, &sent[3][0]);
+    b.datagram(50, 1, sent[3][2].clone()).unwrap();
+    b.timeout(at(60), &mut Seeded::new(1));
+    assert_eq!(b.asked(), [(addr(1), vec![sequence(&sent[3][1])])]);
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub struct Media {
     /// In the order in which it happened: who was broken first and fed then is told so in this order.
     work: VecDeque<(u32, Change)>,
     firsts: Vec<(Instant, Leg)>,
+    /// Who has been told that more is going to come from a parent, and is not going to get it.
+    broken: Vec<u32>,
     totals: Totals,
 }
 
@@ -69,6 +71,7 @@ impl Media {
             servers: 0,
             work: VecDeque::new(),
             firsts: Vec::new(),
+            broken: Vec::new(),
             totals: Totals::default(),
         };
         media.begin(source, now);
@@ -97,13 +100,6 @@ impl Media {
             self.nodes.resize_with(at + 1, || None);
         }
         self.nodes[at] = Some(Box::new(Reception::new(now)));
-    }
-
-    /// When a node is going to break off, if that is known.
-    pub fn foresee(&mut self, node: u32, dies: Instant) {
-        if let Some(node) = self.node_mut(node) {
-            node.dies = dies;
-        }
     }
 
     /// This node will never send anything to its children.

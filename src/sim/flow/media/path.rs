@@ -188,4 +188,9 @@ impl Media {
     pub fn has_firsts(&self) -> bool {
         !self.firsts.is_empty()
     }
+
+    /// Whose media break off, or go on from elsewhere, as nobody could foresee ([`Media::last_media`]).
+    pub fn take_broken(&mut self) -> Vec<u32> {
+        core::mem::take(&mut self.broken)
+    }
 }

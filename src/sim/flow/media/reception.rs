@@ -5,7 +5,6 @@ use super::terms::Terms;
 use super::totals::Totals;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
-use core::cell::Cell;
 
 /// Who plays what comes.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +30,8 @@ pub(super) struct Reception {
     pub(super) from: Instant,
     pub(super) until: Instant,
     before: Option<Instant>,
-    /// When something above is going to break, as far as known; and when this node is.
-    pub(super) breaks: Instant,
-    pub(super) dies: Instant,
     /// It sends nothing to anybody.
     pub(super) mute: bool,
-    told: Cell<Instant>,
     received: Duration,
     player: Option<Player>,
     missed: Duration,
@@ -59,10 +54,7 @@ impl Reception {
             from: Instant::FAR_FUTURE,
             until: Instant::ZERO,
             before: None,
-            breaks: Instant::FAR_FUTURE,
-            dies: Instant::FAR_FUTURE,
             mute: false,
-            told: Cell::new(Instant::ZERO),
             received: Duration::ZERO,
             player: None,
             missed: Duration::ZERO,
@@ -81,17 +73,9 @@ impl Reception {
         self.received + now.min(self.until).since(self.from)
     }
 
-    /// When the last packet came, or is going to come before anything breaks that is foreseen.
+    /// When the last packet came, or is going to come if nothing breaks.
     pub(super) fn last_media(&self, now: Instant, foresight: Duration) -> Option<Instant> {
-        if now < self.from {
-            return self.before;
-        }
-        let sight = now + foresight;
-        let last = self.until.min(self.breaks).min(sight).max(now.min(self.until));
-        if self.is_fed() {
-            self.told.set(self.told.get().max(last));
-        }
-        Some(last)
+        if now < self.from { self.before } else { Some(self.until.min(now + foresight)) }
     }
 
     /// For how long the player plays.
@@ -145,12 +129,10 @@ impl Reception {
     }
 
     /// Nothing comes after this packet, or after the first one, if that is later. Tells which it is.
-    pub(super) fn ends(&mut self, last: Instant, totals: &mut Totals) -> Instant {
+    pub(super) fn ends(&mut self, last: Instant) -> Instant {
         let last = last.max(self.from);
         self.until = last;
         self.settle_residue(last);
-        let surprised = self.told.get() > last + Duration::from_millis(1);
-        totals.surprises += u64::from(surprised);
         last
     }
 

@@ -8,9 +8,9 @@ use crate::time::{Duration, Instant};
 impl Media {
     /// When the last packet arrived at a node.
     ///
-    /// With foresight it is the time of the last packet that is *going* to arrive before anything breaks that is foreseen, so
-    /// that a timer which looks for silence need not look again before. When something else breaks the path, such a
-    /// timer comes late; that is counted ([`Totals::surprises`](super::Totals::surprises)).
+    /// With foresight it is the time of a packet that is *going* to arrive if nothing breaks, so that a timer which looks for
+    /// silence need not look again before. When something breaks the path, whoever was told so has to be told
+    /// ([`Media::take_broken`]).
     pub fn last_media(&self, node: u32, now: Instant) -> Option<Instant> {
         self.node(node)?.last_media(now, self.terms.foresight)
     }

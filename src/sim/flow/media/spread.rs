@@ -63,13 +63,10 @@ impl Media {
         let terms = self.terms;
         let Some(parent) = self.node(path.parent) else { return };
         let (depth, delay) = (parent.depth.saturating_add(1), parent.delay + path.delay);
-        let breaks = parent.breaks.min(parent.dies);
-        let breaks = if breaks == Instant::FAR_FUTURE { breaks } else { breaks + path.delay };
         let Some((child, totals)) = self.measured(node) else { return };
         child.feed = leg;
         child.depth = depth;
         child.delay = delay;
-        child.breaks = breaks;
         child.wait_if_late(terms.playout, totals);
         let slack = child.slack(terms.playout);
         let residue = self.residue(leg, slack);
@@ -83,6 +80,9 @@ impl Media {
         let Some(child) = self.node(node).filter(|c| c.feed == leg && c.is_fed()) else { return };
         let others: Vec<Leg> = child.taken.iter().copied().filter(|&l| l != leg).collect();
         let delay = child.delay;
+        if self.terms.foresight > Duration::ZERO {
+            self.broken.push(node);
+        }
         let next = others.into_iter().filter(|&l| self.is_good(l)).min_by_key(|&l| self.paths[l as usize].on);
         if let Some(next) = next {
             let path = self.paths[next as usize];
@@ -98,8 +98,8 @@ impl Media {
                 return self.shift(node, next, last, Duration::from_micros(hole));
             }
         }
-        let Some((child, totals)) = self.measured(node) else { return };
-        let last = child.ends(last, totals);
+        let Some(child) = self.node_mut(node) else { return };
+        let last = child.ends(last);
         self.work.push_back((node, Change::Broken { last }));
         if let Some(next) = next {
             self.offer(next, false);

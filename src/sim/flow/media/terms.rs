@@ -24,8 +24,7 @@ pub struct Terms {
     pub tolerance: Duration,
     /// For how long a lost packet is asked for at all.
     pub persistence: Duration,
-    /// How far nodes may see ahead while nothing is known to befall their path (see
-    /// [`Media::last_media`](super::Media::last_media)).
+    /// How far nodes see ahead (see [`Media::last_media`](super::Media::last_media)).
     pub foresight: Duration,
 }
 
@@ -42,7 +41,7 @@ impl Terms {
             nacks: 0,
             tolerance: Duration::from_millis(15),
             persistence: Duration::from_millis(300),
-            foresight: Duration::from_secs(4),
+            foresight: Duration::from_secs(60),
         }
     }
 

@@ -1,6 +1,7 @@
 use super::scattered::{Mender, unmended};
 use super::{Leg, Media, Terms};
 use crate::time::{Duration, Instant};
+use alloc::vec;
 use alloc::vec::Vec;
 
 const fn ms(n: u64) -> Duration {
@@ -156,18 +157,23 @@ fn what_came_too_late_for_a_player_is_passed_on_and_may_be_in_time_below() {
 }
 
 #[test]
-fn what_is_foreseen_is_not_promised() {
+fn whoever_was_told_that_more_would_come_is_told_when_it_does_not() {
     let (mut media, legs) = line(Terms::plain(), 2);
-    media.foresee(1, at(2500));
     media.begin(3, at(1000));
     media.connect(at(1000), (2, 3), ms(30), false);
-    media.drop_leg(at(1000), legs[1]);
+    // A path that is exchanged for another one breaks nothing off; but that it brings nothing more is news to its child.
     media.connect(at(1000), (1, 2), ms(30), true);
-    assert_eq!(media.last_media(2, at(1100)), Some(at(2530)));
-    assert_eq!(media.last_media(3, at(1100)), Some(at(2560)));
+    media.drop_leg(at(1500), legs[1]);
+    assert_eq!(media.take_broken(), vec![2]);
+    let sight = media.terms().foresight;
+    assert_eq!([2, 3].map(|n| media.last_media(n, at(2000))), [Some(at(2000) + sight); 2]);
     media.die(at(2500), 1);
-    assert_eq!(media.last_media(3, at(3000)), Some(at(2560)));
-    assert_eq!(media.finish(at(3000)).surprises, 0);
+    assert_eq!((media.take_broken(), media.take_broken()), (vec![2, 3], vec![]));
+    assert_eq!([2, 3].map(|n| media.last_media(n, at(2500))), [Some(at(2530)), Some(at(2560))]);
+    // Who looks all the time need not be told.
+    let (mut media, legs) = line(Terms { foresight: Duration::ZERO, ..Terms::plain() }, 2);
+    media.drop_leg(at(1500), legs[1]);
+    assert_eq!((media.last_media(1, at(1400)), media.take_broken()), (Some(at(1400)), vec![]));
 }
 
 #[test]

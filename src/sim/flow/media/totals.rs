@@ -31,8 +31,6 @@ pub struct Totals {
     pub twice: u64,
     /// Packets that were asked for again and sent again.
     pub mended: f64,
-    /// Breaks that came earlier than a node had been told: what [`Terms::foresight`](super::Terms::foresight) gets wrong.
-    pub surprises: u64,
 }
 
 impl Totals {
@@ -61,6 +59,5 @@ impl Totals {
         self.wasted += other.wasted;
         self.twice += other.twice;
         self.mended += other.mended;
-        self.surprises += other.surprises;
     }
 }

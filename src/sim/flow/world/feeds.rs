@@ -32,6 +32,17 @@ impl World {
         }
     }
 
+    /// Whose media break off reckons anew when that will be a silence: it had been told that more was going to come.
+    pub(super) fn tell_broken(&mut self) {
+        for node in self.media.take_broken() {
+            self.queue.schedule(self.now, Happening::Broken(node));
+        }
+    }
+
+    pub(super) fn broken(&mut self, node: u32) {
+        self.with(node, |iptv, now, ctx| iptv.listen_anew(now, CHANNEL, ctx));
+    }
+
     pub(super) fn first(&mut self, ticket: Ticket) {
         if let Some((node, call)) = self.call(ticket, End::Caller) {
             self.tell(node, Fact::FirstPacket { channel: CHANNEL, call });

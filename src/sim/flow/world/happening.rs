@@ -22,6 +22,7 @@ pub(super) enum Happening {
     Untold(Ticket, End),
     Held(Ticket, Hold),
     First(Ticket),
+    Broken(u32),
     Cued(Ticket, Cue),
     Fetched(u32),
     Walked(u32),
@@ -52,6 +53,7 @@ impl Happening {
             Happening::Gone(node) => (18, *node),
             Happening::Removed(node) => (15, *node),
             Happening::Cued(t, _) => (16, t.at),
+            Happening::Broken(node) => (19, *node),
         }
     }
 }
@@ -77,11 +79,13 @@ impl World {
             Happening::Untold(ticket, end) => self.untold(ticket, end),
             Happening::Held(ticket, hold) => self.held(ticket, hold),
             Happening::First(ticket) => self.first(ticket),
+            Happening::Broken(node) => self.broken(node),
             Happening::Cued(ticket, cue) => self.cued(ticket, cue),
             Happening::Fetched(node) => self.fetched(node),
             Happening::Walked(node) => self.walked(node),
             Happening::Stored { node, depth, free, listed } => self.stored(node, depth, free, listed),
             Happening::Removed(node) => self.directory.remove(node),
         }
+        self.tell_broken();
     }
 }

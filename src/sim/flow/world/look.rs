@@ -8,6 +8,9 @@ use crate::sim::flow::session::{Session, Sessions};
 use crate::time::{Duration, Instant};
 use alloc::collections::BTreeMap;
 
+/// For so long the reports of a call are awaited.
+const NEW: Duration = Duration::from_secs(5);
+
 /// What a policy sees of the media plane.
 pub(super) struct Look<'a> {
     pub(super) node: u32,
@@ -52,14 +55,16 @@ impl Progress for Look<'_> {
         self.media.media_from(session.leg, self.now)
     }
 
-    /// Reports come at regular intervals from the moment on in which the child took the call.
+    /// Reports come at regular intervals from the moment on in which the child took the call. Of a new call none is
+    /// foreseen: the first ones show what a relayer is good for, and have to have come for that.
     fn last_report(&self, call: CallId) -> Option<Instant> {
         let session = self.session(call)?;
         let (since, every) = session.reports?;
         let first = since + session.delay;
         let dies = self.hosts.get(session.caller).map(|h| h.dies);
         let stops = session.left.min(dies.unwrap_or(Instant::FAR_FUTURE));
-        let sight = self.now + self.media.terms().foresight;
+        let is_new = self.now < since + NEW;
+        let sight = if is_new { self.now } else { self.now + self.media.terms().foresight };
         let last = if stops == Instant::FAR_FUTURE { sight } else { sight.min(stops + session.delay) };
         let sent = last.since(first).as_micros() / every.as_micros();
         (last >= first).then(|| first + every * sent as u32)

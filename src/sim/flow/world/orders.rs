@@ -3,7 +3,10 @@
 use super::World;
 use super::happening::Happening;
 use super::standbys::Cue;
+
 use crate::iptv::{Event, Order, Role};
+use crate::sim::flow::sizes;
+use crate::sim::flow::summary::Control;
 
 impl World {
     pub(super) fn obey(&mut self, node: u32, order: Order<u32>) {
@@ -21,6 +24,7 @@ impl World {
             Order::Cancel { call } => self.cancel(node, call),
             Order::Accept { call, depth, rescue, .. } => self.accept(node, call, depth, rescue),
             Order::Redirect { call, providers } => self.redirect(node, call, providers),
+            Order::Queue { .. } => self.count(node, Control::Calls, sizes::QUEUE),
             Order::Refuse { call, denial } => self.deny(node, call, denial),
             Order::Bye { call, reason } => self.bye(node, call, reason),
             Order::Inform { call, report } => self.inform(node, call, report),
@@ -34,7 +38,7 @@ impl World {
     }
 
     fn note(&mut self, node: u32, event: &Event<u32>) {
-        self.summary.event(self.now, node, event);
+        self.summary.event(event);
         if matches!(event, Event::Elected { .. }) {
             self.novices.elected(self.now, node);
         }

@@ -114,7 +114,6 @@ impl World {
         let leaves = begins + host.person.leaves.since(Instant::ZERO);
         let lingers = if host.person.abrupt { Duration::ZERO } else { self.setting.policy.farewell };
         host.dies = leaves + lingers;
-        self.media.foresee(node, leaves);
         if leaves.since(begins) <= self.setting.crowd.lasts + Duration::from_secs(5) {
             self.queue.schedule(leaves, Happening::Depart(node));
         }

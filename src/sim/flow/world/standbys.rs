@@ -11,8 +11,8 @@ use crate::sim::flow::sizes;
 use crate::sim::flow::summary::Control;
 use crate::time::Duration;
 
-/// A RESUME is sent so often at most.
-const RESUMES: u32 = 5;
+/// What is sent until it has shown is sent so often at most.
+const REPEATS: u32 = 5;
 
 /// What the ends of a standby tell each other.
 #[derive(Clone, Copy)]
@@ -27,7 +27,8 @@ impl World {
     pub(super) fn cue(&mut self, node: u32, call: CallId, cue: Cue) {
         let Some((ticket, _)) = self.find(node, call) else { return };
         let Some(delay) = self.sessions.get(ticket).map(|s| s.delay) else { return };
-        let attempts = if matches!(cue, Cue::Resume) { RESUMES } else { 1 };
+        // RESUME goes until something comes, RELEASE goes while something does.
+        let attempts = if matches!(cue, Cue::Denied) { 1 } else { REPEATS };
         let mut wait = Duration::ZERO;
         for _ in 0..attempts {
             self.count(node, Control::Notices, sizes::NOTICE);
