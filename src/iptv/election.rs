@@ -309,7 +309,8 @@ impl<P: Copy + Ord> Election<P> {
     /// was no room further up, and calls it up to where there is. A few at a time: each move is a call, and for a moment the
     /// media twice.
     fn call_up(&mut self, turn: &mut Turn<'_, P>) {
-        if self.delegated || turn.config.is_paper() {
+        // Who waits for a first slot goes before those that have one.
+        if self.delegated || turn.config.is_paper() || !self.waiting.is_empty() {
             return;
         }
         self.climbing.retain(|c| c.1 > turn.now);

@@ -38,6 +38,10 @@ impl<P: Copy + Ord> Waiting<P> {
         self.callers.len()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.callers.is_empty()
+    }
+
     pub(super) fn owns(&self, call: CallId) -> bool {
         self.callers.iter().any(|c| c.call == call)
     }

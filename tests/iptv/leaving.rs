@@ -3,7 +3,9 @@
 use crate::backups::{backed_up, covered, fetches, is_left, resumed};
 use crate::harness::{CHANNEL, SOURCE, Solo, World, default, grown, has, ms, placed};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Config, EndReason, Event, Fact, Hold, Order, Profile, Provider, Report};
+use p2piptv::iptv::{
+    ByeReason, Config, EndReason, Event, Fact, Hold, Order, Profile, Provider, Refusal, Report,
+};
 use p2piptv::time::Instant;
 
 #[test]
@@ -179,6 +181,41 @@ fn q12_a_silent_parent_that_says_that_it_leaves_need_not_come_back() {
     let orders = Vec::from(s.fact(Fact::FirstPacket { channel: CHANNEL, call: first_2 }));
     assert!(is_left(&orders, parent), "{orders:?}");
     assert_eq!(first, first_2);
+}
+
+/// The parent 9 is silent, says that it leaves, and sends again; nobody else has room.
+#[test]
+fn q12_a_parent_that_sends_again_until_it_leaves_is_not_left_before_somebody_else_is_found() {
+    let (mut s, parent, standbys) = backed_up();
+    s.pass(60);
+    assert!(s.reported(parent, Report::Leaving).is_empty());
+    let mut orders = Vec::new();
+    for call in standbys {
+        orders.extend(s.fact(Fact::Denied { call }));
+    }
+    orders.extend(s.hear_for(1_500));
+    orders.extend(s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![] }));
+    orders.extend(s.hear_for(5_000));
+    assert!(!is_left(&orders, parent), "{orders:?}");
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().parent, Some(9));
+    // When it ends somebody is asked at once.
+    let orders = Vec::from(s.fact(Fact::Ended { call: parent, reason: ByeReason::Leaving }));
+    assert!(orders.iter().any(|o| matches!(o, Order::Resume { .. } | Order::Invite { .. })), "{orders:?}");
+}
+
+/// 7 is asked for a slot when the parent, its only backup, is gone.
+#[test]
+fn p18_who_refuses_a_slot_to_somebody_that_has_one_is_asked_again_for_a_rescue_slot() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let backups = vec![Provider { peer: 7, depth: Some(1), free: None }];
+    let seven = yielding_to_7(&mut s, parent);
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path: vec![9], rescue: false, backups, delegated: false },
+    );
+    s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    let orders = s.fact(Fact::Refused { call: seven, refusal: Refusal::NotFound });
+    assert!(placed(&orders, 7).is_some(), "{orders:?}");
 }
 
 /// The parent 9 leaves; all standbys deny, and then 4 is asked by a call.

@@ -552,7 +552,7 @@ impl<P: Copy + Ord> Channel<P> {
                 Report::Yield { to } => w.viewer.on_yield(call, to, &self.seats, turn),
                 Report::Climb { to } => {
                     let says_the_elector = w.duty.as_ref().is_some_and(|duty| duty.reports_in(call));
-                    if says_the_elector {
+                    if says_the_elector && !w.viewer.is_delegated() {
                         w.viewer.on_called_up(to, &self.seats, turn);
                     }
                 }

@@ -350,14 +350,20 @@ impl<P: Copy + Ord> Viewer<P> {
         }
     }
 
-    /// Whether the silent, or starving, parent sends media again.
+    /// Whether the silent, or starving, parent sends media again. If it has said meanwhile that it leaves, somebody else is
+    /// looked for all the same; but until then it is a parent that sends.
     fn parent_is_back(&mut self, turn: &Turn<'_, P>) -> bool {
         let (threshold, leaves) = (self.threshold(turn), self.parent_leaves());
-        let Some(cover) = self.cover.as_deref_mut().filter(|c| c.cause != Cause::Leaving && !leaves) else {
+        let Some(cover) = self.cover.as_deref_mut().filter(|c| c.cause != Cause::Leaving) else {
             return false;
         };
-        let Some(parent) = &self.parent else { return false };
-        cover.back.look(turn.now, turn.progress.brought(parent.call), threshold)
+        let Some(parent) = &mut self.parent else { return false };
+        let is_back = cover.back.look(turn.now, turn.progress.brought(parent.call), threshold);
+        if is_back && leaves {
+            cover.cause = Cause::Leaving;
+            parent.lost = None;
+        }
+        is_back && !leaves
     }
 
     /// Whether the parent is alive, and has not starved for too long yet.

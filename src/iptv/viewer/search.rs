@@ -184,7 +184,8 @@ impl<P: Copy + Ord> Search<P> {
         self
     }
 
-    /// Goes on with the calls of another search, whose answers are on their way, if somebody waits for a parent now.
+    /// Goes on with the calls of another search, whose answers are on their way, if somebody waits for a parent now. Who was
+    /// asked without urgency does not count as asked.
     pub(super) fn take_over(&mut self, other: &mut Self, config: &Config) {
         if !self.purpose.is_urgent() || config.is_paper() {
             return;
@@ -194,7 +195,9 @@ impl<P: Copy + Ord> Search<P> {
         let (vain, calls) = core::mem::take(&mut other.calls).into_iter().partition(vain);
         other.calls = vain;
         self.calls = calls;
-        self.asked.extend(self.calls.iter().map(|a| a.candidate.peer));
+        if other.purpose.is_urgent() {
+            self.asked.extend(self.calls.iter().map(|a| a.candidate.peer));
+        }
     }
 
     /// The parent is gone before another one has answered: whoever is being asked is still asked.
@@ -435,6 +438,11 @@ impl<P: Copy + Ord> Search<P> {
         let Some(asked) = self.forget(call) else { return };
         // The next one is asked in its place, whoever else has not answered yet.
         self.hedge_at = Instant::ZERO;
+        // One that was asked for an ordinary slot only, before the parent was lost, may have a rescue slot.
+        let was_not_urgent = !self.asked.contains(&asked.peer);
+        if was_not_urgent && !matches!(refusal, Refusal::NoAnswer | Refusal::Loop) {
+            self.queue.push_front(asked);
+        }
         // Whoever asks those above it for a better place has one, and takes no slot's promise from who has none.
         let lifts = matches!(self.purpose, Purpose::Climb { .. })
             && scope.source != Some(asked.peer)
