@@ -262,7 +262,8 @@ fn k8_a_seated_child_that_was_never_elected_reports_to_deaf_ears() {
     let mut world = grown(3);
     let eve = Stranger::at(&mut world, 66);
     let (since, source) = (world.net.now(), world.source);
-    let contact = "<sip:eve@192.0.2.66>;slots=60000";
+    // It says that it cannot relay, or it would be elected at once.
+    let contact = "<sip:eve@192.0.2.66>;slots=0";
     let mut call = eve.call(&mut world, source, "seat", contact, eve.addr).expect("the rescue slot is free");
     let table = world.table();
     assert_eq!(table.len(), 7);
