@@ -9,8 +9,8 @@ use std::error::Error;
 /// How long the last viewers may take to find a place before the watch begins.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// For so long those who stay are looked at closely, after many have left in one instant.
-const AFTERMATH: Duration = Duration::from_secs(15);
+/// After many have left in one instant those who stay are looked at closely, until all is well for so long.
+const CALM: Duration = Duration::from_secs(1);
 /// So often.
 const GLANCE: Duration = Duration::from_millis(20);
 
@@ -30,7 +30,7 @@ pub fn play(setting: &Setting, name: &str, progress: &mut Progress) -> Summary {
         let left = setting.crowd.lasts - world.elapsed();
         let since = setting.crowd.mass_leave.map(|at| (at, world.elapsed().saturating_sub(at)));
         let step = match since {
-            Some((at, since)) if world.elapsed() >= at && since < AFTERMATH => {
+            Some((at, since)) if world.elapsed() >= at && since <= unsteady.unwrap_or_default() + CALM => {
                 if world.starving() * 1000 > world.population() || unsteady.is_none() {
                     unsteady = Some(since);
                 }
