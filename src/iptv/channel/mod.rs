@@ -7,15 +7,16 @@
 //! | `silence` | what children hear when nothing comes, and who of them is not heard |
 //! | `places` | what children are told about the tree |
 //! | `office` | a viewer that relays, and elects |
+//! | `settle` | everything brought in line after an input |
 
 mod admission;
 mod lending;
 mod office;
 mod places;
+mod settle;
 mod silence;
 
-use super::config::LEAST;
-use super::duty::{Duty, Views};
+use super::duty::Duty;
 use super::election::Election;
 use super::fact::{ByeReason, Hold, Refusal};
 use super::leases::Leases;
@@ -25,11 +26,10 @@ use super::record::Record;
 use super::report::{Provider, Report};
 use super::rivalry::Rivalry;
 use super::seats::{Place, Seats};
-use super::succession::{Finding, Succession};
+use super::succession::Succession;
 use super::table::Standing;
 use super::turn::Turn;
-use super::viewer::cover;
-use super::viewer::{News, Viewer};
+use super::viewer::Viewer;
 use super::{ChannelStatus, Config, Mode, TableRow};
 use crate::ids::{CallId, ChannelId};
 use crate::time::{Duration, Instant, earliest};
@@ -641,82 +641,6 @@ impl<P: Copy + Ord> Channel<P> {
             self.sweep_at = None;
             self.sweep_children(turn);
         }
-    }
-
-    /// Brings everything in line after an input: timers of children, the election or the duty, positions.
-    pub(super) fn settle(&mut self, turn: &mut Turn<'_, P>) {
-        if self.is_over() {
-            return;
-        }
-        if let Some(until) = self.farewell
-            && (until <= turn.now || self.seats.iter().all(|s| s.slots.is_none()))
-        {
-            return self.close(ByeReason::Leaving, EndReason::Stopped, turn);
-        }
-        if let Station::Viewer(w) = &mut self.station {
-            w.viewer.note_fed(turn);
-            if let Some(heir) = &mut w.succession {
-                match heir.look(&w.viewer, turn) {
-                    Finding::Lives => {}
-                    Finding::Gone => self.take_over(turn),
-                    Finding::Over => {
-                        return self.close(ByeReason::EndOfChannel, EndReason::EndOfChannel, turn);
-                    }
-                }
-            } else if w.viewer.is_forsaken(turn) {
-                return self.close(ByeReason::EndOfChannel, EndReason::SourceLost, turn);
-            }
-        }
-        if self.seats.is_empty() {
-            self.hold_at = None;
-        } else {
-            let hold = (!turn.config.is_paper()).then(|| turn.now + cover::threshold(self.id, turn));
-            self.hold_at = self.hold_at.or(hold);
-        }
-        if self.swept != self.seats.version() {
-            self.sweep_at = None;
-            self.swept = self.seats.version();
-        }
-        let silence = |channel: &Self| Some(channel.next_silence(turn)?.max(turn.now + LEAST));
-        self.sweep_at = self.sweep_at.or_else(|| silence(self));
-        let depth = self.depth();
-        let news = match &mut self.station {
-            Station::Publisher { election, record, .. } => {
-                election.settle(turn);
-                record.settle(self.id, depth, turn);
-                if election.table.take_changed() {
-                    turn.event(Event::TableChanged { channel: self.id });
-                    News::Later
-                } else {
-                    News::None
-                }
-            }
-            Station::Viewer(w) => {
-                w.settle_office(self.id, &self.seats, turn);
-                if let Some(duty) = &mut w.duty {
-                    let (parent, table) =
-                        (w.viewer.parent().map(|p| (p.call, p.peer)), w.election.as_ref().map(|e| &e.table));
-                    let root = w.viewer.root().filter(|_| !turn.config.is_paper() && table.is_none());
-                    duty.follow(root, w.viewer.listed(), turn);
-                    duty.settle(&Views { parent, depth, seats: &self.seats, table }, turn);
-                }
-                if w.duty.as_mut().is_some_and(|d| d.fails(&self.seats, turn))
-                    && let Some(duty) = w.duty.take()
-                {
-                    duty.give_up(turn);
-                    w.settle_office(self.id, &self.seats, turn);
-                    for seat in self.seats.iter() {
-                        turn.inform(seat.call, Report::Leaving);
-                    }
-                }
-                w.viewer.settle_standbys(&self.seats, turn);
-                let changed = w.election.as_mut().is_some_and(|e| e.table.take_changed());
-                w.viewer.take_news().max(if changed { News::Later } else { News::None })
-            }
-        };
-        self.serve_waiting(turn);
-        self.end_leases_above(turn);
-        self.settle_places(news, turn);
     }
 }
 
