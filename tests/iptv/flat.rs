@@ -364,6 +364,11 @@ fn nobody_climbs_at_the_word_of_who_is_not_its_elector_or_while_it_takes_its_lea
     // Whoever is no relayer has no elector.
     let (mut s, parent) = deep();
     assert!(peers(&s.reported(parent, climb())).is_empty());
+    // An elector of its own children alone does not know what is above.
+    let (mut s, parent) = deep();
+    s.reported(parent, Report::SelectedRelayer { register: false });
+    assert!(s.iptv.status(CHANNEL).unwrap().relayer);
+    assert!(peers(&s.reported(parent, climb())).is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A source that elects for the whole tree keeps room in it, before somebody asks and near itself, and fills it from below.
 
-use crate::harness::{CHANNEL, Solo, called, default, ms, placed, selected};
+use crate::harness::{CHANNEL, Solo, called, default, has, ms, placed, selected};
 use p2piptv::ids::CallId;
 use p2piptv::iptv::{Child, Config, Fact, InviteKind, Mode, Order, Profile, Report};
 
@@ -113,6 +113,24 @@ fn k11_whoever_hangs_deeper_than_need_be_is_called_up_after_250_ms_and_five_seco
     let five = CallId::received(105);
     assert_eq!(up, [(250, five, vec![1]), (5_250, five, vec![1])]);
     assert!(called_up(default(2), 0).is_empty(), "there is no room");
+}
+
+/// 100 is sent to the only slot at 0 and does not come; 101 waits from 100 ms on. The slot is free again at 2,000 ms.
+#[test]
+fn q1_a_slot_that_becomes_free_goes_to_who_waits_for_a_first_one_before_anybody_climbs() {
+    let (mut s, calls) = with_a_chain(default(2), 1);
+    s.told.report = Some(s.now + ms(9_000));
+    let (_, orders) = s.invited(100, false);
+    assert!(has(&orders, |o| matches!(o, Order::Redirect { .. })), "{orders:?}");
+    s.pass(100);
+    let (waiting, orders) = s.invited(101, false);
+    assert_eq!(orders, [Order::Queue { call: waiting }]);
+    s.pass(800);
+    calls.iter().for_each(|&call| drop(s.reported(call, Report::Alive)));
+    let orders = s.pass(1_200);
+    let climbs = |o: &Order<u32>| matches!(o, Order::Inform { report: Report::Climb { .. }, .. });
+    let sent_on = |o: &Order<u32>| matches!(o, Order::Redirect { call, .. } if *call == waiting);
+    assert!(orders.iter().any(sent_on) && !orders.iter().any(climbs), "{orders:?}");
 }
 
 #[test]
