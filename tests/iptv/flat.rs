@@ -193,47 +193,103 @@ fn whoever_has_not_answered_an_orphan_for_600_ms_makes_room_for_the_next() {
     assert_eq!(peers(&orders), [24]);
 }
 
-#[test]
-fn out_of_a_rescue_slot_nobody_sinks_and_looks_nothing_up_in_the_first_round() {
-    let (mut s, parent) = deep();
-    s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], true, &[]));
-    let mut rounds = [Vec::new(), Vec::new()];
-    let (mut round, mut looked_up) = (0, [false; 2]);
-    for _ in 0..400 {
+/// Whom a viewer asks for an ordinary slot in each of so many rounds, and whether it looks anything up in the round. Whoever is
+/// asked sends it on to these, who are full by the time they are asked.
+fn rounds(s: &mut Solo, most: usize, named: &[Provider<u32>]) -> Vec<(Vec<u32>, bool)> {
+    let mut rounds = vec![(Vec::new(), false)];
+    for _ in 0..2_000 {
         s.hear();
+        s.told.report = Some(s.now);
         let mut orders: VecDeque<_> = s.pass(10).into();
         while let Some(order) = orders.pop_front() {
+            let round = rounds.last_mut().unwrap();
             match order {
                 Order::Fetch { .. } => {
-                    looked_up[round] = true;
+                    round.1 = true;
                     orders.extend(s.fact(Fact::FetchFailed { channel: CHANNEL }));
                 }
-                Order::Invite { peer, call, .. } => {
-                    // The second round begins with the same one.
-                    round = round.max(usize::from(rounds[0].contains(&peer)));
-                    rounds[round].push(peer);
-                    let refusal = match peer {
-                        31 | 32 => Refusal::Busy { retry_after: None },
-                        // A full one, and the source, are left alone too.
-                        _ => Refusal::Redirected(vec![
-                            at(31, 5),
-                            at(32, 6),
-                            Provider { free: Some(0), ..at(33, 3) },
-                            at(34, 0),
-                        ]),
+                Order::Invite { peer, call, kind: InviteKind::Media, .. } => {
+                    if round.0.contains(&peer) {
+                        if rounds.len() == most {
+                            return rounds;
+                        }
+                        rounds.push((vec![peer], false));
+                    } else {
+                        round.0.push(peer);
+                    }
+                    let refusal = match named.iter().any(|p| p.peer == peer) {
+                        true => Refusal::Busy { retry_after: None },
+                        false => Refusal::Redirected(named.to_vec()),
                     };
                     orders.extend(s.fact(Fact::Refused { call, refusal }));
                 }
                 _ => {}
             }
         }
-        if round == 1 && rounds[1].contains(&32) {
-            break;
-        }
     }
-    assert!(rounds[0].contains(&31) && !looked_up[0], "{rounds:?}");
-    assert!(![32, 33, 34].iter().any(|peer| rounds[0].contains(peer)), "{rounds:?}");
-    assert!(rounds[1].contains(&32), "{rounds:?}");
+    panic!("{rounds:?}");
+}
+
+#[test]
+fn out_of_a_rescue_slot_nobody_sinks_and_looks_nothing_up_in_the_first_round() {
+    let (mut s, parent) = deep();
+    s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], true, &[]));
+    // A full one, and the source, are left alone too.
+    let named = [at(31, 5), at(32, 6), Provider { free: Some(0), ..at(33, 3) }, at(34, 0), at(39, 12)];
+    let rounds = rounds(&mut s, 2, &named);
+    let (first, second) = (&rounds[0], &rounds[1]);
+    assert!(first.0.contains(&31) && !first.1, "{rounds:?}");
+    assert!(![32, 33, 34, 39].iter().any(|peer| first.0.contains(peer)), "{rounds:?}");
+    // Whoever has nobody below sits anywhere then.
+    assert!([32, 39].iter().all(|peer| second.0.contains(peer)), "{rounds:?}");
+}
+
+#[test]
+fn whoever_has_children_sinks_out_of_a_rescue_slot_by_one_layer_a_round_at_most() {
+    let (mut s, parent) = deep();
+    s.reported(parent, Report::SelectedRelayer { register: false });
+    s.invited(11, false);
+    s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], true, &[]));
+    let named: Vec<_> = (5..10).map(|depth| at(30 + u32::from(depth), depth)).collect();
+    let rounds = rounds(&mut s, 4, &named);
+    // In layer 6 are the children of a provider in layer 5.
+    let deepest = rounds.iter().map(|r| r.0.iter().max().copied());
+    assert_eq!(deepest.collect::<Vec<_>>(), [35, 36, 37, 38].map(Some), "{rounds:?}");
+}
+
+#[test]
+fn a_provider_that_answers_from_deeper_than_was_looked_for_is_passed_over_for_the_next_one() {
+    let (mut s, parent) = deep();
+    s.reported(parent, Report::SelectedRelayer { register: false });
+    s.invited(11, false);
+    s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], true, &[]));
+    let orders = s.hear_for(3_000);
+    let above = called(&orders)[0].1;
+    let refusal = Refusal::Redirected(vec![at(31, 5), at(32, 5)]);
+    let orders = s.fact(Fact::Refused { call: above, refusal });
+    let call = placed(&orders, 31).expect("the first one that was named");
+    let orders = s.fact(Fact::Answered { call, depth: Some(9), rescue: false });
+    assert!(orders.contains(&Order::Bye { call, reason: ByeReason::Normal }), "{orders:?}");
+    let call = placed(&orders, 32).expect("the other one");
+    let orders = s.fact(Fact::Answered { call, depth: Some(5), rescue: false });
+    assert!(!has(&orders, |o| matches!(o, Order::Bye { .. })), "{orders:?}");
+    s.hear();
+    let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call });
+    assert!(orders.contains(&Order::Bye { call: parent, reason: ByeReason::Normal }), "{orders:?}");
+}
+
+#[test]
+fn whoever_yields_with_a_subtree_sinks_by_one_layer_at_most_and_without_one_goes_where_it_is_sent() {
+    for children in [true, false] {
+        let (mut s, parent) = deep();
+        s.reported(parent, Report::SelectedRelayer { register: false });
+        if children {
+            s.invited(11, false);
+        }
+        // 21 is a sibling, 22 hangs in layer 9.
+        let orders = s.reported(parent, Report::Yield { to: vec![at(22, 9), at(21, 6)] });
+        assert_eq!(peers(&orders), [if children { 21 } else { 22 }]);
+    }
 }
 
 /// A relayer whose children 11 and 12 relay and have 9 and 3 peers below them, and who has saved 13 with so many.

@@ -455,7 +455,7 @@ impl<P: Copy + Ord> Channel<P> {
             Station::Viewer(w) => match (&mut w.duty, &mut w.succession) {
                 (Some(duty), _) if duty.owns(call) => duty.on_answered(call, turn),
                 (_, Some(succession)) if succession.owns(call) => succession.on_answered(call, depth, turn),
-                _ => w.viewer.on_answered(call, depth, rescue, turn),
+                _ => w.viewer.on_answered(call, depth, rescue, &self.seats, turn),
             },
         }
     }

@@ -1,7 +1,7 @@
 //! From one parent to the next: answered, heard, parted from, lost.
 
 use super::cover::Cause;
-use super::search::{Purpose, Search};
+use super::search::{Purpose, Search, is_within};
 use super::standby::{Standby, State};
 use super::{Link, News, Viewer};
 use crate::ids::CallId;
@@ -18,25 +18,25 @@ impl<P: Copy + Ord> Viewer<P> {
         call: CallId,
         depth: Option<u8>,
         rescue: bool,
+        seats: &Seats<P>,
         turn: &mut Turn<'_, P>,
     ) {
         if self.standbys.get(call).is_some() {
             return self.standbys.on_answered(call, depth, turn);
         }
-        let Some(search) = &mut self.search else { return };
-        let purpose = search.purpose;
-        let Some((peer, rtt)) = search.on_answered(call, turn) else { return };
-        self.search = None;
+        let Some((purpose, peer, rtt)) = self.search.as_ref().and_then(|s| s.answer(call)) else { return };
         let link = Link { rtt, ..Link::new((call, peer), depth.unwrap_or(0), rescue, turn.now) };
-        let unfit = match purpose {
-            _ if self.parent_leaves() => false,
-            Purpose::Climb { within, .. } => link.depth > within && !self.is_nearer(&link),
-            Purpose::Yield { rescue } => link.rescue && !rescue,
-            _ => false,
-        };
-        if unfit {
+        if !self.parent_leaves() && !self.is_fit(&link, purpose) {
+            // What was known of it is not true any more. The next one is asked.
             turn.bye(call, ByeReason::Normal);
-            return self.settle_slot(turn);
+            if let Some(search) = &mut self.search {
+                search.pass_over(call);
+            }
+            return self.advance(seats, turn);
+        }
+        if let Some(mut search) = self.search.take() {
+            search.forget(call);
+            search.cancel(turn);
         }
         self.keeps_depth = matches!(purpose, Purpose::Yield { .. }) || self.is_nearer(&link);
         if purpose.is_planned() {
@@ -51,6 +51,16 @@ impl<P: Copy + Ord> Viewer<P> {
             self.news = self.news.max(News::Later);
         }
         self.listen_at = earliest(self.listen_at, Some(turn.now + self.patience(turn)));
+    }
+
+    /// Whether a parent that has answered is as good as was looked for.
+    fn is_fit(&self, link: &Link<P>, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Climb { within, .. } => link.depth <= within || self.is_nearer(link),
+            Purpose::Yield { within, rescue } => is_within(link.depth, within) && (rescue || !link.rescue),
+            Purpose::Move { within, .. } => is_within(link.depth, within),
+            Purpose::Join | Purpose::Repair | Purpose::Farewell => true,
+        }
     }
 
     pub(in crate::iptv) fn on_first_packet(

@@ -1,6 +1,6 @@
 //! The way back up: out of a rescue slot, out of the slot that somebody needs who can relay, and nearer to the source.
 
-use super::search::{Purpose, Search};
+use super::search::{Purpose, Search, is_within};
 use super::{Link, Viewer};
 use crate::ids::CallId;
 use crate::iptv::fact::ByeReason;
@@ -35,7 +35,8 @@ impl<P: Copy + Ord> Viewer<P> {
                 let until = turn.now + turn.at_least(turn.config.move_after);
                 // Nobody sinks before those above were asked.
                 let within = self.delegated.then(|| depth.saturating_sub(1));
-                self.search = Some(Box::new(Search::later(Purpose::Move { within }, until)));
+                self.search =
+                    Some(Box::new(Search::later(Purpose::Move { within, first: self.delegated }, until)));
             }
             return;
         }
@@ -70,9 +71,12 @@ impl<P: Copy + Ord> Viewer<P> {
         let most = usize::from(turn.config.limits.redirect_contacts);
         let above = if self.delegated { self.somebody_above(turn) } else { self.source };
         let above = above.filter(|&s| self.parent.as_ref().is_none_or(|p| p.peer != s));
-        let known: Vec<P> = to.into_iter().take(most).map(|p| p.peer).chain(above).collect();
         let rescue = !seats.is_empty();
-        self.search(Search::new(Purpose::Yield { rescue }, &known), seats, turn);
+        // With whoever hangs below it sinks by one layer at most.
+        let within = self.parent.as_ref().filter(|_| rescue && self.delegated).map(Link::depth);
+        let near = to.into_iter().take(most).filter(|p| p.depth.is_none_or(|depth| is_within(depth, within)));
+        let known: Vec<P> = near.map(|p| p.peer).chain(above).collect();
+        self.search(Search::new(Purpose::Yield { rescue, within }, &known), seats, turn);
     }
 
     /// The elector, who knows the whole tree, has found room nearer to the source, for this node and all that is below it.
@@ -147,7 +151,11 @@ impl<P: Copy + Ord> Viewer<P> {
         let rtt = ordinary.and_then(|p| p.rtt).filter(|&rtt| rtt > TOO_FAR);
         let nearer = rtt.map(|rtt| self.standbys.within(rtt / 2)).unwrap_or_default();
         if !nearer.is_empty() && self.search.is_none() && self.next.is_none() && self.cover.is_none() {
-            return self.search(Search::new(Purpose::Yield { rescue: true }, &nearer), seats, turn);
+            return self.search(
+                Search::new(Purpose::Yield { rescue: true, within: None }, &nearer),
+                seats,
+                turn,
+            );
         }
         // Where the children of such a provider sit it is worth to move to.
         let within = ordinary.and_then(|p| p.depth().checked_sub(WORTH + 1));

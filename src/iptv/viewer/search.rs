@@ -41,11 +41,15 @@ pub(super) enum Purpose {
     Yield {
         /// A rescue slot will do as well, for somebody there has a smaller subtree.
         rescue: bool,
+        /// The hops that a provider may have.
+        within: Option<u8>,
     },
     /// From a rescue slot into an ordinary one, in the background.
     Move {
-        /// In the first round, the hops that a provider may have.
+        /// The hops that a provider may have.
         within: Option<u8>,
+        /// Whether only those who are known are asked yet.
+        first: bool,
     },
     /// From an ordinary slot to a provider that has at most so many hops to the source, in the background.
     Climb {
@@ -67,27 +71,25 @@ impl Purpose {
 
     /// Whether those who are known have to do, at least in this round.
     const fn looks_nothing_up(self) -> bool {
-        matches!(self, Purpose::Climb { .. } | Purpose::Yield { .. } | Purpose::Move { within: Some(_) })
+        matches!(self, Purpose::Climb { .. } | Purpose::Yield { .. } | Purpose::Move { first: true, .. })
     }
 
     /// Whether rescue slots will do as well.
     const fn is_urgent(self) -> bool {
-        matches!(self, Purpose::Repair | Purpose::Farewell | Purpose::Yield { rescue: true })
+        matches!(self, Purpose::Repair | Purpose::Farewell | Purpose::Yield { rescue: true, .. })
     }
 
     /// Whether this provider would do.
     fn suits<P>(self, provider: &Provider<P>) -> bool {
+        let is_within = |within| provider.depth.is_none_or(|depth| is_within(depth, within));
         match self {
             Purpose::Climb { within, near } => provider.depth.is_some_and(|d| d <= within.max(near)),
             // Who is served already has no need to ask those that are full.
-            Purpose::Move { within: None } => provider.free != Some(0),
             // The source, where everybody who is sent upwards comes to, is left to its children.
-            Purpose::Move { within: Some(within) } => {
-                provider.free != Some(0)
-                    && !provider.is_source()
-                    && provider.depth.is_none_or(|d| d <= within)
+            Purpose::Move { within, first } => {
+                provider.free != Some(0) && !(first && provider.is_source()) && is_within(within)
             }
-            Purpose::Yield { .. } => provider.free != Some(0),
+            Purpose::Yield { within, .. } => provider.free != Some(0) && is_within(within),
             Purpose::Join | Purpose::Repair | Purpose::Farewell => true,
         }
     }
@@ -102,7 +104,7 @@ enum Phase {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Candidate<P> {
+pub(super) struct Candidate<P> {
     peer: P,
     /// Redirects that led here.
     redirects: u8,
@@ -131,6 +133,8 @@ pub(super) struct Scope<'a, P> {
     pub(super) excluded: &'a [P],
     /// How many children of this channel this node could serve.
     pub(super) slots: u16,
+    /// Whether anybody hangs below this node.
+    pub(super) has_subtree: bool,
     /// The longest round trip seen.
     pub(super) rtt: Duration,
     /// Whether relayers elect: then the source knows no more than anybody else.
@@ -283,7 +287,7 @@ impl<P: Copy + Ord> Search<P> {
                 Phase::Known if self.purpose.looks_nothing_up() => self.phase = Phase::Fetched,
                 Phase::Known => return self.look_up(scope.channel, turn),
                 Phase::Fetched => {
-                    self.pause(scope.channel, turn);
+                    self.pause(scope, turn);
                     return;
                 }
                 Phase::Waiting { until } if until <= now => {
@@ -379,8 +383,8 @@ impl<P: Copy + Ord> Search<P> {
         self.hedge_at = turn.now + hedge;
     }
 
-    fn pause(&mut self, channel: ChannelId, turn: &mut Turn<'_, P>) {
-        let config = turn.config;
+    fn pause(&mut self, scope: &Scope<'_, P>, turn: &mut Turn<'_, P>) {
+        let (channel, config) = (scope.channel, turn.config);
         let (first, longest) = match self.purpose {
             Purpose::Join => (config.retry_after, config.retry_limit),
             // Somebody has no picture, or stands in the way of who will have none.
@@ -397,8 +401,10 @@ impl<P: Copy + Ord> Search<P> {
         self.rounds = self.rounds.saturating_add(1);
         self.wanted_wait = Duration::ZERO;
         self.phase = Phase::Waiting { until: turn.now + wait };
-        if let Purpose::Move { within } = &mut self.purpose {
-            *within = None;
+        if let Purpose::Move { within, first } = &mut self.purpose {
+            // With whoever hangs below it sinks layer by layer, if it has to.
+            *within = within.filter(|_| scope.has_subtree).map(|w| w.saturating_add(1));
+            *first = false;
         }
         match self.purpose {
             _ if self.purpose.is_planned() => {}
@@ -435,9 +441,7 @@ impl<P: Copy + Ord> Search<P> {
         scope: &Scope<'_, P>,
         config: &Config,
     ) {
-        let Some(asked) = self.forget(call) else { return };
-        // The next one is asked in its place, whoever else has not answered yet.
-        self.hedge_at = Instant::ZERO;
+        let Some(asked) = self.pass_over(call) else { return };
         // One that was asked for an ordinary slot only, before the parent was lost, may have a rescue slot.
         let was_not_urgent = !self.asked.contains(&asked.peer);
         if was_not_urgent && !matches!(refusal, Refusal::NoAnswer | Refusal::Loop) {
@@ -485,12 +489,10 @@ impl<P: Copy + Ord> Search<P> {
         }
     }
 
-    /// A call was answered: the others are given up.
-    pub(super) fn on_answered(&mut self, call: CallId, turn: &mut Turn<'_, P>) -> Option<(P, Option<u16>)> {
-        let rtt = self.calls.iter().find(|c| c.call == call)?.rtt;
-        let peer = self.forget(call)?.peer;
-        self.cancel(turn);
-        Some((peer, rtt))
+    /// Whose answer this is: what for it was asked, who it is, and how far.
+    pub(super) fn answer(&self, call: CallId) -> Option<(Purpose, P, Option<u16>)> {
+        let asked = self.calls.iter().find(|c| c.call == call)?;
+        Some((self.purpose, asked.candidate.peer, asked.rtt))
     }
 
     /// Gives up every call that is under way.
@@ -500,10 +502,22 @@ impl<P: Copy + Ord> Search<P> {
         }
     }
 
-    fn forget(&mut self, call: CallId) -> Option<Candidate<P>> {
+    /// This one will not be the parent: the next one is asked in its place, whoever else has not answered yet.
+    pub(super) fn pass_over(&mut self, call: CallId) -> Option<Candidate<P>> {
+        self.hedge_at = Instant::ZERO;
+        self.forget(call)
+    }
+
+    /// Takes a call out of those that are under way.
+    pub(super) fn forget(&mut self, call: CallId) -> Option<Candidate<P>> {
         let at = self.calls.iter().position(|c| c.call == call)?;
         Some(self.calls.remove(at).candidate)
     }
+}
+
+/// Whether a provider of this depth is near enough to the source.
+pub(super) fn is_within(depth: u8, within: Option<u8>) -> bool {
+    within.is_none_or(|within| depth <= within)
 }
 
 /// Whether a relayer was said to have room. The source is not asked beside others: everybody would.

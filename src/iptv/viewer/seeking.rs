@@ -70,6 +70,7 @@ impl<P: Copy + Ord> Viewer<P> {
             known: &known,
             excluded: &excluded,
             slots: turn.uplink.free().saturating_add(seats.ordinary()),
+            has_subtree: !seats.is_empty(),
             rtt: self.rtt,
             delegated: self.delegated,
         };
