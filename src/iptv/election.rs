@@ -210,8 +210,8 @@ impl<P: Copy + Ord> Election<P> {
             return self.offers.is_empty() && !self.table.is_open();
         }
         let spare = u16::try_from(self.table.len() / SPARED).unwrap_or(u16::MAX).clamp(1, MOST_SPARE);
-        let coming =
-            self.offers.iter().fold(0, |sum: u16, o| sum.saturating_add(self.table.prospect(o.peer).1));
+        let prospects = self.offers.iter().map(|o| self.table.prospect(o.peer)).filter(|p| p.0 <= layer);
+        let coming = prospects.fold(0, |sum: u16, p| sum.saturating_add(p.1));
         self.table.lacks(spare.saturating_sub(coming), layer, turn.now)
     }
 

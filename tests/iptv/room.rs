@@ -68,6 +68,21 @@ fn p11_room_far_below_keeps_nobody_near_the_source_from_relaying() {
     assert_eq!(offers, [second], "five slots are free, but one layer deeper");
 }
 
+/// Both candidates bring two slots. The one in layer 2 has yet to answer.
+#[test]
+fn p11_whoever_is_asked_far_below_keeps_nobody_near_the_source_from_being_asked() {
+    let mut s = Solo::publisher(default(2));
+    let [first, second] = [1, 2].map(|peer| s.invited(peer, false).0);
+    s.reported(first, Report::RelayerAccepted { free: 2 });
+    s.reported(first, Report::FullCapacity { children: children(3..=4) });
+    assert_eq!(dialled(&s.reported(second, Report::RelayerDeclined)), [3]);
+    s.act(|i, now, ctx| i.set_capacity(now, 3, ctx));
+    let (third, orders) = s.invited(5, false);
+    assert_eq!(selected(orders), [third]);
+    // Whoever is asked nearer to the source does, and so does who is asked beside it.
+    assert!(dialled(&s.pass(1_000)).is_empty());
+}
+
 /// A source with two slots, whose child 1 has free ones; below its child 2 the relayers 3, 4, 5 and 6 hang one below the other.
 /// With the dialogs of all six.
 fn with_a_chain(config: Config, free: u16) -> (Solo, Vec<CallId>) {
