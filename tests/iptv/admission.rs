@@ -116,6 +116,27 @@ fn q1_newcomers_wait_for_the_next_relayer_and_get_its_slots_in_the_order_in_whic
     assert_eq!(answers(orders), [(fourth, 'r')]);
 }
 
+/// 2 is sent to the only slot 10 ms after 1 was asked to relay, and does not come.
+#[test]
+fn q1_a_slot_that_is_promised_no_longer_goes_to_who_waits_and_not_to_who_comes_at_that_moment() {
+    let mut s = Solo::publisher(default(1));
+    let (first, _) = s.invited(1, false);
+    s.pass(10);
+    s.reported(first, Report::RelayerAccepted { free: 1 });
+    let (second, orders) = s.invited(2, false);
+    assert_eq!(answers(orders), [(second, 'r')]);
+    s.pass(190);
+    let (third, orders) = s.invited(3, false);
+    assert_eq!(orders, [Order::Queue { call: third }]);
+    assert_eq!(answers(s.pass(1_809)), []);
+    let (fourth, orders) = s.invited(4, false);
+    assert_eq!(orders, [Order::Queue { call: fourth }]);
+    s.pass(1);
+    let (fifth, orders) = s.invited(5, false);
+    assert_eq!(answers(orders.clone()), [(third, 'r')]);
+    assert!(orders.contains(&Order::Queue { call: fifth }), "{orders:?}");
+}
+
 #[test]
 fn q1_a_newcomer_that_has_waited_for_two_seconds_is_refused() {
     let mut s = Solo::publisher(default(1));

@@ -25,11 +25,19 @@ impl<P: Copy + Ord> Channel<P> {
 
     pub(in crate::iptv) fn on_invited(
         &mut self,
-        (call, peer): (CallId, P),
+        caller: (CallId, P),
         urgent: bool,
         slots: Option<u16>,
         turn: &mut Turn<'_, P>,
     ) {
+        if !urgent {
+            // A promise that was not taken may have passed just now: it goes to who waits, not to who comes.
+            self.serve_waiting(turn);
+        }
+        self.admit(caller, urgent, slots, turn);
+    }
+
+    fn admit(&mut self, (call, peer): (CallId, P), urgent: bool, slots: Option<u16>, turn: &mut Turn<'_, P>) {
         if let Some(denial) = self.denial(peer, urgent, turn) {
             return turn.order(Order::Refuse { call, denial });
         }
@@ -201,7 +209,7 @@ impl<P: Copy + Ord> Channel<P> {
             }
             election.waiting.take(call);
             if room {
-                self.on_invited((call, peer), false, slots, turn);
+                self.admit((call, peer), false, slots, turn);
             } else {
                 turn.order(answer(call, providers, turn.config));
             }
