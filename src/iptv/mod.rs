@@ -453,6 +453,11 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         self.channels.iter().flat_map(Channel::leases)
     }
 
+    /// The calls of those that wait here for the next relayer, in the order in which they came.
+    pub fn waiting(&self, channel: ChannelId) -> impl Iterator<Item = CallId> + '_ {
+        self.find(channel).into_iter().flat_map(Channel::waiting)
+    }
+
     // ---- inside
 
     fn find(&self, id: ChannelId) -> Option<&Channel<P>> {

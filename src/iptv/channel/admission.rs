@@ -195,6 +195,10 @@ impl<P: Copy + Ord> Channel<P> {
         room && !turn.config.is_paper() && !election.waiting.contains(peer) && !election.table.contains(peer)
     }
 
+    pub(in crate::iptv) fn waiting(&self) -> impl Iterator<Item = CallId> + '_ {
+        self.station.election().into_iter().flat_map(|election| election.waiting.calls())
+    }
+
     /// Those that wait get the slots that there are by now, in the order in which they came. Who has waited for too long is
     /// refused, and so are all if nobody is about to relay.
     pub(super) fn serve_waiting(&mut self, turn: &mut Turn<'_, P>) {
