@@ -110,6 +110,11 @@ pub enum Fact<P> {
         /// How many children the caller could serve itself.
         slots: Option<u16>,
     },
+    /// Whoever was called is there, and at work on its answer (a provisional response; where the caller waits, a 182).
+    Proceeding {
+        /// The call.
+        call: CallId,
+    },
     /// A call that this node placed was accepted.
     Answered {
         /// The call.

@@ -301,7 +301,8 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             | Fact::ControlInvited { channel, .. }
             | Fact::StandbyInvited { channel, .. }
             | Fact::FirstPacket { channel, .. } => Some(*channel),
-            Fact::Answered { call, .. }
+            Fact::Proceeding { call }
+            | Fact::Answered { call, .. }
             | Fact::Refused { call, .. }
             | Fact::Cancelled { call }
             | Fact::Ended { call, .. }
@@ -526,6 +527,7 @@ fn hand_over<P: Copy + Ord>(channel: &mut Channel<P>, fact: Fact<P>, turn: &mut 
         Fact::Resumed { call } => channel.on_resumed(call, turn),
         Fact::Released { call } => channel.on_released(call, turn),
         Fact::Denied { call } => channel.on_denied(call, turn),
+        Fact::Proceeding { call } => channel.on_proceeding(call),
         Fact::Answered { call, depth, rescue } => channel.on_answered(call, depth, rescue, turn),
         Fact::Refused { call, refusal } => channel.on_refused(call, refusal, turn),
         Fact::Cancelled { call } => channel.on_ended(call, ByeReason::Normal, turn),

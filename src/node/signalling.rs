@@ -123,6 +123,7 @@ impl Node {
                 self.relay.on_round_trip(call, rtt);
                 self.tell(iptv::Fact::RoundTrip { call, rtt });
             }
+            Fact::Proceeding { call } => self.tell(iptv::Fact::Proceeding { call }),
             Fact::Confirmed { .. } => {}
         }
     }

@@ -105,6 +105,18 @@ impl World {
         }
     }
 
+    pub(super) fn keep_waiting(&mut self, node: u32, call: CallId) {
+        let Some((ticket, _)) = self.find(node, call) else { return };
+        self.count(node, Control::Calls, sizes::QUEUE);
+        self.send(ticket, End::Caller, Duration::ZERO, |t, _| Happening::Queued(t));
+    }
+
+    pub(super) fn queued(&mut self, ticket: Ticket) {
+        if let Some((node, call)) = self.call(ticket, End::Caller) {
+            self.tell(node, Fact::Proceeding { call });
+        }
+    }
+
     pub(super) fn accept(&mut self, node: u32, call: CallId, depth: u8, rescue: bool) {
         let Some((ticket, _)) = self.find(node, call) else { return };
         self.count(node, Control::Calls, sizes::ANSWER);
