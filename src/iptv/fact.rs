@@ -87,6 +87,8 @@ pub enum Fact<P> {
         peer: P,
         /// Whether it is an orphan (`Priority: urgent`).
         urgent: bool,
+        /// Whether it has media already, and only looks for another place.
+        moves: bool,
         /// How many children the caller could serve itself; `None` from a plain SIP agent.
         slots: Option<u16>,
     },

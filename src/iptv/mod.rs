@@ -517,8 +517,8 @@ fn hand_over<P: Copy + Ord>(channel: &mut Channel<P>, fact: Fact<P>, turn: &mut 
         Fact::FetchFailed { .. } => channel.on_fetched(Vec::new(), false, turn),
         Fact::Registered { ok, .. } => channel.on_registered(ok, turn),
         Fact::Outdone { by, .. } => channel.on_outdone(by, turn),
-        Fact::Invited { call, peer, urgent, slots, .. } => {
-            channel.on_invited((call, peer), urgent, slots, turn);
+        Fact::Invited { call, peer, urgent, moves, slots, .. } => {
+            channel.on_invited((call, peer), (urgent, moves), slots, turn);
         }
         Fact::ControlInvited { call, peer, .. } => channel.on_control_invited(call, peer, turn),
         Fact::StandbyInvited { call, peer, slots, .. } => {

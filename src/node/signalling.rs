@@ -168,7 +168,10 @@ impl Node {
             Call { channel, peer, usage, offer: Some(session), key, resume, serving: false, rtt: None },
         );
         self.tell(match usage {
-            Usage::Media(_) => iptv::Fact::Invited { channel, call, peer, urgent, slots },
+            Usage::Media(_) => {
+                let moves = resume.is_some() && !urgent;
+                iptv::Fact::Invited { channel, call, peer, urgent, moves, slots }
+            }
             Usage::Standby(_) => iptv::Fact::StandbyInvited { channel, call, peer, slots },
             Usage::Control => iptv::Fact::ControlInvited { channel, call, peer },
         });

@@ -132,6 +132,7 @@ fn shrugs(seed: u64) -> bool {
                 call: CallId::received(n),
                 peer,
                 urgent: dice.below(2) == 0,
+                moves: dice.below(2) == 0,
                 slots: Some(9),
             },
             5 => Fact::ControlInvited { channel, call: CallId::received(20 + n), peer },

@@ -90,7 +90,8 @@ impl World {
             }
             InviteKind::Media | InviteKind::Urgent => {
                 let urgent = kind == InviteKind::Urgent;
-                Fact::Invited { channel: CHANNEL, call, peer: caller, urgent, slots: Some(slots) }
+                let moves = !urgent && self.media.last_media(caller, now).is_some();
+                Fact::Invited { channel: CHANNEL, call, peer: caller, urgent, moves, slots: Some(slots) }
             }
         };
         self.tell(callee, fact);
