@@ -285,6 +285,7 @@ fn k8_who_takes_all_places_of_those_that_wait_at_a_source_lets_go_of_some_for_ot
         assert_eq!(answers, [format!("{id} {status}")], "and her own do not make room for each other");
     }
     assert_eq!(asked(&mut world, &bob, "b", ""), ["e63 503", "b 182"]);
+    assert_eq!(asked(&mut world, &bob, "moves", ";resume=7"), ["moves 503"], "nobody makes room for that");
 }
 
 #[test]

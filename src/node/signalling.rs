@@ -155,10 +155,11 @@ impl Node {
             contact.name = from;
         }
         let (slots, resume) = (contact.params.slots, contact.params.resume);
+        let moves = resume.is_some() && !urgent;
         let peer = self.meet(contact);
         match usage {
             Usage::Standby(Some(addr)) => self.make_room_for_a_standby(HostPrefix::of(addr.ip())),
-            Usage::Media(Some(addr)) if !urgent => {
+            Usage::Media(Some(addr)) if !urgent && !moves => {
                 self.make_room_for_a_caller(channel, HostPrefix::of(addr.ip()))
             }
             _ => {}
@@ -168,10 +169,7 @@ impl Node {
             Call { channel, peer, usage, offer: Some(session), key, resume, serving: false, rtt: None },
         );
         self.tell(match usage {
-            Usage::Media(_) => {
-                let moves = resume.is_some() && !urgent;
-                iptv::Fact::Invited { channel, call, peer, urgent, moves, slots }
-            }
+            Usage::Media(_) => iptv::Fact::Invited { channel, call, peer, urgent, moves, slots },
             Usage::Standby(_) => iptv::Fact::StandbyInvited { channel, call, peer, slots },
             Usage::Control => iptv::Fact::ControlInvited { channel, call, peer },
         });
