@@ -257,6 +257,37 @@ fn k8_who_takes_all_standbys_of_a_node_lets_go_of_some_for_those_who_want_one() 
     }
 }
 
+/// The source is full, and its one child is being asked to relay and says nothing.
+#[test]
+fn k8_who_takes_all_places_of_those_that_wait_at_a_source_lets_go_of_some_for_other_newcomers() {
+    let mut world = World::new(Setup { seed: 9, capacity: 1, ..Setup::default() });
+    let [eve, bob] = [66, 67].map(|host| Stranger::at(&mut world, host));
+    let source = world.source;
+    assert!(eve.call(&mut world, source, "seat", "<sip:seat@192.0.2.66>;slots=1", eve.addr).is_some());
+    // Which calls are answered then, and how.
+    let asked = |world: &mut World, who: &Stranger, id: &str, param: &str| {
+        let call = Call { id: id.into(), cseq: 1, to_tag: None };
+        let rest =
+            format!("Contact: <sip:{id}@{}>;slots=1{param}\nContent-Type: application/sdp", who.addr.ip());
+        eve.take();
+        who.take();
+        who.request(world, source, "INVITE", &call, &rest, &sdp(who.addr, "recvonly"));
+        world.run_for(Duration::from_millis(15));
+        let answered = eve.take().into_iter().chain(who.take()).filter(|(_, m)| m.starts_with("SIP/2.0 "));
+        answered.map(|(_, m)| format!("{} {}", row(&m, "Call-ID").unwrap(), &m[8..11])).collect::<Vec<_>>()
+    };
+    for n in 0..66 {
+        if n == 63 {
+            assert_eq!(asked(&mut world, &eve, "moves", ";resume=7"), ["moves 503"], "it has media already");
+        }
+        let (id, status) = (format!("e{n}"), if n < 64 { 182 } else { 503 });
+        let answers = asked(&mut world, &eve, &id, "");
+        assert_eq!(answers, [format!("{id} {status}")], "and her own do not make room for each other");
+    }
+    assert_eq!(asked(&mut world, &bob, "b", ""), ["e63 503", "b 182"]);
+    assert_eq!(asked(&mut world, &bob, "moves", ";resume=7"), ["moves 503"], "nobody makes room for that");
+}
+
 #[test]
 fn k8_a_seated_child_that_was_never_elected_reports_to_deaf_ears() {
     let mut world = grown(3);

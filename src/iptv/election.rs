@@ -38,12 +38,8 @@ const CHILDREN: u8 = 1;
 const SPARED: usize = 16;
 /// and at most so many slots.
 const MOST_SPARE: u16 = 64;
-/// Every quarter of the interval of alive messages it calls so many relayers up that hang deeper than need be,
+/// Every quarter of the interval of alive messages it calls so many relayers up that hang deeper than need be.
 const CLIMBS: usize = 2;
-/// the same one not again for so long,
-const CLIMB_PAUSE: Duration = Duration::from_secs(5);
-/// and so many in that time at most.
-const CLIMBING: usize = 64;
 
 /// The elector's side of a channel.
 #[derive(Debug)]
@@ -65,8 +61,6 @@ pub(super) struct Election<P> {
     /// It has taken the channel over, with relayers that another source elected and that announce themselves until then.
     /// Whoever says so later was elected by nobody.
     heir: Option<Instant>,
-    /// Who was told to climb, and until when it is left in peace; bounded by [`CLIMBING`].
-    climbing: Vec<(P, Instant)>,
 }
 
 impl<P: Copy + Ord> Election<P> {
@@ -98,7 +92,6 @@ impl<P: Copy + Ord> Election<P> {
             turned_away: None,
             waiting: Waiting::new(),
             heir: None,
-            climbing: Vec::new(),
         }
     }
 
@@ -217,8 +210,8 @@ impl<P: Copy + Ord> Election<P> {
             return self.offers.is_empty() && !self.table.is_open();
         }
         let spare = u16::try_from(self.table.len() / SPARED).unwrap_or(u16::MAX).clamp(1, MOST_SPARE);
-        let coming =
-            self.offers.iter().fold(0, |sum: u16, o| sum.saturating_add(self.table.prospect(o.peer).1));
+        let prospects = self.offers.iter().map(|o| self.table.prospect(o.peer)).filter(|p| p.0 <= layer);
+        let coming = prospects.fold(0, |sum: u16, p| sum.saturating_add(p.1));
         self.table.lacks(spare.saturating_sub(coming), layer, turn.now)
     }
 
@@ -313,15 +306,8 @@ impl<P: Copy + Ord> Election<P> {
         if self.delegated || turn.config.is_paper() || !self.waiting.is_empty() {
             return;
         }
-        self.climbing.retain(|c| c.1 > turn.now);
         for _ in 0..CLIMBS {
-            let climbing = &self.climbing;
-            let spared = |peer: P| climbing.iter().any(|c| c.0 == peer);
-            if climbing.len() >= CLIMBING {
-                return;
-            }
-            let Some(climb) = self.table.climb(turn.now, spared) else { return };
-            self.climbing.push((climb.peer, turn.now + CLIMB_PAUSE));
+            let Some(climb) = self.table.climb(turn.now) else { return };
             turn.inform(climb.call, Report::Climb { to: climb.to });
         }
     }

@@ -87,6 +87,8 @@ pub enum Fact<P> {
         peer: P,
         /// Whether it is an orphan (`Priority: urgent`).
         urgent: bool,
+        /// Whether it has media already, and only looks for another place.
+        moves: bool,
         /// How many children the caller could serve itself; `None` from a plain SIP agent.
         slots: Option<u16>,
     },
@@ -109,6 +111,11 @@ pub enum Fact<P> {
         peer: P,
         /// How many children the caller could serve itself.
         slots: Option<u16>,
+    },
+    /// Whoever was called is there, and at work on its answer (a provisional response; where the caller waits, a 182).
+    Proceeding {
+        /// The call.
+        call: CallId,
     },
     /// A call that this node placed was accepted.
     Answered {

@@ -301,7 +301,8 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             | Fact::ControlInvited { channel, .. }
             | Fact::StandbyInvited { channel, .. }
             | Fact::FirstPacket { channel, .. } => Some(*channel),
-            Fact::Answered { call, .. }
+            Fact::Proceeding { call }
+            | Fact::Answered { call, .. }
             | Fact::Refused { call, .. }
             | Fact::Cancelled { call }
             | Fact::Ended { call, .. }
@@ -453,6 +454,11 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         self.channels.iter().flat_map(Channel::leases)
     }
 
+    /// The calls of those that wait here for the next relayer, in the order in which they came.
+    pub fn waiting(&self, channel: ChannelId) -> impl Iterator<Item = CallId> + '_ {
+        self.find(channel).into_iter().flat_map(Channel::waiting)
+    }
+
     // ---- inside
 
     fn find(&self, id: ChannelId) -> Option<&Channel<P>> {
@@ -511,8 +517,8 @@ fn hand_over<P: Copy + Ord>(channel: &mut Channel<P>, fact: Fact<P>, turn: &mut 
         Fact::FetchFailed { .. } => channel.on_fetched(Vec::new(), false, turn),
         Fact::Registered { ok, .. } => channel.on_registered(ok, turn),
         Fact::Outdone { by, .. } => channel.on_outdone(by, turn),
-        Fact::Invited { call, peer, urgent, slots, .. } => {
-            channel.on_invited((call, peer), urgent, slots, turn);
+        Fact::Invited { call, peer, urgent, moves, slots, .. } => {
+            channel.on_invited((call, peer), (urgent, moves), slots, turn);
         }
         Fact::ControlInvited { call, peer, .. } => channel.on_control_invited(call, peer, turn),
         Fact::StandbyInvited { call, peer, slots, .. } => {
@@ -521,6 +527,7 @@ fn hand_over<P: Copy + Ord>(channel: &mut Channel<P>, fact: Fact<P>, turn: &mut 
         Fact::Resumed { call } => channel.on_resumed(call, turn),
         Fact::Released { call } => channel.on_released(call, turn),
         Fact::Denied { call } => channel.on_denied(call, turn),
+        Fact::Proceeding { call } => channel.on_proceeding(call),
         Fact::Answered { call, depth, rescue } => channel.on_answered(call, depth, rescue, turn),
         Fact::Refused { call, refusal } => channel.on_refused(call, refusal, turn),
         Fact::Cancelled { call } => channel.on_ended(call, ByeReason::Normal, turn),

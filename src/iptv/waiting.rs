@@ -46,6 +46,10 @@ impl<P: Copy + Ord> Waiting<P> {
         self.callers.iter().any(|c| c.call == call)
     }
 
+    pub(super) fn calls(&self) -> impl Iterator<Item = CallId> + '_ {
+        self.callers.iter().map(|c| c.call)
+    }
+
     pub(super) fn contains(&self, peer: P) -> bool {
         self.callers.iter().any(|c| c.peer == peer)
     }

@@ -1,5 +1,6 @@
 //! What a node is told once.
 
+use super::records::LIFETIME;
 use crate::env::Crypto;
 use crate::iptv;
 use crate::reload::configuration::{Document, DocumentError};
@@ -71,7 +72,8 @@ pub struct Config {
     pub media: relay::Limits,
     /// The policy: profile, capacity, timers.
     pub policy: iptv::Config,
-    /// How long a channel's record lives in the overlay without being refreshed (at half of it, with jitter).
+    /// How long a channel's record lives in the overlay without being refreshed (at half of it, with jitter). The record says
+    /// so, where it is not a minute.
     pub record_lifetime: Duration,
     /// A record that could not be stored is tried again after this long.
     pub record_retry: Duration,
@@ -135,7 +137,7 @@ impl Config {
             streams: secure::Limits::default(),
             media: relay::Limits::default(),
             policy: iptv::Config::default(),
-            record_lifetime: Duration::from_secs(60),
+            record_lifetime: LIFETIME,
             record_retry: Duration::from_secs(2),
             // Relayers go without a word; the RFC's ten minutes are for services that stay.
             redir: redir::Config { lifetime: Duration::from_secs(240), ..redir::Config::default() },

@@ -405,7 +405,10 @@ mod tests {
         let below = Subtree { peers: 1, free: 1, open: Vec::from([deep]) };
         let tell =
             |node: &mut Node, fact| node.with_policy(|policy, now, ctx| policy.on_fact(now, fact, ctx));
-        tell(&mut node, Fact::Invited { channel, call: CHILD, peer: of(5), urgent: false, slots: Some(2) });
+        tell(
+            &mut node,
+            Fact::Invited { channel, call: CHILD, peer: of(5), urgent: false, moves: false, slots: Some(2) },
+        );
         assert!(node.named_below(channel).is_empty() && !node.policy.relies_on(channel, of(5)));
         tell(&mut node, Fact::Reported { call: CHILD, report: Report::RelayerAccepted { free: 0 } });
         tell(&mut node, Fact::Reported { call: CHILD, report: Report::Subtree(below) });
@@ -483,7 +486,7 @@ mod tests {
             Fact::FirstPacket { channel, call: parent },
             Fact::Reported { call: parent, report: place },
             Fact::Reported { call: parent, report: Report::SelectedRelayer { register: false } },
-            Fact::Invited { channel, call: CHILD, peer: of(5), urgent: false, slots: Some(2) },
+            Fact::Invited { channel, call: CHILD, peer: of(5), urgent: false, moves: false, slots: Some(2) },
             Fact::Reported { call: CHILD, report: Report::RelayerAccepted { free: 0 } },
             Fact::Reported { call: CHILD, report: Report::Subtree(below) },
         ] {

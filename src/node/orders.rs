@@ -46,19 +46,12 @@ impl Node {
                 // The caller may have given up meanwhile.
                 let _ = self.with_agent(|agent, now, ctx| agent.queue(now, call, ctx));
             }
-            Order::Refuse { call, denial } => self.refuse(
-                call,
-                match denial {
-                    Denial::Busy { retry_after } => Refusal {
-                        status: Status::SERVICE_UNAVAILABLE,
-                        contacts: Vec::new(),
-                        retry_after: Some(retry_after.max(Duration::from_secs(1))),
-                    },
-                    Denial::Loop => Refusal::status(Status::LOOP_DETECTED),
-                    Denial::NotFound => Refusal::status(Status::NOT_FOUND),
-                    Denial::ControlUnwanted => Refusal::status(Status::BUSY_HERE),
-                },
-            ),
+            Order::Refuse { call, denial } => match denial {
+                Denial::Busy { retry_after } => self.refuse_as_busy(call, retry_after),
+                Denial::Loop => self.refuse(call, Refusal::status(Status::LOOP_DETECTED)),
+                Denial::NotFound => self.refuse(call, Refusal::status(Status::NOT_FOUND)),
+                Denial::ControlUnwanted => self.refuse(call, Refusal::status(Status::BUSY_HERE)),
+            },
             Order::Bye { call, reason } => self.bye(call, reason),
             Order::Inform { call, report } => {
                 let Some(body) = self.encode_report(call, &report) else { return };
@@ -189,6 +182,13 @@ impl Node {
         self.calls.remove(&call);
         // The caller may have given up meanwhile.
         let _ = self.with_agent(|agent, now, ctx| agent.reject(now, call, refusal, ctx));
+    }
+
+    /// There is no room now.
+    pub(super) fn refuse_as_busy(&mut self, call: CallId, retry_after: Duration) {
+        let status = Status::SERVICE_UNAVAILABLE;
+        let retry_after = Some(retry_after.max(Duration::from_secs(1)));
+        self.refuse(call, Refusal { status, contacts: Vec::new(), retry_after });
     }
 
     pub(super) fn bye(&mut self, call: CallId, reason: ByeReason) {

@@ -5,7 +5,7 @@ use super::api::{Event, Output, ProviderInfo};
 use super::channels::Channel;
 use super::directory::{Contact, Source};
 use super::integrity::OwnerKey;
-use super::records::Record;
+use super::records::{LIFETIME, Record, least_left};
 use super::{Membership, PeerKey};
 use crate::effect::Effect;
 use crate::ids::{ChannelId, ChannelName, KeyFingerprint, NodeId, ResourceId};
@@ -27,6 +27,10 @@ const CHANNEL_PARAM: &str = "channel";
 
 /// The URI parameter of a source's contact that says in which epoch it has taken the channel over, where no grant does.
 const EPOCH_PARAM: &str = "epoch";
+
+/// The URI parameter of a record's contact that says how many seconds the record stands unless it is stored again, where that
+/// is not [`LIFETIME`]: nobody else knows, for of a lifetime a storing peer tells what is left.
+const LIFETIME_PARAM: &str = "lifetime";
 
 /// What an order to the overlay was for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,6 +196,10 @@ impl Node {
         let mut uri = uri.with_param(CHANNEL_PARAM, Some(open.name.as_str())).ok()?;
         if record.role == Role::Source && !self.needs_grants() && open.epoch > 0 {
             uri = uri.with_param(EPOCH_PARAM, Some(&open.epoch.to_string())).ok()?;
+        }
+        if self.records.lifetime() != LIFETIME {
+            let seconds = self.records.lifetime().as_secs().to_string();
+            uri = uri.with_param(LIFETIME_PARAM, Some(&seconds)).ok()?;
         }
         let role = match record.role {
             Role::Source => ProviderRole::SOURCE,
@@ -365,7 +373,7 @@ impl Node {
             return self.fetch(name, Purpose::Lookup(channel));
         }
         let relayers = found.iter().filter(|f| !f.info.is_source).count();
-        drop_overdue(&mut found, self.records.least_left());
+        drop_overdue(&mut found);
         let full = found.iter().all(|f| f.info.free_slots == 0);
         let listed = usize::from(self.config.policy.registered_relayers);
         // Records come and go: a list that is half full shows that there was no room for everybody a while ago.
@@ -438,8 +446,8 @@ pub(super) fn drop_earlier_epochs(found: &mut Vec<Found>) {
 
 /// Leaves out relayers that have not stored their records again when it was time, if there are others: they are gone, and whoever
 /// asked one would wait for nothing. Nobody can take back what the dead have stored.
-fn drop_overdue(found: &mut Vec<Found>, least_left: Duration) {
-    let relays_on = |f: &Found| !f.info.is_source && f.left >= least_left;
+fn drop_overdue(found: &mut Vec<Found>) {
+    let relays_on = |f: &Found| !f.info.is_source && !f.overdue;
     if found.iter().any(relays_on) {
         found.retain(|f| f.info.is_source || relays_on(f));
     }
@@ -461,8 +469,8 @@ pub(super) struct Found {
     pub(super) info: ProviderInfo,
     pub(super) contact: Contact,
     channel: Option<ChannelName>,
-    /// How long the record will stand, as the storing peer says.
-    left: Duration,
+    /// It was not stored again when it was time.
+    overdue: bool,
     /// The epoch of the owner's grant, or what a record says of itself that needs none.
     pub(super) epoch: u32,
     /// What the owner signs by.
@@ -490,15 +498,19 @@ fn read(value: &Value) -> Option<(Found, ProviderRecord)> {
     };
     let epoch = uri.params().get(EPOCH_PARAM).and_then(|epoch| epoch.parse().ok());
     let epoch = epoch.filter(|_| info.is_source).unwrap_or(0);
-    let left = value.lifetime;
-    Some((Found { info, contact, channel, left, epoch, owner_key: None }, record))
+    let lifetime = uri.params().get(LIFETIME_PARAM).and_then(|seconds| seconds.parse().ok());
+    let lifetime = lifetime.map_or(LIFETIME, Duration::from_secs);
+    let overdue = value.lifetime < least_left(lifetime);
+    Some((Found { info, contact, channel, overdue, epoch, owner_key: None }, record))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::env::Party;
+    use crate::env::{InsecureIdentity, Party, Seeded};
+    use crate::node::{Addresses, Config};
     use crate::time::{Instant, UnixMillis};
+    use alloc::boxed::Box;
     use alloc::sync::Arc;
     use alloc::vec;
 
@@ -546,23 +558,55 @@ mod tests {
 
     #[test]
     fn relayers_whose_records_are_overdue_are_left_out_unless_there_are_no_others() {
-        let seconds = |seconds: &[u64]| -> Vec<Found> {
-            let found = |&s: &u64| {
-                let value = Value { lifetime: Duration::from_secs(s), ..value("sip:1@192.0.2.1:5060") };
+        // How many seconds each of them has left; the source has one.
+        let kept = |seconds: &[u64]| {
+            let found = |(port, &s): (usize, &u64)| {
+                let contact = alloc::format!("sip:1@192.0.2.1:{port}");
+                let value = Value { lifetime: Duration::from_secs(s), ..value(&contact) };
                 let mut found = read(&value).unwrap().0;
                 found.info.is_source = s == 1;
                 found
             };
-            seconds.iter().map(found).collect()
+            let mut found: Vec<Found> = (1..).zip(seconds).map(found).collect();
+            drop_overdue(&mut found);
+            found.iter().map(|f| f.contact.addr.port()).collect::<Vec<_>>()
         };
-        let left = |of: &[u64]| {
-            let mut found = seconds(of);
-            drop_overdue(&mut found, Duration::from_secs(21));
-            found.iter().map(|f| f.left.as_secs()).collect::<Vec<_>>()
+        assert_eq!(kept(&[60, 20, 1, 21, 2]), [1, 3, 4]);
+        assert_eq!(kept(&[20, 1, 2]), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_record_is_judged_by_the_lifetime_that_it_states_and_by_a_minute_where_it_states_none() {
+        let overdue = |params: &str, left| {
+            let value = value(&alloc::format!("sip:1@192.0.2.1:5060{params}"));
+            read(&Value { lifetime: Duration::from_secs(left), ..value }).unwrap().0.overdue
         };
-        // The source has one second left.
-        assert_eq!(left(&[60, 20, 1, 21, 2]), [60, 1, 21]);
-        assert_eq!(left(&[20, 1, 2]), [20, 1, 2]);
+        for (params, live) in [(";lifetime=20", 7), ("", 21), (";lifetime=x", 21), (";lifetime=600", 210)] {
+            assert_eq!([live - 1, live].map(|left| overdue(params, left)), [true, false], "{params}");
+        }
+        assert!(overdue(";lifetime=18446744073709551615", 600));
+    }
+
+    #[test]
+    fn a_record_states_its_lifetime_where_that_is_not_a_minute() {
+        for (seconds, stated) in [(60, None), (20, Some("20"))] {
+            let at = |port| core::net::SocketAddr::from(([192, 0, 2, 1], port));
+            let addresses = Addresses { overlay: at(1), signalling: at(2), media: at(3) };
+            let config = Config {
+                record_lifetime: Duration::from_secs(seconds),
+                ..Config::new("s", "tv.example", addresses)
+            };
+            let identity = Box::new(InsecureIdentity::new(NodeId([1; 16])));
+            let mut node = Node::new(config, Box::new(Seeded::new(1)), identity).unwrap();
+            let name = ChannelName::new("100").unwrap();
+            let channel = node.channels.open(Channel::new(name.clone(), Vec::new(), Instant::ZERO)).unwrap();
+            let record = Record { role: Role::Source, depth: 0, free: 1 };
+            let resource = node.resource(&name);
+            let encoded = node.encode_record(channel, (&name, &resource), record).unwrap();
+            let contact = ProviderRecord::decode(&encoded).unwrap().sip_contact;
+            let uri = SipUri::new(&contact).unwrap();
+            assert_eq!(uri.params().get(LIFETIME_PARAM), stated);
+        }
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::time::{Duration, Instant};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+/// How long a record stands that does not say so itself.
+pub(super) const LIFETIME: Duration = Duration::from_secs(60);
+
 /// What this node says of itself in a channel's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record {
@@ -48,10 +51,9 @@ impl Records {
         self.entries.values().map(|entry| entry.due).min()
     }
 
-    /// How much of a record's lifetime is left at least while its node lives: refreshing comes at six tenths of it at the latest,
-    /// and may take a twentieth.
-    pub(super) fn least_left(&self) -> Duration {
-        self.lifetime / 20 * 7
+    /// How long a record of this node stands.
+    pub(super) const fn lifetime(&self) -> Duration {
+        self.lifetime
     }
 
     /// Refreshing comes at half of the lifetime, a tenth of it earlier or later, so that relayers elected together do
@@ -61,6 +63,12 @@ impl Records {
         let jitter = Duration::from_micros(entropy.below(2 * tenth.as_micros() as u64 + 1));
         now + (self.lifetime / 2 - tenth) + jitter
     }
+}
+
+/// How much of a record's lifetime is left at least while its node lives: refreshing comes at six tenths of it at the latest,
+/// and may take a twentieth.
+pub(super) fn least_left(lifetime: Duration) -> Duration {
+    lifetime / 20 * 7
 }
 
 impl Node {

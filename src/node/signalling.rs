@@ -19,6 +19,7 @@ use crate::time::Duration;
 use crate::time::earliest;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::net::SocketAddr;
 
 /// What a call is for.
@@ -122,6 +123,7 @@ impl Node {
                 self.relay.on_round_trip(call, rtt);
                 self.tell(iptv::Fact::RoundTrip { call, rtt });
             }
+            Fact::Proceeding { call } => self.tell(iptv::Fact::Proceeding { call }),
             Fact::Confirmed { .. } => {}
         }
     }
@@ -153,39 +155,67 @@ impl Node {
             contact.name = from;
         }
         let (slots, resume) = (contact.params.slots, contact.params.resume);
+        let moves = resume.is_some() && !urgent;
         let peer = self.meet(contact);
-        if let Usage::Standby(Some(addr)) = usage {
-            self.make_room_for_a_standby(HostPrefix::of(addr.ip()));
+        match usage {
+            Usage::Standby(Some(addr)) => self.make_room_for_a_standby(HostPrefix::of(addr.ip())),
+            Usage::Media(Some(addr)) if !urgent && !moves => {
+                self.make_room_for_a_caller(channel, HostPrefix::of(addr.ip()))
+            }
+            _ => {}
         }
         self.calls.insert(
             call,
             Call { channel, peer, usage, offer: Some(session), key, resume, serving: false, rtt: None },
         );
         self.tell(match usage {
-            Usage::Media(_) => iptv::Fact::Invited { channel, call, peer, urgent, slots },
+            Usage::Media(_) => iptv::Fact::Invited { channel, call, peer, urgent, moves, slots },
             Usage::Standby(_) => iptv::Fact::StandbyInvited { channel, call, peer, slots },
             Usage::Control => iptv::Fact::ControlInvited { channel, call, peer },
         });
     }
 
-    /// Standbys share few places. When all are taken, one of the host that has most is over for a host that has fewer even
-    /// with one more, so that nobody keeps everybody else from having one.
+    /// Standbys share few places. Of one host's the oldest goes.
     fn make_room_for_a_standby(&mut self, newcomer: HostPrefix) {
-        let mut places = Vec::new();
-        for key in self.policy.leases() {
-            if let Some(Usage::Standby(Some(addr))) = self.calls.get(&key).map(|call| call.usage) {
-                places.push(Place { holder: HostPrefix::of(addr.ip()), used: (), may_go: true, key });
-            }
+        let places = self.policy.leases().map(|call| (call, ())).collect();
+        let limit = self.config.policy.limits.leases;
+        if let Some(call) = self.crowding_out(places, limit, newcomer) {
+            self.bye(call, ByeReason::Normal);
+            self.tell(iptv::Fact::Ended { call, reason: ByeReason::Normal });
         }
-        if places.len() < usize::from(self.config.policy.limits.leases) {
-            return;
+    }
+
+    /// So do those that wait for the next relayer. Of one host's the last that came goes.
+    fn make_room_for_a_caller(&mut self, channel: ChannelId, newcomer: HostPrefix) {
+        let places = self.policy.waiting(channel).map(|call| (call, Reverse(call))).collect();
+        let limit = self.config.policy.limits.waiting;
+        if let Some(call) = self.crowding_out(places, limit, newcomer) {
+            self.refuse_as_busy(call, self.config.policy.busy_retry_after);
+            self.tell(iptv::Fact::Cancelled { call });
         }
-        let Some(gone) = gives_way(places.iter().copied(), newcomer) else { return };
+    }
+
+    /// When all places are taken, one of the host that has most is over for a host that has fewer even with one more, so that
+    /// nobody keeps everybody else from having one. With each call stands what says which of one host's goes: the least.
+    fn crowding_out<T: Copy + Ord>(
+        &self,
+        places: Vec<(CallId, T)>,
+        limit: u16,
+        newcomer: HostPrefix,
+    ) -> Option<CallId> {
+        let place = |(key, used)| {
+            let (Usage::Media(addr) | Usage::Standby(addr)) = self.calls.get(&key)?.usage else {
+                return None;
+            };
+            Some(Place { holder: HostPrefix::of(addr?.ip()), used, may_go: true, key })
+        };
+        let places: Vec<_> = places.into_iter().filter_map(place).collect();
+        if places.len() < usize::from(limit) {
+            return None;
+        }
+        let gone = gives_way(places.iter().copied(), newcomer)?;
         let count = |host| places.iter().filter(|place| place.holder == host).count();
-        if count(gone.holder) > count(newcomer) + 1 {
-            self.bye(gone.key, ByeReason::Normal);
-            self.tell(iptv::Fact::Ended { call: gone.key, reason: ByeReason::Normal });
-        }
+        (count(gone.holder) > count(newcomer) + 1).then_some(gone.key)
     }
 
     fn on_answered(

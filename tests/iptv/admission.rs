@@ -2,13 +2,13 @@
 
 use crate::harness::{CHANNEL, SOURCE, Solo, default, has, ms, placed, selected};
 use p2piptv::ids::{CallId, ChannelId};
-use p2piptv::iptv::{ByeReason, Child, Config, Denial, Fact, Order, Profile, Provider, Report};
+use p2piptv::iptv::{ByeReason, Child, Config, Denial, Fact, Mode, Order, Profile, Provider, Report};
 use std::collections::VecDeque;
 
 impl Solo {
     fn calls(&mut self, n: u32, urgent: bool, slots: u16) -> VecDeque<Order<u32>> {
         let (call, peer) = (CallId::received(n), 20 + n);
-        self.fact(Fact::Invited { channel: CHANNEL, call, peer, urgent, slots: Some(slots) })
+        self.fact(Fact::Invited { channel: CHANNEL, call, peer, urgent, moves: false, slots: Some(slots) })
     }
 }
 
@@ -116,6 +116,27 @@ fn q1_newcomers_wait_for_the_next_relayer_and_get_its_slots_in_the_order_in_whic
     assert_eq!(answers(orders), [(fourth, 'r')]);
 }
 
+/// 2 is sent to the only slot 10 ms after 1 was asked to relay, and does not come.
+#[test]
+fn q1_a_slot_that_is_promised_no_longer_goes_to_who_waits_and_not_to_who_comes_at_that_moment() {
+    let mut s = Solo::publisher(default(1));
+    let (first, _) = s.invited(1, false);
+    s.pass(10);
+    s.reported(first, Report::RelayerAccepted { free: 1 });
+    let (second, orders) = s.invited(2, false);
+    assert_eq!(answers(orders), [(second, 'r')]);
+    s.pass(190);
+    let (third, orders) = s.invited(3, false);
+    assert_eq!(orders, [Order::Queue { call: third }]);
+    assert_eq!(answers(s.pass(1_809)), []);
+    let (fourth, orders) = s.invited(4, false);
+    assert_eq!(orders, [Order::Queue { call: fourth }]);
+    s.pass(1);
+    let (fifth, orders) = s.invited(5, false);
+    assert_eq!(answers(orders.clone()), [(third, 'r')]);
+    assert!(orders.contains(&Order::Queue { call: fifth }), "{orders:?}");
+}
+
 #[test]
 fn q1_a_newcomer_that_has_waited_for_two_seconds_is_refused() {
     let mut s = Solo::publisher(default(1));
@@ -135,9 +156,16 @@ fn q1_a_newcomer_that_has_waited_for_two_seconds_is_refused() {
 fn q1_nobody_waits_where_nobody_is_about_to_relay() {
     let mut s = Solo::publisher(default(1));
     let call = CallId::received(90);
-    s.fact(Fact::Invited { channel: CHANNEL, call, peer: 1, urgent: false, slots: Some(0) });
+    s.fact(Fact::Invited { channel: CHANNEL, call, peer: 1, urgent: false, moves: false, slots: Some(0) });
     let call = CallId::received(91);
-    let orders = s.fact(Fact::Invited { channel: CHANNEL, call, peer: 2, urgent: false, slots: Some(0) });
+    let orders = s.fact(Fact::Invited {
+        channel: CHANNEL,
+        call,
+        peer: 2,
+        urgent: false,
+        moves: false,
+        slots: Some(0),
+    });
     assert_eq!(Vec::from(orders), [busy(call)]);
     // Or no longer.
     let (mut s, first, [second, third]) = queued();
@@ -162,6 +190,20 @@ fn q1_orphans_and_whoever_is_served_elsewhere_do_not_wait_nor_does_anybody_twice
     let (call, orders) = s.invited(7, true);
     assert_eq!(answers(orders), [(call, 'r')], "an orphan is told who may have a rescue slot");
     let _ = second;
+}
+
+#[test]
+fn q1_whoever_has_media_and_only_moves_takes_no_place_of_those_that_wait_where_the_source_does_not_know_it() {
+    for mode in [Mode::SourceManaged, Mode::Delegated] {
+        let mut s = Solo::publisher(Config { mode, ..default(1) });
+        s.invited(1, false);
+        let call = CallId::received(90);
+        let moves =
+            Fact::Invited { channel: CHANNEL, call, peer: 8, urgent: false, moves: true, slots: Some(2) };
+        assert_eq!(Vec::from(s.fact(moves)), [busy(call)], "{mode:?}");
+        let (call, orders) = s.invited(2, false);
+        assert_eq!(orders, [Order::Queue { call }], "{mode:?}");
+    }
 }
 
 #[test]
@@ -267,7 +309,8 @@ fn p9_channels_share_the_slots_of_one_uplink() {
     s.act(|i, now, ctx| i.publish(now, other, ctx).unwrap());
     let (first, _) = s.invited(1, false);
     let call = CallId::received(50);
-    let orders = s.fact(Fact::Invited { channel: other, call, peer: 2, urgent: false, slots: Some(2) });
+    let orders =
+        s.fact(Fact::Invited { channel: other, call, peer: 2, urgent: false, moves: false, slots: Some(2) });
     // The other channel is full as well now, and elects.
     assert_eq!(selected(orders), [first, call]);
     assert_eq!(s.iptv.free_slots(), 0);

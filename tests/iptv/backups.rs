@@ -370,6 +370,36 @@ fn q13_when_every_standby_has_refused_the_others_are_asked_by_a_call() {
 }
 
 #[test]
+fn the_host_hears_how_many_standbys_others_have_promised() {
+    let held = |s: &Solo| s.iptv.rescue_slots().held;
+    let (viewer, _) = Solo::viewer(default(2), 9);
+    assert_eq!([held(&Solo::publisher(default(2))), held(&viewer), held(&backed_up().0)], [0, 0, 3]);
+}
+
+/// How often a viewer was told that it has lost its parent, in a second and a half in which its first standby covers.
+fn orphaned(mut s: Solo, first: CallId, orders: impl IntoIterator<Item = Order<u32>>) -> usize {
+    let mut orders: Vec<_> = orders.into_iter().collect();
+    s.covered_by(first);
+    orders.extend(s.fact(Fact::FirstPacket { channel: CHANNEL, call: first }));
+    orders.extend(s.cover_for(first, 1_500));
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().parent, Some(4), "it is the parent then");
+    orders.iter().filter(|o| matches!(o, Order::Event(Event::Orphaned { parent: 9, .. }))).count()
+}
+
+#[test]
+fn the_loss_of_a_parent_is_told_once_and_not_when_it_goes_by_plan() {
+    let (mut s, _, [first, ..]) = backed_up();
+    let orders = s.pass(79);
+    assert_eq!(orphaned(s, first, orders), 1, "it is silent");
+    let (mut s, call, [first, ..]) = backed_up();
+    let orders = s.fact(Fact::Ended { call, reason: ByeReason::Lost });
+    assert_eq!(orphaned(s, first, orders), 1, "its dialog is over");
+    let (mut s, call, [first, ..]) = backed_up();
+    let orders = s.reported(call, Report::Leaving);
+    assert_eq!(orphaned(s, first, orders), 0, "it leaves");
+}
+
+#[test]
 fn q12_every_viewer_of_a_grown_tree_keeps_standbys_and_no_node_promises_more_than_it_may() {
     let mut w = grown(default(2), 30, 900);
     w.run(ms(30_000));

@@ -338,6 +338,9 @@ fn q9_a_relayer_reports_to_its_parent_and_to_no_source_whatever_the_records_and_
     assert!(!orders.iter().any(|o| matches!(o, Order::Invite { peer: 7, .. })), "{orders:?}");
     let to_parent = |o: &Order<u32>| matches!(o, Order::Inform { call, .. } if *call == parent);
     assert!(orders.iter().any(to_parent), "{orders:?}");
+    let announced =
+        |o: &Order<u32>| matches!(o, Order::Inform { report: Report::RelayerAccepted { .. }, .. });
+    assert!(!orders.iter().any(announced), "its parent was its elector before: {orders:?}");
 }
 
 #[test]
@@ -421,4 +424,35 @@ fn q9_a_source_says_of_its_own_channel_whether_relayers_elect() {
     assert!(!Solo::publisher(delegated(2)).iptv.delegates(ChannelId(7)));
     assert!(!Solo::publisher(default(2)).iptv.delegates(CHANNEL));
     assert!(!Solo::viewer(delegated(2), PARENT).0.iptv.delegates(CHANNEL), "it is not its to say");
+}
+
+#[test]
+fn q9_whom_an_aggregate_names_may_be_called_and_nobody_else() {
+    let mut s = Solo::publisher(delegated(1));
+    let (call, _) = s.invited(1, false);
+    s.reported(call, Report::RelayerAccepted { free: 0 });
+    let open = vec![Provider { peer: 7, depth: Some(2), free: Some(1) }];
+    s.reported(call, Report::Subtree(Subtree { peers: 1, free: 1, open }));
+    assert_eq!([1, 7, 8].map(|peer| s.iptv.counts_on(peer)), [true, true, false]);
+}
+
+#[test]
+fn q1_a_full_relayer_that_knows_nobody_below_names_the_source_as_such_and_others_without_a_depth() {
+    let named = |config: Config, path: Vec<u32>| {
+        let delegated = config.mode == Mode::Delegated;
+        let (mut s, parent) = Solo::viewer(config, PARENT);
+        let place = Report::TreePosition { depth: 3, path, rescue: false, backups: vec![], delegated };
+        s.reported(parent, place);
+        s.reported(parent, Report::SelectedRelayer { register: false });
+        s.invited(30, false);
+        let (_, orders) = s.invited(31, false);
+        let named = |o: &Order<u32>| match o {
+            Order::Redirect { providers, .. } => Some(providers.iter().map(|p| (p.peer, p.depth)).collect()),
+            _ => None,
+        };
+        orders.iter().find_map(named).unwrap_or_else(Vec::new)
+    };
+    assert_eq!(named(default(1), vec![7, 8, PARENT]), [(7, Some(0))]);
+    assert_eq!(named(delegated(1), vec![7, 8, PARENT]), [(PARENT, None), (8, None)]);
+    assert_eq!(named(delegated(1), vec![PARENT]), [(PARENT, Some(0))]);
 }

@@ -367,6 +367,36 @@ fn whoever_yields_with_a_subtree_takes_a_rescue_slot_and_without_one_only_an_ord
     }
 }
 
+#[test]
+fn whoever_yields_asks_nobody_who_is_said_to_be_full() {
+    let (mut s, parent) = deep();
+    let call = placed(&s.reported(parent, Report::Yield { to: vec![at(21, 6)] }), 21).unwrap();
+    let named = Refusal::Redirected(vec![Provider { free: Some(0), ..at(31, 5) }, at(32, 5)]);
+    assert_eq!(peers(&s.fact(Fact::Refused { call, refusal: named })), [32]);
+}
+
+/// Eight providers that say that it waits and then nothing, three at a time for four seconds each. Its parent is found to be far
+/// meanwhile.
+#[test]
+fn whoever_looks_for_another_slot_looks_for_a_nearer_parent_eight_seconds_after_that_has_failed() {
+    let (mut s, parent) = deep();
+    let to = (21..29).map(|peer| at(peer, 6)).collect();
+    let mut orders: Vec<Order<u32>> = s.reported(parent, Report::Yield { to }).into();
+    measured(&mut s, parent, 120);
+    let (began, mut asked) = (s.now, Vec::new());
+    while s.now.since(began) < ms(40_000) {
+        for (peer, call, _) in called(&core::mem::take(&mut orders)) {
+            asked.push((s.now.since(began).as_millis(), peer));
+            s.fact(Fact::Proceeding { call });
+        }
+        orders = s.hear_for(10);
+    }
+    let last = asked.iter().filter(|a| (21..29).contains(&a.1)).map(|a| a.0).max().unwrap();
+    let failed = asked.iter().filter(|a| a.0 <= last + 400).map(|a| a.0).max().unwrap() + 4_000;
+    let next = asked.iter().map(|a| a.0).find(|&at| at > failed);
+    assert!(next.is_some_and(|at| (8_000..=12_020).contains(&(at - failed))), "{failed}: {asked:?}");
+}
+
 /// A relayer in layer 6 of a tree whose source, 1, elects for all, with the dialogs with its parent and with the source.
 fn relayer() -> (Solo, CallId, CallId) {
     let (mut s, parent) = Solo::viewer(default(2), PARENT);

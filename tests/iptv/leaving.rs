@@ -167,6 +167,19 @@ fn q12_a_parent_that_leaves_and_falls_silent_is_bridged_until_the_next_one_is_he
 }
 
 #[test]
+fn q12_whoever_has_bridged_the_way_to_the_next_parent_is_a_standby_again() {
+    let (mut s, parent, [first, ..], next) = between_two();
+    assert_eq!(resumed(&s.pass(60)), [first]);
+    s.covered_by(first);
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: first });
+    let orders = Vec::from(s.fact(Fact::FirstPacket { channel: CHANNEL, call: next }));
+    assert!(orders.contains(&Order::Release { call: first }) && is_left(&orders, parent), "{orders:?}");
+    assert!(!is_left(&orders, first), "{orders:?}");
+    let status = s.iptv.status(CHANNEL).unwrap();
+    assert_eq!((status.parent, status.standbys), (Some(7), 3));
+}
+
+#[test]
 fn q12_a_silent_parent_that_says_that_it_leaves_need_not_come_back() {
     let (mut s, parent, [first, ..]) = covered();
     let orders = Vec::from(s.reported(parent, Report::Leaving));

@@ -163,7 +163,7 @@ fn p9_a_slot_that_frees_goes_to_the_orphan_that_has_waited_longest_in_whatever_c
     s.invited(2, true);
     s.pass(10);
     let call = CallId::received(50);
-    s.fact(Fact::Invited { channel: OTHER, call, peer: 3, urgent: true, slots: Some(2) });
+    s.fact(Fact::Invited { channel: OTHER, call, peer: 3, urgent: true, moves: false, slots: Some(2) });
     s.fact(Fact::Ended { call: first, reason: ByeReason::Normal });
     let children = [CHANNEL, OTHER].map(|channel| s.iptv.status(channel).unwrap().children);
     assert_eq!(children, [(1, 0), (0, 1)]);

@@ -121,7 +121,8 @@ fn shrugs(seed: u64) -> bool {
             .iter()
             .map(|&peer| Provider { peer: peer % 20, depth: Some(peer as u8), free: None })
             .collect();
-        let fact = match dice.below(34) {
+        let fact = match dice.below(35) {
+            34 => Fact::Proceeding { call },
             0 => Fact::Fetched { channel, providers },
             31 => Fact::Reported { call, report: Report::Climb { to: providers } },
             1 => Fact::FetchFailed { channel },
@@ -131,6 +132,7 @@ fn shrugs(seed: u64) -> bool {
                 call: CallId::received(n),
                 peer,
                 urgent: dice.below(2) == 0,
+                moves: dice.below(2) == 0,
                 slots: Some(9),
             },
             5 => Fact::ControlInvited { channel, call: CallId::received(20 + n), peer },

@@ -1,7 +1,7 @@
 //! What the published design does without our answers: fifteen seconds, and another lookup.
 
-use crate::harness::{grown, ms};
-use p2piptv::iptv::{Config, Event, Profile};
+use crate::harness::{CHANNEL, Solo, grown, ms};
+use p2piptv::iptv::{ByeReason, Config, Event, Order, Profile};
 
 #[test]
 fn p18_the_paper_notices_after_fifteen_seconds_and_looks_the_channel_up_again() {
@@ -40,5 +40,28 @@ fn p18_the_papers_orphans_do_not_wait_for_the_dead_and_its_table_is_refreshed() 
         told.sort_unstable();
         let real: Vec<(u32, u32)> = w.viewers().map(|v| (v, w.parent(v).unwrap())).collect();
         assert_eq!(told, real, "{viewers} viewers, seed {seed}");
+    }
+}
+
+#[test]
+fn p18_a_parent_that_sends_again_before_another_one_answers_is_the_parent_still() {
+    for (late, back) in [(0, false), (1, true)] {
+        let (mut s, parent) = Solo::viewer(Config::new(Profile::Paper, 2), 9);
+        let orders = s.pass(15_000);
+        assert!(
+            orders.contains(&Order::Event(Event::Orphaned { channel: CHANNEL, parent: 9 })),
+            "{orders:?}"
+        );
+        // What has come until then has been heard already.
+        s.told.media = Some(s.now);
+        s.told.from = Some(s.now);
+        s.now += ms(late);
+        if late > 0 {
+            s.hear();
+        }
+        let orders = s.pass(300);
+        let reparented = |o: &Order<u32>| matches!(o, Order::Event(Event::Reparented { parent: 9, .. }));
+        assert_eq!(orders.iter().any(reparented), back, "{orders:?}");
+        assert!(!orders.contains(&Order::Bye { call: parent, reason: ByeReason::Normal }), "{orders:?}");
     }
 }

@@ -68,6 +68,21 @@ fn p11_room_far_below_keeps_nobody_near_the_source_from_relaying() {
     assert_eq!(offers, [second], "five slots are free, but one layer deeper");
 }
 
+/// Both candidates bring two slots. The one in layer 2 has yet to answer.
+#[test]
+fn p11_whoever_is_asked_far_below_keeps_nobody_near_the_source_from_being_asked() {
+    let mut s = Solo::publisher(default(2));
+    let [first, second] = [1, 2].map(|peer| s.invited(peer, false).0);
+    s.reported(first, Report::RelayerAccepted { free: 2 });
+    s.reported(first, Report::FullCapacity { children: children(3..=4) });
+    assert_eq!(dialled(&s.reported(second, Report::RelayerDeclined)), [3]);
+    s.act(|i, now, ctx| i.set_capacity(now, 3, ctx));
+    let (third, orders) = s.invited(5, false);
+    assert_eq!(selected(orders), [third]);
+    // Whoever is asked nearer to the source does, and so does who is asked beside it.
+    assert!(dialled(&s.pass(1_000)).is_empty());
+}
+
 /// A source with two slots, whose child 1 has free ones; below its child 2 the relayers 3, 4, 5 and 6 hang one below the other.
 /// With the dialogs of all six.
 fn with_a_chain(config: Config, free: u16) -> (Solo, Vec<CallId>) {
@@ -88,12 +103,12 @@ fn with_a_chain(config: Config, free: u16) -> (Solo, Vec<CallId>) {
     (s, calls)
 }
 
-/// Who is called up in nine seconds, in which all six report, and where to.
+/// Who is called up in sixteen seconds, in which all six report and nobody comes, and where to.
 fn called_up(config: Config, free: u16) -> Vec<(u64, CallId, Vec<u32>)> {
     let (mut s, calls) = with_a_chain(config, free);
-    s.told.report = Some(s.now + ms(9_000));
+    s.told.report = Some(s.now + ms(16_000));
     let mut all = Vec::new();
-    for step in 1..=9_000 {
+    for step in 1..=16_000 {
         for order in s.pass(1) {
             if let Order::Inform { call, report: Report::Climb { to } } = order {
                 all.push((step, call, to.iter().map(|p| p.peer).collect()));
@@ -107,11 +122,13 @@ fn called_up(config: Config, free: u16) -> Vec<(u64, CallId, Vec<u32>)> {
 }
 
 #[test]
-fn k11_whoever_hangs_deeper_than_need_be_is_called_up_after_250_ms_and_five_seconds_later_if_it_still_does() {
-    let up = called_up(default(2), 2);
+fn k11_whoever_hangs_deeper_than_need_be_is_called_up_after_250_ms_and_less_and_less_often_when_it_does_not_come()
+ {
     // In layer 4, so that it comes into layer 2, with 6 below it.
-    let five = CallId::received(105);
-    assert_eq!(up, [(250, five, vec![1]), (5_250, five, vec![1])]);
+    let [five, six] = [105, 106].map(CallId::received);
+    let up =
+        [(250, five), (5_250, five), (10_250, six), (15_250, five)].map(|(at, call)| (at, call, vec![1]));
+    assert_eq!(called_up(default(2), 2), up);
     assert!(called_up(default(2), 0).is_empty(), "there is no room");
 }
 

@@ -186,7 +186,7 @@ fn q2_of_three_that_say_nothing_the_one_that_was_asked_first_makes_room_for_a_fo
         let providers = [4, 5, 6, 7].map(at).to_vec();
         let first = asked(s.fact(Fact::Fetched { channel: CHANNEL, providers }).into())[0];
         if says_wait {
-            s.fact(Fact::RoundTrip { call: first, rtt: ms(20) });
+            s.fact(Fact::Proceeding { call: first });
         }
         let orders = s.pass(599);
         assert_eq!(cancelled(&orders), []);

@@ -1,7 +1,7 @@
 //! Nothing comes: what counts as silence, what is said to children, and what is no reason to move.
 
 use crate::backups::{backed_up, resumed};
-use crate::harness::{CHANNEL, SOURCE, Solo, default, grown, has, ms};
+use crate::harness::{CHANNEL, SOURCE, Solo, default, grown, has, ms, placed};
 use p2piptv::iptv::{
     ByeReason, Config, Event, Fact, Hold, InviteKind, Limits, Order, Pace, Provider, Report,
 };
@@ -222,4 +222,18 @@ fn q7_while_the_source_is_gone_standbys_are_asked_and_nobody_else() {
         }
     }
     assert!(asked >= 3 && !searched, "{asked} asked, {searched}");
+}
+
+#[test]
+fn k1_a_parent_that_has_answered_has_400_ms_until_it_is_heard() {
+    let mut s = Solo::new(default(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let providers = vec![Provider { peer: 9, depth: Some(0), free: Some(1) }];
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers });
+    let call = placed(&orders, 9).unwrap();
+    s.fact(Fact::Answered { call, depth: Some(0), rescue: false });
+    assert_eq!(s.iptv.deadline(), Some(s.now + ms(400)));
+    let left = Order::Bye { call, reason: ByeReason::Normal };
+    assert!(!s.pass(399).contains(&left));
+    assert!(s.pass(1).contains(&left));
 }

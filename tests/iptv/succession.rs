@@ -383,10 +383,8 @@ fn a_relayer_reports_to_no_other_source_than_the_records_name() {
     assert_eq!(fetches(&s.hear_for(30_000)), 0);
 }
 
-#[test]
-fn an_heir_confirms_relayers_of_the_one_before_and_after_a_while_nobody_who_was_never_elected() {
-    let config = Config::new(Profile::Default, 3);
-    let limit = config.source_limit.as_millis() as u64;
+/// A standby source that has taken the channel over.
+fn heir(config: Config) -> Solo {
     let (mut s, call) = Solo::standby(config, 9);
     s.fact(Fact::Ended { call, reason: ByeReason::Lost });
     for _ in 0..100 {
@@ -401,6 +399,14 @@ fn an_heir_confirms_relayers_of_the_one_before_and_after_a_while_nobody_who_was_
         }
     }
     assert!(s.iptv.status(CHANNEL).unwrap().publisher);
+    s
+}
+
+#[test]
+fn an_heir_confirms_relayers_of_the_one_before_and_after_a_while_nobody_who_was_never_elected() {
+    let config = Config::new(Profile::Default, 3);
+    let limit = config.source_limit.as_millis() as u64;
+    let mut s = heir(config);
     let accepted = Report::RelayerAccepted { free: 1 };
     let first = s.invited(11, false).0;
     assert_eq!(selected(s.reported(first, accepted.clone())), [first]);
@@ -464,4 +470,62 @@ fn k11_a_rumour_of_the_end_is_true_when_nobody_else_has_the_channel_and_no_sourc
     assert_eq!(over_after(ByeReason::RumouredEnd, &[source]), None);
     // Without it an end is what three quarters of a minute show.
     assert!(over_after(ByeReason::Lost, &[]).is_some_and(|ms| (45_000..55_000).contains(&ms)));
+}
+
+#[test]
+fn an_heir_tells_no_more_relayers_to_stand_under_the_channels_name_than_there_is_room_for() {
+    let config = Config { registered_relayers: 1, ..Config::new(Profile::Default, 3) };
+    let mut s = heir(config);
+    let registers = [11, 12].map(|peer| {
+        let call = s.invited(peer, false).0;
+        let orders = s.reported(call, Report::RelayerAccepted { free: 1 });
+        orders.into_iter().find_map(|o| match o {
+            Order::Inform { report: Report::SelectedRelayer { register }, .. } => Some(register),
+            _ => None,
+        })
+    });
+    assert_eq!(registers, [Some(true), Some(false)]);
+}
+
+#[test]
+fn k1_a_standby_source_whose_host_is_late_looks_all_the_same_and_has_a_later_deadline_then() {
+    let (mut s, _) = Solo::standby(Config::new(Profile::Default, 2), 9);
+    for _ in 0..200 {
+        s.hear();
+        s.now = s.iptv.deadline().unwrap().max(s.now) + ms(5);
+        s.act(|i, now, ctx| i.handle_timeout(now, ctx));
+        assert!(s.iptv.deadline().unwrap() > s.now, "{:?} at {:?}", s.iptv.deadline(), s.now);
+    }
+}
+
+/// A parent that is not the source says at 0 that the channel is over, and nobody answers anything. The source is asked at
+/// 1,000 ms, when nothing has come for so long, and has 1,000 ms; then every 500 ms it is looked whether to ask the records.
+#[test]
+fn k11_a_standby_source_that_hears_a_rumour_asks_the_records_once_after_the_farewell_and_again_20_s_later() {
+    let mut s = Solo::new(Config { farewell: ms(3_200), ..Config::new(Profile::Default, 2) });
+    s.act(|i, now, ctx| i.stand_by(now, CHANNEL, ctx).unwrap());
+    let source = Provider { peer: 8, depth: Some(0), free: Some(0) };
+    let providers = vec![source, Provider { peer: 9, depth: Some(1), free: Some(1) }];
+    let call = placed(&s.fact(Fact::Fetched { channel: CHANNEL, providers }), 9).unwrap();
+    s.fact(Fact::Answered { call, depth: Some(1), rescue: false });
+    s.hear();
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call });
+    let began = s.now;
+    let mut orders: Vec<Order<u32>> = s.fact(Fact::Ended { call, reason: ByeReason::RumouredEnd }).into();
+    let (mut asked, mut fetched) = (Vec::new(), Vec::new());
+    while s.now.since(began) < ms(24_000) {
+        let at = s.now.since(began).as_millis();
+        for order in core::mem::take(&mut orders) {
+            match order {
+                Order::Invite { peer: 8, kind: InviteKind::Standby, .. } => asked.push(at),
+                Order::Fetch { .. } => fetched.push(at),
+                _ => {}
+            }
+        }
+        orders = s.pass(100);
+    }
+    // At 200 ms and after as many seconds as a lookup may take the viewer looks for a parent.
+    assert_eq!((asked, fetched.len()), (vec![1_000], 4), "{fetched:?}");
+    assert_eq!((fetched[0], fetched[1]), (200, 3_500));
+    assert!((23_500..24_000).contains(&fetched[3]), "{fetched:?}");
 }

@@ -122,6 +122,36 @@ fn a_round_trip_is_measured_once_and_never_over_a_retransmission() {
     assert_eq!(rtts(&w), [Duration::from_millis(25), LATENCY * 2]);
 }
 
+/// The first INVITE is lost, the second comes at 510 ms and is answered 182 at 520 ms.
+#[test]
+fn whoever_answers_the_second_copy_of_an_invite_is_there_although_the_way_is_not_measured() {
+    let mut w = World::pair(Transport::Udp);
+    let first = Cell::new(true);
+    w.lose = Box::new(move |m| m.starts_with(b"INVITE") && first.replace(false));
+    let placed = CallId::placed(1);
+    w.invite(0, placed, addr(1)).unwrap();
+    w.run_until(520);
+    let received = w.invited(1);
+    w.queue(1, received).unwrap();
+    w.run_until(529);
+    assert!(w.sides[0].facts.is_empty());
+    w.run_until(2_000);
+    assert_eq!(w.sides[0].facts, [Fact::Proceeding { call: placed }], "once");
+}
+
+#[test]
+fn nothing_is_told_of_a_call_that_was_given_up_before_it_proceeds() {
+    let mut w = World::pair(Transport::Udp);
+    let placed = CallId::placed(1);
+    w.invite(0, placed, addr(1)).unwrap();
+    w.cancel(0, placed).unwrap();
+    w.run_until(50);
+    let received = w.invited(1);
+    w.queue(1, received).unwrap();
+    w.run_until(2_000);
+    assert!(w.sides[0].facts.is_empty(), "{:?}", w.sides[0].facts);
+}
+
 #[test]
 fn a_round_trip_begins_when_the_connection_is_open_over_which_the_request_leaves() {
     let mut w = World::pair(Transport::Tcp);

@@ -298,18 +298,19 @@ impl World {
 
     // ---- what happened
 
-    /// The next fact of this side that is not a round trip.
+    /// The next fact of this side that is neither a round trip nor a provisional response.
     pub(crate) fn fact(&mut self, side: usize) -> Option<Fact> {
         let facts = &mut self.sides[side].facts;
-        while let Some(Fact::RoundTrip { .. }) = facts.front() {
+        while let Some(Fact::RoundTrip { .. } | Fact::Proceeding { .. }) = facts.front() {
             facts.pop_front();
         }
         facts.pop_front()
     }
 
-    /// Facts of this side that were not taken and are not round trips.
+    /// Facts of this side that were not taken, without those two.
     pub(crate) fn facts_left(&self, side: usize) -> Vec<&Fact> {
-        self.sides[side].facts.iter().filter(|f| !matches!(f, Fact::RoundTrip { .. })).collect()
+        let counts = |f: &&Fact| !matches!(f, Fact::RoundTrip { .. } | Fact::Proceeding { .. });
+        self.sides[side].facts.iter().filter(counts).collect()
     }
 
     /// When this side sent messages that begin so.

@@ -25,8 +25,22 @@ impl<P: Copy + Ord> Channel<P> {
 
     pub(in crate::iptv) fn on_invited(
         &mut self,
+        caller: (CallId, P),
+        (urgent, moves): (bool, bool),
+        slots: Option<u16>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        if !urgent {
+            // A promise that was not taken may have passed just now: it goes to who waits, not to who comes.
+            self.serve_waiting(turn);
+        }
+        self.admit(caller, (urgent, moves), slots, turn);
+    }
+
+    fn admit(
+        &mut self,
         (call, peer): (CallId, P),
-        urgent: bool,
+        (urgent, moves): (bool, bool),
         slots: Option<u16>,
         turn: &mut Turn<'_, P>,
     ) {
@@ -46,7 +60,7 @@ impl<P: Copy + Ord> Channel<P> {
                 let retry_after = turn.config.busy_retry_after;
                 return turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
             }
-            return self.send_on((call, peer), urgent, slots, turn);
+            return self.send_on((call, peer), (urgent, moves), slots, turn);
         }
         if let Some((old, _)) = old {
             // The same peer calls again: it has lost the dialog that we know.
@@ -156,7 +170,7 @@ impl<P: Copy + Ord> Channel<P> {
     pub(super) fn send_on(
         &mut self,
         (call, peer): (CallId, P),
-        urgent: bool,
+        (urgent, moves): (bool, bool),
         slots: Option<u16>,
         turn: &mut Turn<'_, P>,
     ) {
@@ -170,7 +184,7 @@ impl<P: Copy + Ord> Channel<P> {
         {
             providers = w.viewer.upwards(turn).filter(|p| p.peer != peer).collect();
         }
-        if providers.is_empty() && !urgent && self.may_wait(peer, turn) {
+        if providers.is_empty() && !urgent && !moves && self.may_wait(peer, turn) {
             let until = turn.now + turn.config.queue_limit;
             if let Some(election) = self.station.election_mut() {
                 election.waiting.push(Caller { call, peer, slots, until, told: false });
@@ -180,11 +194,15 @@ impl<P: Copy + Ord> Channel<P> {
         }
     }
 
-    /// Whether a caller may wait for the next relayer: one that the source does not know, and hence is served nowhere yet.
+    /// Whether a newcomer may wait for the next relayer: one that the source does not know, and hence is served nowhere yet.
     fn may_wait(&self, peer: P, turn: &Turn<'_, P>) -> bool {
         let Station::Publisher { election, .. } = &self.station else { return false };
         let room = election.waiting.len() < usize::from(turn.config.limits.waiting);
         room && !turn.config.is_paper() && !election.waiting.contains(peer) && !election.table.contains(peer)
+    }
+
+    pub(in crate::iptv) fn waiting(&self) -> impl Iterator<Item = CallId> + '_ {
+        self.station.election().into_iter().flat_map(|election| election.waiting.calls())
     }
 
     /// Those that wait get the slots that there are by now, in the order in which they came. Who has waited for too long is
@@ -201,7 +219,7 @@ impl<P: Copy + Ord> Channel<P> {
             }
             election.waiting.take(call);
             if room {
-                self.on_invited((call, peer), false, slots, turn);
+                self.admit((call, peer), (false, false), slots, turn);
             } else {
                 turn.order(answer(call, providers, turn.config));
             }

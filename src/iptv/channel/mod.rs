@@ -439,6 +439,12 @@ impl<P: Copy + Ord> Channel<P> {
         }
     }
 
+    pub(super) fn on_proceeding(&mut self, call: CallId) {
+        if let Station::Viewer(w) = &mut self.station {
+            w.viewer.on_proceeding(call);
+        }
+    }
+
     pub(super) fn on_answered(
         &mut self,
         call: CallId,

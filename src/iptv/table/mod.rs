@@ -48,6 +48,8 @@ struct Row<P> {
     standing: Standing,
     /// Slots promised to redirected callers, and when the last one was.
     pledged: (u16, Instant),
+    /// How often it was called up to a higher place.
+    called: climb::Called,
     /// Whether it was told to put a record into the overlay.
     registers: bool,
     /// Not a candidate before this.
@@ -112,6 +114,8 @@ pub(super) struct Table<P> {
     naming: usize,
     /// Slots below my children's that were promised to redirected callers: whose, how many, and when the last one was.
     pledges: Vec<(P, u16, Instant)>,
+    /// The relayer that was looked at last when all of the deepest could only be left alone.
+    looked_at: Option<(u8, u32, P)>,
     /// Grows with everything that an aggregate would show.
     version: u32,
 }
@@ -135,6 +139,7 @@ impl<P: Copy + Ord> Table<P> {
             changed: false,
             naming: 0,
             pledges: Vec::new(),
+            looked_at: None,
             version: 0,
         }
     }

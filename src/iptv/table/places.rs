@@ -1,5 +1,6 @@
 //! Where everybody hangs: seats, reports of children, moves, and peers that nobody can place any more.
 
+use super::climb::Called;
 use super::{ADRIFT, DEEPEST, Row, Standing, Table};
 use crate::ids::CallId;
 use crate::iptv::report::Child;
@@ -111,6 +112,7 @@ impl<P: Copy + Ord> Table<P> {
         if let Some(r) = self.rows.get_mut(&peer) {
             r.parent = Some(parent);
             r.silent = false;
+            r.called.moved();
         }
         if let Some(p) = self.rows.get_mut(&parent) {
             p.children.push(peer);
@@ -134,6 +136,7 @@ impl<P: Copy + Ord> Table<P> {
             slots: None,
             standing: Standing::Viewer,
             pledged: (0, now),
+            called: Called::default(),
             registers: false,
             rests_until: Instant::ZERO,
             failures: 0,

@@ -178,25 +178,87 @@ fn whoever_comes_two_layers_nearer_with_most_below_it_climbs_to_the_highest_slot
     let mut t = chain(2);
     // In layer 2 below b: the fourth and the fifth layer gain two layers or more, and e brings f along.
     let to = Vec::from([Provider { peer: 'b', depth: Some(1), free: Some(2) }]);
-    assert_eq!(t.climb(T, |_| false), Some(Climb { peer: 'e', call: call(13), to: to.clone() }));
-    assert_eq!(t.climb(T, |p| p == 'f' || p == 'e'), None, "f is on its way with e");
+    assert_eq!(t.climb(T), Some(Climb { peer: 'e', call: call(13), to: to.clone() }));
+    assert_eq!(t.climb(T), None, "f is on its way with e");
+    let mut t = chain(2);
     t.set_call('e', None);
-    assert_eq!(t.climb(T, |_| false), Some(Climb { peer: 'f', call: call(14), to }), "e cannot be told");
-    assert_eq!(t.climb(T, |_| false), None, "both slots are promised");
-    assert!(t.climb(T + PLEDGE, |_| false).is_some(), "neither was taken");
+    assert_eq!(t.climb(T), Some(Climb { peer: 'f', call: call(14), to }), "e cannot be told");
+    t.relays('b', Some(0), T);
+    t.relays('b', Some(1), T);
+    assert_eq!(t.climb(T), None, "f is on its way");
+    let mut t = chain(1);
+    t.relays('d', Some(1), T);
+    assert!(t.redirect('z', 8, T, |_| 0).iter().any(|p| p.peer == 'b'));
+    assert_eq!(t.climb(T), None, "the slot is promised");
+    assert!(t.climb(T + PLEDGE).is_some(), "it was not taken");
 }
 
 #[test]
 fn nobody_climbs_for_one_layer_or_without_an_office() {
     let mut t = chain(0);
-    assert_eq!(t.climb(T, |_| false), None, "only f is open");
+    assert_eq!(t.climb(T), None, "only f is open");
     // Below c whoever hangs in layer 4 gains one layer, and f two, but it relays no longer.
     t.relays('c', Some(1), T);
-    assert_eq!(t.climb(T, |_| false).map(|c| c.peer), Some('f'));
+    assert_eq!(t.climb(T).map(|c| c.peer), Some('f'));
     let mut t = chain(0);
     t.relays('c', Some(1), T);
     t.rest('f', T);
-    assert_eq!(t.climb(T, |_| false), None);
+    assert_eq!(t.climb(T), None);
+}
+
+/// e and f hang deeper than need be; the slot is free whenever they are looked at.
+#[test]
+fn k11_whoever_was_called_up_and_has_not_come_is_passed_over_for_twice_as_long_each_time() {
+    let mut t = chain(1);
+    let mut called: Vec<(char, u64)> = Vec::new();
+    for second in 0..1_400 {
+        let now = T + Duration::from_secs(second);
+        t.relays('b', Some(1), now);
+        called.extend(t.climb(now).map(|c| (c.peer, second)));
+    }
+    let of = |peer| called.iter().filter(|c| c.0 == peer).map(|c| c.1).collect::<Vec<_>>();
+    // 5, 10, 20, 40, 80, 160, 320 and 320 seconds later.
+    assert_eq!(of('e'), [0, 5, 15, 35, 75, 155, 315, 635, 955, 1_275]);
+    // f, below it, has its turn while e is passed over.
+    assert_eq!(of('f')[..3], [10, 20, 30]);
+}
+
+#[test]
+fn whoever_has_come_may_be_called_up_again_as_if_it_had_never_stayed() {
+    let mut t = chain(1);
+    let seconds = |s| T + Duration::from_secs(s);
+    assert_eq!([0, 5, 15].map(|s| t.climb(seconds(s)).map(|c| c.peer)), [Some('e'); 3]);
+    // It has come to c, in layer 3, and soon hangs below d again, in layer 4.
+    t.report('c', &kids("de"), seconds(16));
+    t.report('c', &kids("d"), seconds(17));
+    t.report('d', &kids("e"), seconds(17));
+    assert_eq!([19, 20].map(|s| t.climb(seconds(s)).map(|c| c.peer)), [None, Some('e')]);
+}
+
+#[test]
+fn k8_those_that_do_not_come_hide_nobody_who_is_less_deep_however_many_they_are() {
+    let mut t = Table::new(ME, 1_000, (Duration::from_secs(30), Duration::from_secs(3)));
+    let many: String = ('\u{100}'..'\u{1c8}').collect();
+    t.seat('a', call(0), Some(2), T);
+    t.seat('b', call(1), Some(2), T);
+    // 200 relayers in layer 5, below one that cannot be told, and x in layer 4.
+    for (parent, children) in [('b', "c"), ('c', "d"), ('d', "ex"), ('e', many.as_str())] {
+        t.relays(parent, Some(0), T);
+        t.report(parent, &kids(children), T);
+    }
+    for (peer, n) in many.chars().chain(['x']).zip(2..) {
+        t.relays(peer, Some(0), T);
+        t.set_call(peer, Some(call(n)));
+    }
+    let mut look = |now| {
+        t.relays('a', Some(1), now);
+        t.climb(now).map(|c| c.peer)
+    };
+    let called: Vec<Option<char>> = (0..203).map(|_| look(T)).collect();
+    assert_eq!((called[0], called[127], called[128]), (Some('\u{1c7}'), Some('\u{148}'), None));
+    assert_eq!((called[129], called[200], called[201]), (Some('\u{147}'), Some('\u{100}'), Some('x')));
+    // Then the deepest have their turn again.
+    assert_eq!((called[202], look(T + Duration::from_secs(5))), (None, Some('\u{1c7}')));
 }
 
 #[test]

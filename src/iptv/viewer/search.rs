@@ -119,7 +119,8 @@ struct Asked<P> {
     until: Instant,
     /// From then on it is not waited for while somebody else could be asked in its place.
     vain: Instant,
-    /// Once anything has come from there, if only that the call waits.
+    /// Something has come from there, if only that the call waits.
+    proceeding: bool,
     rtt: Option<u16>,
 }
 
@@ -232,7 +233,7 @@ impl<P: Copy + Ord> Search<P> {
     /// When a call makes room, if as many are under way as may be and somebody else could be asked in its place.
     fn vain_at(&self, asked: &Asked<P>, config: &Config) -> Option<Instant> {
         let blocked = !self.queue.is_empty() && !config.is_paper() && !self.may_hedge(config);
-        (blocked && asked.rtt.is_none()).then(|| asked.vain.max(self.hedge_at))
+        (blocked && !asked.proceeding).then(|| asked.vain.max(self.hedge_at))
     }
 
     pub(super) fn owns(&self, call: CallId) -> bool {
@@ -379,7 +380,7 @@ impl<P: Copy + Ord> Search<P> {
         // Of those known to an orphan many may have gone at the same moment: they are not to keep the others from being asked.
         let (vain, until) = (turn.now + hedge.saturating_mul(DEAD), turn.now + turn.config.answer_limit);
         let until = if urgent { until.min(vain) } else { until };
-        self.calls.push(Asked { call, candidate, until, vain, rtt: None });
+        self.calls.push(Asked { call, candidate, until, vain, proceeding: false, rtt: None });
         self.hedge_at = turn.now + hedge;
     }
 
@@ -479,6 +480,13 @@ impl<P: Copy + Ord> Search<P> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whoever is asked is there.
+    pub(super) fn on_proceeding(&mut self, call: CallId) {
+        if let Some(asked) = self.calls.iter_mut().find(|c| c.call == call) {
+            asked.proceeding = true;
         }
     }
 

@@ -123,6 +123,12 @@ impl<P: Copy + Ord> Viewer<P> {
         self.advance(seats, turn);
     }
 
+    pub(in crate::iptv) fn on_proceeding(&mut self, call: CallId) {
+        if let Some(search) = &mut self.search {
+            search.on_proceeding(call);
+        }
+    }
+
     pub(in crate::iptv) fn on_refused(
         &mut self,
         call: CallId,

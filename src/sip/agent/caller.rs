@@ -421,7 +421,7 @@ impl Agent {
         ctx: &mut Context<'_>,
     ) {
         match response.status().code() {
-            ..200 => self.on_provisional(now, id, matched.branch, origin, response),
+            ..200 => self.on_provisional(now, id, matched.branch, origin, response, ctx),
             200..300 => self.on_success(now, id, matched, origin, response, ctx),
             _ => {
                 let Some(Call { state: State::Calling(calling), .. }) = self.calls.get(&id) else { return };
@@ -440,12 +440,16 @@ impl Agent {
         branch: Branch,
         origin: Origin<'_>,
         response: &Response,
+        ctx: &mut Context<'_>,
     ) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let State::Calling(calling) = &mut call.state else { return };
         let first = !core::mem::replace(&mut calling.proceeding, true);
         if first && calling.cancelled {
             return self.send_cancel(now, id, branch);
+        }
+        if first {
+            ctx.effects.fact(Fact::Proceeding { call: id });
         }
         // The first tag makes an early dialog (§12.1), in which the callee may send an INFO. Those of other branches of a
         // fork are not followed before one of them answers.

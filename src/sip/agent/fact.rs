@@ -127,6 +127,11 @@ pub enum Fact {
         /// Which call.
         call: CallId,
     },
+    /// A call that we placed got its first provisional response: whoever is called is there, and at work on it.
+    Proceeding {
+        /// Which call.
+        call: CallId,
+    },
     /// A call that we placed was accepted (and ACKed).
     Answered {
         /// Which call.

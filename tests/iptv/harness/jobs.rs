@@ -2,7 +2,7 @@
 
 use super::{Leg, World};
 use p2piptv::ids::{CallId, ChannelId};
-use p2piptv::iptv::{ByeReason, Fact, Hold, InviteKind, Provider, Refusal, Report};
+use p2piptv::iptv::{ByeReason, Fact, Hold, InviteKind, Progress, Provider, Refusal, Report};
 use p2piptv::time::{Duration, Instant};
 use std::cmp::Reverse;
 
@@ -236,7 +236,8 @@ impl World {
             InviteKind::Standby => Fact::StandbyInvited { channel, call, peer, slots: Some(slots) },
             _ => {
                 let urgent = kind == InviteKind::Urgent;
-                Fact::Invited { channel, call, peer, urgent, slots: Some(slots) }
+                let moves = !urgent && self.peers[peer as usize].media.last_media(channel).is_some();
+                Fact::Invited { channel, call, peer, urgent, moves, slots: Some(slots) }
             }
         };
         self.tell(id, fact);

@@ -4,7 +4,7 @@ use super::jobs::Job;
 use super::{Leg, Session, World, ms};
 use p2piptv::env::Entropy;
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{Context, Denial, InviteKind, Order, Refusal, Report, Role};
+use p2piptv::iptv::{Context, Denial, Fact, InviteKind, Order, Refusal, Report, Role};
 use p2piptv::time::Duration;
 use std::collections::VecDeque;
 
@@ -96,7 +96,10 @@ impl World {
                 assert!(!providers.is_empty() && providers.len() <= 8, "Q1");
                 self.refuse(id, call, Refusal::Redirected(providers));
             }
-            Order::Queue { .. } => {}
+            Order::Queue { call } => {
+                let (caller, call) = self.sessions[self.leg(id, call).session].caller;
+                self.after(self.delay(id, caller), Job::Fact(caller, Fact::Proceeding { call }));
+            }
             Order::Refuse { call, denial } => {
                 let refusal = match denial {
                     Denial::Busy { retry_after } => Refusal::Busy { retry_after: Some(retry_after) },

@@ -113,7 +113,10 @@ impl Solo {
     pub(crate) fn invited(&mut self, peer: u32, urgent: bool) -> (CallId, VecDeque<Order<u32>>) {
         let call = CallId::received(self.calls);
         self.calls += 1;
-        (call, self.fact(Fact::Invited { channel: CHANNEL, call, peer, urgent, slots: Some(2) }))
+        (
+            call,
+            self.fact(Fact::Invited { channel: CHANNEL, call, peer, urgent, moves: false, slots: Some(2) }),
+        )
     }
 
     pub(crate) fn reported(&mut self, call: CallId, report: Report<u32>) -> VecDeque<Order<u32>> {

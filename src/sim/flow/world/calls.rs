@@ -90,7 +90,8 @@ impl World {
             }
             InviteKind::Media | InviteKind::Urgent => {
                 let urgent = kind == InviteKind::Urgent;
-                Fact::Invited { channel: CHANNEL, call, peer: caller, urgent, slots: Some(slots) }
+                let moves = !urgent && self.media.last_media(caller, now).is_some();
+                Fact::Invited { channel: CHANNEL, call, peer: caller, urgent, moves, slots: Some(slots) }
             }
         };
         self.tell(callee, fact);
@@ -102,6 +103,18 @@ impl World {
             if let Some(session) = self.sessions.get_mut(ticket) {
                 session.cancelled = true;
             }
+        }
+    }
+
+    pub(super) fn keep_waiting(&mut self, node: u32, call: CallId) {
+        let Some((ticket, _)) = self.find(node, call) else { return };
+        self.count(node, Control::Calls, sizes::QUEUE);
+        self.send(ticket, End::Caller, Duration::ZERO, |t, _| Happening::Queued(t));
+    }
+
+    pub(super) fn queued(&mut self, ticket: Ticket) {
+        if let Some((node, call)) = self.call(ticket, End::Caller) {
+            self.tell(node, Fact::Proceeding { call });
         }
     }
 

@@ -13,6 +13,7 @@ pub(super) enum Happening {
     Depart(u32),
     Gone(u32),
     Ring(Ticket, InviteKind, u16),
+    Queued(Ticket),
     Answered(Ticket, u8, bool),
     Refused(Ticket, Box<Refusal<u32>>),
     Unanswered(Ticket),
@@ -54,6 +55,7 @@ impl Happening {
             Happening::Removed(node) => (15, *node),
             Happening::Cued(t, _) => (16, t.at),
             Happening::Broken(node) => (19, *node),
+            Happening::Queued(t) => (20, t.at),
         }
     }
 }
@@ -72,6 +74,7 @@ impl World {
             Happening::Ring(ticket, kind, slots) => self.ring(ticket, kind, slots),
             Happening::Answered(ticket, depth, rescue) => self.answered(ticket, depth, rescue),
             Happening::Refused(ticket, refusal) => self.refused(ticket, *refusal),
+            Happening::Queued(ticket) => self.queued(ticket),
             Happening::Unanswered(ticket) => self.refused(ticket, Refusal::NoAnswer),
             Happening::Ended(ticket, end, reason) => self.ended(ticket, end, reason),
             Happening::Alive(ticket, end) => self.told(ticket, end, Report::Alive),

@@ -3,10 +3,7 @@
 use super::World;
 use super::happening::Happening;
 use super::standbys::Cue;
-
 use crate::iptv::{Event, Order, Role};
-use crate::sim::flow::sizes;
-use crate::sim::flow::summary::Control;
 
 impl World {
     pub(super) fn obey(&mut self, node: u32, order: Order<u32>) {
@@ -24,7 +21,7 @@ impl World {
             Order::Cancel { call } => self.cancel(node, call),
             Order::Accept { call, depth, rescue, .. } => self.accept(node, call, depth, rescue),
             Order::Redirect { call, providers } => self.redirect(node, call, providers),
-            Order::Queue { .. } => self.count(node, Control::Calls, sizes::QUEUE),
+            Order::Queue { call } => self.keep_waiting(node, call),
             Order::Refuse { call, denial } => self.deny(node, call, denial),
             Order::Bye { call, reason } => self.bye(node, call, reason),
             Order::Inform { call, report } => self.inform(node, call, report),
