@@ -25,6 +25,9 @@ const HASTE: u8 = 8;
 /// Whoever has not answered an orphan when so many others could have been asked is given up; and a newcomer, when somebody else
 /// is left to be asked.
 const DEAD: u32 = 3;
+/// Where relayers elect, whoever is named so many of them does without the source for so many rounds.
+const ENOUGH: usize = 4;
+const PATIENT: u8 = 2;
 /// Of those that are said to have room so many are asked at once.
 const RACERS: usize = 3;
 
@@ -426,12 +429,25 @@ impl<P: Copy + Ord> Search<P> {
         }
         self.phase = Phase::Fetched;
         self.found_nobody = providers.is_empty();
-        let providers: Vec<_> = providers.iter().filter(|p| self.purpose.suits(p)).copied().collect();
+        let spared = self.spares_source(providers, scope, turn);
+        let may = |p: &&Provider<P>| self.purpose.suits(p) && !(spared && p.is_source());
+        let providers: Vec<_> = providers.iter().filter(may).copied().collect();
         let ranked = rank(&providers, (self.purpose, scope.delegated), turn.config, turn.entropy);
         let (lost, others): (Vec<P>, Vec<P>) = ranked.into_iter().partition(|&p| self.lost == Some(p));
-        let ranked = others.into_iter().chain(scope.source).chain(lost);
+        let ranked = others.into_iter().chain(scope.source.filter(|_| !spared)).chain(lost);
         let open = |peer: P| providers.iter().any(|p| p.peer == peer && is_open(p));
         self.queue.extend(ranked.map(|peer| Candidate { peer, redirects: 0, open: open(peer) }));
+    }
+
+    /// Whether the source, to which every lookup leads, is left out of this round: where relayers elect, each of those that are
+    /// named knows somebody above it. Only if they have not helped, it is one of four that asks the source after all.
+    fn spares_source(&self, named: &[Provider<P>], scope: &Scope<'_, P>, turn: &mut Turn<'_, P>) -> bool {
+        let is_open = |p: &Provider<P>| p.is_source() && p.free.is_some_and(|free| free > 0);
+        let relayers = named.iter().filter(|p| !p.is_source()).count();
+        if !scope.delegated || turn.config.is_paper() || relayers < ENOUGH || named.iter().any(is_open) {
+            return false;
+        }
+        self.rounds < PATIENT || turn.entropy.below(4) > 0
     }
 
     /// A call was refused.
