@@ -181,19 +181,6 @@ fn the_next_standby_is_asked_after_two_round_trips_to_the_one_before_and_not_to_
 }
 
 #[test]
-fn whoever_has_not_answered_an_orphan_for_600_ms_makes_room_for_the_next() {
-    let (mut s, parent) = Solo::viewer(delegated(2), PARENT);
-    s.reported(parent, place(&[1, 2, PARENT], false, &[21, 22, 23, 24]));
-    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
-    let first = placed(&orders, 21).expect("the first backup is asked");
-    let orders = s.pass(599);
-    assert_eq!(peers(&orders), [22, 23]);
-    let orders = s.pass(1);
-    assert!(orders.contains(&Order::Cancel { call: first }), "{orders:?}");
-    assert_eq!(peers(&orders), [24]);
-}
-
-#[test]
 fn out_of_a_rescue_slot_nobody_sinks_and_looks_nothing_up_in_the_first_round() {
     let (mut s, parent) = deep();
     s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], true, &[]));
