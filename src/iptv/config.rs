@@ -87,7 +87,8 @@ pub struct Config {
     /// The channel is over when its lookups have named no source for this long and nothing plays.
     pub source_limit: Duration,
     /// The next provider is asked when one has not answered for this long, or for three round trips, as long as any that this
-    /// node knows of, if that is more.
+    /// node knows of, if that is more. Who loses its parent does not wait for longer than this, neither for a provider nor for the
+    /// last standby, before it asks further ones.
     pub hedge_after: Duration,
     /// An INVITE without a final answer is given up after this long.
     pub answer_limit: Duration,
@@ -167,6 +168,9 @@ pub struct Limits {
     pub asked: u8,
     /// INVITEs under way at once in one search.
     pub hedges: u8,
+    /// The same for who loses its parent and whom no backup parent helps; who has not answered for two of
+    /// [`Config::hedge_after`] no longer counts.
+    pub urgent: u8,
     /// Backup parents that a child is told, and that a node remembers.
     pub backups: u8,
     /// Backup parents that are kept ready: answered calls in which no media flows.
@@ -200,6 +204,7 @@ impl Default for Limits {
             redirects: 2,
             asked: 24,
             hedges: 3,
+            urgent: 5,
             backups: 4,
             standbys: 3,
             leases: 16,

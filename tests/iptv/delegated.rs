@@ -456,3 +456,44 @@ fn q1_a_full_relayer_that_knows_nobody_below_names_the_source_as_such_and_others
     assert_eq!(named(delegated(1), vec![7, 8, PARENT]), [(PARENT, None), (8, None)]);
     assert_eq!(named(delegated(1), vec![PARENT]), [(PARENT, Some(0))]);
 }
+
+/// In which of so many rounds a newcomer asks the source, 50, whose record tells so many free slots, beside the full relayers that
+/// lookups name.
+fn rounds_with_source(relayers: u32, free: u16, rounds: usize) -> Vec<bool> {
+    let mut s = Solo::new(delegated(2));
+    let mut orders = s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let mut asked = Vec::new();
+    while asked.len() <= rounds {
+        while let Some(order) = orders.pop_front() {
+            match order {
+                Order::Fetch { .. } => {
+                    asked.push(false);
+                    let full = (11..11 + relayers).map(|peer| Provider { free: Some(0), ..open(peer, 2) });
+                    let source = Provider { peer: 50, depth: Some(0), free: Some(free) };
+                    let providers = full.chain([source]).collect();
+                    orders.extend(s.fact(Fact::Fetched { channel: CHANNEL, providers }));
+                }
+                Order::Invite { peer, call, .. } => {
+                    *asked.last_mut().unwrap() |= peer == 50;
+                    let refusal = Refusal::Busy { retry_after: None };
+                    orders.extend(s.fact(Fact::Refused { call, refusal }));
+                }
+                _ => {}
+            }
+        }
+        orders.extend(s.pass(100));
+    }
+    asked.truncate(rounds);
+    asked
+}
+
+#[test]
+fn q9_whoever_is_named_enough_relayers_asks_the_source_after_two_rounds_in_one_of_four_unless_it_has_room() {
+    let rounds = rounds_with_source(4, 0, 202);
+    assert_eq!(rounds[..2], [false, false]);
+    // One of four, give or take four standard deviations.
+    let asked = rounds.iter().filter(|&&asked| asked).count();
+    assert!((26..=74).contains(&asked), "{asked}");
+    assert_eq!(rounds_with_source(3, 0, 3), [true; 3], "too few to do without it");
+    assert_eq!(rounds_with_source(4, 1, 3), [true; 3], "it has room");
+}

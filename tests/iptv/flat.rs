@@ -180,19 +180,6 @@ fn the_next_standby_is_asked_after_two_round_trips_to_the_one_before_and_not_to_
     assert_eq!(asked, 2, "80 ms are two round trips to the nearest");
 }
 
-#[test]
-fn whoever_has_not_answered_an_orphan_for_600_ms_makes_room_for_the_next() {
-    let (mut s, parent) = Solo::viewer(delegated(2), PARENT);
-    s.reported(parent, place(&[1, 2, PARENT], false, &[21, 22, 23, 24]));
-    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
-    let first = placed(&orders, 21).expect("the first backup is asked");
-    let orders = s.pass(599);
-    assert_eq!(peers(&orders), [22, 23]);
-    let orders = s.pass(1);
-    assert!(orders.contains(&Order::Cancel { call: first }), "{orders:?}");
-    assert_eq!(peers(&orders), [24]);
-}
-
 /// Whom a viewer asks for an ordinary slot in each of so many rounds, and whether it looks anything up in the round. Whoever is
 /// asked sends it on to these, who are full by the time they are asked.
 fn rounds(s: &mut Solo, most: usize, named: &[Provider<u32>]) -> Vec<(Vec<u32>, bool)> {

@@ -23,6 +23,7 @@ mod leases;
 mod leaving;
 mod misuse;
 mod nonsense;
+mod orphans;
 mod paper;
 mod pauses;
 mod questions;

@@ -52,6 +52,11 @@ impl<P: Copy + Ord> Channel<P> {
         }
         let serves = self.serves(turn);
         let old = self.seats.by_peer(peer).map(|s| (s.call, s.rescue));
+        if !urgent && old.is_some_and(|(call, rescue)| !rescue && self.hears(call, turn)) {
+            // It has been given an ordinary slot meanwhile, and is about to learn that. A second call would end the first.
+            let retry_after = turn.config.busy_retry_after;
+            return turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
+        }
         let ordinary = serves && (turn.uplink.free() > 0 || old.is_some_and(|o| !o.1));
         let rescue = urgent && (turn.uplink.can_rescue() || old.is_some_and(|o| o.1));
         let leech = (!ordinary && !rescue && serves && !urgent).then(|| self.leech(slots, turn)).flatten();
@@ -78,6 +83,12 @@ impl<P: Copy + Ord> Channel<P> {
         }
         turn.event(Event::ChildJoined { channel: self.id, child: peer });
         self.tell_places(Some(call), turn);
+    }
+
+    /// Whether a child's reports come in, so that its call is no relic.
+    fn hears(&self, call: CallId, turn: &Turn<'_, P>) -> bool {
+        let last = turn.progress.last_report(call);
+        !turn.config.is_paper() && last.is_some_and(|t| turn.now.since(t) < turn.config.suspect_silence)
     }
 
     /// The youngest child that cannot relay, if its slot is worth more to a caller who can: that one waits in the rescue
@@ -153,7 +164,9 @@ impl<P: Copy + Ord> Channel<P> {
             return Some(Denial::Loop);
         }
         let Station::Viewer(w) = &self.station else { return None };
-        if w.viewer.is_above(peer) {
+        // Two who ask each other in the same moment would feed each other.
+        let crosses = w.viewer.asks(peer) && !turn.config.is_paper();
+        if w.viewer.is_above(peer) || crosses {
             return Some(Denial::Loop);
         }
         if self.farewell.is_some() {

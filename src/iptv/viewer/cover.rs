@@ -177,7 +177,8 @@ impl<P: Copy + Ord> Viewer<P> {
             let measured =
                 self.standbys.get(call).and_then(|s| s.rtt).map(|ms| Duration::from_millis(ms.into()));
             let rtt = measured.unwrap_or(self.rtt);
-            cover.hedge_at = Some(turn.now + turn.config.resume_hedge.max(rtt.saturating_mul(2)));
+            let wait = turn.config.resume_hedge.max(rtt.saturating_mul(2)).min(turn.config.hedge_after);
+            cover.hedge_at = Some(turn.now + wait);
             self.standbys.resume(call, turn);
             return;
         }
@@ -224,9 +225,13 @@ impl<P: Copy + Ord> Viewer<P> {
             return false;
         }
         let standby = self.standbys.get(call).copied();
+        let covers = self.covering().is_some_and(|l| l.call == call);
         let Some(cover) = self.cover.as_mut().filter(|c| !c.plays()) else {
-            // Another one was faster, or the parent.
-            self.standbys.release(call, turn);
+            // Another one was faster, or the parent. Who covers may begin anew: it was released and asked again at once, and has
+            // come to both only now.
+            if !covers {
+                self.standbys.release(call, turn);
+            }
             return true;
         };
         if let Some(standby) = standby {
@@ -311,7 +316,8 @@ impl<P: Copy + Ord> Viewer<P> {
         let look = now + config.hold_after / 2;
         let cover = self.cover.as_deref()?;
         let Some(link) = &cover.link else {
-            let waits = self.search.is_some() || self.next.is_some() || self.standbys.any_asked();
+            // Who was asked and says nothing may be gone: it is waited for until the next one is due, and no longer.
+            let waits = self.search.is_some() || self.next.is_some() || cover.hedge_at.is_some();
             if cover.hedge_at.is_some_and(|t| t <= now) || !waits {
                 self.ask_next(seats, turn);
             }

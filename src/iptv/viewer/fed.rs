@@ -2,7 +2,7 @@
 
 use super::Viewer;
 use crate::ids::CallId;
-use crate::iptv::fact::Hold;
+use crate::iptv::fact::{ByeReason, Hold};
 use crate::iptv::seats::Seats;
 use crate::iptv::turn::Turn;
 use crate::time::{Duration, Instant};
@@ -46,8 +46,13 @@ impl<P: Copy + Ord> Viewer<P> {
                 link.paused = now;
             }
         }
+        let starves = matches!(hold, Hold::Starved | Hold::Sourceless);
         if self.is_parent(call) {
             self.on_parent_held(turn);
+        } else if let Some(next) = self.next.take_if(|n| n.call == call && starves && !n.playing) {
+            // A parent to be that has nothing itself will not be one.
+            turn.bye(next.call, ByeReason::Normal);
+            self.on_next_lost(seats, turn);
         } else {
             self.on_cover_held(call, hold, seats, turn);
         }

@@ -39,6 +39,11 @@ impl<P: Copy + Ord> Viewer<P> {
         links.into_iter().any(above)
     }
 
+    /// Whether this node is asking a peer to be its parent.
+    pub(in crate::iptv) fn asks(&self, peer: P) -> bool {
+        self.search.as_ref().is_some_and(|s| s.asks(peer))
+    }
+
     /// Whether a peer is, was or may become a parent of this node.
     pub(in crate::iptv) fn counts_on(&self, peer: P) -> bool {
         let named = |providers: &[Provider<P>]| providers.iter().any(|p| p.peer == peer);
@@ -68,10 +73,21 @@ impl<P: Copy + Ord> Viewer<P> {
 
     /// A peer between the source and the parent, any of them.
     pub(super) fn somebody_above(&self, turn: &mut Turn<'_, P>) -> Option<P> {
-        let path = &self.parent.as_ref()?.path;
-        let between = path.get(1..path.len().checked_sub(1)?)?;
+        self.some_above(1, turn).next()
+    }
+
+    /// So many of them at most, as far apart as may be.
+    pub(super) fn some_above(
+        &self,
+        most: usize,
+        turn: &mut Turn<'_, P>,
+    ) -> impl Iterator<Item = P> + use<'_, P> {
+        let path = self.parent.as_ref().map_or(&[][..], |p| &p.path);
+        let between = path.get(1..path.len().saturating_sub(1)).unwrap_or_default();
         let nth = turn.entropy.below(u64::try_from(between.len()).unwrap_or(u64::MAX).max(1));
-        between.get(usize::try_from(nth).unwrap_or(0)).copied()
+        let apart = between.len().div_ceil(most.max(1)).max(1);
+        let from = usize::try_from(nth).unwrap_or(0);
+        between.iter().cycle().skip(from).step_by(apart).take(most.min(between.len())).copied()
     }
 
     /// The parent told this node's place.

@@ -5,7 +5,7 @@
 //!   Known ── nobody left ──► Fetching ── Fetched ──► Fetched ── nobody left ──► Waiting ── back-off ──► Known
 //! ```
 //! In Known and Fetched the candidates are asked one after the other; hedged, the next one is asked already when the
-//! last has not answered for a few round trips.
+//! last has not answered for a few round trips. Who has no picture, or soon will have none, asks several at once.
 
 use super::place::LONGEST_RTT;
 use crate::env::Entropy;
@@ -28,6 +28,9 @@ const DEAD: u32 = 3;
 /// Where relayers elect, whoever is named so many of them does without the source for so many rounds.
 const ENOUGH: usize = 4;
 const PATIENT: u8 = 2;
+/// Who has not answered an orphan for so many times [`Config::hedge_after`] no longer counts among those of whom it asks so many
+/// at once.
+const MUTE: u32 = 2;
 /// Of those that are said to have room so many are asked at once.
 const RACERS: usize = 3;
 
@@ -77,6 +80,11 @@ impl Purpose {
         matches!(self, Purpose::Climb { .. } | Purpose::Yield { .. } | Purpose::Move { first: true, .. })
     }
 
+    /// Whether the picture stands still, or soon will: no backup parent has helped.
+    pub(super) const fn is_pressing(self) -> bool {
+        matches!(self, Purpose::Repair | Purpose::Farewell)
+    }
+
     /// Whether rescue slots will do as well.
     const fn is_urgent(self) -> bool {
         matches!(self, Purpose::Repair | Purpose::Farewell | Purpose::Yield { rescue: true, .. })
@@ -124,6 +132,8 @@ struct Asked<P> {
     vain: Instant,
     /// Something has come from there, if only that the call waits.
     proceeding: bool,
+    /// Whether it is one of those of whom so many may be asked at once.
+    counts: bool,
     rtt: Option<u16>,
 }
 
@@ -236,11 +246,16 @@ impl<P: Copy + Ord> Search<P> {
     /// When a call makes room, if as many are under way as may be and somebody else could be asked in its place.
     fn vain_at(&self, asked: &Asked<P>, config: &Config) -> Option<Instant> {
         let blocked = !self.queue.is_empty() && !config.is_paper() && !self.may_hedge(config);
-        (blocked && !asked.proceeding).then(|| asked.vain.max(self.hedge_at))
+        (blocked && asked.counts && !asked.proceeding).then(|| asked.vain.max(self.hedge_at))
     }
 
     pub(super) fn owns(&self, call: CallId) -> bool {
         self.calls.iter().any(|c| c.call == call)
+    }
+
+    /// Whether a peer is being asked.
+    pub(super) fn asks(&self, peer: P) -> bool {
+        self.calls.iter().any(|c| c.candidate.peer == peer)
     }
 
     /// Whether a peer is being asked, or may be.
@@ -256,8 +271,15 @@ impl<P: Copy + Ord> Search<P> {
     /// Asks whoever is to be asked now.
     pub(super) fn advance(&mut self, scope: &Scope<'_, P>, turn: &mut Turn<'_, P>) {
         let now = turn.now;
-        let vain = |c: &Asked<P>| self.vain_at(c, turn.config).is_some_and(|t| t <= now);
-        let late = |c: &&Asked<P>| c.until <= now || vain(c);
+        let vain = |c: &&Asked<P>| self.vain_at(c, turn.config).is_some_and(|t| t <= now);
+        let vain: Vec<CallId> = self.calls.iter().filter(vain).map(|c| c.call).collect();
+        let pressing = self.is_pressing(turn.config);
+        let is_vain = |c: &Asked<P>| c.counts && vain.contains(&c.call);
+        for asked in self.calls.iter_mut().filter(|c| pressing && is_vain(c)) {
+            // Whoever answers first is welcome, and be it this one.
+            asked.counts = false;
+        }
+        let late = |c: &&Asked<P>| c.until <= now || is_vain(c);
         let late: Vec<CallId> = self.calls.iter().filter(late).map(|c| c.call).collect();
         for call in late {
             self.forget(call);
@@ -281,7 +303,9 @@ impl<P: Copy + Ord> Search<P> {
                 continue;
             }
             if !self.calls.is_empty() {
-                if self.looks_up_beside(turn.config) && now >= self.hedge_at {
+                // Where the source elects it is among those who are asked, and knows more than the overlay.
+                let due = scope.delegated || self.queue.is_empty() && now >= self.hedge_at;
+                if due && self.looks_up_beside(turn.config) {
                     self.look_up(scope.channel, turn);
                 }
                 return;
@@ -313,12 +337,15 @@ impl<P: Copy + Ord> Search<P> {
         self.phase = Phase::Fetching { until: turn.now + turn.config.fetch_limit };
     }
 
-    /// Whether the overlay is asked beside those who have been asked for a slot and have not answered, when there is nobody
-    /// else to ask: who has lost its parent does not wait until all of them count as gone too.
+    /// Whether somebody waits for media, or soon will.
+    fn is_pressing(&self, config: &Config) -> bool {
+        self.purpose.is_pressing() && !config.is_paper()
+    }
+
+    /// Whether the overlay is asked beside those who have been asked for a slot and have not answered: who loses its parent does
+    /// not wait until all of them count as gone too.
     fn looks_up_beside(&self, config: &Config) -> bool {
-        let all_silent =
-            matches!(self.phase, Phase::Known) && self.queue.is_empty() && !self.calls.is_empty();
-        all_silent && self.purpose == Purpose::Repair && !config.is_paper()
+        matches!(self.phase, Phase::Known) && !self.calls.is_empty() && self.is_pressing(config)
     }
 
     fn may_ask(&self, scope: &Scope<'_, P>, config: &Config, now: Instant) -> bool {
@@ -326,7 +353,16 @@ impl<P: Copy + Ord> Search<P> {
             return false;
         }
         self.calls.is_empty()
-            || self.may_hedge(config) && (now >= self.hedge_at || scope.delegated && self.races())
+            || self.may_hedge(config) && (now >= self.hedge_at || self.hurries(scope, config))
+    }
+
+    /// Whether the next candidate is asked beside those that are, without waiting for them. Of those known to an orphan many may
+    /// have gone at the same moment as its parent and its standbys, or starve as it does. The source is not asked so: everybody
+    /// would.
+    fn hurries(&self, scope: &Scope<'_, P>, config: &Config) -> bool {
+        let is_source = |c: &Candidate<P>| scope.source == Some(c.peer);
+        let presses = self.is_pressing(config) && !self.queue.front().is_some_and(is_source);
+        presses || scope.delegated && self.races()
     }
 
     /// Whether the next candidate is asked beside those that are, for all of them were named as having room: the nearest
@@ -340,7 +376,8 @@ impl<P: Copy + Ord> Search<P> {
     }
 
     fn may_hedge(&self, config: &Config) -> bool {
-        !config.is_paper() && self.calls.len() < usize::from(config.limits.hedges)
+        let most = if self.is_pressing(config) { config.limits.urgent } else { config.limits.hedges };
+        !config.is_paper() && self.calls.iter().filter(|c| c.counts).count() < usize::from(most)
     }
 
     /// The next candidate that may be asked. The source may be asked twice: first, and again after redirects led nowhere.
@@ -380,10 +417,16 @@ impl<P: Copy + Ord> Search<P> {
         // Who has had no parent yet knows how far its peers in the overlay are.
         let rtt = turn.progress.round_trip().unwrap_or_default().min(LONGEST_RTT).max(scope.rtt);
         let hedge = turn.config.hedge_after.max(rtt.saturating_mul(3));
+        let (vain, until) = (hedge.saturating_mul(DEAD), turn.config.answer_limit);
         // Of those known to an orphan many may have gone at the same moment: they are not to keep the others from being asked.
-        let (vain, until) = (turn.now + hedge.saturating_mul(DEAD), turn.now + turn.config.answer_limit);
-        let until = if urgent { until.min(vain) } else { until };
-        self.calls.push(Asked { call, candidate, until, vain, proceeding: false, rtt: None });
+        let until = turn.now + if urgent { until.min(vain) } else { until };
+        let (hedge, vain) = match self.is_pressing(turn.config) {
+            // However far the farthest are that this node has heard of.
+            true => (turn.config.hedge_after, turn.config.hedge_after.saturating_mul(MUTE)),
+            false => (hedge, vain),
+        };
+        let vain = turn.now + vain;
+        self.calls.push(Asked { call, candidate, until, vain, proceeding: false, counts: true, rtt: None });
         self.hedge_at = turn.now + hedge;
     }
 

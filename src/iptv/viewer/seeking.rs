@@ -42,7 +42,9 @@ impl<P: Copy + Ord> Viewer<P> {
         // Those above know what is free below them; the source, which everybody would ask, is left to its children.
         let moves = matches!(purpose, Purpose::Move { .. });
         let near = [self.grandparent, Some(parent.peer)].into_iter().flatten().filter(|_| moves);
-        let mut known: Vec<P> = backups.chain(near).chain(self.somebody_above(turn)).collect();
+        // Either knows who is open, and one of them may be gone.
+        let most = if purpose.is_pressing() { 2 } else { 1 };
+        let mut known: Vec<P> = backups.chain(near).chain(self.some_above(most, turn)).collect();
         if known.is_empty() {
             known.extend(self.source);
         }

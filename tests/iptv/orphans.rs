@@ -1,0 +1,198 @@
+//! Who has no picture, or soon will have none, and whom no backup parent helps: it asks many at once (P18, Q13).
+
+use crate::backups::{backed_up, covered, fetches, is_left, resumed};
+use crate::harness::{CHANNEL, Solo, called, default, delegated, ms, placed};
+use p2piptv::ids::CallId;
+use p2piptv::iptv::{ByeReason, Denial, Fact, Hold, InviteKind, Order, Provider, Refusal, Report};
+use p2piptv::time::Instant;
+
+const PARENT: u32 = 35;
+
+fn named(peer: u32) -> Provider<u32> {
+    Provider { peer, depth: Some(5), free: None }
+}
+
+/// A viewer where relayers elect, below this path, whose parent names so many backups from 21 on; none of them is a standby.
+fn viewer(path: &[u32], backups: u32) -> (Solo, CallId) {
+    let (mut s, parent) = Solo::viewer(delegated(2), PARENT);
+    let backups = (21..21 + backups).map(named).collect();
+    let (depth, path) = (path.len() as u8, path.to_vec());
+    s.reported(parent, Report::TreePosition { depth, path, rescue: false, backups, delegated: true });
+    (s, parent)
+}
+
+/// Who is asked for media.
+fn asked<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>) -> Vec<u32> {
+    called(orders).iter().filter(|c| c.2 == InviteKind::Urgent).map(|c| c.0).collect()
+}
+
+#[test]
+fn p18_where_relayers_elect_an_orphan_asks_all_whom_it_knows_at_once_and_the_overlay_beside_them() {
+    for leaves in [false, true] {
+        let (mut s, parent) = viewer(&[1, 2, PARENT], 3);
+        s.hear();
+        let orders = match leaves {
+            true => Vec::from(s.reported(parent, Report::Leaving)),
+            false => s.pass(400),
+        };
+        assert_eq!(asked(&orders), [21, 22, 23, 2], "{orders:?}");
+        assert!(fetches(&orders), "{orders:?}");
+        let orders = Vec::from(s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![named(41)] }));
+        assert_eq!(asked(&orders), [41], "beside the others");
+    }
+}
+
+/// The source is 1.
+#[test]
+fn p18_the_source_is_not_asked_beside_others_before_these_have_had_200_ms() {
+    let (mut s, parent) = Solo::viewer(default(2), PARENT);
+    let (path, backups) = (vec![1, PARENT], vec![named(21), named(22)]);
+    s.reported(parent, Report::TreePosition { depth: 2, path, rescue: false, backups, delegated: false });
+    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    assert_eq!(asked(&orders), [21, 22], "{orders:?}");
+    assert_eq!(asked(&s.pass(199)), []);
+    assert_eq!(asked(&s.pass(1)), [1]);
+    // And at once when they refuse.
+    let (mut s, parent) = Solo::viewer(default(2), PARENT);
+    let (path, backups) = (vec![1, PARENT], vec![named(21)]);
+    s.reported(parent, Report::TreePosition { depth: 2, path, rescue: false, backups, delegated: false });
+    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    let call = placed(&orders, 21).unwrap();
+    let orders = s.fact(Fact::Refused { call, refusal: Refusal::Busy { retry_after: None } });
+    assert_eq!(asked(&orders), [1]);
+}
+
+#[test]
+fn q2_an_orphan_does_not_wait_for_three_round_trips_to_the_farthest_peer() {
+    let (mut s, parent) = Solo::viewer(default(2), PARENT);
+    s.fact(Fact::RoundTrip { call: parent, rtt: ms(700) });
+    let (path, backups) = (vec![1, PARENT], vec![named(21)]);
+    s.reported(parent, Report::TreePosition { depth: 2, path, rescue: false, backups, delegated: false });
+    s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    assert_eq!(asked(&s.pass(200)), [1]);
+}
+
+#[test]
+fn whoever_has_not_answered_an_orphan_for_400_ms_keeps_it_from_asking_others_no_longer_and_may_still_answer()
+{
+    let (mut s, _) = viewer(&[1, 2, PARENT], 4);
+    let orders = s.pass(400);
+    assert_eq!(asked(&orders), [21, 22, 23, 24, 2]);
+    let first = placed(&orders, 21).unwrap();
+    let providers = [41, 42, 43].map(named).to_vec();
+    assert_eq!(asked(&s.fact(Fact::Fetched { channel: CHANNEL, providers })), [], "five are enough");
+    assert_eq!(asked(&s.pass(399)), []);
+    let orders = s.pass(1);
+    assert_eq!(asked(&orders).len(), 3, "{orders:?}");
+    assert!(!orders.iter().any(|o| matches!(o, Order::Cancel { .. })), "{orders:?}");
+    s.told.elsewhere.insert(first, Instant::ZERO);
+    let orders = s.fact(Fact::Answered { call: first, depth: Some(3), rescue: true });
+    assert_eq!(orders.iter().filter(|o| matches!(o, Order::Cancel { .. })).count(), 7, "{orders:?}");
+    assert!(!orders.contains(&Order::Cancel { call: first }), "{orders:?}");
+}
+
+#[test]
+fn whoever_has_not_answered_an_orphan_for_600_ms_is_given_up() {
+    let (mut s, parent) = viewer(&[1, 2, PARENT], 4);
+    s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    let gives_up = |orders: &[Order<u32>]| orders.iter().any(|o| matches!(o, Order::Cancel { .. }));
+    assert!(!gives_up(&s.pass(599)));
+    assert!(gives_up(&s.pass(1)));
+}
+
+#[test]
+fn where_relayers_elect_an_orphan_asks_two_of_those_above_it_for_the_one_may_be_gone() {
+    let (mut s, _) = viewer(&[1, 2, 3, 4, 5, 6, 7, PARENT], 1);
+    let asked = asked(&s.pass(400));
+    assert!(asked.len() == 3 && asked[1..].iter().all(|p| (2..8).contains(p)), "{asked:?}");
+}
+
+/// They are 400 ms away. The silence begins at 0; the first of them is asked at 60 ms.
+#[test]
+fn q13_a_far_standby_is_waited_for_no_longer_than_200_ms() {
+    let (mut s, _, standbys) = backed_up();
+    for call in standbys {
+        s.fact(Fact::RoundTrip { call, rtt: ms(400) });
+    }
+    assert_eq!(resumed(&s.pass(258)).len(), 1);
+    assert_eq!(resumed(&s.pass(1)).len(), 1);
+    assert_eq!(resumed(&s.pass(200)).len(), 1);
+    assert!(!fetches(&s.pass(199)));
+    assert!(fetches(&s.pass(1)));
+}
+
+/// The parent leaves, the standbys say nothing, and so does 7, who has answered.
+#[test]
+fn q13_standbys_that_say_nothing_do_not_end_the_search_of_a_child_whose_next_parent_fails() {
+    let (mut s, parent, _) = backed_up();
+    let mut orders = Vec::from(s.reported(parent, Report::Leaving));
+    orders.extend(s.hear_for(300));
+    assert_eq!(resumed(&orders).len(), 3);
+    assert!(fetches(&orders), "{orders:?}");
+    let providers = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+    let seven = placed(&s.fact(Fact::Fetched { channel: CHANNEL, providers }), 7).unwrap();
+    s.told.elsewhere.insert(seven, Instant::ZERO);
+    s.fact(Fact::Answered { call: seven, depth: Some(1), rescue: false });
+    let mut orders = Vec::from(s.fact(Fact::Ended { call: seven, reason: ByeReason::Normal }));
+    orders.extend(s.hear_for(200));
+    assert!(fetches(&orders) || !asked(&orders).is_empty(), "{orders:?}");
+}
+
+#[test]
+fn a_parent_to_be_that_has_nothing_itself_is_left_at_once() {
+    for (hold, left) in [(Hold::Starved, true), (Hold::Sourceless, true), (Hold::Paused, false)] {
+        let (mut s, parent, [first, ..]) = backed_up();
+        let to = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+        let next = placed(&s.reported(parent, Report::Yield { to }), 7).unwrap();
+        s.told.elsewhere.insert(next, Instant::ZERO);
+        s.fact(Fact::Answered { call: next, depth: Some(1), rescue: false });
+        s.reported(parent, Report::Leaving);
+        let orders = Vec::from(s.fact(Fact::Held { call: next, hold }));
+        assert_eq!(is_left(&orders, next), left, "{hold:?}: {orders:?}");
+        assert_eq!(resumed(&orders) == [first], left, "the parent leaves all the same");
+    }
+}
+
+/// It was released, and asked again before that came to it: it ends, and begins anew.
+#[test]
+fn q12_whoever_covers_and_begins_anew_is_not_released() {
+    let (mut s, _, [first, second, _]) = covered();
+    let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call: first });
+    assert!(orders.is_empty(), "{orders:?}");
+    s.cover_for(first, 1_100);
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().parent, Some(4));
+    assert_ne!(first, second);
+}
+
+/// Child 4 sits in the rescue slot; then the ordinary one is free.
+#[test]
+fn a_child_that_asks_for_the_slot_which_it_has_just_been_given_keeps_its_call() {
+    for heard in [true, false] {
+        let mut s = Solo::publisher(default(1));
+        let (first, _) = s.invited(3, false);
+        let (old, _) = s.invited(4, true);
+        s.told.report = Some(s.now);
+        s.fact(Fact::Ended { call: first, reason: ByeReason::Normal });
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (1, 0));
+        s.pass(if heard { 1_499 } else { 1_500 });
+        let (call, orders) = s.invited(4, false);
+        let refused = |o: &Order<u32>| matches!(o, Order::Refuse { call: c, denial: Denial::Busy { .. } } if *c == call);
+        assert_eq!(orders.iter().any(refused), heard, "{orders:?}");
+        // One from whom nothing has come has lost the call, and has another one.
+        assert_eq!(is_left(&Vec::from(orders), old), !heard);
+    }
+}
+
+#[test]
+fn two_who_ask_each_other_at_the_same_moment_do_not_become_each_others_parents() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    s.reported(parent, Report::SelectedRelayer { register: true });
+    let to = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+    assert!(placed(&s.reported(parent, Report::Yield { to }), 7).is_some());
+    for urgent in [false, true] {
+        let (call, orders) = s.invited(7, urgent);
+        assert!(orders.contains(&Order::Refuse { call, denial: Denial::Loop }), "{orders:?}");
+    }
+    let (call, orders) = s.invited(6, false);
+    assert!(orders.iter().any(|o| matches!(o, Order::Accept { call: c, .. } if *c == call)), "{orders:?}");
+}
