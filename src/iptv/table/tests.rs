@@ -261,6 +261,34 @@ fn k8_those_that_do_not_come_hide_nobody_who_is_less_deep_however_many_they_are(
     assert_eq!((called[202], look(T + Duration::from_secs(5))), (None, Some('\u{1c7}')));
 }
 
+/// Sixteen slots in layer 1, and forty relayers in layer 5 that are called up, two in 250 ms, and never come.
+#[test]
+fn k8_those_that_do_not_come_keep_slots_from_others_all_the_time_at_first_and_hardly_ever_in_the_end() {
+    let mut t = Table::new(ME, 100, (Duration::from_secs(30), Duration::from_secs(3)));
+    let many: String = ('\u{100}'..'\u{128}').collect();
+    t.seat('a', call(0), Some(16), T);
+    t.seat('b', call(1), Some(2), T);
+    t.relays('a', Some(16), T);
+    for (parent, children) in [('b', "c"), ('c', "d"), ('d', "e"), ('e', many.as_str())] {
+        t.relays(parent, Some(0), T);
+        t.report(parent, &kids(children), T);
+    }
+    for (peer, n) in many.chars().zip(2..) {
+        t.relays(peer, Some(0), T);
+        t.set_call(peer, Some(call(n)));
+    }
+    let mut kept = Vec::new();
+    for step in 0..4 * 1_400 {
+        let now = T + Duration::from_millis(250 * step);
+        t.climb(now);
+        t.climb(now);
+        kept.push(t.rows[&'a'].spare(now) < 16);
+    }
+    let percent = |kept: &[bool]| kept.iter().filter(|k| **k).count() * 100 / kept.len();
+    // In ten seconds, and in the last 320, after which all of them have been called once more.
+    assert_eq!((percent(&kept[..40]), percent(&kept[4 * 1_080..])), (100, 4));
+}
+
 #[test]
 fn k8_hostile_lists_make_neither_cycles_nor_endless_tables() {
     let mut t = table();
