@@ -148,7 +148,7 @@ impl<P: Copy + Ord> Election<P> {
         if providers.is_empty() {
             self.turned_away = Some(caller);
             if urgent {
-                return self.table.rescuers(caller, most, |n| turn.entropy.below(n));
+                return self.table.rescuers(caller, most, turn.now, |n| turn.entropy.below(n));
             }
             return self.table.branches_with_room(caller, most, |n| turn.entropy.below(n));
         }

@@ -3,7 +3,7 @@
 use crate::backups::{backed_up, covered, fetches, is_left, resumed};
 use crate::harness::{CHANNEL, Solo, called, default, delegated, ms, placed};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Denial, Fact, Hold, InviteKind, Order, Provider, Refusal, Report};
+use p2piptv::iptv::{ByeReason, Child, Denial, Fact, Hold, InviteKind, Order, Provider, Refusal, Report};
 use p2piptv::time::Instant;
 
 const PARENT: u32 = 35;
@@ -195,4 +195,33 @@ fn two_who_ask_each_other_at_the_same_moment_do_not_become_each_others_parents()
     }
     let (call, orders) = s.invited(6, false);
     assert!(orders.iter().any(|o| matches!(o, Order::Accept { call: c, .. } if *c == call)), "{orders:?}");
+}
+
+/// Child 1 relays, is full, and has the children 2 to 40, who could relay.
+#[test]
+fn q13_orphans_that_come_one_upon_the_other_are_sent_to_different_rescuers() {
+    let mut s = Solo::publisher(default(1));
+    let (relayer, _) = s.invited(1, false);
+    s.reported(relayer, Report::RelayerAccepted { free: 2 });
+    let children = (2..=40).map(|peer| Child { peer, slots: Some(2), rescue: false }).collect();
+    s.reported(relayer, Report::FullCapacity { children });
+    // The first one takes the source's own rescue slot.
+    s.invited(50, true);
+    let sent = |s: &mut Solo, orphan| -> Vec<u32> {
+        let (_, orders) = s.invited(orphan, true);
+        let named = orders.iter().find_map(|o| match o {
+            Order::Redirect { providers, .. } => Some(providers.iter().map(|p| p.peer).collect()),
+            _ => None,
+        });
+        named.expect("it is sent to somebody")
+    };
+    let mut named: Vec<u32> = (51..54).flat_map(|orphan| sent(&mut s, orphan)).filter(|&p| p > 1).collect();
+    let all = named.len();
+    assert!(all >= 21, "{named:?}");
+    named.sort_unstable();
+    named.dedup();
+    assert_eq!(named.len(), all, "{named:?}");
+    // Whoever comes later is sent to those nearest to the source again.
+    s.pass_reported(2_000);
+    assert!(sent(&mut s, 60).contains(&1));
 }

@@ -1,10 +1,11 @@
 //! Who is chosen: the next candidate, and those that a caller or an orphan is sent to.
 
-use super::{ADRIFT, Row, Standing, Table};
+use super::{ADRIFT, Key, Row, Standing, Table};
 use crate::ids::CallId;
 use crate::iptv::report::Provider;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 /// The reported loss, in 1/256, from which a candidate counts as lossy.
 const LOSSY: u8 = 13;
@@ -116,23 +117,49 @@ impl<P: Copy + Ord> Table<P> {
 
     /// Whom an orphan may ask for a rescue slot when no ordinary one is open (Q13): relayers, and viewers that could relay,
     /// the ones nearest to the source, of one layer at random. Nobody who hangs where the orphan did: if its parent is
-    /// gone they are without media too.
+    /// gone they are without media too. And while many ask at once each is sent to others, for a rescue slot is for one.
     pub(in crate::iptv) fn rescuers(
-        &self,
+        &mut self,
         orphan: P,
         most: usize,
+        now: Instant,
         mut below: impl FnMut(u64) -> u64,
     ) -> Vec<Provider<P>> {
+        let mut next = match now.since(self.rescued.1) < PLEDGE {
+            true => self.next_rescuers(orphan, most),
+            false => Vec::new(),
+        };
+        if next.is_empty() {
+            self.rescued.0 = [None; 2];
+            next = self.next_rescuers(orphan, most);
+        }
+        for &(key, n) in &next {
+            if let Some(last) = self.rescued.0.get_mut(n) {
+                *last = Some(key);
+            }
+        }
+        self.rescued.1 = now;
+        next.sort_by_cached_key(|&((depth, ..), _)| (depth, below(u64::MAX)));
+        let provider = |((depth, _, peer), _)| Provider { peer, depth: self.absolute(depth), free: Some(0) };
+        next.into_iter().map(provider).collect()
+    }
+
+    /// The next ones of the relayers (0) and of those that could relay (1), behind the last that was named.
+    fn next_rescuers(&self, orphan: P, most: usize) -> Vec<(Key<P>, usize)> {
         let lost = self.parent(orphan).filter(|&p| p != self.me).unwrap_or(orphan);
-        let able = self.relayers.iter().take(CONSIDERED).chain(self.electable.iter().take(CONSIDERED));
-        let able = able.filter(|&&(depth, _, p)| {
+        let is_able = |&&(depth, _, p): &&Key<P>| {
             let silent = self.rows.get(&p).is_some_and(|r| r.silent);
             depth != ADRIFT && !silent && p != lost && p != orphan && !self.is_below(p, lost)
-        });
-        let mut drawn: Vec<(u8, u64, P)> = able.map(|&(depth, _, p)| (depth, below(u64::MAX), p)).collect();
-        drawn.sort_unstable();
-        let provider = |(depth, _, peer)| Provider { peer, depth: self.absolute(depth), free: Some(0) };
-        drawn.into_iter().take(most).map(provider).collect()
+        };
+        let mut next = Vec::new();
+        for (n, (set, last)) in [&self.relayers, &self.electable].into_iter().zip(self.rescued.0).enumerate()
+        {
+            let behind = set.range((last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+            next.extend(behind.take(CONSIDERED).filter(is_able).take(most).map(|&key| (key, n)));
+        }
+        next.sort_unstable();
+        next.truncate(most);
+        next
     }
 
     /// Relayers among my children, without the one below which a caller hangs, as far as I know.

@@ -89,6 +89,9 @@ impl<P> Row<P> {
     }
 }
 
+/// A row in an index: its layer, the order of its arrival, and whose it is.
+type Key<P> = (u8, u32, P);
+
 /// The table of one channel.
 #[derive(Debug)]
 pub(super) struct Table<P> {
@@ -98,11 +101,11 @@ pub(super) struct Table<P> {
     limit: usize,
     rows: BTreeMap<P, Row<P>>,
     /// Viewers that could relay, by layer and arrival.
-    electable: BTreeSet<(u8, u32, P)>,
+    electable: BTreeSet<Key<P>>,
     /// Relayers with free slots, by layer and arrival.
-    open: BTreeSet<(u8, u32, P)>,
+    open: BTreeSet<Key<P>>,
     /// All relayers, by layer and arrival.
-    relayers: BTreeSet<(u8, u32, P)>,
+    relayers: BTreeSet<Key<P>>,
     /// Rows that are adrift, by the time at which they are forgotten.
     adrift: BTreeSet<(Instant, P)>,
     /// How long a row may be adrift, and how long one that may be gone.
@@ -114,6 +117,8 @@ pub(super) struct Table<P> {
     naming: usize,
     /// Slots below my children's that were promised to redirected callers: whose, how many, and when the last one was.
     pledges: Vec<(P, u16, Instant)>,
+    /// Who was named last for a rescue slot, of the relayers and of those that could relay, and when.
+    rescued: ([Option<Key<P>>; 2], Instant),
     /// The relayer that was looked at last when all of the deepest could only be left alone.
     looked_at: Option<(u8, u32, P)>,
     /// Grows with everything that an aggregate would show.
@@ -139,6 +144,7 @@ impl<P: Copy + Ord> Table<P> {
             changed: false,
             naming: 0,
             pledges: Vec::new(),
+            rescued: ([None, None], Instant::ZERO),
             looked_at: None,
             version: 0,
         }
