@@ -1,7 +1,8 @@
 //! From one parent to the next: answered, heard, parted from, lost.
 
 use super::cover::Cause;
-use super::search::{Purpose, Search, is_within};
+use super::purpose::{Purpose, is_within};
+use super::search::Search;
 use super::standby::{Standby, State};
 use super::{Link, News, Viewer};
 use crate::ids::CallId;

@@ -1,6 +1,7 @@
 //! The way back up: out of a rescue slot, out of the slot that somebody needs who can relay, and nearer to the source.
 
-use super::search::{Purpose, Search, is_within};
+use super::purpose::{Purpose, is_within};
+use super::search::Search;
 use super::{Link, Viewer};
 use crate::ids::CallId;
 use crate::iptv::fact::ByeReason;

@@ -8,7 +8,8 @@
 //! ```
 //! The same way leads from a parent that says that it leaves to the next one; then the first packet decides.
 
-use super::search::{Purpose, Search};
+use super::purpose::Purpose;
+use super::search::Search;
 use super::{Link, News, Viewer};
 use crate::ids::{CallId, ChannelId};
 use crate::iptv::counters::count;

@@ -1,7 +1,8 @@
 //! Listening: a parent is judged by what was heard from it (Q11).
 
 use super::cover::Cause;
-use super::search::{Purpose, Search};
+use super::purpose::Purpose;
+use super::search::Search;
 use super::{Link, Viewer};
 use crate::iptv::fact::{ByeReason, Hold};
 use crate::iptv::order::Event;

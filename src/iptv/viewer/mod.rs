@@ -14,7 +14,7 @@
 //! | --- | --- |
 //! | here | the viewer's side of a channel, its timers and its end |
 //! | `link`, `place` | the dialog with a parent; where this node sits |
-//! | `search`, `seeking` | whom to ask for media, and when; what for, and who is asked |
+//! | `purpose`, `search`, `seeking` | what a parent is looked for, and who would do; whom to ask, and when; what comes of the answers |
 //! | `change` | from one parent to the next |
 //! | `fed`, `listen` | whether there is something to give; how a parent is judged |
 //! | `standby`, `cover` | backup parents that are ready; the bridge over a parent's silence |
@@ -27,6 +27,7 @@ mod fed;
 mod link;
 mod listen;
 mod place;
+mod purpose;
 mod search;
 mod seeking;
 mod standby;

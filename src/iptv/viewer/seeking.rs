@@ -1,6 +1,7 @@
 //! What a search is for, whom it may ask, and what comes of the answers that are no parent.
 
-use super::search::{Purpose, Scope, Search};
+use super::purpose::Purpose;
+use super::search::{Scope, Search};
 use super::{Link, Viewer};
 use crate::ids::CallId;
 use crate::iptv::fact::{ByeReason, Refusal};
