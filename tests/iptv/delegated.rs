@@ -283,6 +283,20 @@ fn q9_one_that_came_with_its_office_is_a_relayer_of_whoever_is_elected_later() {
 }
 
 #[test]
+fn q9_one_that_came_with_its_office_is_a_relayer_as_soon_as_it_tells_of_its_children() {
+    let (mut s, parent) = Solo::viewer(delegated(2), PARENT);
+    s.reported(parent, place(vec![7, PARENT]));
+    s.reported(parent, Report::SelectedRelayer { register: false });
+    let (call, orders) = s.invited(11, false);
+    assert!(selected(orders).is_empty(), "a slot is free");
+    let orders = s.reported(call, Report::ChildUpdate { children: vec![], free: Some(2) });
+    assert!(
+        has(&orders, |o| matches!(o, Order::Event(Event::RelayerReady { relayer: 11, .. }))),
+        "{orders:?}"
+    );
+}
+
+#[test]
 fn q9_lies_in_aggregates_name_neither_me_nor_mine_nor_those_above_and_count_no_more_than_they_may() {
     let (mut s, _, [first, _]) = relayer();
     s.reported(first, Report::FullCapacity { children: vec![] });

@@ -340,3 +340,15 @@ fn q3_a_record_is_stored_anew_when_it_is_true_no_longer_and_never_in_the_papers_
         assert_eq!(stored, [0, 0, times], "{profile:?}: with the second child the source is full");
     }
 }
+
+/// Messages come every second, give or take a tenth, and the source looks every quarter of one.
+#[test]
+fn q8_a_relayer_is_lost_within_three_and_a_half_seconds_after_its_last_word() {
+    let mut s = Solo::publisher(default(2));
+    let (first, _) = s.invited(1, false);
+    s.invited(2, false);
+    s.reported(first, Report::RelayerAccepted { free: 2 });
+    let lost = |o: &Order<u32>| matches!(o, Order::Event(Event::RelayerLost { relayer: 1, .. }));
+    assert!(!s.pass_reported(3_200).iter().any(lost));
+    assert!(s.pass_reported(300).iter().any(lost));
+}

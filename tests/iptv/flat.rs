@@ -1,9 +1,10 @@
 //! A flat tree of near neighbours: whom a viewer prefers, and who goes down when an orphan brings a subtree.
 
+use crate::backups::backed_up;
 use crate::harness::{CHANNEL, Solo, World, called, default, delegated, has, ms, placed};
 use p2piptv::env::{Entropy, Seeded};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Denial, Fact, InviteKind, Order, Provider, Refusal, Report, Subtree};
+use p2piptv::iptv::{ByeReason, Denial, Event, Fact, InviteKind, Order, Provider, Refusal, Report, Subtree};
 use std::collections::VecDeque;
 
 const PARENT: u32 = 9;
@@ -407,6 +408,41 @@ fn whoever_yields_asks_nobody_who_is_said_to_be_full() {
     let call = placed(&s.reported(parent, Report::Yield { to: vec![at(21, 6)] }), 21).unwrap();
     let named = Refusal::Redirected(vec![Provider { free: Some(0), ..at(31, 5) }, at(32, 5)]);
     assert_eq!(peers(&s.fact(Fact::Refused { call, refusal: named })), [32]);
+}
+
+#[test]
+fn nobody_yields_at_the_word_of_a_standby_or_while_it_yields_already() {
+    let (mut s, parent, [standby, ..]) = backed_up();
+    let to = |peer| Report::Yield { to: vec![at(peer, 1)] };
+    assert_eq!(peers(&s.reported(standby, to(21))), []);
+    assert_eq!(peers(&s.reported(parent, to(22))), [22]);
+    assert_eq!(peers(&s.reported(parent, to(23))), []);
+}
+
+#[test]
+fn whoever_yields_looks_nothing_up_and_tells_no_host_that_it_has_found_nobody() {
+    let (mut s, parent) = Solo::viewer(default(2), PARENT);
+    let call = placed(&s.reported(parent, Report::Yield { to: vec![at(21, 1)] }), 21).unwrap();
+    let orders = s.hear_for(1_000);
+    assert!(!orders.iter().any(|o| matches!(o, Order::Fetch { .. })), "while it asks: {orders:?}");
+    let orders = s.fact(Fact::Refused { call, refusal: Refusal::Busy { retry_after: None } });
+    let looks_up = |o: &Order<u32>| matches!(o, Order::Fetch { .. });
+    let complains =
+        |o: &Order<u32>| matches!(o, Order::Event(Event::NotFound { .. } | Event::Unavailable { .. }));
+    assert!(!has(&orders, |o| looks_up(o) || complains(o)), "it has a parent: {orders:?}");
+}
+
+/// A parent that was 400 ms away is 80 ms away now: the next one is asked after three round trips of 360 ms.
+#[test]
+fn a_round_trip_that_was_shorter_counts_for_an_eighth_of_the_wait_for_an_answer() {
+    let (mut s, parent) = Solo::viewer(default(2), PARENT);
+    for rtt in [400, 80] {
+        measured(&mut s, parent, rtt);
+    }
+    let orders = s.reported(parent, Report::Yield { to: vec![at(21, 1), at(22, 1)] });
+    assert_eq!(peers(&orders), [21]);
+    assert_eq!(peers(&s.hear_for(1_070)), []);
+    assert_eq!(peers(&s.hear_for(10)), [22]);
 }
 
 /// Eight providers that say that it waits and then nothing, three at a time for four seconds each. Its parent is found to be far

@@ -2,7 +2,7 @@
 
 use crate::backups::{backed_up, covered, fetches, is_left, resumed};
 use crate::harness::{CHANNEL, SOURCE, Solo, World, default, grown, has, ms, placed};
-use p2piptv::ids::CallId;
+use p2piptv::ids::{CallId, ChannelId};
 use p2piptv::iptv::{
     ByeReason, Config, EndReason, Event, Fact, Hold, Order, Profile, Provider, Refusal, Report,
 };
@@ -90,6 +90,36 @@ fn a_leaving_relayer_serves_until_its_children_have_moved_or_the_farewell_has_pa
         }
         assert_eq!(s.iptv.deadline(), None);
     }
+}
+
+#[test]
+fn whoever_is_told_to_stop_once_more_leaves_at_once() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    s.reported(parent, Report::SelectedRelayer { register: true });
+    let (child, _) = s.invited(3, false);
+    let stop = |s: &mut Solo| s.act(|i, now, ctx| i.stop(now, CHANNEL, ctx).unwrap());
+    assert!(
+        !has(&stop(&mut s), |o| matches!(o, Order::Bye { .. })),
+        "its child looks for another parent first"
+    );
+    let orders = stop(&mut s);
+    for call in [parent, child] {
+        assert!(orders.contains(&Order::Bye { call, reason: ByeReason::Leaving }), "{orders:?}");
+    }
+    assert!(s.iptv.status(CHANNEL).is_none() && s.iptv.deadline().is_none());
+}
+
+#[test]
+fn whoever_leaves_stops_what_it_watches_and_ends_what_it_publishes() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let own = ChannelId(200);
+    s.act(|i, now, ctx| i.publish(now, own, ctx).unwrap());
+    let call = CallId::received(50);
+    s.fact(Fact::Invited { channel: own, call, peer: 3, urgent: false, moves: false, slots: Some(2) });
+    let orders = s.act(|i, now, ctx| i.leave(now, ctx));
+    assert!(orders.contains(&Order::Bye { call: parent, reason: ByeReason::Leaving }), "{orders:?}");
+    assert!(orders.contains(&Order::Bye { call, reason: ByeReason::EndOfChannel }), "{orders:?}");
+    assert_eq!((s.iptv.channels().count(), s.iptv.deadline()), (0, None));
 }
 
 #[test]

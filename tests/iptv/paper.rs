@@ -1,7 +1,7 @@
 //! What the published design does without our answers: fifteen seconds, and another lookup.
 
-use crate::harness::{CHANNEL, Solo, grown, ms};
-use p2piptv::iptv::{ByeReason, Config, Event, Order, Profile};
+use crate::harness::{CHANNEL, Solo, grown, ms, placed};
+use p2piptv::iptv::{ByeReason, Config, Event, Fact, Order, Profile, Provider, Report};
 
 #[test]
 fn p18_the_paper_notices_after_fifteen_seconds_and_looks_the_channel_up_again() {
@@ -64,4 +64,21 @@ fn p18_a_parent_that_sends_again_before_another_one_answers_is_the_parent_still(
         assert_eq!(orders.iter().any(reparented), back, "{orders:?}");
         assert!(!orders.contains(&Order::Bye { call: parent, reason: ByeReason::Normal }), "{orders:?}");
     }
+}
+
+/// It sits in a rescue slot, as its parent says, and is asking 7 for an ordinary one.
+#[test]
+fn p18_the_papers_orphan_looks_the_channel_up_and_waits_for_nobody_whom_it_was_asking() {
+    let (mut s, parent) = Solo::viewer(Config::new(Profile::Paper, 2), 9);
+    let path = vec![9];
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 1, path, rescue: true, backups: vec![], delegated: false },
+    );
+    s.hear_for(2_000);
+    let providers = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+    let call = placed(&s.fact(Fact::Fetched { channel: CHANNEL, providers }), 7).unwrap();
+    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    assert!(orders.contains(&Order::Cancel { call }), "{orders:?}");
+    assert!(orders.contains(&Order::Fetch { channel: CHANNEL }), "{orders:?}");
 }

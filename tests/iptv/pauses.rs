@@ -177,3 +177,20 @@ fn q14_news_of_the_place_put_no_look_for_a_better_one_off() {
     }
     panic!("put off");
 }
+
+#[test]
+fn q1_news_of_the_place_put_no_search_for_an_ordinary_slot_off() {
+    let (mut s, call) = Solo::viewer(default(2), 9);
+    for n in 0..20 {
+        let path = vec![9];
+        s.reported(
+            call,
+            Report::TreePosition { depth: 0, path, rescue: true, backups: vec![], delegated: false },
+        );
+        if placed(&s.hear_for(100), 9).is_some() {
+            assert!((11..=18).contains(&n), "{n}");
+            return;
+        }
+    }
+    panic!("put off");
+}

@@ -134,3 +134,16 @@ fn q9_the_ways_down_to_those_who_are_named_below_lead_over_the_child_that_named_
     managed.reported(call, Report::RelayerAccepted { free: 2 });
     assert_eq!(managed.iptv.way_down(CHANNEL, 11), None, "where the source elects nobody needs one");
 }
+
+#[test]
+fn of_the_sources_that_the_records_name_the_one_of_the_tree_counts() {
+    let (mut s, parent) = Solo::viewer(default(2), 4);
+    let path = vec![9, 4];
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 2, path, rescue: false, backups: vec![], delegated: false },
+    );
+    let source = |peer| Provider { depth: Some(0), ..at(peer) };
+    s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![source(8), source(9)] });
+    assert!(s.iptv.counts_on(9) && !s.iptv.counts_on(8));
+}

@@ -346,3 +346,35 @@ fn q14_whoever_need_not_move_any_more_does_so_only_for_a_place_two_layers_nearer
         assert_eq!(given_up, !is_taken, "{depth}: {orders:?}");
     }
 }
+
+/// 4 and 5 are relayers, 9 is the source: the second of them is asked after 200 ms and the source beside it.
+#[test]
+fn q2_a_newcomer_that_waits_for_the_source_does_not_ask_it_beside_another_one_again() {
+    let mut s = Solo::new(default(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let at = |peer, depth, free| Provider { peer, depth: Some(depth), free: Some(free) };
+    let providers = vec![at(9, 0, 0), at(4, 1, 1), at(5, 1, 1)];
+    let first = called(&s.fact(Fact::Fetched { channel: CHANNEL, providers }))[0].1;
+    let asked = called(&s.pass(200));
+    assert!(asked.len() == 2 && asked[1].0 == 9, "{asked:?}");
+    s.fact(Fact::Refused { call: asked[0].1, refusal: Refusal::NoAnswer });
+    let refusal = Refusal::Redirected(vec![at(7, 2, 1)]);
+    let mut orders = Vec::from(s.fact(Fact::Refused { call: first, refusal }));
+    orders.extend(s.pass(1_000));
+    assert_eq!(called(&orders).iter().map(|c| c.0).collect::<Vec<_>>(), [7]);
+}
+
+/// One of 4, 5 and 6 is asked, and after 200 ms another one and the source 9, which elects already.
+#[test]
+fn q1_a_newcomer_that_the_source_tells_to_come_again_asks_nobody_else_meanwhile() {
+    let mut s = Solo::new(default(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let at = |peer, depth, free| Provider { peer, depth: Some(depth), free: Some(free) };
+    let providers = vec![at(9, 0, 0), at(4, 1, 1), at(5, 1, 1), at(6, 1, 1)];
+    s.fact(Fact::Fetched { channel: CHANNEL, providers });
+    let source = placed(&s.pass(200), 9).unwrap();
+    let busy = Refusal::Busy { retry_after: Some(ms(1_000)) };
+    let mut orders = Vec::from(s.fact(Fact::Refused { call: source, refusal: busy }));
+    orders.extend(s.pass(1_000));
+    assert!(called(&orders).is_empty(), "{orders:?}");
+}

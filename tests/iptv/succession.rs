@@ -529,3 +529,28 @@ fn k11_a_standby_source_that_hears_a_rumour_asks_the_records_once_after_the_fare
     assert_eq!((fetched[0], fetched[1]), (200, 3_500));
     assert!((23_500..24_000).contains(&fetched[3]), "{fetched:?}");
 }
+
+/// The standby's parent 9 says at 0 that the channel is over. The source 8 of the records is not there a second after the last
+/// packet.
+#[test]
+fn k11_what_comes_more_than_a_second_after_a_rumour_of_the_end_shows_that_it_was_wrong() {
+    for (last, takes_over) in [(1_000, false), (1_001, true)] {
+        let mut s = Solo::new(Config::new(Profile::Default, 2));
+        s.act(|i, now, ctx| i.stand_by(now, CHANNEL, ctx).unwrap());
+        let source = Provider { peer: 8, depth: Some(0), free: Some(0) };
+        let providers = vec![source, Provider { peer: 9, depth: Some(1), free: Some(1) }];
+        let call = placed(&s.fact(Fact::Fetched { channel: CHANNEL, providers }), 9).unwrap();
+        s.fact(Fact::Answered { call, depth: Some(1), rescue: false });
+        s.hear();
+        s.fact(Fact::FirstPacket { channel: CHANNEL, call });
+        s.fact(Fact::Ended { call, reason: ByeReason::RumouredEnd });
+        s.told.media = Some(s.now + ms(last));
+        let asked = |o: &Order<u32>| match o {
+            Order::Invite { call, peer: 8, kind: InviteKind::Standby, .. } => Some(*call),
+            _ => None,
+        };
+        let call = s.pass(last + 1_000).iter().find_map(asked).unwrap();
+        let orders = s.fact(Fact::Refused { call, refusal: Refusal::NoAnswer });
+        assert_eq!(orders.contains(&Order::TakeOver { channel: CHANNEL }), takes_over, "{orders:?}");
+    }
+}

@@ -87,6 +87,15 @@ fn q13_nephews_hang_two_layers_below_me_and_below_another_child() {
 }
 
 #[test]
+fn q13_nephews_are_found_behind_however_many_children() {
+    let mut t = table();
+    for (peer, n) in ('0'..='Z').zip(2..) {
+        t.seat(peer, call(n), Some(2), T);
+    }
+    assert_eq!(t.nephews('x', 9).iter().map(|p| p.peer).collect::<String>(), "cd");
+}
+
+#[test]
 fn whoever_is_named_by_one_that_is_adrift_is_adrift_with_it() {
     let mut t = table();
     t.rest('a', T);
