@@ -245,6 +245,53 @@ fn whoever_has_children_sinks_out_of_a_rescue_slot_by_one_layer_a_round_at_most(
     assert_eq!(deepest.collect::<Vec<_>>(), [35, 36, 37, 38].map(Some), "{rounds:?}");
 }
 
+/// The parent has no other slot for it, and asks it again and again to yield to one that is six layers further down, the only one
+/// that is free.
+#[test]
+fn whoever_has_children_leaves_a_rescue_slot_in_the_end_however_deep_the_next_slot_and_however_often_it_is_to_yield()
+ {
+    let (mut s, parent) = deep();
+    s.reported(parent, Report::SelectedRelayer { register: false });
+    s.invited(11, false);
+    s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], true, &[]));
+    let slot = at(40, 11);
+    for n in 0..300 {
+        s.hear();
+        s.told.report = Some(s.now);
+        let mut orders: VecDeque<_> = s.pass(100).into();
+        if n % 5 == 0 {
+            orders.extend(s.reported(parent, Report::Yield { to: vec![slot] }));
+        }
+        while let Some(order) = orders.pop_front() {
+            match order {
+                Order::Fetch { .. } => {
+                    orders.extend(s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![slot] }));
+                }
+                Order::Invite { peer: 40, .. } => return,
+                Order::Invite { call, kind: InviteKind::Media | InviteKind::Urgent, .. } => {
+                    let refusal = Refusal::Redirected(vec![slot]);
+                    orders.extend(s.fact(Fact::Refused { call, refusal }));
+                }
+                _ => {}
+            }
+        }
+    }
+    panic!("in the rescue slot after 30 s");
+}
+
+#[test]
+fn whoever_sinks_with_its_parent_may_sink_from_there_by_a_layer_a_round() {
+    let (mut s, parent) = deep();
+    s.reported(parent, Report::SelectedRelayer { register: false });
+    s.invited(11, false);
+    s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], true, &[]));
+    s.reported(parent, place(&[1, 2, 3, 4, 5, 6, 7, 8, PARENT], true, &[]));
+    let named: Vec<_> = (5..12).map(|depth| at(30 + u32::from(depth), depth)).collect();
+    let rounds = rounds(&mut s, 2, &named);
+    let deepest = rounds.iter().map(|r| r.0.iter().max().copied());
+    assert_eq!(deepest.collect::<Vec<_>>(), [38, 39].map(Some), "{rounds:?}");
+}
+
 #[test]
 fn a_provider_that_answers_from_deeper_than_was_looked_for_is_passed_over_for_the_next_one() {
     let (mut s, parent) = deep();

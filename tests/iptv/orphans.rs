@@ -225,3 +225,86 @@ fn q13_orphans_that_come_one_upon_the_other_are_sent_to_different_rescuers() {
     s.pass_reported(2_000);
     assert!(sent(&mut s, 60).contains(&1));
 }
+
+/// 22 sits here itself.
+#[test]
+fn p18_the_source_waits_for_200_ms_too_where_those_in_front_of_it_cannot_be_asked() {
+    let (mut s, parent) = Solo::viewer(default(2), PARENT);
+    s.reported(parent, Report::SelectedRelayer { register: true });
+    s.invited(22, false);
+    let (path, backups) = (vec![1, PARENT], vec![named(21), named(22)]);
+    s.reported(parent, Report::TreePosition { depth: 2, path, rescue: false, backups, delegated: false });
+    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    assert_eq!(asked(&orders), [21], "{orders:?}");
+}
+
+#[test]
+fn where_relayers_elect_two_above_are_asked_and_not_the_source_also_when_the_parent_ends_the_dialog() {
+    let (mut s, parent) = viewer(&[1, 2, 3, 4, PARENT], 2);
+    let mut asked = asked(&s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost }));
+    assert_eq!(asked.drain(..2).collect::<Vec<_>>(), [21, 22]);
+    assert!(asked.len() == 2 && asked.iter().all(|p| (2..5).contains(p)), "{asked:?}");
+}
+
+#[test]
+fn an_orphan_whom_nobody_answers_asks_ten_at_the_same_time_at_most() {
+    let (mut s, parent) = viewer(&[1, 2, 3, 4, PARENT], 4);
+    // Three round trips and more are waited for each.
+    s.fact(Fact::RoundTrip { call: parent, rtt: ms(450) });
+    let mut orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    let (mut live, mut most, mut all) = (Vec::new(), 0, 0);
+    for _ in 0..400 {
+        while let Some(order) = orders.pop_front() {
+            match order {
+                Order::Fetch { .. } => {
+                    let providers = (40..56).map(named).collect();
+                    orders.extend(s.fact(Fact::Fetched { channel: CHANNEL, providers }));
+                }
+                Order::Invite { call, .. } => {
+                    live.push(call);
+                    (most, all) = (most.max(live.len()), all + 1);
+                }
+                Order::Cancel { call } => live.retain(|&c| c != call),
+                _ => {}
+            }
+        }
+        orders.extend(s.pass(10));
+    }
+    assert!(most == 10 && all > 15, "{most} of {all}");
+}
+
+/// Those who only say that they are there.
+#[test]
+fn five_that_ring_and_say_no_more_do_not_keep_an_orphan_from_asking_others() {
+    let (mut s, parent) = viewer(&[1, 2, PARENT], 4);
+    let mut orders = Vec::from(s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost }));
+    let providers = [41, 42].map(named).to_vec();
+    orders.extend(s.fact(Fact::Fetched { channel: CHANNEL, providers }));
+    for (_, call, _) in called(&orders) {
+        s.fact(Fact::Proceeding { call });
+    }
+    assert_eq!(asked(&orders).len(), 5, "{orders:?}");
+    assert_eq!(asked(&s.pass(400)).len(), 2);
+}
+
+/// It is 250 ms away, and the last one. What it says of its place is there before its first packet.
+#[test]
+fn the_place_below_a_far_standby_is_believed_though_others_were_asked_meanwhile() {
+    let (mut s, _, standbys) = backed_up();
+    for call in standbys {
+        s.fact(Fact::RoundTrip { call, rtt: ms(250) });
+    }
+    for &call in &standbys[1..] {
+        s.fact(Fact::Ended { call, reason: ByeReason::Lost });
+    }
+    while resumed(&s.pass(1)).is_empty() {}
+    assert!(!called(&s.pass(249)).is_empty(), "others are asked after 200 ms");
+    let path = vec![9, 7, 8, 4];
+    let place = Report::TreePosition { depth: 4, path, rescue: true, backups: vec![], delegated: false };
+    s.reported(standbys[0], place);
+    s.pass(1);
+    s.covered_by(standbys[0]);
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: standbys[0] });
+    s.cover_for(standbys[0], 1_100);
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().path, [9, 7, 8, 4]);
+}

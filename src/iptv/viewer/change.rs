@@ -1,7 +1,7 @@
 //! From one parent to the next: answered, heard, parted from, lost.
 
 use super::cover::Cause;
-use super::purpose::{Purpose, is_within};
+use super::purpose::Purpose;
 use super::search::Search;
 use super::standby::{Standby, State};
 use super::{Link, News, Viewer};
@@ -27,7 +27,7 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let Some((purpose, peer, rtt)) = self.search.as_ref().and_then(|s| s.answer(call)) else { return };
         let link = Link { rtt, ..Link::new((call, peer), depth.unwrap_or(0), rescue, turn.now) };
-        if !self.parent_leaves() && !self.is_fit(&link, purpose) {
+        if !self.is_fit(&link, purpose, !seats.is_empty()) {
             // What was known of it is not true any more. The next one is asked.
             turn.bye(call, ByeReason::Normal);
             if let Some(search) = &mut self.search {
@@ -54,12 +54,15 @@ impl<P: Copy + Ord> Viewer<P> {
         self.listen_at = earliest(self.listen_at, Some(turn.now + self.patience(turn)));
     }
 
-    /// Whether a parent that has answered is as good as was looked for.
-    fn is_fit(&self, link: &Link<P>, purpose: Purpose) -> bool {
+    /// Whether a parent that has answered is as good as was looked for. Where nothing comes any parent is.
+    fn is_fit(&self, link: &Link<P>, purpose: Purpose, has_subtree: bool) -> bool {
+        let hungers = self.cover.as_ref().is_some_and(|c| !c.plays());
+        let is_within = self.deepest(purpose, has_subtree).is_none_or(|deepest| link.depth <= deepest);
         match purpose {
+            _ if hungers || self.parent_leaves() => true,
             Purpose::Climb { within, .. } => link.depth <= within || self.is_nearer(link),
-            Purpose::Yield { within, rescue } => is_within(link.depth, within) && (rescue || !link.rescue),
-            Purpose::Move { within, .. } => is_within(link.depth, within),
+            Purpose::Yield { rescue } => is_within && (rescue || !link.rescue),
+            Purpose::Move { .. } => is_within,
             Purpose::Join | Purpose::Repair | Purpose::Farewell => true,
         }
     }
@@ -88,6 +91,7 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let Some(link) = self.parent.as_mut().filter(|l| l.call == call && !l.playing) else { return };
         link.playing = true;
+        self.sinks = 0;
         self.leaver = None;
         self.sourceless = false;
         self.unsourced = None;
@@ -167,7 +171,7 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         self.listen_at = None;
         let purpose = if self.played { Purpose::Repair } else { Purpose::Join };
-        let known = self.known(purpose, turn);
+        let known = self.known_from(Some(&link), purpose, turn);
         let search = Search::new(purpose, &known);
         // One that never sent anything is not worth asking again at once, nor is one that goes.
         let search = if link.playing { search.after(link.peer) } else { search.avoiding(link.peer) };

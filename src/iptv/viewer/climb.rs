@@ -1,6 +1,6 @@
 //! The way back up: out of a rescue slot, out of the slot that somebody needs who can relay, and nearer to the source.
 
-use super::purpose::{Purpose, is_within};
+use super::purpose::Purpose;
 use super::search::Search;
 use super::{Link, Viewer};
 use crate::ids::CallId;
@@ -34,15 +34,14 @@ impl<P: Copy + Ord> Viewer<P> {
         if parent.rescue {
             if self.search.is_none() && self.next.is_none() && self.cover.is_none() {
                 let until = turn.now + turn.at_least(turn.config.move_after);
-                // Nobody sinks before those above were asked.
-                let within = self.delegated.then(|| depth.saturating_sub(1));
-                self.search =
-                    Some(Box::new(Search::later(Purpose::Move { within, first: self.delegated }, until)));
+                let first = self.delegated && self.sinks == 0;
+                self.search = Some(Box::new(Search::later(Purpose::Move { first }, until)));
             }
             return;
         }
         if let Some(mut search) = self.search.take_if(|s| matches!(s.purpose, Purpose::Move { .. })) {
             search.cancel(turn);
+            self.sinks = 0;
         }
         let leaves = self.cover.is_some() || self.parent_leaves() || self.keeps_depth && self.next.is_some();
         if let Some(next) = self.next.take_if(|n| !leaves && n.depth().saturating_add(WORTH) > depth) {
@@ -50,6 +49,18 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         if self.climb_at.is_none() && self.search.is_none() && self.next.is_none() && !leaves {
             self.plan_climb(turn);
+        }
+    }
+
+    /// The hops that a provider may have where relayers elect and this node looks for another slot: nobody sinks before those
+    /// above were asked, and whoever has a subtree sinks by one layer more with each round that has found nothing.
+    pub(super) fn deepest(&self, purpose: Purpose, has_subtree: bool) -> Option<u8> {
+        let depth = self.parent.as_ref().filter(|_| self.delegated)?.depth().saturating_sub(1);
+        match purpose {
+            Purpose::Move { first: true } => Some(depth),
+            Purpose::Move { .. } if has_subtree => Some(depth.saturating_add(self.sinks)),
+            Purpose::Yield { .. } if has_subtree => Some(depth.saturating_add(self.sinks.max(1))),
+            _ => None,
         }
     }
 
@@ -73,11 +84,10 @@ impl<P: Copy + Ord> Viewer<P> {
         let above = if self.delegated { self.somebody_above(turn) } else { self.source };
         let above = above.filter(|&s| self.parent.as_ref().is_none_or(|p| p.peer != s));
         let rescue = !seats.is_empty();
-        // With whoever hangs below it sinks by one layer at most.
-        let within = self.parent.as_ref().filter(|_| rescue && self.delegated).map(Link::depth);
-        let near = to.into_iter().take(most).filter(|p| p.depth.is_none_or(|depth| is_within(depth, within)));
+        let deepest = self.deepest(Purpose::Yield { rescue }, rescue).unwrap_or(u8::MAX);
+        let near = to.into_iter().take(most).filter(|p| p.depth.is_none_or(|depth| depth <= deepest));
         let known: Vec<P> = near.map(|p| p.peer).chain(above).collect();
-        self.search(Search::new(Purpose::Yield { rescue, within }, &known), seats, turn);
+        self.search(Search::new(Purpose::Yield { rescue }, &known), seats, turn);
     }
 
     /// The elector, who knows the whole tree, has found room nearer to the source, for this node and all that is below it.
@@ -152,11 +162,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let rtt = ordinary.and_then(|p| p.rtt).filter(|&rtt| rtt > TOO_FAR);
         let nearer = rtt.map(|rtt| self.standbys.within(rtt / 2)).unwrap_or_default();
         if !nearer.is_empty() && self.search.is_none() && self.next.is_none() && self.cover.is_none() {
-            return self.search(
-                Search::new(Purpose::Yield { rescue: true, within: None }, &nearer),
-                seats,
-                turn,
-            );
+            return self.search(Search::new(Purpose::Yield { rescue: true }, &nearer), seats, turn);
         }
         // Where the children of such a provider sit it is worth to move to.
         let within = ordinary.and_then(|p| p.depth().checked_sub(WORTH + 1));

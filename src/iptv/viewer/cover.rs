@@ -10,6 +10,7 @@
 
 use super::purpose::Purpose;
 use super::search::Search;
+use super::standby::State;
 use super::{Link, News, Viewer};
 use crate::ids::{CallId, ChannelId};
 use crate::iptv::counters::count;
@@ -274,7 +275,8 @@ impl<P: Copy + Ord> Viewer<P> {
         turn: &Turn<'_, P>,
     ) {
         let most = usize::from(turn.config.limits.standbys);
-        let Some(cover) = self.cover.as_mut().filter(|c| c.tried.contains(&call)) else { return };
+        let asked = self.standbys.get(call).is_some_and(|s| s.state == State::Asked);
+        let Some(cover) = self.cover.as_mut().filter(|_| asked) else { return };
         cover.early.retain(|e| e.call != call);
         if cover.early.len() < most {
             cover.early.push(Early { call, path, rescue, backups });
@@ -425,6 +427,7 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         let (parent, depth, rescue) = (link.peer, link.depth(), link.rescue);
         self.parent = Some(link);
+        self.sinks = 0;
         self.leaver = None;
         self.sourceless = false;
         self.unsourced = None;

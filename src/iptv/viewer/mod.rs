@@ -90,6 +90,8 @@ pub(super) struct Viewer<P> {
     /// The depth that this node had, and may climb back to; moves with the path above its parent.
     home: u8,
     climbs: u8,
+    /// Rounds in which no other slot was found since this parent sends: whoever has a subtree may sink by so many layers.
+    sinks: u8,
     climb_at: Option<Instant>,
     news: News,
     /// False alarms of late, and when the last one was.
@@ -122,6 +124,7 @@ impl<P: Copy + Ord> Viewer<P> {
             listen_at: None,
             home: u8::MAX,
             climbs: 0,
+            sinks: 0,
             climb_at: None,
             news: News::None,
             alarms: 0,

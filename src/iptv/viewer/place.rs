@@ -73,21 +73,7 @@ impl<P: Copy + Ord> Viewer<P> {
 
     /// A peer between the source and the parent, any of them.
     pub(super) fn somebody_above(&self, turn: &mut Turn<'_, P>) -> Option<P> {
-        self.some_above(1, turn).next()
-    }
-
-    /// So many of them at most, as far apart as may be.
-    pub(super) fn some_above(
-        &self,
-        most: usize,
-        turn: &mut Turn<'_, P>,
-    ) -> impl Iterator<Item = P> + use<'_, P> {
-        let path = self.parent.as_ref().map_or(&[][..], |p| &p.path);
-        let between = path.get(1..path.len().saturating_sub(1)).unwrap_or_default();
-        let nth = turn.entropy.below(u64::try_from(between.len()).unwrap_or(u64::MAX).max(1));
-        let apart = between.len().div_ceil(most.max(1)).max(1);
-        let from = usize::try_from(nth).unwrap_or(0);
-        between.iter().cycle().skip(from).step_by(apart).take(most.min(between.len())).copied()
+        some_above(&self.parent.as_ref()?.path, 1, turn).next()
     }
 
     /// The parent told this node's place.
@@ -167,4 +153,17 @@ impl<P: Copy + Ord> Viewer<P> {
             self.plan_climb(turn);
         }
     }
+}
+
+/// Peers between the source and the end of a path, so many at most, any of them, as far apart as may be.
+pub(super) fn some_above<'a, P: Copy>(
+    path: &'a [P],
+    most: usize,
+    turn: &mut Turn<'_, P>,
+) -> impl Iterator<Item = P> + use<'a, P> {
+    let between = path.get(1..path.len().saturating_sub(1)).unwrap_or_default();
+    let nth = turn.entropy.below(u64::try_from(between.len()).unwrap_or(u64::MAX).max(1));
+    let apart = between.len().div_ceil(most.max(1)).max(1);
+    let from = usize::try_from(nth).unwrap_or(0);
+    between.iter().cycle().skip(from).step_by(apart).take(most.min(between.len())).copied()
 }

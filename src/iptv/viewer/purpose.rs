@@ -18,13 +18,9 @@ pub(super) enum Purpose {
     Yield {
         /// A rescue slot will do as well, for somebody there has a smaller subtree.
         rescue: bool,
-        /// The hops that a provider may have.
-        within: Option<u8>,
     },
     /// From a rescue slot into an ordinary one, in the background.
     Move {
-        /// The hops that a provider may have.
-        within: Option<u8>,
         /// Whether only those who are known are asked yet.
         first: bool,
     },
@@ -48,7 +44,7 @@ impl Purpose {
 
     /// Whether those who are known have to do, at least in this round.
     pub(super) const fn looks_nothing_up(self) -> bool {
-        matches!(self, Purpose::Climb { .. } | Purpose::Yield { .. } | Purpose::Move { first: true, .. })
+        matches!(self, Purpose::Climb { .. } | Purpose::Yield { .. } | Purpose::Move { first: true })
     }
 
     /// Whether the picture stands still, or soon will: no backup parent has helped.
@@ -58,28 +54,23 @@ impl Purpose {
 
     /// Whether rescue slots will do as well.
     pub(super) const fn is_urgent(self) -> bool {
-        matches!(self, Purpose::Repair | Purpose::Farewell | Purpose::Yield { rescue: true, .. })
+        matches!(self, Purpose::Repair | Purpose::Farewell | Purpose::Yield { rescue: true })
     }
 
-    /// Whether this provider would do.
-    pub(super) fn suits<P>(self, provider: &Provider<P>) -> bool {
-        let is_within = |within| provider.depth.is_none_or(|depth| is_within(depth, within));
+    /// Whether this provider would do, who hangs no deeper than the `deepest` that may.
+    pub(super) fn suits<P>(self, provider: &Provider<P>, deepest: Option<u8>) -> bool {
+        let is_within = deepest.is_none_or(|deepest| provider.depth.is_none_or(|depth| depth <= deepest));
         match self {
             Purpose::Climb { within, near } => provider.depth.is_some_and(|d| d <= within.max(near)),
             // Who is served already has no need to ask those that are full, and leaves the source, where everybody who is sent
             // upwards comes to, to its children.
-            Purpose::Move { within, first } => {
-                provider.free != Some(0) && !(first && provider.is_source()) && is_within(within)
+            Purpose::Move { first } => {
+                provider.free != Some(0) && !(first && provider.is_source()) && is_within
             }
-            Purpose::Yield { within, .. } => provider.free != Some(0) && is_within(within),
+            Purpose::Yield { .. } => provider.free != Some(0) && is_within,
             Purpose::Join | Purpose::Repair | Purpose::Farewell => true,
         }
     }
-}
-
-/// Whether a provider of this depth is near enough to the source.
-pub(super) fn is_within(depth: u8, within: Option<u8>) -> bool {
-    within.is_none_or(|within| depth <= within)
 }
 
 /// Whether a relayer was said to have room. The source is not asked beside others: everybody would.

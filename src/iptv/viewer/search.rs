@@ -25,9 +25,8 @@ const HASTE: u8 = 8;
 /// Whoever has not answered an orphan when so many others could have been asked is given up; and a newcomer, when somebody else
 /// is left to be asked.
 const DEAD: u32 = 3;
-/// Where relayers elect, whoever is named so many of them does without the source for so many rounds.
+/// Where relayers elect, whoever is named so many of them asks the source after all of these.
 const ENOUGH: usize = 4;
-const PATIENT: u8 = 2;
 /// Who has not answered an orphan for so many times [`Config::hedge_after`] no longer counts among those of whom it asks so many
 /// at once.
 const MUTE: u32 = 2;
@@ -75,8 +74,8 @@ pub(super) struct Scope<'a, P> {
     pub(super) excluded: &'a [P],
     /// How many children of this channel this node could serve.
     pub(super) slots: u16,
-    /// Whether anybody hangs below this node.
-    pub(super) has_subtree: bool,
+    /// The hops that a provider may have, if that matters.
+    pub(super) deepest: Option<u8>,
     /// The longest round trip seen.
     pub(super) rtt: Duration,
     /// Whether relayers elect: then the source knows no more than anybody else.
@@ -174,7 +173,8 @@ impl<P: Copy + Ord> Search<P> {
     /// When a call makes room, if as many are under way as may be and somebody else could be asked in its place.
     fn vain_at(&self, asked: &Asked<P>, config: &Config) -> Option<Instant> {
         let blocked = !self.queue.is_empty() && !config.is_paper() && !self.may_hedge(config);
-        (blocked && asked.counts && !asked.proceeding).then(|| asked.vain.max(self.hedge_at))
+        let stays = asked.proceeding && !self.is_pressing(config);
+        (blocked && asked.counts && !stays).then(|| asked.vain.max(self.hedge_at))
     }
 
     pub(super) fn owns(&self, call: CallId) -> bool {
@@ -189,6 +189,11 @@ impl<P: Copy + Ord> Search<P> {
     /// Whether a peer is being asked, or may be.
     pub(super) fn counts_on(&self, peer: P) -> bool {
         self.calls.iter().map(|c| &c.candidate).chain(&self.queue).any(|c| c.peer == peer)
+    }
+
+    /// How many rounds have failed.
+    pub(super) const fn rounds(&self) -> u8 {
+        self.rounds
     }
 
     /// Whether a whole round has failed.
@@ -243,7 +248,7 @@ impl<P: Copy + Ord> Search<P> {
                 Phase::Known if self.purpose.looks_nothing_up() => self.phase = Phase::Fetched,
                 Phase::Known => return self.look_up(scope.channel, turn),
                 Phase::Fetched => {
-                    self.pause(scope, turn);
+                    self.pause(scope.channel, turn);
                     return;
                 }
                 Phase::Waiting { until } if until <= now => {
@@ -289,7 +294,8 @@ impl<P: Copy + Ord> Search<P> {
     /// would.
     fn hurries(&self, scope: &Scope<'_, P>, config: &Config) -> bool {
         let is_source = |c: &Candidate<P>| scope.source == Some(c.peer);
-        let presses = self.is_pressing(config) && !self.queue.front().is_some_and(is_source);
+        let next = self.queue.iter().find(|c| self.is_askable(c, scope));
+        let presses = self.is_pressing(config) && next.is_some_and(|c| !is_source(c));
         presses || scope.delegated && self.races()
     }
 
@@ -301,6 +307,11 @@ impl<P: Copy + Ord> Search<P> {
             && self.calls.len() < RACERS
             && self.calls.iter().all(|c| c.candidate.open)
             && self.queue.front().is_some_and(|c| c.open)
+    }
+
+    /// Whether this one is among those that may be asked at all.
+    fn is_askable(&self, c: &Candidate<P>, scope: &Scope<'_, P>) -> bool {
+        !scope.excluded.contains(&c.peer) && !self.asked.contains(&c.peer) && !self.asks(c.peer)
     }
 
     fn may_hedge(&self, config: &Config) -> bool {
@@ -338,6 +349,14 @@ impl<P: Copy + Ord> Search<P> {
             self.queue.clear();
             return;
         }
+        // Of those who do not count any more as many may still answer as do count: the oldest is given up for the next.
+        let most = usize::from(turn.config.limits.urgent).saturating_mul(2);
+        if self.calls.len() >= most
+            && let Some(oldest) = self.calls.iter().find(|c| !c.counts).map(|c| c.call)
+        {
+            self.forget(oldest);
+            turn.order(Order::Cancel { call: oldest });
+        }
         let urgent = self.purpose.is_urgent() && !turn.config.is_paper();
         let kind = if urgent { InviteKind::Urgent } else { InviteKind::Media };
         let call = turn.invite(scope.channel, candidate.peer, kind, scope.slots);
@@ -358,8 +377,8 @@ impl<P: Copy + Ord> Search<P> {
         self.hedge_at = turn.now + hedge;
     }
 
-    fn pause(&mut self, scope: &Scope<'_, P>, turn: &mut Turn<'_, P>) {
-        let (channel, config) = (scope.channel, turn.config);
+    fn pause(&mut self, channel: ChannelId, turn: &mut Turn<'_, P>) {
+        let config = turn.config;
         let (first, longest) = match self.purpose {
             Purpose::Join => (config.retry_after, config.retry_limit),
             // Somebody has no picture, or stands in the way of who will have none.
@@ -376,9 +395,7 @@ impl<P: Copy + Ord> Search<P> {
         self.rounds = self.rounds.saturating_add(1);
         self.wanted_wait = Duration::ZERO;
         self.phase = Phase::Waiting { until: turn.now + wait };
-        if let Purpose::Move { within, first } = &mut self.purpose {
-            // With whoever hangs below it sinks layer by layer, if it has to.
-            *within = within.filter(|_| scope.has_subtree).map(|w| w.saturating_add(1));
+        if let Purpose::Move { first } = &mut self.purpose {
             *first = false;
         }
         match self.purpose {
@@ -400,25 +417,22 @@ impl<P: Copy + Ord> Search<P> {
         }
         self.phase = Phase::Fetched;
         self.found_nobody = providers.is_empty();
-        let spared = self.spares_source(providers, scope, turn);
-        let may = |p: &&Provider<P>| self.purpose.suits(p) && !(spared && p.is_source());
+        let last = Self::asks_source_last(providers, scope, turn.config);
+        let may = |p: &&Provider<P>| self.purpose.suits(p, scope.deepest) && !(last && p.is_source());
         let providers: Vec<_> = providers.iter().filter(may).copied().collect();
         let ranked = rank(&providers, (self.purpose, scope.delegated), turn.config, turn.entropy);
         let (lost, others): (Vec<P>, Vec<P>) = ranked.into_iter().partition(|&p| self.lost == Some(p));
-        let ranked = others.into_iter().chain(scope.source.filter(|_| !spared)).chain(lost);
+        let ranked = others.into_iter().chain(scope.source).chain(lost);
         let open = |peer: P| providers.iter().any(|p| p.peer == peer && is_open(p));
         self.queue.extend(ranked.map(|peer| Candidate { peer, redirects: 0, open: open(peer) }));
     }
 
-    /// Whether the source, to which every lookup leads, is left out of this round: where relayers elect, each of those that are
-    /// named knows somebody above it. Only if they have not helped, it is one of four that asks the source after all.
-    fn spares_source(&self, named: &[Provider<P>], scope: &Scope<'_, P>, turn: &mut Turn<'_, P>) -> bool {
+    /// Whether the source, to which every lookup leads, is asked when all others have been: where relayers elect, each of those
+    /// that are named knows somebody above it.
+    fn asks_source_last(named: &[Provider<P>], scope: &Scope<'_, P>, config: &Config) -> bool {
         let is_open = |p: &Provider<P>| p.is_source() && p.free.is_some_and(|free| free > 0);
         let relayers = named.iter().filter(|p| !p.is_source()).count();
-        if !scope.delegated || turn.config.is_paper() || relayers < ENOUGH || named.iter().any(is_open) {
-            return false;
-        }
-        self.rounds < PATIENT || turn.entropy.below(4) > 0
+        scope.delegated && !config.is_paper() && relayers >= ENOUGH && !named.iter().any(is_open)
     }
 
     /// A call was refused.
@@ -444,7 +458,7 @@ impl<P: Copy + Ord> Search<P> {
             Refusal::Redirected(providers) if asked.redirects < config.limits.redirects => {
                 let redirects = asked.redirects + 1;
                 let most = usize::from(config.limits.redirect_contacts);
-                for p in providers.iter().take(most).filter(|p| self.purpose.suits(p)).rev() {
+                for p in providers.iter().take(most).filter(|p| self.purpose.suits(p, scope.deepest)).rev() {
                     let open = is_open(p);
                     self.queue.push_front(Candidate { peer: p.peer, redirects, open });
                 }

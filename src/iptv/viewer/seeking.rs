@@ -1,5 +1,6 @@
 //! What a search is for, whom it may ask, and what comes of the answers that are no parent.
 
+use super::place::some_above;
 use super::purpose::Purpose;
 use super::search::{Scope, Search};
 use super::{Link, Viewer};
@@ -29,6 +30,16 @@ impl<P: Copy + Ord> Viewer<P> {
 
     /// What a round of a search begins with, before the overlay is asked.
     pub(super) fn known(&self, purpose: Purpose, turn: &mut Turn<'_, P>) -> Vec<P> {
+        self.known_from(self.parent.as_ref(), purpose, turn)
+    }
+
+    /// The same for whoever has, or had, this parent.
+    pub(super) fn known_from(
+        &self,
+        parent: Option<&Link<P>>,
+        purpose: Purpose,
+        turn: &mut Turn<'_, P>,
+    ) -> Vec<P> {
         let backups = match purpose {
             _ if turn.config.is_paper() => return Vec::new(),
             Purpose::Join => return Vec::new(),
@@ -37,7 +48,7 @@ impl<P: Copy + Ord> Viewer<P> {
             Purpose::Move { .. } | Purpose::Yield { .. } | Purpose::Climb { .. } => &[],
         };
         let backups = backups.iter().map(|b| b.peer);
-        let Some(parent) = self.parent.as_ref().filter(|_| self.delegated) else {
+        let Some(parent) = parent.filter(|_| self.delegated) else {
             return backups.chain(self.source).collect();
         };
         // Those above know what is free below them; the source, which everybody would ask, is left to its children.
@@ -45,7 +56,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let near = [self.grandparent, Some(parent.peer)].into_iter().flatten().filter(|_| moves);
         // Either knows who is open, and one of them may be gone.
         let most = if purpose.is_pressing() { 2 } else { 1 };
-        let mut known: Vec<P> = backups.chain(near).chain(self.some_above(most, turn)).collect();
+        let mut known: Vec<P> = backups.chain(near).chain(some_above(&parent.path, most, turn)).collect();
         if known.is_empty() {
             known.extend(self.source);
         }
@@ -73,7 +84,7 @@ impl<P: Copy + Ord> Viewer<P> {
             known: &known,
             excluded: &excluded,
             slots: turn.uplink.free().saturating_add(seats.ordinary()),
-            has_subtree: !seats.is_empty(),
+            deepest: self.deepest(search.purpose, !seats.is_empty()),
             rtt: self.rtt,
             delegated: self.delegated,
         };
@@ -83,7 +94,12 @@ impl<P: Copy + Ord> Viewer<P> {
     }
 
     pub(super) fn advance(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
-        self.scoped(seats, turn, |search, scope, turn| search.advance(scope, turn));
+        let ended = self.scoped(seats, turn, |search, scope, turn| {
+            let before = search.rounds();
+            search.advance(scope, turn);
+            matches!(search.purpose, Purpose::Move { .. } | Purpose::Yield { .. }) && search.rounds() > before
+        });
+        self.sinks = self.sinks.saturating_add(u8::from(ended == Some(true)));
         let Some(purpose) = self.search.as_ref().filter(|s| s.is_waiting()).map(|s| s.purpose) else {
             return;
         };
