@@ -308,3 +308,23 @@ fn the_place_below_a_far_standby_is_believed_though_others_were_asked_meanwhile(
     s.cover_for(standbys[0], 1_100);
     assert_eq!(s.iptv.status(CHANNEL).unwrap().path, [9, 7, 8, 4]);
 }
+
+/// The source, 1, has sent it on to 31, and comes next again; 41 stands behind it.
+#[test]
+fn p18_the_source_is_not_asked_again_beside_whom_it_has_named_before_that_one_has_had_200_ms() {
+    let (mut s, parent) = Solo::viewer(default(2), PARENT);
+    let path = vec![1, PARENT];
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 2, path, rescue: false, backups: vec![], delegated: false },
+    );
+    let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    let call = placed(&orders, 1).expect("nobody else is known");
+    assert!(fetches(&s.pass(200)));
+    let orders = s.fact(Fact::Refused { call, refusal: Refusal::Redirected(vec![named(31)]) });
+    assert_eq!(asked(&orders), [31]);
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![named(41)] });
+    assert_eq!(asked(&orders), [], "{orders:?}");
+    assert_eq!(asked(&s.pass(199)), []);
+    assert_eq!(asked(&s.pass(1)).first(), Some(&1));
+}

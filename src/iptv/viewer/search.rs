@@ -220,7 +220,7 @@ impl<P: Copy + Ord> Search<P> {
         }
         loop {
             let hedges = !self.calls.is_empty();
-            if self.may_ask(scope, turn.config, now)
+            if self.may_ask(scope, turn)
                 && let Some(candidate) = self.next_candidate(scope, turn)
             {
                 self.ask(candidate, scope, turn);
@@ -281,21 +281,21 @@ impl<P: Copy + Ord> Search<P> {
         matches!(self.phase, Phase::Known) && !self.calls.is_empty() && self.is_pressing(config)
     }
 
-    fn may_ask(&self, scope: &Scope<'_, P>, config: &Config, now: Instant) -> bool {
+    fn may_ask(&self, scope: &Scope<'_, P>, turn: &Turn<'_, P>) -> bool {
         if self.queue.is_empty() || self.is_waiting() {
             return false;
         }
         self.calls.is_empty()
-            || self.may_hedge(config) && (now >= self.hedge_at || self.hurries(scope, config))
+            || self.may_hedge(turn.config) && (turn.now >= self.hedge_at || self.hurries(scope, turn))
     }
 
     /// Whether the next candidate is asked beside those that are, without waiting for them. Of those known to an orphan many may
     /// have gone at the same moment as its parent and its standbys, or starve as it does. The source is not asked so: everybody
     /// would.
-    fn hurries(&self, scope: &Scope<'_, P>, config: &Config) -> bool {
+    fn hurries(&self, scope: &Scope<'_, P>, turn: &Turn<'_, P>) -> bool {
         let is_source = |c: &Candidate<P>| scope.source == Some(c.peer);
-        let next = self.queue.iter().find(|c| self.is_askable(c, scope));
-        let presses = self.is_pressing(config) && next.is_some_and(|c| !is_source(c));
+        let next = self.queue.iter().find(|c| self.is_askable(c, scope, turn));
+        let presses = self.is_pressing(turn.config) && next.is_some_and(|c| !is_source(c));
         presses || scope.delegated && self.races()
     }
 
@@ -309,9 +309,12 @@ impl<P: Copy + Ord> Search<P> {
             && self.queue.front().is_some_and(|c| c.open)
     }
 
-    /// Whether this one is among those that may be asked at all.
-    fn is_askable(&self, c: &Candidate<P>, scope: &Scope<'_, P>) -> bool {
-        !scope.excluded.contains(&c.peer) && !self.asked.contains(&c.peer) && !self.asks(c.peer)
+    /// Whether this one may be asked at all. The source may be twice: first, and again after redirects led nowhere.
+    fn is_askable(&self, candidate: &Candidate<P>, scope: &Scope<'_, P>, turn: &Turn<'_, P>) -> bool {
+        let peer = candidate.peer;
+        let before = self.asked.iter().filter(|&&p| p == peer).count();
+        let most = if scope.source == Some(peer) && candidate.redirects > 0 { 2 } else { 1 };
+        peer != turn.me && !scope.excluded.contains(&peer) && before < most && !self.asks(peer)
     }
 
     fn may_hedge(&self, config: &Config) -> bool {
@@ -319,14 +322,10 @@ impl<P: Copy + Ord> Search<P> {
         !config.is_paper() && self.calls.iter().filter(|c| c.counts).count() < usize::from(most)
     }
 
-    /// The next candidate that may be asked. The source may be asked twice: first, and again after redirects led nowhere.
+    /// The next candidate that may be asked.
     fn next_candidate(&mut self, scope: &Scope<'_, P>, turn: &Turn<'_, P>) -> Option<Candidate<P>> {
         while let Some(candidate) = self.queue.pop_front() {
-            let peer = candidate.peer;
-            let before = self.asked.iter().filter(|&&p| p == peer).count();
-            let most = if scope.source == Some(peer) && candidate.redirects > 0 { 2 } else { 1 };
-            let busy = self.calls.iter().any(|c| c.candidate.peer == peer);
-            if peer != turn.me && !scope.excluded.contains(&peer) && before < most && !busy {
+            if self.is_askable(&candidate, scope, turn) {
                 return Some(candidate);
             }
         }
