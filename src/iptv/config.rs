@@ -137,7 +137,8 @@ pub struct Config {
     pub registered_relayers: u16,
     /// Least time between two Child updates, and between two updates of children's tree positions.
     pub update_interval: Duration,
-    /// Least time between two stores of this node's record because its free slots reached or left zero.
+    /// Least time between two stores of this node's record because its free slots reached or left zero, and for how long a slot
+    /// has to be free until the record says so.
     pub register_interval: Duration,
     /// A row of the table whose parent nobody knows any more is forgotten after this long.
     pub adrift_limit: Duration,
@@ -162,7 +163,7 @@ pub struct Limits {
     pub providers: u8,
     /// Alternatives named in one redirect.
     pub redirect_contacts: u8,
-    /// Redirects followed one after the other.
+    /// Redirects followed one after the other. Where relayers elect, those that lead down, from layer to layer, do not count.
     pub redirects: u8,
     /// Peers asked in one search; then it pauses and starts anew.
     pub asked: u8,

@@ -1,4 +1,7 @@
 //! When this node's record in the overlay is stored anew: when its free slots reach or leave zero, at a bounded rate (Q3).
+//!
+//! A slot is not announced before it has been free for a while. Most are taken at once by somebody who knows without the record,
+//! and a record that says so for some seconds brings everybody here who comes to the channel meanwhile.
 
 use super::order::{Order, Role};
 use super::turn::Turn;
@@ -12,6 +15,8 @@ pub(super) struct Record {
     listed: bool,
     full: bool,
     stored: Instant,
+    /// Since when it has not been true, without a pause.
+    untrue: Option<Instant>,
     /// When the truth may be stored that differs from what was told.
     due: Option<Instant>,
 }
@@ -26,7 +31,7 @@ impl Record {
     ) -> Self {
         let free = turn.uplink.free();
         turn.order(Order::Register { channel, role, depth, free, listed });
-        Record { role, listed, full: free == 0, stored: turn.now, due: None }
+        Record { role, listed, full: free == 0, stored: turn.now, untrue: None, due: None }
     }
 
     pub(super) const fn deadline(&self) -> Option<Instant> {
@@ -41,10 +46,14 @@ impl Record {
     /// Stores it again, now or when the rate allows, if it is no longer true.
     pub(super) fn settle<P>(&mut self, channel: ChannelId, depth: u8, turn: &mut Turn<'_, P>) {
         self.due = None;
-        if turn.config.is_paper() || self.full == (turn.uplink.free() == 0) {
+        let full = turn.uplink.free() == 0;
+        if turn.config.is_paper() || self.full == full {
+            self.untrue = None;
             return;
         }
-        let allowed = self.stored + turn.config.register_interval;
+        let since = *self.untrue.get_or_insert(turn.now);
+        let from = if full { self.stored } else { self.stored.max(since) };
+        let allowed = from + turn.config.register_interval;
         if turn.now >= allowed {
             *self = Record::store(channel, (self.role, self.listed), depth, turn);
         } else {

@@ -165,6 +165,32 @@ fn q3_the_record_is_stored_again_when_free_slots_cross_zero_at_a_bounded_rate() 
     assert!(count <= 2, "{count} stores in ten seconds");
 }
 
+/// The record was stored long ago. What becomes full says so at once; what becomes free, when it still is after five seconds.
+#[test]
+fn q3_a_slot_is_announced_when_it_has_been_free_for_a_while() {
+    let mut s = Solo::publisher(default(1));
+    let stored = |orders: VecDeque<Order<u32>>| -> Vec<u16> {
+        let free = |o: &Order<u32>| if let Order::Register { free, .. } = o { Some(*free) } else { None };
+        orders.iter().filter_map(free).collect()
+    };
+    s.pass(10_000);
+    let (first, orders) = s.invited(1, false);
+    assert_eq!(stored(orders), [0]);
+    assert_eq!(stored(s.pass_reported(10_000).into()), []);
+    // Free for four seconds, and taken again.
+    let mut orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Normal });
+    orders.extend(s.pass(4_000));
+    let (second, taken) = s.invited(2, false);
+    orders.extend(taken);
+    orders.extend(s.pass_reported(10_000));
+    assert_eq!(stored(orders), []);
+    // Free for longer.
+    let mut orders = s.fact(Fact::Ended { call: second, reason: ByeReason::Normal });
+    orders.extend(s.pass(4_999));
+    assert_eq!(stored(orders), []);
+    assert_eq!(stored(s.pass(1).into()), [1]);
+}
+
 #[test]
 fn k8_strangers_that_offer_control_dialogs_are_bounded_and_forgotten() {
     let mut s = Solo::publisher(default(1));

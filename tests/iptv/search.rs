@@ -2,7 +2,7 @@
 
 use crate::harness::{CHANNEL, Solo, called, default, grown, has, ms, placed};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Config, Event, Fact, Limits, Order, Provider, Refusal, Report};
+use p2piptv::iptv::{ByeReason, Config, Event, Fact, Limits, Mode, Order, Provider, Refusal, Report};
 use p2piptv::time::Instant;
 
 /// A viewer that sank from depth 1 to depth 4: it asks the source after ten seconds and more, ever less often, and takes
@@ -149,6 +149,28 @@ fn q1_no_more_than_two_redirects_are_followed_and_then_the_source_decides() {
     let orders = s.fact(Fact::Refused { call, refusal: Refusal::Redirected(vec![at(23, 1)]) });
     assert_eq!(placed(&orders, 23), None);
     assert!(placed(&orders, 9).is_some());
+}
+
+/// Where relayers elect, one that has more callers than names of those with room sends them on to its children.
+#[test]
+fn a_way_that_leads_down_from_layer_to_layer_is_followed_to_its_end_where_relayers_elect() {
+    let mut s = Solo::new(Config { mode: Mode::Delegated, ..default(2) });
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let at = |peer, depth: u8| Provider { peer, depth: Some(depth), free: None };
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![at(20, 1)] });
+    let mut call = placed(&orders, 20).expect("the relayer of the record is asked");
+    for depth in 2..10 {
+        let next = 19 + u32::from(depth);
+        let orders = s.fact(Fact::Refused { call, refusal: Refusal::Redirected(vec![at(next, depth)]) });
+        call = placed(&orders, next).expect("the next one further down is asked");
+    }
+    // Who does not lead down leads in a circle, perhaps: two such redirects, and no third.
+    for next in 40..42 {
+        let orders = s.fact(Fact::Refused { call, refusal: Refusal::Redirected(vec![at(next, 9)]) });
+        call = placed(&orders, next).expect("the redirect is followed");
+    }
+    let orders = s.fact(Fact::Refused { call, refusal: Refusal::Redirected(vec![at(42, 9)]) });
+    assert_eq!(placed(&orders, 42), None);
 }
 
 #[test]

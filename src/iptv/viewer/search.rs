@@ -44,10 +44,29 @@ enum Phase {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate<P> {
     peer: P,
-    /// Redirects that led here.
+    /// Redirects that led here, without those that led one layer further down.
     redirects: u8,
+    /// Its hops to the source, as whoever named it says.
+    depth: Option<u8>,
     /// It was said to have room.
     open: bool,
+}
+
+impl<P> Candidate<P> {
+    /// Of whom no more is known than who it is.
+    const fn of(peer: P, redirects: u8) -> Self {
+        Candidate { peer, redirects, depth: None, open: false }
+    }
+
+    /// Whom this one's answer names.
+    fn names(&self, provider: Provider<P>, delegated: bool) -> Self {
+        // Where relayers elect, whoever has more callers than names of those with room sends them on to its children, and so
+        // do these: every step is one down, and soon few take the same way.
+        let descends = delegated && self.depth.zip(provider.depth).is_some_and(|(from, to)| from < to);
+        let redirects = self.redirects.saturating_add(u8::from(!descends));
+        let open = is_open(&provider);
+        Candidate { peer: provider.peer, redirects, depth: provider.depth, open }
+    }
 }
 
 #[derive(Debug)]
@@ -107,7 +126,7 @@ impl<P: Copy + Ord> Search<P> {
             purpose,
             lost: None,
             phase: Phase::Known,
-            queue: known.iter().map(|&peer| Candidate { peer, redirects: 0, open: false }).collect(),
+            queue: known.iter().map(|&peer| Candidate::of(peer, 0)).collect(),
             asked: Vec::new(),
             calls: Vec::new(),
             hedge_at: Instant::ZERO,
@@ -254,11 +273,7 @@ impl<P: Copy + Ord> Search<P> {
                 Phase::Waiting { until } if until <= now => {
                     self.phase = Phase::Known;
                     self.asked.clear();
-                    self.queue = scope
-                        .known
-                        .iter()
-                        .map(|&peer| Candidate { peer, redirects: 0, open: false })
-                        .collect();
+                    self.queue = scope.known.iter().map(|&peer| Candidate::of(peer, 0)).collect();
                 }
                 Phase::Fetching { .. } | Phase::Waiting { .. } => return,
             }
@@ -422,8 +437,11 @@ impl<P: Copy + Ord> Search<P> {
         let ranked = rank(&providers, (self.purpose, scope.delegated), turn.config, turn.entropy);
         let (lost, others): (Vec<P>, Vec<P>) = ranked.into_iter().partition(|&p| self.lost == Some(p));
         let ranked = others.into_iter().chain(scope.source).chain(lost);
-        let open = |peer: P| providers.iter().any(|p| p.peer == peer && is_open(p));
-        self.queue.extend(ranked.map(|peer| Candidate { peer, redirects: 0, open: open(peer) }));
+        let candidate = |peer: P| match providers.iter().find(|p| p.peer == peer) {
+            Some(p) => Candidate { peer, redirects: 0, depth: p.depth, open: is_open(p) },
+            None => Candidate::of(peer, 0),
+        };
+        self.queue.extend(ranked.map(candidate));
     }
 
     /// Whether the source, to which every lookup leads, is asked when all others have been: where relayers elect, each of those
@@ -454,16 +472,18 @@ impl<P: Copy + Ord> Search<P> {
             && !scope.delegated;
         match refusal {
             Refusal::Redirected(_) if lifts && asked.redirects == 0 => {}
-            Refusal::Redirected(providers) if asked.redirects < config.limits.redirects => {
-                let redirects = asked.redirects + 1;
+            Refusal::Redirected(providers) => {
                 let most = usize::from(config.limits.redirect_contacts);
-                for p in providers.iter().take(most).filter(|p| self.purpose.suits(p, scope.deepest)).rev() {
-                    let open = is_open(p);
-                    self.queue.push_front(Candidate { peer: p.peer, redirects, open });
-                }
+                let suits = |p: &&Provider<P>| self.purpose.suits(p, scope.deepest);
+                let named =
+                    providers.iter().take(most).filter(suits).map(|&p| asked.names(p, scope.delegated));
+                let mut named: Vec<_> = named.filter(|c| c.redirects <= config.limits.redirects).collect();
                 // When they lead nowhere, the source decides.
-                if let Some(peer) = scope.source.filter(|_| !scope.delegated) {
-                    self.queue.push_back(Candidate { peer, redirects, open: false });
+                if let Some(source) = scope.source.filter(|_| !scope.delegated && !named.is_empty()) {
+                    self.queue.push_back(Candidate::of(source, asked.redirects + 1));
+                }
+                while let Some(candidate) = named.pop() {
+                    self.queue.push_front(candidate);
                 }
                 self.queue.truncate(usize::from(config.limits.asked));
             }
