@@ -3,7 +3,9 @@
 use crate::backups::{backed_up, covered, fetches, is_left, resumed};
 use crate::harness::{CHANNEL, Solo, called, default, delegated, ms, placed};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Child, Denial, Fact, Hold, InviteKind, Order, Provider, Refusal, Report};
+use p2piptv::iptv::{
+    ByeReason, Child, Config, Denial, Fact, Hold, InviteKind, Order, Provider, Refusal, Report,
+};
 use p2piptv::time::Instant;
 
 const PARENT: u32 = 35;
@@ -175,12 +177,27 @@ fn a_child_that_asks_for_the_slot_which_it_has_just_been_given_keeps_its_call() 
         s.fact(Fact::Ended { call: first, reason: ByeReason::Normal });
         assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (1, 0));
         s.pass(if heard { 1_499 } else { 1_500 });
-        let (call, orders) = s.invited(4, false);
+        let (call, orders) = s.invited_by_mover(4);
         let refused = |o: &Order<u32>| matches!(o, Order::Refuse { call: c, denial: Denial::Busy { .. } } if *c == call);
         assert_eq!(orders.iter().any(refused), heard, "{orders:?}");
         // One from whom nothing has come has lost the call, and has another one.
         assert_eq!(is_left(&Vec::from(orders), old), !heard);
     }
+}
+
+/// Its call was heard a moment ago, and it has no media.
+#[test]
+fn a_child_that_has_begun_anew_and_calls_its_parent_is_served_at_once() {
+    let mut s = Solo::publisher(default(1));
+    let (old, _) = s.invited(3, false);
+    s.told.report = Some(s.now);
+    let (call, orders) = s.invited(3, false);
+    assert!(accepts(&orders, call), "{orders:?}");
+    assert!(is_left(&Vec::from(orders), old));
+}
+
+fn accepts<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>, call: CallId) -> bool {
+    orders.into_iter().any(|o| matches!(o, Order::Accept { call: c, .. } if *c == call))
 }
 
 #[test]
@@ -195,6 +212,22 @@ fn two_who_ask_each_other_at_the_same_moment_do_not_become_each_others_parents()
     }
     let (call, orders) = s.invited(6, false);
     assert!(orders.iter().any(|o| matches!(o, Order::Accept { call: c, .. } if *c == call)), "{orders:?}");
+}
+
+/// Its parent, the source, has a second rescue slot, and a child that cannot relay.
+#[test]
+fn a_child_in_a_rescue_slot_that_asks_its_parent_for_an_ordinary_one_waits_for_it_in_the_call_that_it_has() {
+    let mut s = Solo::publisher(Config { rescue_slots: 2, ..default(1) });
+    let (leech, _) = s.called_by(3, (false, false), 0);
+    let (old, orders) = s.invited(4, true);
+    assert!(accepts(&orders, old));
+    s.told.report = Some(s.now);
+    let (call, orders) = s.invited_by_mover(4);
+    let busy = Order::Refuse { call, denial: Denial::Busy { retry_after: ms(1_000) } };
+    assert!(orders.contains(&busy), "{orders:?}");
+    assert!(!is_left(&Vec::from(orders), old));
+    s.fact(Fact::Ended { call: leech, reason: ByeReason::Normal });
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (1, 0), "and in no other one");
 }
 
 /// Child 1 relays, is full, and has the children 2 to 40, who could relay.

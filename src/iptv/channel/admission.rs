@@ -52,10 +52,13 @@ impl<P: Copy + Ord> Channel<P> {
         }
         let serves = self.serves(turn);
         let old = self.seats.by_peer(peer).map(|s| (s.call, s.rescue));
-        if !urgent && old.is_some_and(|(call, rescue)| !rescue && self.hears(call, turn)) {
-            // It has been given an ordinary slot meanwhile, and is about to learn that. A second call would end the first.
-            let retry_after = turn.config.busy_retry_after;
-            return turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
+        if let Some((old, rescue)) = old.filter(|&(old, _)| moves && self.hears(old, turn)) {
+            let ordinary = !rescue || serves && turn.uplink.free() > 0;
+            if ordinary || self.swaps(old, slots, turn) || self.weighs(peer, turn) {
+                let retry_after = turn.config.busy_retry_after;
+                return turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
+            }
+            return self.send_on((call, peer), (urgent, moves), slots, turn);
         }
         let ordinary = serves && (turn.uplink.free() > 0 || old.is_some_and(|o| !o.1));
         let rescue = urgent && (turn.uplink.can_rescue() || old.is_some_and(|o| o.1));
@@ -63,10 +66,6 @@ impl<P: Copy + Ord> Channel<P> {
             .then(|| self.leech(slots, turn.uplink, turn.config))
             .flatten();
         if !ordinary && !rescue && leech.is_none() {
-            if old.is_some_and(|o| o.1) && self.weighs(peer, turn) {
-                let retry_after = turn.config.busy_retry_after;
-                return turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
-            }
             return self.send_on((call, peer), (urgent, moves), slots, turn);
         }
         if let Some((old, _)) = old {
@@ -87,7 +86,9 @@ impl<P: Copy + Ord> Channel<P> {
         self.tell_places(Some(call), turn);
     }
 
-    /// Whether a child's reports come in, so that its call is no relic.
+    /// Whether a child's reports come in, so that its call is no relic if it has media. It keeps the call then, whatever it asks for
+    /// in another one: a second would end the first, and who learns that it has lost its parent gives up what that parent has just
+    /// promised it. Reports may still be fresh of a child that has begun anew meanwhile; but that one has no media.
     fn hears(&self, call: CallId, turn: &Turn<'_, P>) -> bool {
         let last = turn.progress.last_report(call);
         !turn.config.is_paper() && last.is_some_and(|t| turn.now.since(t) < turn.config.suspect_silence)
@@ -99,6 +100,13 @@ impl<P: Copy + Ord> Channel<P> {
         let may = slots.is_some_and(|n| n > 0) && self.promotion.is_none() && uplink.can_rescue();
         let leeches = self.seats.iter().filter(|s| s.slots == Some(0) && !s.rescue);
         leeches.last().filter(|_| may && !config.is_paper()).map(|s| s.call)
+    }
+
+    /// A child in a rescue slot asks for an ordinary one and can relay. Whether another one that cannot goes.
+    fn swaps(&mut self, child: CallId, slots: Option<u16>, turn: &Turn<'_, P>) -> bool {
+        let Some(leech) = self.leech(slots, turn.uplink, turn.config) else { return false };
+        self.promotion = Some(Box::new(Promotion::new(leech, child, turn)));
+        true
     }
 
     /// An orphan in the rescue slot asks for an ordinary one and has a subtree: where relayers elect, the child with the

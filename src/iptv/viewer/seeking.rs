@@ -72,7 +72,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let mut search = self.search.take()?;
         let known = self.known(search.purpose, turn);
         // The source may be asked out of its own rescue slot: it knows who else has room.
-        let asks_source = search.purpose.is_planned() && search.purpose != Purpose::Farewell;
+        let asks_source = search.purpose.is_planned() && !search.purpose.is_urgent();
         let parent = self.parent.as_ref().map(|p| p.peer);
         let asks_parent = asks_source && self.source == parent
             || self.delegated && matches!(search.purpose, Purpose::Move { .. });

@@ -114,6 +114,11 @@ impl Solo {
         self.called_by(peer, (urgent, false), 2)
     }
 
+    /// The same by one that has media and looks for another place.
+    pub(crate) fn invited_by_mover(&mut self, peer: u32) -> (CallId, VecDeque<Order<u32>>) {
+        self.called_by(peer, (false, true), 2)
+    }
+
     pub(crate) fn called_by(
         &mut self,
         peer: u32,
