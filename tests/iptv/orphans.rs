@@ -200,18 +200,55 @@ fn accepts<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>, call: CallId) -
     orders.into_iter().any(|o| matches!(o, Order::Accept { call: c, .. } if *c == call))
 }
 
-#[test]
-fn two_who_ask_each_other_at_the_same_moment_do_not_become_each_others_parents() {
+/// A relayer below 9 that asks 7 for a slot: a rescue slot will do if it has children, for it is to yield then, as somebody who has
+/// lost its parent asks. The call to 7 as well.
+fn asks_another(has_children: bool) -> (Solo, CallId) {
     let (mut s, parent) = Solo::viewer(default(2), 9);
     s.reported(parent, Report::SelectedRelayer { register: true });
+    if has_children {
+        s.invited(8, false);
+    }
     let to = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
-    assert!(placed(&s.reported(parent, Report::Yield { to }), 7).is_some());
-    for urgent in [false, true] {
+    let call = placed(&s.reported(parent, Report::Yield { to }), 7).expect("it is to yield");
+    (s, call)
+}
+
+#[test]
+fn two_who_ask_each_other_at_the_same_moment_do_not_become_each_others_parents() {
+    for (has_children, urgent) in [(false, false), (true, false), (true, true)] {
+        let (mut s, _) = asks_another(has_children);
         let (call, orders) = s.invited(7, urgent);
         assert!(orders.contains(&Order::Refuse { call, denial: Denial::Loop }), "{orders:?}");
+        let (call, orders) = s.invited(6, false);
+        assert!(accepts(&orders, call), "{orders:?}");
     }
-    let (call, orders) = s.invited(6, false);
-    assert!(orders.iter().any(|o| matches!(o, Order::Accept { call: c, .. } if *c == call)), "{orders:?}");
+}
+
+#[test]
+fn who_only_wants_a_better_place_gives_way_to_the_orphan_whom_it_asks() {
+    let (mut s, asked) = asks_another(false);
+    let (call, orders) = s.invited(7, true);
+    assert!(accepts(&orders, call), "{orders:?}");
+    assert!(orders.contains(&Order::Cancel { call: asked }), "{orders:?}");
+    // What 7 answered before it was an orphan may still come.
+    let orders = s.fact(Fact::Answered { call: asked, depth: Some(1), rescue: false });
+    assert!(is_left(&Vec::from(orders), asked));
+}
+
+#[test]
+fn q12_who_only_wants_a_better_place_gives_way_to_the_child_of_a_standby_whom_it_asks() {
+    for has_children in [true, false] {
+        let (mut s, asked) = asks_another(has_children);
+        s.fact(Fact::Refused { call: asked, refusal: Refusal::NoAnswer });
+        let lease = CallId::received(99);
+        s.fact(Fact::StandbyInvited { channel: CHANNEL, call: lease, peer: 7, slots: Some(2) });
+        let to = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+        let parent = s.iptv.parent_call(CHANNEL).unwrap();
+        let asked = placed(&s.reported(parent, Report::Yield { to }), 7).expect("it asks again");
+        let orders = s.fact(Fact::Resumed { call: lease });
+        assert_eq!(orders.contains(&Order::Serve { call: lease }), !has_children, "{orders:?}");
+        assert_eq!(orders.contains(&Order::Cancel { call: asked }), !has_children, "{orders:?}");
+    }
 }
 
 /// Its parent, the source, has a second rescue slot, and a child that cannot relay.

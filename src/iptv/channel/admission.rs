@@ -44,6 +44,9 @@ impl<P: Copy + Ord> Channel<P> {
         slots: Option<u16>,
         turn: &mut Turn<'_, P>,
     ) {
+        if urgent {
+            self.give_way_to(peer, turn);
+        }
         if let Some(denial) = self.denial(peer, urgent, turn) {
             return turn.order(Order::Refuse { call, denial });
         }
@@ -166,6 +169,14 @@ impl<P: Copy + Ord> Channel<P> {
             None => Vec::new(),
         };
         turn.inform(call, Report::Yield { to });
+    }
+
+    /// Who has lost its parent asks this node, which asks it for nothing but a better place and gives that up: they would refuse
+    /// each other.
+    pub(super) fn give_way_to(&mut self, orphan: P, turn: &mut Turn<'_, P>) {
+        if let Station::Viewer(w) = &mut self.station {
+            w.viewer.give_way_to(orphan, &self.seats, turn);
+        }
     }
 
     /// Why a caller is refused whatever the room.

@@ -6,6 +6,7 @@ use super::search::{Scope, Search};
 use super::{Link, Viewer};
 use crate::ids::CallId;
 use crate::iptv::fact::{ByeReason, Refusal};
+use crate::iptv::order::Order;
 use crate::iptv::report::Provider;
 use crate::iptv::seats::Seats;
 use crate::iptv::turn::Turn;
@@ -119,6 +120,20 @@ impl<P: Copy + Ord> Viewer<P> {
             if self.cover.is_none() {
                 self.listen_at = None;
             }
+        }
+    }
+
+    /// Does without this peer, if it is asked for nothing but a better place: it has none itself any more.
+    ///
+    /// Neither becomes the parent of the other that way. Whoever asks as an orphan refuses whom it asks, and does not ask whom it has
+    /// accepted; and what answers a call that was given up is ended.
+    pub(in crate::iptv) fn give_way_to(&mut self, orphan: P, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        let background = |s: &&mut Box<Search<P>>| s.purpose.is_planned() && !s.purpose.is_urgent();
+        let Some(search) = self.search.as_mut().filter(background) else { return };
+        if let Some(call) = search.call_to(orphan) {
+            search.pass_over(call);
+            turn.order(Order::Cancel { call });
+            self.advance(seats, turn);
         }
     }
 
