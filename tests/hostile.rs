@@ -264,28 +264,50 @@ fn k8_who_takes_all_places_of_those_that_wait_at_a_source_lets_go_of_some_for_ot
     let [eve, bob] = [66, 67].map(|host| Stranger::at(&mut world, host));
     let source = world.source;
     assert!(eve.call(&mut world, source, "seat", "<sip:seat@192.0.2.66>;slots=1", eve.addr).is_some());
-    // Which calls are answered then, and how.
-    let asked = |world: &mut World, who: &Stranger, id: &str, param: &str| {
-        let call = Call { id: id.into(), cseq: 1, to_tag: None };
-        let rest =
-            format!("Contact: <sip:{id}@{}>;slots=1{param}\nContent-Type: application/sdp", who.addr.ip());
-        eve.take();
-        who.take();
-        who.request(world, source, "INVITE", &call, &rest, &sdp(who.addr, "recvonly"));
-        world.run_for(Duration::from_millis(15));
-        let answered = eve.take().into_iter().chain(who.take()).filter(|(_, m)| m.starts_with("SIP/2.0 "));
-        answered.map(|(_, m)| format!("{} {}", row(&m, "Call-ID").unwrap(), &m[8..11])).collect::<Vec<_>>()
-    };
+    let asked =
+        |world: &mut World, who: &Stranger, id: &str, params| answered(world, [&eve, who], id, params);
     for n in 0..66 {
         if n == 63 {
-            assert_eq!(asked(&mut world, &eve, "moves", ";resume=7"), ["moves 503"], "it has media already");
+            let answers = asked(&mut world, &eve, "moves", "slots=1;resume=7");
+            assert_eq!(answers, ["moves 503"], "it has media already");
         }
         let (id, status) = (format!("e{n}"), if n < 64 { 182 } else { 503 });
-        let answers = asked(&mut world, &eve, &id, "");
+        let answers = asked(&mut world, &eve, &id, "slots=1");
         assert_eq!(answers, [format!("{id} {status}")], "and her own do not make room for each other");
     }
-    assert_eq!(asked(&mut world, &bob, "b", ""), ["e63 503", "b 182"]);
-    assert_eq!(asked(&mut world, &bob, "moves", ";resume=7"), ["moves 503"], "nobody makes room for that");
+    assert_eq!(asked(&mut world, &bob, "b", "slots=1"), ["e63 503", "b 182"]);
+    let answers = asked(&mut world, &bob, "moves", "slots=1;resume=7");
+    assert_eq!(answers, ["moves 503"], "nobody makes room for that");
+}
+
+/// Who of these two is answered when the second one calls, in which calls, and how.
+fn answered(world: &mut World, [other, caller]: [&Stranger; 2], id: &str, params: &str) -> Vec<String> {
+    let call = Call { id: id.into(), cseq: 1, to_tag: None };
+    let rest = format!("Contact: <sip:{id}@{}>;{params}\nContent-Type: application/sdp", caller.addr.ip());
+    let source = world.source;
+    other.take();
+    caller.take();
+    caller.request(world, source, "INVITE", &call, &rest, &sdp(caller.addr, "recvonly"));
+    world.run_for(Duration::from_millis(15));
+    let answered = other.take().into_iter().chain(caller.take()).filter(|(_, m)| m.starts_with("SIP/2.0 "));
+    answered.map(|(_, m)| format!("{} {}", row(&m, "Call-ID").unwrap(), &m[8..11])).collect()
+}
+
+/// One of the two children of the source cannot relay, nor can those that wait: they keep their places.
+#[test]
+fn nobody_makes_room_for_a_newcomer_that_gets_a_slot() {
+    let mut world = World::new(Setup { seed: 9, capacity: 2, ..Setup::default() });
+    let [eve, bob] = [66, 67].map(|host| Stranger::at(&mut world, host));
+    let source = world.source;
+    for (id, slots) in [("relays", 1), ("leech", 0)] {
+        let contact = format!("<sip:{id}@192.0.2.66>;slots={slots}");
+        assert!(eve.call(&mut world, source, id, &contact, eve.addr).is_some());
+    }
+    for n in 0..64 {
+        let id = format!("e{n}");
+        assert_eq!(answered(&mut world, [&eve, &eve], &id, "slots=0"), [format!("{id} 182")]);
+    }
+    assert_eq!(answered(&mut world, [&eve, &bob], "b", "slots=1"), ["b 200"]);
 }
 
 #[test]

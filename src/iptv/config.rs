@@ -44,12 +44,12 @@ pub struct Config {
     pub rescue_slots: u8,
 
     /// A node without new media for this long tells its children so (HOLD), and again after each such time. How long it
-    /// really waits follows the pace of the media ([`Pace`](super::Pace)); this is the most, and what holds while the
-    /// pace is unknown.
+    /// really waits follows the pace of the media ([`Pace`](super::Pace)) until [`Config::repair_after`] has passed; this is the
+    /// most, and what holds from then on and while the pace is unknown.
     pub hold_after: Duration,
     /// A parent that said nothing for this long, neither media nor HOLD, is dead. A node that has standbys asks one of
-    /// them for media after half as long again as it takes until it says HOLD, or a little more where packets jitter; this
-    /// is the most.
+    /// them for media after half as long again as it takes until it says HOLD, or a little more where packets jitter, and after
+    /// the first HOLDs when two more have not come; this is the most.
     pub repair_after: Duration,
     /// No silence shorter than this counts, however dense the packets are.
     pub silence_floor: Duration,

@@ -459,6 +459,11 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         self.find(channel).into_iter().flat_map(Channel::waiting)
     }
 
+    /// Whether a newcomer that brings so many slots would wait here for the next relayer, if there is a place.
+    pub fn would_wait(&self, channel: ChannelId, peer: P, slots: Option<u16>) -> bool {
+        self.find(channel).is_some_and(|channel| channel.would_wait(peer, slots, &self.uplink, &self.config))
+    }
+
     // ---- inside
 
     fn find(&self, id: ChannelId) -> Option<&Channel<P>> {

@@ -67,6 +67,11 @@ impl<P: Copy + Ord> Waiting<P> {
         self.callers.front().copied()
     }
 
+    /// The first one of this kind.
+    pub(super) fn first_that(&self, is: impl Fn(&Caller<P>) -> bool) -> Option<Caller<P>> {
+        self.callers.iter().find(|c| is(c)).copied()
+    }
+
     /// A caller has its answer, or has given up.
     pub(super) fn take(&mut self, call: CallId) -> bool {
         let at = self.callers.iter().position(|c| c.call == call);

@@ -198,7 +198,7 @@ impl Node {
             uri = uri.with_param(EPOCH_PARAM, Some(&open.epoch.to_string())).ok()?;
         }
         if self.records.lifetime() != LIFETIME {
-            let seconds = self.records.lifetime().as_secs().to_string();
+            let seconds = self.records.lifetime().as_millis().div_ceil(1000).to_string();
             uri = uri.with_param(LIFETIME_PARAM, Some(&seconds)).ok()?;
         }
         let role = match record.role {
@@ -589,11 +589,11 @@ mod tests {
 
     #[test]
     fn a_record_states_its_lifetime_where_that_is_not_a_minute() {
-        for (seconds, stated) in [(60, None), (20, Some("20"))] {
+        for (millis, stated) in [(60_000, None), (20_000, Some("20")), (1_001, Some("2")), (500, Some("1"))] {
             let at = |port| core::net::SocketAddr::from(([192, 0, 2, 1], port));
             let addresses = Addresses { overlay: at(1), signalling: at(2), media: at(3) };
             let config = Config {
-                record_lifetime: Duration::from_secs(seconds),
+                record_lifetime: Duration::from_millis(millis),
                 ..Config::new("s", "tv.example", addresses)
             };
             let identity = Box::new(InsecureIdentity::new(NodeId([1; 16])));

@@ -159,7 +159,7 @@ impl Node {
         let peer = self.meet(contact);
         match usage {
             Usage::Standby(Some(addr)) => self.make_room_for_a_standby(HostPrefix::of(addr.ip())),
-            Usage::Media(Some(addr)) if !urgent && !moves => {
+            Usage::Media(Some(addr)) if !urgent && !moves && self.policy.would_wait(channel, peer, slots) => {
                 self.make_room_for_a_caller(channel, HostPrefix::of(addr.ip()))
             }
             _ => {}

@@ -152,6 +152,48 @@ fn q1_a_newcomer_that_has_waited_for_two_seconds_is_refused() {
     assert!(!s.pass(500).iter().any(|o| matches!(o, Order::Refuse { .. })));
 }
 
+/// A source with two slots, in which 1 and 2 sit that cannot relay. In the place of 2 comes 3, which can; 4, which can too, waits
+/// meanwhile.
+#[test]
+fn q1_who_waits_and_can_relay_takes_the_slot_of_a_child_that_cannot_before_a_newcomer_does() {
+    for slots in [0, 2] {
+        let mut s = Solo::publisher(default(2));
+        let [_, leech] = [1, 2].map(|peer| s.called_by(peer, (false, false), 0).0);
+        let (third, orders) = s.invited(3, false);
+        assert_eq!(answers(orders), [(third, 'a')]);
+        let (fourth, orders) = s.called_by(4, (false, false), slots);
+        assert_eq!(orders, [Order::Queue { call: fourth }]);
+        s.fact(Fact::Ended { call: leech, reason: ByeReason::Normal });
+        // When 2 would be asked next.
+        let answered = answers(s.pass(500));
+        let (fifth, orders) = s.invited(5, false);
+        if slots > 0 {
+            assert_eq!(answered, [(fourth, 'a')]);
+            assert_eq!(orders, [Order::Queue { call: fifth }]);
+        } else {
+            assert_eq!((answered, answers(orders)), (vec![], vec![(fifth, 'a')]), "4 could not use it");
+        }
+    }
+}
+
+#[test]
+fn q1_a_newcomer_would_wait_where_it_finds_no_slot_and_is_not_known() {
+    let would = |s: &Solo, peer, slots| s.iptv.would_wait(CHANNEL, peer, Some(slots));
+    let mut s = Solo::publisher(default(2));
+    s.called_by(1, (false, false), 0);
+    assert!(!would(&s, 5, 0), "a slot is free");
+    s.invited(2, false);
+    assert!(would(&s, 5, 0));
+    assert!(!would(&s, 5, 1), "in the place of 1");
+    assert!(!would(&s, 2, 0), "it is served");
+    s.called_by(3, (false, false), 0);
+    assert!(!would(&s, 3, 0), "it waits already");
+    let s = Solo::publisher(Config::new(Profile::Paper, 0));
+    assert!(!would(&s, 5, 0));
+    let (s, _) = Solo::viewer(default(0), 9);
+    assert!(!would(&s, 5, 0));
+}
+
 #[test]
 fn q1_nobody_waits_where_nobody_is_about_to_relay() {
     let mut s = Solo::publisher(default(1));

@@ -303,6 +303,7 @@ fn q12_a_parent_that_starved_for_a_moment_and_dies_then_is_bridged_as_soon_as_an
     let (mut s, parent, [first, ..]) = backed_up();
     s.hear();
     s.pass(50);
+    s.told.from = Some(s.now);
     s.fact(Fact::Held { call: parent, hold: Hold::Starved });
     assert!(resumed(&s.pass(50)).is_empty(), "it is alive");
     assert!(resumed(&s.hear_for(20)).is_empty());

@@ -357,7 +357,8 @@ fn yields(s: &mut Solo) -> Vec<(CallId, Vec<u32>)> {
 fn an_orphan_with_a_subtree_gets_the_slot_of_the_child_with_the_smallest_which_goes_below_its_siblings() {
     let (mut s, [_, lightest, orphan]) = with_orphan(5);
     assert_eq!(yields(&mut s), [], "it may find a slot elsewhere");
-    let (call, orders) = s.invited(13, false);
+    s.told.report = Some(s.now);
+    let (call, orders) = s.invited_by_mover(13);
     let busy = Order::Refuse { call, denial: Denial::Busy { retry_after: ms(1000) } };
     assert!(orders.contains(&busy), "{orders:?}");
     assert_eq!(yields(&mut s), [(lightest, vec![13, 11])]);
@@ -370,7 +371,8 @@ fn an_orphan_with_a_subtree_gets_the_slot_of_the_child_with_the_smallest_which_g
 fn an_orphan_that_brings_fewest_goes_down_itself() {
     for peers in [1, 3] {
         let (mut s, [_, _, orphan]) = with_orphan(peers);
-        s.invited(13, false);
+        s.told.report = Some(s.now);
+        s.invited_by_mover(13);
         assert_eq!(yields(&mut s), [(orphan, vec![12, 11])], "{peers}");
     }
 }
@@ -378,7 +380,8 @@ fn an_orphan_that_brings_fewest_goes_down_itself() {
 #[test]
 fn an_orphan_without_a_subtree_may_sit_anywhere() {
     let (mut s, _) = with_orphan(0);
-    let (_, orders) = s.invited(13, false);
+    s.told.report = Some(s.now);
+    let (_, orders) = s.invited_by_mover(13);
     assert!(has(&orders, |o| matches!(o, Order::Redirect { .. })), "{orders:?}");
     assert_eq!(yields(&mut s), []);
 }
@@ -400,6 +403,19 @@ fn whoever_yields_with_a_subtree_takes_a_rescue_slot_and_without_one_only_an_ord
         let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call });
         assert_eq!(orders.contains(&Order::Bye { call: parent, reason: ByeReason::Normal }), children);
     }
+}
+
+/// Its parent is the source, which has another slot for nobody.
+#[test]
+fn whoever_yields_with_a_subtree_does_not_ask_the_parent_to_which_it_yields() {
+    let (mut s, parent) = Solo::viewer(default(2), PARENT);
+    s.reported(parent, Report::SelectedRelayer { register: true });
+    s.invited(11, false);
+    let call = placed(&s.reported(parent, Report::Yield { to: vec![at(21, 1)] }), 21).unwrap();
+    let refusal = Refusal::Redirected(vec![at(22, 2)]);
+    let call = placed(&s.fact(Fact::Refused { call, refusal }), 22).unwrap();
+    let orders = s.fact(Fact::Refused { call, refusal: Refusal::NoAnswer });
+    assert_eq!(peers(&orders), []);
 }
 
 #[test]

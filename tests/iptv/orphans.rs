@@ -3,7 +3,9 @@
 use crate::backups::{backed_up, covered, fetches, is_left, resumed};
 use crate::harness::{CHANNEL, Solo, called, default, delegated, ms, placed};
 use p2piptv::ids::CallId;
-use p2piptv::iptv::{ByeReason, Child, Denial, Fact, Hold, InviteKind, Order, Provider, Refusal, Report};
+use p2piptv::iptv::{
+    ByeReason, Child, Config, Denial, Fact, Hold, InviteKind, Order, Provider, Refusal, Report,
+};
 use p2piptv::time::Instant;
 
 const PARENT: u32 = 35;
@@ -175,7 +177,7 @@ fn a_child_that_asks_for_the_slot_which_it_has_just_been_given_keeps_its_call() 
         s.fact(Fact::Ended { call: first, reason: ByeReason::Normal });
         assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (1, 0));
         s.pass(if heard { 1_499 } else { 1_500 });
-        let (call, orders) = s.invited(4, false);
+        let (call, orders) = s.invited_by_mover(4);
         let refused = |o: &Order<u32>| matches!(o, Order::Refuse { call: c, denial: Denial::Busy { .. } } if *c == call);
         assert_eq!(orders.iter().any(refused), heard, "{orders:?}");
         // One from whom nothing has come has lost the call, and has another one.
@@ -183,18 +185,86 @@ fn a_child_that_asks_for_the_slot_which_it_has_just_been_given_keeps_its_call() 
     }
 }
 
+/// Its call was heard a moment ago, and it has no media.
 #[test]
-fn two_who_ask_each_other_at_the_same_moment_do_not_become_each_others_parents() {
+fn a_child_that_has_begun_anew_and_calls_its_parent_is_served_at_once() {
+    let mut s = Solo::publisher(default(1));
+    let (old, _) = s.invited(3, false);
+    s.told.report = Some(s.now);
+    let (call, orders) = s.invited(3, false);
+    assert!(accepts(&orders, call), "{orders:?}");
+    assert!(is_left(&Vec::from(orders), old));
+}
+
+fn accepts<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>, call: CallId) -> bool {
+    orders.into_iter().any(|o| matches!(o, Order::Accept { call: c, .. } if *c == call))
+}
+
+/// A relayer below 9 that asks 7 for a slot: a rescue slot will do if it has children, for it is to yield then, as somebody who has
+/// lost its parent asks. The call to 7 as well.
+fn asks_another(has_children: bool) -> (Solo, CallId) {
     let (mut s, parent) = Solo::viewer(default(2), 9);
     s.reported(parent, Report::SelectedRelayer { register: true });
+    if has_children {
+        s.invited(8, false);
+    }
     let to = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
-    assert!(placed(&s.reported(parent, Report::Yield { to }), 7).is_some());
-    for urgent in [false, true] {
+    let call = placed(&s.reported(parent, Report::Yield { to }), 7).expect("it is to yield");
+    (s, call)
+}
+
+#[test]
+fn two_who_ask_each_other_at_the_same_moment_do_not_become_each_others_parents() {
+    for (has_children, urgent) in [(false, false), (true, false), (true, true)] {
+        let (mut s, _) = asks_another(has_children);
         let (call, orders) = s.invited(7, urgent);
         assert!(orders.contains(&Order::Refuse { call, denial: Denial::Loop }), "{orders:?}");
+        let (call, orders) = s.invited(6, false);
+        assert!(accepts(&orders, call), "{orders:?}");
     }
-    let (call, orders) = s.invited(6, false);
-    assert!(orders.iter().any(|o| matches!(o, Order::Accept { call: c, .. } if *c == call)), "{orders:?}");
+}
+
+#[test]
+fn who_only_wants_a_better_place_gives_way_to_the_orphan_whom_it_asks() {
+    let (mut s, asked) = asks_another(false);
+    let (call, orders) = s.invited(7, true);
+    assert!(accepts(&orders, call), "{orders:?}");
+    assert!(orders.contains(&Order::Cancel { call: asked }), "{orders:?}");
+    // What 7 answered before it was an orphan may still come.
+    let orders = s.fact(Fact::Answered { call: asked, depth: Some(1), rescue: false });
+    assert!(is_left(&Vec::from(orders), asked));
+}
+
+#[test]
+fn q12_who_only_wants_a_better_place_gives_way_to_the_child_of_a_standby_whom_it_asks() {
+    for has_children in [true, false] {
+        let (mut s, asked) = asks_another(has_children);
+        s.fact(Fact::Refused { call: asked, refusal: Refusal::NoAnswer });
+        let lease = CallId::received(99);
+        s.fact(Fact::StandbyInvited { channel: CHANNEL, call: lease, peer: 7, slots: Some(2) });
+        let to = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+        let parent = s.iptv.parent_call(CHANNEL).unwrap();
+        let asked = placed(&s.reported(parent, Report::Yield { to }), 7).expect("it asks again");
+        let orders = s.fact(Fact::Resumed { call: lease });
+        assert_eq!(orders.contains(&Order::Serve { call: lease }), !has_children, "{orders:?}");
+        assert_eq!(orders.contains(&Order::Cancel { call: asked }), !has_children, "{orders:?}");
+    }
+}
+
+/// Its parent, the source, has a second rescue slot, and a child that cannot relay.
+#[test]
+fn a_child_in_a_rescue_slot_that_asks_its_parent_for_an_ordinary_one_waits_for_it_in_the_call_that_it_has() {
+    let mut s = Solo::publisher(Config { rescue_slots: 2, ..default(1) });
+    let (leech, _) = s.called_by(3, (false, false), 0);
+    let (old, orders) = s.invited(4, true);
+    assert!(accepts(&orders, old));
+    s.told.report = Some(s.now);
+    let (call, orders) = s.invited_by_mover(4);
+    let busy = Order::Refuse { call, denial: Denial::Busy { retry_after: ms(1_000) } };
+    assert!(orders.contains(&busy), "{orders:?}");
+    assert!(!is_left(&Vec::from(orders), old));
+    s.fact(Fact::Ended { call: leech, reason: ByeReason::Normal });
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (1, 0), "and in no other one");
 }
 
 /// Child 1 relays, is full, and has the children 2 to 40, who could relay.

@@ -2,6 +2,7 @@
 
 use crate::backups::{backed_up, resumed};
 use crate::harness::{CHANNEL, SOURCE, Solo, default, grown, has, ms, placed};
+use p2piptv::ids::CallId;
 use p2piptv::iptv::{
     ByeReason, Config, Event, Fact, Hold, InviteKind, Limits, Order, Pace, Provider, Report,
 };
@@ -155,21 +156,67 @@ fn k6_a_timer_that_is_a_little_late_lets_what_lies_in_the_sockets_be_read_first(
     assert!(resumed(&s.pass(50)).is_empty(), "it was there");
 }
 
+/// The parent says HOLD.
+fn held(s: &mut Solo, parent: CallId) -> Vec<Order<u32>> {
+    s.told.from = Some(s.now);
+    s.fact(Fact::Held { call: parent, hold: Hold::Starved }).into()
+}
+
+/// The parent of a viewer that is [`backed_up`] says HOLD as it should, 40, 50 and 90 ms later and so on, for as long as that is
+/// below `end`, to which the clock goes on; what was ordered meanwhile.
+fn held_until(s: &mut Solo, parent: CallId, end: u64) -> Vec<Order<u32>> {
+    let (mut orders, mut now) = (Vec::new(), 0);
+    for at in [40, 50].into_iter().chain((90..=410).step_by(40)).chain((610..).step_by(200)) {
+        orders.extend(s.pass(at.min(end) - now));
+        now = at.min(end);
+        if at >= end {
+            return orders;
+        }
+        held(s, parent);
+    }
+    orders
+}
+
 #[test]
 fn q6_a_parent_that_says_hold_is_alive_and_nobody_else_is_asked() {
     let (mut s, parent, _) = backed_up();
-    s.pass(39);
-    s.told.from = Some(s.now);
-    s.fact(Fact::Held { call: parent, hold: Hold::Starved });
-    let mut orders = Vec::new();
-    for _ in 0..9 {
-        orders.extend(s.pass(200));
-        s.told.from = Some(s.now);
-        s.fact(Fact::Held { call: parent, hold: Hold::Starved });
-    }
-    assert!(resumed(&orders).is_empty());
+    assert!(resumed(&held_until(&mut s, parent, 1_998)).is_empty());
     // But not for ever.
-    assert_eq!(resumed(&s.pass(200)).len(), 1);
+    assert_eq!(resumed(&s.pass(1)).len(), 1);
+}
+
+/// A packet every 10 ms: HOLD is said again after 40 ms, and has 20 ms more to arrive.
+#[test]
+fn q11_a_parent_that_said_hold_and_dies_is_bridged_when_two_more_holds_have_not_come() {
+    for (last, end) in [(40, 140), (50, 150), (90, 190), (290, 390)] {
+        let (mut s, parent, [first, ..]) = backed_up();
+        let mut orders = held_until(&mut s, parent, last);
+        held(&mut s, parent);
+        orders.extend(s.pass(end - last - 1));
+        assert!(resumed(&orders).is_empty(), "{last}");
+        assert_eq!(resumed(&s.pass(1)), [first], "{last}");
+    }
+}
+
+#[test]
+fn q11_a_parent_that_has_starved_for_400_ms_says_hold_seldom_and_is_waited_for_as_long() {
+    for last in [330, 410] {
+        let (mut s, parent, [first, ..]) = backed_up();
+        let mut orders = held_until(&mut s, parent, last);
+        held(&mut s, parent);
+        orders.extend(s.pass(399));
+        assert!(resumed(&orders).is_empty(), "{last}");
+        assert_eq!(resumed(&s.pass(1)), [first], "{last}");
+    }
+}
+
+#[test]
+fn q11_a_parent_two_of_whose_holds_were_lost_is_believed_when_it_says_the_next_one() {
+    let (mut s, parent, [first, ..]) = backed_up();
+    held_until(&mut s, parent, 50);
+    assert_eq!(resumed(&s.pass(95)), [first]);
+    let orders = held(&mut s, parent);
+    assert!(orders.contains(&Order::Release { call: first }), "{orders:?}");
 }
 
 #[test]
@@ -201,9 +248,10 @@ fn q6_a_parent_that_says_hold_to_who_has_asked_a_standby_is_given_time_again() {
     let orders = s.fact(Fact::Held { call: parent, hold: Hold::Starved });
     assert!(orders.contains(&Order::Release { call: first }), "{orders:?}");
     assert_eq!(s.iptv.counters().false_alarms, 1);
-    let orders = s.pass(390);
+    // Two more thresholds, and 40 ms after a false alarm.
+    let orders = s.pass(119);
     assert!(resumed(&orders).is_empty(), "{orders:?}");
-    assert_eq!(resumed(&s.pass(20)).len(), 1);
+    assert_eq!(resumed(&s.pass(1)), [first]);
 }
 
 #[test]

@@ -35,6 +35,23 @@ fn st3_a_writer_whose_clock_is_years_ahead_or_behind_is_accepted() {
 }
 
 #[test]
+fn what_lives_for_a_part_of_a_second_is_stored_for_the_whole_of_it() {
+    let mut net = alice();
+    for (millis, seconds) in [(1, 1), (1_000, 1), (1_001, 2)] {
+        net.log.clear();
+        let write = Write { lifetime: Duration::from_millis(millis), ..put(NOTE, Slot::Single, "a") };
+        net.store(1, &home(ALICE), vec![write]).unwrap();
+        let lifetime = |body| match body {
+            Body::StoreReq(s) => {
+                Some(s.kind_data[0].values.decode_values(DataModel::Single).ok()?[0].lifetime)
+            }
+            _ => None,
+        };
+        assert_eq!(net.sent(1, lifetime)[0].1, seconds, "{millis} ms");
+    }
+}
+
+#[test]
 fn st4_a_store_that_is_too_old_is_sent_again_one_millisecond_behind_what_is_there() {
     let mut net = alice();
     net.store(1, &home(ALICE), note("first")).unwrap();

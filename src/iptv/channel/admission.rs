@@ -6,7 +6,7 @@ use crate::iptv::fact::ByeReason;
 use crate::iptv::order::{Denial, Event, Order};
 use crate::iptv::promotion::Promotion;
 use crate::iptv::report::{Provider, Report};
-use crate::iptv::seats::Seat;
+use crate::iptv::seats::{Seat, Uplink};
 use crate::iptv::table::Standing;
 use crate::iptv::turn::Turn;
 use crate::iptv::waiting::Caller;
@@ -44,6 +44,9 @@ impl<P: Copy + Ord> Channel<P> {
         slots: Option<u16>,
         turn: &mut Turn<'_, P>,
     ) {
+        if urgent {
+            self.give_way_to(peer, turn);
+        }
         if let Some(denial) = self.denial(peer, urgent, turn) {
             return turn.order(Order::Refuse { call, denial });
         }
@@ -52,19 +55,20 @@ impl<P: Copy + Ord> Channel<P> {
         }
         let serves = self.serves(turn);
         let old = self.seats.by_peer(peer).map(|s| (s.call, s.rescue));
-        if !urgent && old.is_some_and(|(call, rescue)| !rescue && self.hears(call, turn)) {
-            // It has been given an ordinary slot meanwhile, and is about to learn that. A second call would end the first.
-            let retry_after = turn.config.busy_retry_after;
-            return turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
-        }
-        let ordinary = serves && (turn.uplink.free() > 0 || old.is_some_and(|o| !o.1));
-        let rescue = urgent && (turn.uplink.can_rescue() || old.is_some_and(|o| o.1));
-        let leech = (!ordinary && !rescue && serves && !urgent).then(|| self.leech(slots, turn)).flatten();
-        if !ordinary && !rescue && leech.is_none() {
-            if old.is_some_and(|o| o.1) && self.weighs(peer, turn) {
+        if let Some((old, rescue)) = old.filter(|&(old, _)| moves && self.hears(old, turn)) {
+            let ordinary = !rescue || serves && turn.uplink.free() > 0;
+            if ordinary || self.swaps(old, slots, turn) || self.weighs(peer, turn) {
                 let retry_after = turn.config.busy_retry_after;
                 return turn.order(Order::Refuse { call, denial: Denial::Busy { retry_after } });
             }
+            return self.send_on((call, peer), (urgent, moves), slots, turn);
+        }
+        let ordinary = serves && (turn.uplink.free() > 0 || old.is_some_and(|o| !o.1));
+        let rescue = urgent && (turn.uplink.can_rescue() || old.is_some_and(|o| o.1));
+        let leech = (!ordinary && !rescue && serves && !urgent)
+            .then(|| self.leech(slots, turn.uplink, turn.config))
+            .flatten();
+        if !ordinary && !rescue && leech.is_none() {
             return self.send_on((call, peer), (urgent, moves), slots, turn);
         }
         if let Some((old, _)) = old {
@@ -85,7 +89,9 @@ impl<P: Copy + Ord> Channel<P> {
         self.tell_places(Some(call), turn);
     }
 
-    /// Whether a child's reports come in, so that its call is no relic.
+    /// Whether a child's reports come in, so that its call is no relic if it has media. It keeps the call then, whatever it asks for
+    /// in another one: a second would end the first, and who learns that it has lost its parent gives up what that parent has just
+    /// promised it. Reports may still be fresh of a child that has begun anew meanwhile; but that one has no media.
     fn hears(&self, call: CallId, turn: &Turn<'_, P>) -> bool {
         let last = turn.progress.last_report(call);
         !turn.config.is_paper() && last.is_some_and(|t| turn.now.since(t) < turn.config.suspect_silence)
@@ -93,10 +99,17 @@ impl<P: Copy + Ord> Channel<P> {
 
     /// The youngest child that cannot relay, if its slot is worth more to a caller who can: that one waits in the rescue
     /// slot meanwhile.
-    pub(super) fn leech(&self, slots: Option<u16>, turn: &Turn<'_, P>) -> Option<CallId> {
-        let may = slots.is_some_and(|n| n > 0) && self.promotion.is_none() && turn.uplink.can_rescue();
+    fn leech(&self, slots: Option<u16>, uplink: &Uplink, config: &Config) -> Option<CallId> {
+        let may = slots.is_some_and(|n| n > 0) && self.promotion.is_none() && uplink.can_rescue();
         let leeches = self.seats.iter().filter(|s| s.slots == Some(0) && !s.rescue);
-        leeches.last().filter(|_| may && !turn.config.is_paper()).map(|s| s.call)
+        leeches.last().filter(|_| may && !config.is_paper()).map(|s| s.call)
+    }
+
+    /// A child in a rescue slot asks for an ordinary one and can relay. Whether another one that cannot goes.
+    fn swaps(&mut self, child: CallId, slots: Option<u16>, turn: &Turn<'_, P>) -> bool {
+        let Some(leech) = self.leech(slots, turn.uplink, turn.config) else { return false };
+        self.promotion = Some(Box::new(Promotion::new(leech, child, turn)));
+        true
     }
 
     /// An orphan in the rescue slot asks for an ordinary one and has a subtree: where relayers elect, the child with the
@@ -158,6 +171,14 @@ impl<P: Copy + Ord> Channel<P> {
         turn.inform(call, Report::Yield { to });
     }
 
+    /// Who has lost its parent asks this node, which asks it for nothing but a better place and gives that up: they would refuse
+    /// each other.
+    pub(super) fn give_way_to(&mut self, orphan: P, turn: &mut Turn<'_, P>) {
+        if let Station::Viewer(w) = &mut self.station {
+            w.viewer.give_way_to(orphan, &self.seats, turn);
+        }
+    }
+
     /// Why a caller is refused whatever the room.
     pub(super) fn denial(&self, peer: P, urgent: bool, turn: &Turn<'_, P>) -> Option<Denial> {
         if peer == turn.me {
@@ -197,21 +218,34 @@ impl<P: Copy + Ord> Channel<P> {
         {
             providers = w.viewer.upwards(turn).filter(|p| p.peer != peer).collect();
         }
-        if providers.is_empty() && !urgent && !moves && self.may_wait(peer, turn) {
+        let waits = providers.is_empty() && !urgent && !moves && self.may_wait(peer, turn.config);
+        if let Some(election) = self.station.election_mut().filter(|_| waits)
+            && election.waiting.len() < usize::from(turn.config.limits.waiting)
+        {
             let until = turn.now + turn.config.queue_limit;
-            if let Some(election) = self.station.election_mut() {
-                election.waiting.push(Caller { call, peer, slots, until, told: false });
-            }
+            election.waiting.push(Caller { call, peer, slots, until, told: false });
         } else {
             turn.order(answer(call, providers, turn.config));
         }
     }
 
-    /// Whether a newcomer may wait for the next relayer: one that the source does not know, and hence is served nowhere yet.
-    fn may_wait(&self, peer: P, turn: &Turn<'_, P>) -> bool {
+    /// Whether a newcomer may wait for the next relayer, if there is a place: one that the source does not know, and hence is served
+    /// nowhere yet.
+    fn may_wait(&self, peer: P, config: &Config) -> bool {
         let Station::Publisher { election, .. } = &self.station else { return false };
-        let room = election.waiting.len() < usize::from(turn.config.limits.waiting);
-        room && !turn.config.is_paper() && !election.waiting.contains(peer) && !election.table.contains(peer)
+        !config.is_paper() && !election.waiting.contains(peer) && !election.table.contains(peer)
+    }
+
+    /// Whether a newcomer that brings so many slots finds none here, and may wait if there is a place.
+    pub(in crate::iptv) fn would_wait(
+        &self,
+        peer: P,
+        slots: Option<u16>,
+        uplink: &Uplink,
+        config: &Config,
+    ) -> bool {
+        let room = uplink.free() > 0 || self.leech(slots, uplink, config).is_some();
+        !room && self.may_wait(peer, config)
     }
 
     pub(in crate::iptv) fn waiting(&self) -> impl Iterator<Item = CallId> + '_ {
@@ -221,6 +255,7 @@ impl<P: Copy + Ord> Channel<P> {
     /// Those that wait get the slots that there are by now, in the order in which they came. Who has waited for too long is
     /// refused, and so are all if nobody is about to relay.
     pub(super) fn serve_waiting(&mut self, turn: &mut Turn<'_, P>) {
+        self.swap_in(turn);
         while let Station::Publisher { election, .. } = &mut self.station
             && let Some(Caller { call, peer, slots, until, .. }) = election.waiting.first()
         {
@@ -237,6 +272,17 @@ impl<P: Copy + Ord> Channel<P> {
                 turn.order(answer(call, providers, turn.config));
             }
         }
+    }
+
+    /// The first of those that wait who can relay takes the slot of a child that cannot, as a newcomer would.
+    fn swap_in(&mut self, turn: &mut Turn<'_, P>) {
+        let Some(election) = self.station.election().filter(|_| turn.uplink.free() == 0) else { return };
+        let swaps = |c: &Caller<P>| self.leech(c.slots, turn.uplink, turn.config).is_some();
+        let Some(Caller { call, peer, slots, .. }) = election.waiting.first_that(swaps) else { return };
+        if let Some(election) = self.station.election_mut() {
+            election.waiting.take(call);
+        }
+        self.admit((call, peer), (false, false), slots, turn);
     }
 
     /// A freed ordinary slot goes to the orphan that has waited longest.

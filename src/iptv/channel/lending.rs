@@ -58,6 +58,7 @@ impl<P: Copy + Ord> Channel<P> {
             return turn.order(Order::Serve { call });
         }
         let Some(&Lease { peer, slots, .. }) = self.leases.by_call(call) else { return };
+        self.give_way_to(peer, turn);
         let barred = self.bars(peer, turn);
         if !barred {
             self.suspect_parent_of(peer, turn);

@@ -25,12 +25,13 @@ impl<P: Copy + Ord> Channel<P> {
             Station::Viewer(w) => w.viewer.hold_below(turn),
         };
         turn.order(Order::Hold { channel: self.id, hold });
-        // The first ones come in quick succession: one may be lost, and the children are about to act.
+        // The first ones come in quick succession: one may be lost, and the children are about to act. Those that follow come as
+        // long as the children expect them, so that they notice when this node dies.
         let (silent, grace) = (turn.now.since(last), cover::grace(self.id, turn));
-        let wait = match turn.config.hold_after {
-            _ if grace < pause && silent < pause + grace / 2 => grace / 2,
-            seldom if silent < seldom => pause,
-            seldom => seldom,
+        let wait = match () {
+            () if grace < pause && silent < pause + grace / 2 => grace / 2,
+            () if silent < turn.config.repair_after => pause,
+            () => turn.config.hold_after,
         };
         self.hold_at = Some(turn.now + wait);
     }

@@ -4,6 +4,7 @@ use super::cover::Cause;
 use super::purpose::Purpose;
 use super::search::Search;
 use super::{Link, Viewer};
+use crate::iptv::config::Config;
 use crate::iptv::fact::{ByeReason, Hold};
 use crate::iptv::order::Event;
 use crate::iptv::seats::Seats;
@@ -28,6 +29,7 @@ impl<P: Copy + Ord> Viewer<P> {
     pub(super) fn listen(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let (now, config, patience) = (turn.now, turn.config, self.patience(turn));
         let cover_after = self.cover_after(turn);
+        let again = self.threshold(turn).saturating_add(cover_after);
         // An instant is in whole microseconds: whoever compares must compare what the timer was set to.
         let due_at = |n: &Link<P>| n.since.max(turn.awake_since) + patience;
         if let Some(next) = self.next.take_if(|n| due_at(n) <= now) {
@@ -56,33 +58,36 @@ impl<P: Copy + Ord> Viewer<P> {
             }
             return;
         }
-        let (heard, silence) = match (link.playing, hold) {
-            (false, _) => (heard, patience),
+        let fed = media.unwrap_or(Instant::ZERO).max(since);
+        let bridged = link.playing && self.standbys.any_ready(config);
+        let (heard, silence) = match hold {
+            _ if !link.playing => (heard, patience),
             // Media is expected of it: a report, or an old packet, shows nothing.
-            (true, None) if self.standbys.any_ready(config) => {
-                (turn.progress.last_brought(link.call), cover_after)
+            None if bridged => (turn.progress.last_brought(link.call), cover_after),
+            Some(_) if bridged => {
+                let starved = heard.unwrap_or(fed).since(fed);
+                (heard, says_hold_again_within(starved, again, config))
             }
-            // Who said HOLD will say so again.
-            (true, _) => (heard, config.repair_after),
+            _ => (heard, config.repair_after),
         };
-        let mut due = heard.map_or(since, |t| t.max(since)) + silence;
-        if hold != Some(Hold::Paused) && !config.is_paper() {
-            let media = media.unwrap_or(Instant::ZERO);
-            due = due.min(media.max(since).max(link.paused) + config.hold_limit);
-        }
+        let silent_at = heard.map_or(since, |t| t.max(since)) + silence;
+        let starves = hold != Some(Hold::Paused) && !config.is_paper();
+        let starved_at = fed.max(link.paused) + config.hold_limit;
+        let due = if starves { silent_at.min(starved_at) } else { silent_at };
         if now < due {
             // Who said HOLD and has something again is judged as before, from then on.
-            let held = link.playing && hold.is_some() && self.standbys.any_ready(config);
-            let look = if held { due.min(now + cover_after) } else { due };
+            let look = if bridged && hold.is_some() { due.min(now + cover_after) } else { due };
             self.listen_at = earliest(next_due, Some(look));
             return;
         }
-        self.lose_parent(seats, turn);
+        // Who said HOLD and is silent may be heard again.
+        let cause = if hold.is_some() && now < silent_at { Cause::Starved } else { Cause::Silence };
+        self.lose_parent(cause, seats, turn);
     }
 
     /// The parent is silent, or starves for too long. If it never played it is left at once, otherwise it keeps its chance
     /// until another one has answered.
-    fn lose_parent(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+    fn lose_parent(&mut self, cause: Cause, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let bridged = self.next.is_none() || self.standbys.any_ready(turn.config);
         let keep = bridged && self.parent.as_ref().is_some_and(|p| p.playing);
         if !keep {
@@ -91,10 +96,6 @@ impl<P: Copy + Ord> Viewer<P> {
             return self.orphan(link, seats, turn);
         }
         if !turn.config.is_paper() {
-            let cause = match self.hold(turn) {
-                Some(_) => Cause::Starved,
-                None => Cause::Silence,
-            };
             return self.cover(cause, false, seats, turn);
         }
         let Some(link) = &mut self.parent else { return };
@@ -123,4 +124,11 @@ impl<P: Copy + Ord> Viewer<P> {
         }
         self.settle_slot(turn);
     }
+}
+
+/// How long a parent that has said HOLD after so much silence may be silent itself. It says so again after each threshold as long as
+/// it has starved for less than [`Config::repair_after`]: whoever misses two of these, and what jitter may hold up, has lost
+/// it. Later HOLDs come seldom.
+fn says_hold_again_within(starved: Duration, again: Duration, config: &Config) -> Duration {
+    if starved.saturating_add(again) <= config.repair_after { again } else { config.repair_after }
 }

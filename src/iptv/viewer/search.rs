@@ -202,7 +202,12 @@ impl<P: Copy + Ord> Search<P> {
 
     /// Whether a peer is being asked.
     pub(super) fn asks(&self, peer: P) -> bool {
-        self.calls.iter().any(|c| c.candidate.peer == peer)
+        self.call_to(peer).is_some()
+    }
+
+    /// The call in which a peer is being asked.
+    pub(super) fn call_to(&self, peer: P) -> Option<CallId> {
+        self.calls.iter().find(|c| c.candidate.peer == peer).map(|c| c.call)
     }
 
     /// Whether a peer is being asked, or may be.

@@ -6,6 +6,7 @@ use super::search::{Scope, Search};
 use super::{Link, Viewer};
 use crate::ids::CallId;
 use crate::iptv::fact::{ByeReason, Refusal};
+use crate::iptv::order::Order;
 use crate::iptv::report::Provider;
 use crate::iptv::seats::Seats;
 use crate::iptv::turn::Turn;
@@ -72,7 +73,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let mut search = self.search.take()?;
         let known = self.known(search.purpose, turn);
         // The source may be asked out of its own rescue slot: it knows who else has room.
-        let asks_source = search.purpose.is_planned() && search.purpose != Purpose::Farewell;
+        let asks_source = search.purpose.is_planned() && !search.purpose.is_urgent();
         let parent = self.parent.as_ref().map(|p| p.peer);
         let asks_parent = asks_source && self.source == parent
             || self.delegated && matches!(search.purpose, Purpose::Move { .. });
@@ -119,6 +120,20 @@ impl<P: Copy + Ord> Viewer<P> {
             if self.cover.is_none() {
                 self.listen_at = None;
             }
+        }
+    }
+
+    /// Does without this peer, if it is asked for nothing but a better place: it has none itself any more.
+    ///
+    /// Neither becomes the parent of the other that way. Whoever asks as an orphan refuses whom it asks, and does not ask whom it has
+    /// accepted; and what answers a call that was given up is ended.
+    pub(in crate::iptv) fn give_way_to(&mut self, orphan: P, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
+        let background = |s: &&mut Box<Search<P>>| s.purpose.is_planned() && !s.purpose.is_urgent();
+        let Some(search) = self.search.as_mut().filter(background) else { return };
+        if let Some(call) = search.call_to(orphan) {
+            search.pass_over(call);
+            turn.order(Order::Cancel { call });
+            self.advance(seats, turn);
         }
     }
 

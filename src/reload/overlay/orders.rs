@@ -322,7 +322,8 @@ impl<T: Topology> Overlay<T> {
         let value = write.value.clone().map_or_else(DataValue::nonexistent, DataValue::existing);
         StoredData {
             storage_time,
-            lifetime: u32::try_from(write.lifetime.as_secs()).unwrap_or(u32::MAX),
+            // In whole seconds (RFC 6940 §7); less than one is not none.
+            lifetime: u32::try_from(write.lifetime.as_millis().div_ceil(1000)).unwrap_or(u32::MAX),
             value: write.slot.arrange(value),
             signature: Signature::none(),
         }

@@ -111,12 +111,24 @@ impl Solo {
     }
 
     pub(crate) fn invited(&mut self, peer: u32, urgent: bool) -> (CallId, VecDeque<Order<u32>>) {
+        self.called_by(peer, (urgent, false), 2)
+    }
+
+    /// The same by one that has media and looks for another place.
+    pub(crate) fn invited_by_mover(&mut self, peer: u32) -> (CallId, VecDeque<Order<u32>>) {
+        self.called_by(peer, (false, true), 2)
+    }
+
+    pub(crate) fn called_by(
+        &mut self,
+        peer: u32,
+        (urgent, moves): (bool, bool),
+        slots: u16,
+    ) -> (CallId, VecDeque<Order<u32>>) {
         let call = CallId::received(self.calls);
         self.calls += 1;
-        (
-            call,
-            self.fact(Fact::Invited { channel: CHANNEL, call, peer, urgent, moves: false, slots: Some(2) }),
-        )
+        let slots = Some(slots);
+        (call, self.fact(Fact::Invited { channel: CHANNEL, call, peer, urgent, moves, slots }))
     }
 
     pub(crate) fn reported(&mut self, call: CallId, report: Report<u32>) -> VecDeque<Order<u32>> {
