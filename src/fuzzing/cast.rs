@@ -5,9 +5,9 @@ use crate::stats::Plane;
 use core::net::{Ipv4Addr, SocketAddr};
 
 pub(super) const OVERLAY: &str = "tv.example";
-pub(super) const NODES: usize = 3;
+pub(super) const NODES: usize = 5;
 /// Nodes and, behind them, strangers.
-pub(super) const EVERYBODY: usize = 5;
+pub(super) const EVERYBODY: usize = 7;
 pub(super) const PLANES: [Plane; 3] = [Plane::Overlay, Plane::Signalling, Plane::Media];
 /// Channels, the last of which is a keyword too.
 pub(super) const NAMES: [&str; 3] = ["100", "101", "news"];

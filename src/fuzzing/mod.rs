@@ -8,7 +8,7 @@
 //! | `media` | a source that signs, and relays that check |
 //! | `machine` | any calls in any order on one machine of any kind |
 //! | `script` | letters and operands: how `world` reads its bytes |
-//! | `world` | three nodes, a network, a host for each, and a script of what befalls them |
+//! | `world` | five nodes, a network, a host for each, and a script of what befalls them |
 //! | `cast` | who is who in such a world |
 //! | `secured` | what a world of secured nodes has besides |
 //! | `forge` | messages of a peer who knows the protocol and means ill |

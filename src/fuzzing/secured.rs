@@ -1,7 +1,7 @@
 //! What a world of secured nodes has besides: identities that an authority vouches for, channels that every run repeats,
 //! and owners of television channels.
 
-use super::cast::{NAMES, OVERLAY, node_id};
+use super::cast::{EVERYBODY, NAMES, OVERLAY, node_id};
 use crate::env::{Channels, InsecureAssociations, InsecureChannels};
 use crate::ids::KeyFingerprint;
 use crate::node::{Config, Owner, Security};
@@ -13,8 +13,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 const AUTHORITY: Authority = Authority::new(7);
-/// Alice and carol have one owner, bob has another; of the strangers each is one.
-const OWNERS: [u64; 5] = [100, 101, 100, 102, 103];
+/// Alice and carol have one owner, the others another; of the strangers each is one.
+const OWNERS: [u64; EVERYBODY] = [100, 101, 100, 101, 101, 102, 103];
 
 /// Limits that certificates and grants fit into and a short script still meets. Carol lets plain SIP agents in.
 pub(super) fn configure(config: &mut Config, who: usize, security: Security) {

@@ -501,6 +501,18 @@ fn rounds_with_source(relayers: u32, free: u16) -> Vec<Vec<u32>> {
     asked
 }
 
+/// The source tells no free slots.
+#[test]
+fn q9_four_dead_relayers_keep_a_newcomer_from_the_source_for_less_than_a_second() {
+    let mut s = Solo::new(delegated(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let full = |peer, depth| Provider { free: Some(0), ..open(peer, depth) };
+    let providers = [11, 12, 13, 14].map(|peer| full(peer, 2)).into_iter().chain([full(50, 0)]).collect();
+    s.fact(Fact::Fetched { channel: CHANNEL, providers });
+    let asked = (1..5_000).find(|_| placed(&s.pass(1), 50).is_some());
+    assert_eq!(asked, Some(800));
+}
+
 #[test]
 fn q9_whoever_is_named_enough_relayers_asks_the_source_after_all_of_them_unless_it_has_room() {
     let last = |rounds: &[Vec<u32>]| rounds.iter().filter(|round| round.last() == Some(&50)).count();

@@ -7,19 +7,19 @@ use p2piptv::ids::CallId;
 use p2piptv::iptv::{ByeReason, Denial, Event, Fact, InviteKind, Order, Provider, Refusal, Report, Subtree};
 use std::collections::VecDeque;
 
-const PARENT: u32 = 9;
+pub(crate) const PARENT: u32 = 9;
 
-fn at(peer: u32, depth: u8) -> Provider<u32> {
+pub(crate) fn at(peer: u32, depth: u8) -> Provider<u32> {
     Provider { peer, depth: Some(depth), free: Some(1) }
 }
 
-fn place(path: &[u32], rescue: bool, backups: &[u32]) -> Report<u32> {
+pub(crate) fn place(path: &[u32], rescue: bool, backups: &[u32]) -> Report<u32> {
     let backups = backups.iter().map(|&peer| Provider { peer, depth: Some(1), free: None }).collect();
     Report::TreePosition { depth: path.len() as u8, path: path.to_vec(), rescue, backups, delegated: true }
 }
 
 /// A viewer in layer 6.
-fn deep() -> (Solo, CallId) {
+pub(crate) fn deep() -> (Solo, CallId) {
     let (mut s, parent) = Solo::viewer(delegated(2), PARENT);
     s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], false, &[]));
     (s, parent)
@@ -29,7 +29,7 @@ fn measured(s: &mut Solo, call: CallId, rtt: u64) -> VecDeque<Order<u32>> {
     s.fact(Fact::RoundTrip { call, rtt: ms(rtt) })
 }
 
-fn peers<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>) -> Vec<u32> {
+pub(crate) fn peers<'a>(orders: impl IntoIterator<Item = &'a Order<u32>>) -> Vec<u32> {
     called(orders).into_iter().map(|c| c.0).collect()
 }
 
@@ -179,117 +179,6 @@ fn the_next_standby_is_asked_after_two_round_trips_to_the_one_before_and_not_to_
     assert_eq!(asked, 1);
     asked += resumes(s.pass(1));
     assert_eq!(asked, 2, "80 ms are two round trips to the nearest");
-}
-
-/// Whom a viewer asks for an ordinary slot in each of so many rounds, and whether it looks anything up in the round. Whoever is
-/// asked sends it on to these, who are full by the time they are asked.
-fn rounds(s: &mut Solo, most: usize, named: &[Provider<u32>]) -> Vec<(Vec<u32>, bool)> {
-    let mut rounds = vec![(Vec::new(), false)];
-    for _ in 0..2_000 {
-        s.hear();
-        s.told.report = Some(s.now);
-        let mut orders: VecDeque<_> = s.pass(10).into();
-        while let Some(order) = orders.pop_front() {
-            let round = rounds.last_mut().unwrap();
-            match order {
-                Order::Fetch { .. } => {
-                    round.1 = true;
-                    orders.extend(s.fact(Fact::FetchFailed { channel: CHANNEL }));
-                }
-                Order::Invite { peer, call, kind: InviteKind::Media, .. } => {
-                    if round.0.contains(&peer) {
-                        if rounds.len() == most {
-                            return rounds;
-                        }
-                        rounds.push((vec![peer], false));
-                    } else {
-                        round.0.push(peer);
-                    }
-                    let refusal = match named.iter().any(|p| p.peer == peer) {
-                        true => Refusal::Busy { retry_after: None },
-                        false => Refusal::Redirected(named.to_vec()),
-                    };
-                    orders.extend(s.fact(Fact::Refused { call, refusal }));
-                }
-                _ => {}
-            }
-        }
-    }
-    panic!("{rounds:?}");
-}
-
-#[test]
-fn out_of_a_rescue_slot_nobody_sinks_and_looks_nothing_up_in_the_first_round() {
-    let (mut s, parent) = deep();
-    s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], true, &[]));
-    // A full one, and the source, are left alone too.
-    let named = [at(31, 5), at(32, 6), Provider { free: Some(0), ..at(33, 3) }, at(34, 0), at(39, 12)];
-    let rounds = rounds(&mut s, 2, &named);
-    let (first, second) = (&rounds[0], &rounds[1]);
-    assert!(first.0.contains(&31) && !first.1, "{rounds:?}");
-    assert!(![32, 33, 34, 39].iter().any(|peer| first.0.contains(peer)), "{rounds:?}");
-    // Whoever has nobody below sits anywhere then.
-    assert!([32, 39].iter().all(|peer| second.0.contains(peer)), "{rounds:?}");
-}
-
-#[test]
-fn whoever_has_children_sinks_out_of_a_rescue_slot_by_one_layer_a_round_at_most() {
-    let (mut s, parent) = deep();
-    s.reported(parent, Report::SelectedRelayer { register: false });
-    s.invited(11, false);
-    s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], true, &[]));
-    let named: Vec<_> = (5..10).map(|depth| at(30 + u32::from(depth), depth)).collect();
-    let rounds = rounds(&mut s, 4, &named);
-    // In layer 6 are the children of a provider in layer 5.
-    let deepest = rounds.iter().map(|r| r.0.iter().max().copied());
-    assert_eq!(deepest.collect::<Vec<_>>(), [35, 36, 37, 38].map(Some), "{rounds:?}");
-}
-
-/// The parent has no other slot for it, and asks it again and again to yield to one that is six layers further down, the only one
-/// that is free.
-#[test]
-fn whoever_has_children_leaves_a_rescue_slot_in_the_end_however_deep_the_next_slot_and_however_often_it_is_to_yield()
- {
-    let (mut s, parent) = deep();
-    s.reported(parent, Report::SelectedRelayer { register: false });
-    s.invited(11, false);
-    s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], true, &[]));
-    let slot = at(40, 11);
-    for n in 0..300 {
-        s.hear();
-        s.told.report = Some(s.now);
-        let mut orders: VecDeque<_> = s.pass(100).into();
-        if n % 5 == 0 {
-            orders.extend(s.reported(parent, Report::Yield { to: vec![slot] }));
-        }
-        while let Some(order) = orders.pop_front() {
-            match order {
-                Order::Fetch { .. } => {
-                    orders.extend(s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![slot] }));
-                }
-                Order::Invite { peer: 40, .. } => return,
-                Order::Invite { call, kind: InviteKind::Media | InviteKind::Urgent, .. } => {
-                    let refusal = Refusal::Redirected(vec![slot]);
-                    orders.extend(s.fact(Fact::Refused { call, refusal }));
-                }
-                _ => {}
-            }
-        }
-    }
-    panic!("in the rescue slot after 30 s");
-}
-
-#[test]
-fn whoever_sinks_with_its_parent_may_sink_from_there_by_a_layer_a_round() {
-    let (mut s, parent) = deep();
-    s.reported(parent, Report::SelectedRelayer { register: false });
-    s.invited(11, false);
-    s.reported(parent, place(&[1, 2, 3, 4, 5, PARENT], true, &[]));
-    s.reported(parent, place(&[1, 2, 3, 4, 5, 6, 7, 8, PARENT], true, &[]));
-    let named: Vec<_> = (5..12).map(|depth| at(30 + u32::from(depth), depth)).collect();
-    let rounds = rounds(&mut s, 2, &named);
-    let deepest = rounds.iter().map(|r| r.0.iter().max().copied());
-    assert_eq!(deepest.collect::<Vec<_>>(), [38, 39].map(Some), "{rounds:?}");
 }
 
 #[test]

@@ -6,7 +6,8 @@
 //! | `election`, `room`, `relaying` | relayers, seen from the source, which elects ahead; seen from themselves |
 //! | `delegated` | relayers that elect |
 //! | `admission`, `leases` | who is let in; who may come when its parent falls silent |
-//! | `search`, `flat` | whom a viewer asks; how the tree stays flat |
+//! | `search`, `orphans` | whom a viewer asks; whom one asks who has no picture |
+//! | `flat`, `sinking` | how the tree stays flat; how one leaves a rescue slot |
 //! | `silence`, `backups` | what silence is; who covers it |
 //! | `leaving`, `succession` | planned departures; the source itself |
 //! | `misuse`, `nonsense`, `pauses` | bad peers; facts without sense; how often anything is tried |
@@ -31,5 +32,6 @@ mod relaying;
 mod room;
 mod search;
 mod silence;
+mod sinking;
 mod succession;
 mod tree;

@@ -224,6 +224,19 @@ fn two_who_ask_each_other_at_the_same_moment_do_not_become_each_others_parents()
     }
 }
 
+/// It yields, and no rescue slot would do for it.
+#[test]
+fn whose_parent_falls_silent_while_it_looks_for_another_slot_takes_any() {
+    for silent in [true, false] {
+        let (mut s, parent, [first, ..]) = backed_up();
+        let call = placed(&s.reported(parent, Report::Yield { to: vec![named(21)] }), 21).unwrap();
+        let orders = if silent { s.pass(59) } else { s.hear_for(50) };
+        assert_eq!(resumed(&orders).contains(&first), silent);
+        let orders = Vec::from(s.fact(Fact::Answered { call, depth: Some(5), rescue: true }));
+        assert_eq!(is_left(&orders, call), !silent);
+    }
+}
+
 #[test]
 fn who_only_wants_a_better_place_gives_way_to_the_orphan_whom_it_asks() {
     let (mut s, asked) = asks_another(false);

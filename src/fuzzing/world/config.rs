@@ -1,4 +1,4 @@
-//! How the three nodes are configured: with small limits, so that a short script meets them.
+//! How the nodes are configured: with small limits, so that a short script meets them.
 
 use crate::fuzzing::cast::{OVERLAY, address};
 use crate::fuzzing::secured;
@@ -14,7 +14,7 @@ pub(super) fn config(who: usize, (security, mode): (Security, Mode)) -> Config {
         signalling: address(who, Plane::Signalling),
         media: address(who, Plane::Media),
     };
-    let mut config = Config::new(["alice", "bob", "carol"][who], OVERLAY, addresses);
+    let mut config = Config::new(["alice", "bob", "carol", "dave", "erin"][who], OVERLAY, addresses);
     // One slot and a rescue slot: the third node is redirected, or its relayer elected.
     config.policy.capacity = 1;
     // Alice's relayers stand under the channel's name, those of the others in its tree.

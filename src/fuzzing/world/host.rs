@@ -19,6 +19,8 @@ pub(super) struct Host {
     pub(super) node: Checked<Node>,
     /// Calls that this host is still too busy to drain after.
     pub(super) busy: u8,
+    /// What comes is lost, and no timer fires, while the world goes on.
+    pub(super) dead: bool,
     pub(super) streams: BTreeMap<StreamId, Stream>,
     pub(super) accepted: u32,
     pub(super) players: BTreeMap<ChannelId, Packetizer>,

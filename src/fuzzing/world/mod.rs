@@ -1,4 +1,4 @@
-//! Three nodes, a network between them, a host for each, and a script of what befalls them.
+//! Five nodes, a network between them, a host for each, and a script of what befalls them.
 //!
 //! The script is played twice. In a *rough* world clocks go back and hosts wake their nodes too early; in a *calm* one
 //! neither happens. No node may notice (K6, K12), and nothing else may make two runs differ (K9).
@@ -46,12 +46,12 @@ const FRAME: Duration = Duration::from_millis(100);
 /// From one node to the next.
 const LATENCY: Duration = Duration::from_millis(1);
 
-/// Any life of three nodes. Where the script begins with `^`, relayers elect in alice's and carol's channels.
+/// Any life of five nodes. Where the script begins with `^`, relayers elect in all channels but bob's.
 pub fn node_world(script: &[u8]) {
     play_twice(script, Security::InsecurePlain);
 }
 
-/// Any life of three secured nodes, whose links are streams, or datagrams if the script begins with `~`. A `^` may follow.
+/// Any life of five secured nodes, whose links are streams, or datagrams if the script begins with `~`. A `^` may follow.
 pub fn secured_world(script: &[u8]) {
     match script.strip_prefix(b"~") {
         Some(script) => play_twice(script, Security::Dtls),
@@ -66,7 +66,7 @@ fn play_twice(script: &[u8], security: Security) {
     assert_eq!(rough, calm, "K6, K9 or K12: an older now or an early wake-up made a difference");
 }
 
-/// Who elects in two of three channels, and the steps.
+/// Who elects in all channels but bob's, and the steps.
 fn mode_of(script: &[u8]) -> (Mode, &[u8]) {
     script.strip_prefix(b"^").map_or((Mode::SourceManaged, script), |steps| (Mode::Delegated, steps))
 }
@@ -119,6 +119,7 @@ impl<'a> World<'a> {
             Host {
                 node: Checked::new(node),
                 busy: 0,
+                dead: false,
                 streams: BTreeMap::new(),
                 accepted: 0,
                 players: BTreeMap::new(),
@@ -166,6 +167,10 @@ impl<'a> World<'a> {
             b'g' => {
                 let who = self.script.choice(NODES);
                 self.hosts[who].busy = self.script.operand() % 64;
+            }
+            b'f' => {
+                let who = self.script.choice(NODES);
+                self.hosts[who].dead ^= true;
             }
             b'd' | b'x' | b'y' | b'o' | b'z' => self.trouble(letter),
             b'v' => {

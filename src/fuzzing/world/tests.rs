@@ -34,6 +34,29 @@ fn an_orphan_is_repaired_while_the_script_goes_on() {
     assert_eq!(parent(&world, 2), Some(0));
 }
 
+const CHAIN: &str = "c0 r9 j10 r9 j20 r9 j30 r9 j40 r9 p00 r9 t10 rJ t20 rJ t30 rJ ";
+
+#[test]
+fn an_orphan_finds_a_parent_while_a_dead_node_does_nothing() {
+    let world = after(CHAIN.as_bytes());
+    assert_eq!([1, 2, 3].map(|who| parent(&world, who)), [0, 1, 2].map(Some));
+    let script = [CHAIN, "f1 rJ"].concat();
+    let dead = after(script.as_bytes());
+    assert_eq!([2, 3].map(|who| parent(&dead, who)), [0, 2].map(Some));
+    let heard =
+        |world: &World<'_>| PLANES.map(|plane| world.hosts[1].node.machine().stats().received(plane).packets);
+    assert_eq!(heard(&dead), heard(&world));
+}
+
+/// Bob has a second slot in the end.
+#[test]
+fn the_deepest_of_a_chain_is_called_up_by_its_source_and_climbs_by_itself_where_relayers_elect() {
+    for mode in ["", "^"] {
+        let script = [mode, CHAIN, "t40 rJ u12 rJ rJ rJ"].concat();
+        assert_eq!(parent(&after(script.as_bytes()), 4), Some(1), "{mode}");
+    }
+}
+
 #[test]
 fn a_forger_meets_nodes_that_listen() {
     let mut script = b"c0 r9 j10 r9 j20 r9 p00 r9 t10 rJ t20 rJ ".to_vec();

@@ -59,7 +59,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let hungers = self.cover.as_ref().is_some_and(|c| !c.plays());
         let is_within = self.deepest(purpose, has_subtree).is_none_or(|deepest| link.depth <= deepest);
         match purpose {
-            _ if hungers || self.parent_leaves() => true,
+            _ if hungers => true,
             Purpose::Climb { within, .. } => link.depth <= within || self.is_nearer(link),
             Purpose::Yield { rescue } => is_within && (rescue || !link.rescue),
             Purpose::Move { .. } => is_within,
