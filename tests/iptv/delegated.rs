@@ -374,8 +374,8 @@ fn q9_nobody_gets_a_control_dialog_where_relayers_elect() {
     assert!(orders.contains(&Order::Refuse { call, denial: Denial::ControlUnwanted }));
 }
 
-#[test]
-fn q9_whoever_sits_in_a_rescue_slot_asks_where_a_slot_becomes_free_and_not_the_source() {
+/// A viewer that hangs in the rescue slot of 77, six hops below the source 1, since its parent was lost.
+fn in_a_rescue_slot() -> Solo {
     let (mut s, parent) = Solo::viewer(delegated(2), PARENT);
     s.reported(parent, place(vec![1, 2, 3, PARENT]));
     let orders = s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
@@ -402,20 +402,53 @@ fn q9_whoever_sits_in_a_rescue_slot_asks_where_a_slot_becomes_free_and_not_the_s
         delegated: true,
     };
     s.reported(call, rescued);
+    s
+}
+
+/// Whom it asks for so long where nobody has room, and lookups name these, if anybody.
+fn asked_out_of_a_rescue_slot(s: &mut Solo, millis: u64, named: Option<&[Provider<u32>]>) -> Vec<u32> {
     let mut asked = Vec::new();
-    for _ in 0..300 {
+    for _ in 0..millis / 10 {
         s.hear();
-        let orders = s.pass(10);
-        for order in &orders {
-            if let Order::Invite { call, peer, .. } = order {
-                asked.push(*peer);
-                s.fact(Fact::Refused { call: *call, refusal: Refusal::Busy { retry_after: None } });
+        let mut orders = s.pass(10);
+        while let Some(order) = orders.pop() {
+            match order {
+                Order::Invite { call, peer, .. } => {
+                    asked.push(peer);
+                    let refusal = Refusal::Busy { retry_after: None };
+                    orders.extend(s.fact(Fact::Refused { call, refusal }));
+                }
+                Order::Fetch { .. } => {
+                    let providers = named.map(<[_]>::to_vec);
+                    let found = providers.map(|providers| Fact::Fetched { channel: CHANNEL, providers });
+                    orders.extend(found.into_iter().flat_map(|found| s.fact(found)));
+                }
+                _ => {}
             }
         }
     }
+    asked
+}
+
+#[test]
+fn q9_whoever_sits_in_a_rescue_slot_asks_where_a_slot_becomes_free_and_not_the_source() {
+    let mut s = in_a_rescue_slot();
+    let asked = asked_out_of_a_rescue_slot(&mut s, 3_000, None);
     assert_eq!(asked.first(), Some(&3), "the parent of the one that was lost");
     assert!(!asked.contains(&1), "{asked:?}");
     assert!(!s.iptv.status(CHANNEL).unwrap().relayer);
+}
+
+/// A crowd has hundreds in rescue slots at any moment, and every lookup names the source.
+#[test]
+fn q9_whoever_sits_in_a_rescue_slot_leaves_the_source_alone_where_the_overlay_names_enough_others() {
+    for (relayers, asks_the_source) in [(3, true), (4, false)] {
+        let mut named = vec![Provider { peer: 1, depth: Some(0), free: Some(0) }];
+        named.extend((11..11 + relayers).map(|peer| Provider { peer, depth: Some(5), free: Some(1) }));
+        let asked = asked_out_of_a_rescue_slot(&mut in_a_rescue_slot(), 30_000, Some(&named));
+        assert!(asked.iter().filter(|&&peer| peer == 11).count() > 2, "{asked:?}");
+        assert_eq!(asked.contains(&1), asks_the_source, "{relayers} relayers: {asked:?}");
+    }
 }
 
 #[test]

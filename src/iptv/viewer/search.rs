@@ -441,7 +441,9 @@ impl<P: Copy + Ord> Search<P> {
         let providers: Vec<_> = providers.iter().filter(may).copied().collect();
         let ranked = rank(&providers, (self.purpose, scope.delegated), turn.config, turn.entropy);
         let (lost, others): (Vec<P>, Vec<P>) = ranked.into_iter().partition(|&p| self.lost == Some(p));
-        let ranked = others.into_iter().chain(scope.source).chain(lost);
+        // Nor does whoever has a slot for the time being need the one whom every lookup names.
+        let spared = last && matches!(self.purpose, Purpose::Move { .. });
+        let ranked = others.into_iter().chain(scope.source.filter(|_| !spared)).chain(lost);
         let candidate = |peer: P| match providers.iter().find(|p| p.peer == peer) {
             Some(p) => Candidate { peer, redirects: 0, depth: p.depth, open: is_open(p) },
             None => Candidate::of(peer, 0),
