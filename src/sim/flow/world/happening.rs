@@ -27,6 +27,7 @@ pub(super) enum Happening {
     Cued(Ticket, Cue),
     Fetched(u32),
     Walked(u32),
+    Met(u32),
     Stored { node: u32, depth: u8, free: u16, listed: bool },
     Removed(u32),
 }
@@ -56,6 +57,7 @@ impl Happening {
             Happening::Cued(t, _) => (16, t.at),
             Happening::Broken(node) => (19, *node),
             Happening::Queued(t) => (20, t.at),
+            Happening::Met(node) => (21, *node),
         }
     }
 }
@@ -86,6 +88,7 @@ impl World {
             Happening::Cued(ticket, cue) => self.cued(ticket, cue),
             Happening::Fetched(node) => self.fetched(node),
             Happening::Walked(node) => self.walked(node),
+            Happening::Met(node) => self.met(node),
             Happening::Stored { node, depth, free, listed } => self.stored(node, depth, free, listed),
             Happening::Removed(node) => self.directory.remove(node),
         }

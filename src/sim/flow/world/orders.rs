@@ -11,7 +11,7 @@ impl World {
             Order::Event(event) => self.note(node, &event),
             // Nobody stands by in these crowds.
             Order::TakeOver { .. } | Order::BeginAnew { .. } => {}
-            Order::Fetch { .. } => self.look_up(node, Happening::Fetched(node)),
+            Order::Fetch { .. } => self.fetch(node),
             Order::Register { role, depth, free, listed, .. } => {
                 let depth = if role == Role::Source { 0 } else { depth };
                 self.look_up(node, Happening::Stored { node, depth, free, listed });

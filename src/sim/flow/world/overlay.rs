@@ -19,6 +19,8 @@ const RECORD_LIFETIME: Duration = Duration::from_secs(60);
 const FETCHED: usize = 255;
 /// Providers that a walk through the channel's tree finds.
 const WALKED: usize = 8;
+/// Between two walks of one node, which looks under the name meanwhile.
+const TURNS: Duration = Duration::from_secs(10);
 
 /// A record in the overlay.
 struct Record {
@@ -67,10 +69,13 @@ impl Directory {
         self.listed.retain(|_, r| r.until > now);
     }
 
-    /// Whether under the name there are so many relayers that more of them stand in the tree, and nobody is free.
-    fn is_full(&self, crowd: usize) -> bool {
-        let crowded = self.listed.len().saturating_sub(1) * 2 >= crowd;
-        crowded && self.listed.values().all(|r| r.free == 0) && !self.unlisted.is_empty()
+    /// Whether under the name there are so many relayers that more of them stand in the tree.
+    fn is_crowded(&self, crowd: usize) -> bool {
+        self.listed.len().saturating_sub(1) * 2 >= crowd
+    }
+
+    fn has_room(&self) -> bool {
+        self.listed.values().any(|r| r.free > 0)
     }
 
     /// What stands under the name.
@@ -82,11 +87,10 @@ impl Directory {
         records.into_iter().take(FETCHED).map(provider).collect()
     }
 
-    /// The same, and those with room who stand in the tree near a place.
+    /// Those with room who stand in the tree near a place.
     fn walk(&self, place: u32, now: Instant) -> Vec<Provider<u32>> {
         let near = self.unlisted.range(place..).chain(self.unlisted.range(..place));
-        let near = near.filter(|(_, r)| r.until > now && r.free > 0).take(WALKED).map(provider);
-        self.listed.iter().map(provider).chain(near).collect()
+        near.filter(|(_, r)| r.until > now && r.free > 0).take(WALKED).map(provider).collect()
     }
 }
 
@@ -115,22 +119,72 @@ impl World {
         (time, u64::from(hops))
     }
 
+    /// Looks for providers, under the name, or at once in the channel's tree where the name was crowded the last time.
+    pub(super) fn fetch(&mut self, node: u32) {
+        let crowded = self.hosts.get(node).is_some_and(|host| host.crowded);
+        if crowded && self.may_walk(node) {
+            self.walk(node, Happening::Met(node));
+        } else {
+            self.look_up(node, Happening::Fetched(node));
+        }
+    }
+
+    fn may_walk(&self, node: u32) -> bool {
+        let rests = |at: Option<Instant>| at.is_some_and(|at| self.now.since(at) < TURNS);
+        let knows_trees = self.setting.policy.profile != Profile::Paper;
+        knows_trees && self.hosts.get(node).is_some_and(|host| !rests(host.walked))
+    }
+
+    /// Into the channel's tree: RFC 7374 looks at a level or two before it finds somebody.
+    fn walk(&mut self, node: u32, then: Happening) {
+        let now = self.now;
+        if let Some(host) = self.hosts.get_mut(node) {
+            host.walked = Some(now);
+        }
+        self.look_up(node, then);
+    }
+
     pub(super) fn fetched(&mut self, node: u32) {
         self.directory.expire(self.now);
-        if self.directory.is_full(usize::from(self.setting.policy.registered_relayers)) {
-            // On into the channel's tree: RFC 7374 looks at a level or two before it finds somebody.
-            return self.look_up(node, Happening::Walked(node));
+        let crowded = self.directory.is_crowded(usize::from(self.setting.policy.registered_relayers));
+        if let Some(host) = self.hosts.get_mut(node) {
+            host.crowded = crowded;
         }
+        if crowded && !self.directory.has_room() && self.may_walk(node) {
+            return self.walk(node, Happening::Walked(node));
+        }
+        self.tell_fetched(node, Vec::new());
+    }
+
+    /// What stands under the name comes on top.
+    fn tell_fetched(&mut self, node: u32, mut providers: Vec<Provider<u32>>) {
         // A new registration stands in front of the old ones, where the published design has it overwrite them.
-        let providers = self.directory.fetch(self.setting.policy.profile == Profile::Paper);
+        providers.extend(self.directory.fetch(self.setting.policy.profile == Profile::Paper));
         self.tell(node, Fact::Fetched { channel: CHANNEL, providers });
     }
 
-    /// Those who stand in the channel's tree near a place of the node's own come on top.
+    /// Those who stand in the channel's tree near a place of the node's own, after the name was looked up.
     pub(super) fn walked(&mut self, node: u32) {
+        let found = self.near(node);
+        self.tell_fetched(node, found);
+    }
+
+    /// The same without the name, which is looked up if there are none.
+    pub(super) fn met(&mut self, node: u32) {
+        let providers = self.near(node);
+        if providers.is_empty() {
+            self.look_up(node, Happening::Fetched(node));
+        } else {
+            self.tell(node, Fact::Met { channel: CHANNEL, providers });
+        }
+    }
+
+    /// Near a place that is drawn.
+    fn near(&mut self, node: u32) -> Vec<Provider<u32>> {
         let place = self.dice.below(u64::from(self.hosts.numbers().end)) as u32;
-        let providers = self.directory.walk(place, self.now);
-        self.tell(node, Fact::Fetched { channel: CHANNEL, providers });
+        let mut near = self.directory.walk(place, self.now);
+        near.retain(|p| p.peer != node);
+        near
     }
 
     pub(super) fn stored(&mut self, node: u32, depth: u8, free: u16, listed: bool) {

@@ -28,6 +28,10 @@ pub(super) struct Host {
     pub(super) received: Vec<u32>,
     pub(super) met_source: bool,
     pub(super) registered: bool,
+    /// Whether it has seen that there is no room for all relayers under the channel's name.
+    pub(super) crowded: bool,
+    /// When it went into the channel's tree the last time.
+    pub(super) walked: Option<Instant>,
 }
 
 /// Everybody who is there, by the number of the node.
@@ -82,6 +86,8 @@ impl World {
             received: Vec::new(),
             met_source: false,
             registered: false,
+            crowded: false,
+            walked: None,
         };
         self.hosts.put(node, Box::new(host));
         if node != SOURCE {
