@@ -27,7 +27,6 @@ impl<P: Copy + Ord> Channel<P> {
         if let Some(why) = self.has_ended(turn) {
             return self.close(ByeReason::EndOfChannel, why, turn);
         }
-        self.settle_timers(turn);
         let depth = self.depth();
         let news = match &mut self.station {
             Station::Publisher { election, record, .. } => {
@@ -43,6 +42,7 @@ impl<P: Copy + Ord> Channel<P> {
             Station::Viewer(w) => w.settle((self.id, depth), &self.seats, turn),
         };
         self.serve_waiting(turn);
+        self.settle_timers(turn);
         self.end_leases_above(turn);
         self.settle_places(news, turn);
     }
