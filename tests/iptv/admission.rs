@@ -391,3 +391,16 @@ fn q11_who_has_waited_hears_in_its_slot_that_nothing_comes_as_any_other_child_do
     let paused = Order::Hold { channel: CHANNEL, hold: Hold::Paused };
     assert!(s.pass(200).contains(&paused));
 }
+
+/// Two sit in ordinary slots of which there is only one by now, and an orphan in the rescue slot.
+#[test]
+fn whoever_begins_anew_where_slots_have_become_fewer_takes_its_own_slot_and_no_rescue_slot_that_there_is_not() {
+    let mut s = Solo::publisher(default(2));
+    s.invited(1, false);
+    s.invited(2, false);
+    s.invited(3, true);
+    s.act(|i, now, ctx| i.set_capacity(now, 1, ctx));
+    let (_, orders) = s.invited(1, false);
+    assert_eq!(accepted(&orders), Some(false));
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (2, 1));
+}
