@@ -315,6 +315,7 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             | Fact::RoundTrip { call, .. } => self.channels.iter().find(|c| c.owns(*call)).map(Channel::id),
         };
         let (channels, mut turn) = self.turn(ctx);
+        let mut rescuer = None;
         if let Fact::Resumed { call } = fact
             && channels.iter().any(|c| c.lacks_a_slot(call, &turn))
         {
@@ -322,7 +323,7 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             let rescuers = channels.iter_mut().filter_map(|c| c.oldest_rescued().map(|t| (t, c)));
             if let Some((_, channel)) = rescuers.min_by_key(|r| r.0) {
                 channel.end_tenure(&mut turn);
-                channel.settle(&mut turn);
+                rescuer = Some(channel.id());
             }
         }
         let channel = id.and_then(|id| channels.iter_mut().find(|c| c.id() == id));
@@ -339,6 +340,10 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             // The answer came after we had given up.
             (None, Fact::Answered { call, .. }) => turn.bye(call, ByeReason::Normal),
             (None, _) => {}
+        }
+        // Not before the orphan has its slot, which somebody who waits would take.
+        if let Some(channel) = channels.iter_mut().find(|c| rescuer == Some(c.id())) {
+            channel.settle(&mut turn);
         }
         self.settle(id, ctx);
     }

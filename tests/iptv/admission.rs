@@ -394,7 +394,8 @@ fn q11_who_has_waited_hears_in_its_slot_that_nothing_comes_as_any_other_child_do
 
 /// Two sit in ordinary slots of which there is only one by now, and an orphan in the rescue slot.
 #[test]
-fn whoever_begins_anew_where_slots_have_become_fewer_takes_its_own_slot_and_no_rescue_slot_that_there_is_not() {
+fn whoever_begins_anew_where_slots_have_become_fewer_takes_its_own_slot_and_no_rescue_slot_that_there_is_not()
+{
     let mut s = Solo::publisher(default(2));
     s.invited(1, false);
     s.invited(2, false);
