@@ -2,7 +2,9 @@
 
 use crate::harness::{CHANNEL, SOURCE, Solo, default, has, ms, placed, selected};
 use p2piptv::ids::{CallId, ChannelId};
-use p2piptv::iptv::{ByeReason, Child, Config, Denial, Fact, Hold, Mode, Order, Profile, Provider, Report};
+use p2piptv::iptv::{
+    ByeReason, Child, Config, Denial, Event, Fact, Hold, Mode, Order, Profile, Provider, Report,
+};
 use std::collections::VecDeque;
 
 impl Solo {
@@ -390,6 +392,17 @@ fn q11_who_has_waited_hears_in_its_slot_that_nothing_comes_as_any_other_child_do
     assert_eq!(answers(orders), [(second, 'a')]);
     let paused = Order::Hold { channel: CHANNEL, hold: Hold::Paused };
     assert!(s.pass(200).contains(&paused));
+}
+
+#[test]
+fn p17_the_host_hears_of_a_changed_table_when_who_has_waited_is_in_it() {
+    let mut s = Solo::publisher(default(1));
+    let (first, _) = s.invited(1, false);
+    s.invited(2, false);
+    let orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Normal });
+    let at = |wanted: Event<u32>| orders.iter().rposition(|o| *o == Order::Event(wanted.clone()));
+    let joined = at(Event::ChildJoined { channel: CHANNEL, child: 2 });
+    assert!(joined.is_some() && at(Event::TableChanged { channel: CHANNEL }) > joined, "{orders:?}");
 }
 
 /// Two sit in ordinary slots of which there is only one by now, and an orphan in the rescue slot.

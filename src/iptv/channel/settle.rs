@@ -28,9 +28,12 @@ impl<P: Copy + Ord> Channel<P> {
             return self.close(ByeReason::EndOfChannel, why, turn);
         }
         let depth = self.depth();
+        if let Station::Publisher { election, .. } = &mut self.station {
+            election.settle(turn);
+        }
+        self.serve_waiting(turn);
         let news = match &mut self.station {
             Station::Publisher { election, record, .. } => {
-                election.settle(turn);
                 record.settle(self.id, depth, turn);
                 if election.table.take_changed() {
                     turn.event(Event::TableChanged { channel: self.id });
@@ -41,7 +44,6 @@ impl<P: Copy + Ord> Channel<P> {
             }
             Station::Viewer(w) => w.settle((self.id, depth), &self.seats, turn),
         };
-        self.serve_waiting(turn);
         self.settle_timers(turn);
         self.end_leases_above(turn);
         self.settle_places(news, turn);
