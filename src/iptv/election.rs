@@ -399,6 +399,11 @@ impl<P: Copy + Ord> Election<P> {
 
     /// A peer has left its slot here. An offer that crossed with its BYE is void, and may be made again where it is now.
     pub(super) fn on_unseated(&mut self, peer: P, turn: &mut Turn<'_, P>) {
+        if self.table.call(peer).is_none() {
+            // A relayer that has a control dialog speaks in that one from here on.
+            let control = self.controls.iter().find(|&(_, &other)| other == peer).map(|(&call, _)| call);
+            self.table.set_call(peer, control);
+        }
         let relayed = matches!(self.table.standing(peer), Some(Standing::Relayer { .. }));
         let offered = self.offers.iter().position(|o| o.peer == peer).map(|at| self.offers.remove(at));
         if offered.is_some() || self.delegated {

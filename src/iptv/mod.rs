@@ -315,6 +315,7 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             | Fact::RoundTrip { call, .. } => self.channels.iter().find(|c| c.owns(*call)).map(Channel::id),
         };
         let (channels, mut turn) = self.turn(ctx);
+        let mut rescuer = None;
         if let Fact::Resumed { call } = fact
             && channels.iter().any(|c| c.lacks_a_slot(call, &turn))
         {
@@ -322,7 +323,7 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             let rescuers = channels.iter_mut().filter_map(|c| c.oldest_rescued().map(|t| (t, c)));
             if let Some((_, channel)) = rescuers.min_by_key(|r| r.0) {
                 channel.end_tenure(&mut turn);
-                channel.settle(&mut turn);
+                rescuer = Some(channel.id());
             }
         }
         let channel = id.and_then(|id| channels.iter_mut().find(|c| c.id() == id));
@@ -339,6 +340,10 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             // The answer came after we had given up.
             (None, Fact::Answered { call, .. }) => turn.bye(call, ByeReason::Normal),
             (None, _) => {}
+        }
+        // Not before the orphan has its slot, which somebody who waits would take.
+        if let Some(channel) = channels.iter_mut().find(|c| rescuer == Some(c.id())) {
+            channel.settle(&mut turn);
         }
         self.settle(id, ctx);
     }
@@ -359,11 +364,18 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         let now = self.now;
         let config = Arc::clone(&self.config);
         let (channels, mut turn) = self.turn(ctx);
-        for channel in channels.iter_mut().filter(|c| c.deadline(&config).is_some_and(|d| d <= now)) {
+        let mut promoted = false;
+        for at in 0..channels.len() {
+            let is_due = |c: &&mut Channel<P>| c.deadline(&config).is_some_and(|d| d <= now);
+            let Some(channel) = channels.get_mut(at).filter(is_due) else { continue };
             channel.handle_timeout(&mut turn);
-            channel.settle(&mut turn);
+            // The slot of a child that was put out is an orphan's before it is that of somebody who waits.
+            promoted |= promote(channels, &mut turn);
+            if let Some(channel) = channels.get_mut(at) {
+                channel.settle(&mut turn);
+            }
         }
-        self.settle(None, ctx);
+        self.settle_these((None, promoted), ctx);
     }
 
     /// What [`Progress`] said of packets to come is not so any more: timers that wait for silence are set anew. Only a media
@@ -491,17 +503,15 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
     /// Gives freed slots to rescued children, lets the touched channel settle (all of them when the free slots, which they
     /// share, changed), and reads the deadlines anew.
     fn settle(&mut self, touched: Option<ChannelId>, ctx: &mut Context<'_, P>) {
+        self.settle_these((touched, false), ctx);
+    }
+
+    /// The same, or `all` of them in any case.
+    fn settle_these(&mut self, (touched, mut all): (Option<ChannelId>, bool), ctx: &mut Context<'_, P>) {
         let config = Arc::clone(&self.config);
         let free_before = self.free_told;
-        let mut all = false;
         let (channels, mut turn) = self.turn(ctx);
-        while turn.uplink.free() > 0 && turn.uplink.is_rescuing() {
-            let rescuers = channels.iter_mut().filter(|c| c.serves(&turn));
-            let oldest = rescuers.filter_map(|c| c.oldest_rescued().map(|t| (t, c))).min_by_key(|r| r.0);
-            let Some((_, channel)) = oldest else { break };
-            channel.promote(&mut turn);
-            all = true;
-        }
+        all |= promote(channels, &mut turn);
         let free = turn.uplink.free();
         all |= free != free_before;
         for channel in channels.iter_mut().filter(|c| all || Some(c.id()) == touched) {
@@ -513,6 +523,19 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
         // What is read first brings no timer forward.
         self.deadline = deadlines.min().map(|d| self.read_first.map_or(d, |r| d.max(r)));
     }
+}
+
+/// Gives free slots to rescued children, the oldest first. Whether there were any.
+fn promote<P: Copy + Ord>(channels: &mut [Channel<P>], turn: &mut Turn<'_, P>) -> bool {
+    let mut any = false;
+    while turn.uplink.free() > 0 && turn.uplink.is_rescuing() {
+        let rescuers = channels.iter_mut().filter(|c| c.serves(turn));
+        let oldest = rescuers.filter_map(|c| c.oldest_rescued().map(|t| (t, c))).min_by_key(|r| r.0);
+        let Some((_, channel)) = oldest else { break };
+        channel.promote(turn);
+        any = true;
+    }
+    any
 }
 
 fn hand_over<P: Copy + Ord>(channel: &mut Channel<P>, fact: Fact<P>, turn: &mut Turn<'_, P>) {

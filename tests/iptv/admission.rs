@@ -2,7 +2,9 @@
 
 use crate::harness::{CHANNEL, SOURCE, Solo, default, has, ms, placed, selected};
 use p2piptv::ids::{CallId, ChannelId};
-use p2piptv::iptv::{ByeReason, Child, Config, Denial, Fact, Mode, Order, Profile, Provider, Report};
+use p2piptv::iptv::{
+    ByeReason, Child, Config, Denial, Event, Fact, Hold, Mode, Order, Profile, Provider, Report,
+};
 use std::collections::VecDeque;
 
 impl Solo {
@@ -361,4 +363,58 @@ fn p9_channels_share_the_slots_of_one_uplink() {
     let orders = s.act(|i, now, ctx| i.stop(now, other, ctx).unwrap());
     assert_eq!(answers(orders), [(call, 'a')], "it gets the slot of the other one");
     assert_eq!(s.iptv.free_slots(), 0);
+}
+
+/// The child of the only slot dies, an orphan sits in the rescue slot, and a newcomer waits.
+#[test]
+fn q1_a_slot_whose_child_has_fallen_silent_goes_to_the_orphan_and_not_to_the_newcomer_that_waits() {
+    let mut s = Solo::publisher(default(1));
+    let (silent, _) = s.invited(1, false);
+    s.pass(3_400);
+    s.invited(2, true);
+    let (newcomer, orders) = s.invited(3, false);
+    assert_eq!(orders.back(), Some(&Order::Queue { call: newcomer }), "{orders:?}");
+    let orders = s.pass(100);
+    assert!(orders.contains(&Order::Bye { call: silent, reason: ByeReason::Normal }), "{orders:?}");
+    assert!(!answers(orders).contains(&(newcomer, 'a')));
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (1, 0), "the orphan has it");
+}
+
+/// The source pauses, and nothing else happens.
+#[test]
+fn q11_who_has_waited_hears_in_its_slot_that_nothing_comes_as_any_other_child_does() {
+    let mut s = Solo::publisher(default(1));
+    let (first, _) = s.invited(1, false);
+    s.pass_reported(10_000);
+    let (second, orders) = s.invited(2, false);
+    assert_eq!(orders.back(), Some(&Order::Queue { call: second }), "{orders:?}");
+    let orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Normal });
+    assert_eq!(answers(orders), [(second, 'a')]);
+    let paused = Order::Hold { channel: CHANNEL, hold: Hold::Paused };
+    assert!(s.pass(200).contains(&paused));
+}
+
+#[test]
+fn p17_the_host_hears_of_a_changed_table_when_who_has_waited_is_in_it() {
+    let mut s = Solo::publisher(default(1));
+    let (first, _) = s.invited(1, false);
+    s.invited(2, false);
+    let orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Normal });
+    let at = |wanted: Event<u32>| orders.iter().rposition(|o| *o == Order::Event(wanted.clone()));
+    let joined = at(Event::ChildJoined { channel: CHANNEL, child: 2 });
+    assert!(joined.is_some() && at(Event::TableChanged { channel: CHANNEL }) > joined, "{orders:?}");
+}
+
+/// Two sit in ordinary slots of which there is only one by now, and an orphan in the rescue slot.
+#[test]
+fn whoever_begins_anew_where_slots_have_become_fewer_takes_its_own_slot_and_no_rescue_slot_that_there_is_not()
+{
+    let mut s = Solo::publisher(default(2));
+    s.invited(1, false);
+    s.invited(2, false);
+    s.invited(3, true);
+    s.act(|i, now, ctx| i.set_capacity(now, 1, ctx));
+    let (_, orders) = s.invited(1, false);
+    assert_eq!(accepted(&orders), Some(false));
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (2, 1));
 }

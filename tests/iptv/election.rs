@@ -311,6 +311,24 @@ fn q18_the_control_dialog_with_a_candidate_that_declines_ends() {
     assert!(!has(&orders, |o| matches!(o, Order::Bye { .. })), "a child stays one: {orders:?}");
 }
 
+/// It asks several at once when it has lost its parent, and another one answers first.
+#[test]
+fn q18_a_relayer_that_has_sat_here_for_a_moment_speaks_in_its_control_dialog_again() {
+    let mut s = Solo::publisher(default(1));
+    let (relayer, _) = s.invited(1, false);
+    s.reported(relayer, Report::RelayerAccepted { free: 1 });
+    let children = vec![Child { peer: 2, slots: Some(2), rescue: false }];
+    let orders = s.reported(relayer, Report::FullCapacity { children });
+    let control = placed(&orders, 2).expect("the next candidate is called");
+    s.fact(Fact::Answered { call: control, depth: None, rescue: false });
+    s.reported(control, Report::RelayerAccepted { free: 2 });
+    let (call, orders) = s.invited(2, true);
+    assert!(has(&orders, |o| matches!(o, Order::Accept { call: c, .. } if *c == call)), "{orders:?}");
+    s.fact(Fact::Ended { call, reason: ByeReason::Normal });
+    let orders = s.reported(control, Report::RelayerDeclined);
+    assert!(orders.contains(&Order::Bye { call: control, reason: ByeReason::Normal }), "{orders:?}");
+}
+
 #[test]
 fn q8_that_a_relayer_is_ready_is_told_once() {
     let mut s = Solo::publisher(default(1));

@@ -90,3 +90,20 @@ fn q12_a_standby_is_denied_by_who_starves_and_by_who_serves_its_child_already() 
     s.hear_for(500);
     assert!(!denied(&mut s, other));
 }
+
+/// In the rescue slot sits 2 for longer than it may, and in the ordinary one somebody that cannot relay. 4, who can, waits.
+#[test]
+fn q12_a_rescue_slot_that_was_cleared_for_an_orphan_is_not_taken_by_who_waits() {
+    let mut s = Solo::publisher(default(1));
+    s.called_by(1, (false, false), 0);
+    s.invited(2, true);
+    let lease = CallId::received(99);
+    s.fact(Fact::StandbyInvited { channel: CHANNEL, call: lease, peer: 3, slots: Some(2) });
+    s.pass_reported(10_000);
+    assert!(s.fact(Fact::Resumed { call: lease }).contains(&Order::Deny { call: lease }));
+    s.pass_reported(2_000);
+    let (call, orders) = s.invited(4, false);
+    assert_eq!(orders.back(), Some(&Order::Queue { call }), "{orders:?}");
+    let orders = s.fact(Fact::Resumed { call: lease });
+    assert!(orders.contains(&Order::Serve { call: lease }), "{orders:?}");
+}

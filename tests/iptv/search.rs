@@ -400,3 +400,26 @@ fn q1_a_newcomer_that_the_source_tells_to_come_again_asks_nobody_else_meanwhile(
     orders.extend(s.pass(1_000));
     assert!(called(&orders).is_empty(), "{orders:?}");
 }
+
+/// The calls of a search for a better slot go on in that for any slot, whose round begins anew.
+#[test]
+fn redirects_that_never_end_are_harmless_however_many_may_follow_each_other() {
+    let limits = Limits { redirects: u8::MAX, asked: u8::MAX, ..Limits::default() };
+    let (mut s, parent) = Solo::viewer(Config { limits, ..default(0) }, 9);
+    let to = |peer| Refusal::Redirected(vec![Provider { peer, depth: None, free: None }]);
+    let path = vec![1, 9];
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 2, path, rescue: true, backups: Vec::new(), delegated: false },
+    );
+    let mut call = placed(&s.hear_for(3_000), 1).expect("the source is asked for an ordinary slot");
+    for peer in 100..354 {
+        call =
+            placed(&s.fact(Fact::Refused { call, refusal: to(peer) }), peer).expect("the next one is asked");
+    }
+    s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost });
+    for peer in 400..500 {
+        let orders = s.fact(Fact::Refused { call, refusal: to(peer) });
+        call = placed(&orders, peer).expect("whoever has no picture asks on");
+    }
+}

@@ -76,7 +76,7 @@ impl<P: Copy + Ord> Channel<P> {
             turn.bye(old, ByeReason::Normal);
             self.unseat(old, turn);
         }
-        let rescue = !(serves && turn.uplink.free() > 0);
+        let rescue = !ordinary;
         self.seats.seat((call, peer), slots, rescue, turn.now, turn.uplink);
         self.promotion =
             leech.map(|leech| Box::new(Promotion::new(leech, call, turn))).or(self.promotion.take());
@@ -277,8 +277,11 @@ impl<P: Copy + Ord> Channel<P> {
     /// The first of those that wait who can relay takes the slot of a child that cannot, as a newcomer would.
     fn swap_in(&mut self, turn: &mut Turn<'_, P>) {
         let Some(election) = self.station.election().filter(|_| turn.uplink.free() == 0) else { return };
-        let swaps = |c: &Caller<P>| self.leech(c.slots, turn.uplink, turn.config).is_some();
-        let Some(Caller { call, peer, slots, .. }) = election.waiting.first_that(swaps) else { return };
+        let relays = |c: &Caller<P>| c.slots.is_some_and(|n| n > 0);
+        let Some(Caller { call, peer, slots, .. }) = election.waiting.first_that(relays) else { return };
+        if self.leech(slots, turn.uplink, turn.config).is_none() {
+            return;
+        }
         if let Some(election) = self.station.election_mut() {
             election.waiting.take(call);
         }

@@ -27,11 +27,13 @@ impl<P: Copy + Ord> Channel<P> {
         if let Some(why) = self.has_ended(turn) {
             return self.close(ByeReason::EndOfChannel, why, turn);
         }
-        self.settle_timers(turn);
         let depth = self.depth();
+        if let Station::Publisher { election, .. } = &mut self.station {
+            election.settle(turn);
+        }
+        self.serve_waiting(turn);
         let news = match &mut self.station {
             Station::Publisher { election, record, .. } => {
-                election.settle(turn);
                 record.settle(self.id, depth, turn);
                 if election.table.take_changed() {
                     turn.event(Event::TableChanged { channel: self.id });
@@ -42,7 +44,7 @@ impl<P: Copy + Ord> Channel<P> {
             }
             Station::Viewer(w) => w.settle((self.id, depth), &self.seats, turn),
         };
-        self.serve_waiting(turn);
+        self.settle_timers(turn);
         self.end_leases_above(turn);
         self.settle_places(news, turn);
     }

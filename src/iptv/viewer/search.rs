@@ -487,7 +487,7 @@ impl<P: Copy + Ord> Search<P> {
                 let mut named: Vec<_> = named.filter(|c| c.redirects <= config.limits.redirects).collect();
                 // When they lead nowhere, the source decides.
                 if let Some(source) = scope.source.filter(|_| !scope.delegated && !named.is_empty()) {
-                    self.queue.push_back(Candidate::of(source, asked.redirects + 1));
+                    self.queue.push_back(Candidate::of(source, asked.redirects.saturating_add(1)));
                 }
                 while let Some(candidate) = named.pop() {
                     self.queue.push_front(candidate);
