@@ -4,7 +4,7 @@ use crate::harness::{CHANNEL, SOURCE, Solo, default, ms};
 use p2piptv::env::{Entropy, Seeded};
 use p2piptv::ids::{CallId, ChannelId};
 use p2piptv::iptv::{
-    ByeReason, Child, Fact, Hold, InviteKind, Iptv, Mode, Order, Provider, Refusal, Report, Subtree,
+    ByeReason, Child, Config, Fact, Hold, InviteKind, Iptv, Mode, Order, Provider, Refusal, Report, Subtree,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,6 +95,9 @@ fn shrugs(seed: u64) -> bool {
     config.limits.rows = 40;
     config.limits.controls = 4;
     config.limits.subtree_rows = 40;
+    config.limits.waiting = 4;
+    config.rescue_slots = 1 + dice.below(2) as u8;
+    let rescue_slots = usize::from(config.rescue_slots);
     config.mode = if dice.below(2) == 0 { Mode::Delegated } else { Mode::SourceManaged };
     let mut s = match dice.below(3) {
         0 => Solo::publisher(config),
@@ -121,7 +124,7 @@ fn shrugs(seed: u64) -> bool {
             .iter()
             .map(|&peer| Provider { peer: peer % 20, depth: Some(peer as u8), free: None })
             .collect();
-        let fact = match dice.below(35) {
+        let fact = match dice.below(36) {
             34 => Fact::Proceeding { call },
             0 => Fact::Fetched { channel, providers },
             31 => Fact::Reported { call, report: Report::Climb { to: providers } },
@@ -133,7 +136,7 @@ fn shrugs(seed: u64) -> bool {
                 peer,
                 urgent: dice.below(2) == 0,
                 moves: dice.below(2) == 0,
-                slots: Some(9),
+                slots: [None, Some(0), Some(9)][dice.below(3) as usize],
             },
             5 => Fact::ControlInvited { channel, call: CallId::received(20 + n), peer },
             6 => Fact::Answered { call, depth: Some(n as u8), rescue: dice.below(2) == 0 },
@@ -177,6 +180,7 @@ fn shrugs(seed: u64) -> bool {
                 let subtree = Subtree { peers: u32::MAX, free: u32::MAX, open: providers };
                 Fact::Reported { call, report: Report::Subtree(subtree) }
             }
+            35 => Fact::Cancelled { call: any(s.iptv.waiting(CHANNEL), &mut dice) },
             32 => Fact::Outdone { channel, by: peer },
             33 => Fact::Ended { call, reason: ByeReason::EndOfChannel },
             28 => Fact::FirstPacket { channel, call: any(open.answered.iter().copied(), &mut dice) },
@@ -199,7 +203,8 @@ fn shrugs(seed: u64) -> bool {
         assert!(s.iptv.deadline().is_none_or(|d| d > before));
         assert!(s.iptv.table(CHANNEL).len() <= 40, "K8");
         if let Some(status) = s.iptv.status(CHANNEL) {
-            assert!(status.children.0 <= 3 && status.children.1 <= 1);
+            assert!(status.children.0 <= 3 && status.children.1 <= rescue_slots);
+            assert!(s.iptv.waiting(CHANNEL).count() <= 4);
             assert!(status.path.len() <= 64 && !status.path.contains(&SOURCE));
         }
         open.follow(&orders);
@@ -211,6 +216,101 @@ fn shrugs(seed: u64) -> bool {
         }
     }
     true
+}
+
+/// Callers and standbys, as whoever carries out the orders knows them.
+#[derive(Default)]
+struct Calls {
+    /// Without an answer yet.
+    ringing: BTreeSet<CallId>,
+    /// Accepted, and not over.
+    up: BTreeSet<CallId>,
+}
+
+impl Calls {
+    fn follow<'a>(&mut self, orders: impl IntoIterator<Item = &'a Order<u32>>) {
+        for order in orders {
+            match order {
+                Order::Accept { call, .. } => {
+                    assert!(self.ringing.remove(call), "{call:?} is accepted twice");
+                    self.up.insert(*call);
+                }
+                Order::Refuse { call, .. } | Order::Redirect { call, .. } => {
+                    assert!(self.ringing.remove(call), "{call:?} is refused twice");
+                }
+                Order::Bye { call, .. } => _ = self.up.remove(call),
+                _ => {}
+            }
+        }
+    }
+
+    fn check(&self, s: &Solo, (capacity, rescue_slots): (u16, u8)) {
+        let waiting: BTreeSet<CallId> = s.iptv.waiting(CHANNEL).collect();
+        assert_eq!(self.ringing, waiting, "whoever has no answer waits");
+        let (ordinary, rescued) = s.iptv.status(CHANNEL).unwrap().children;
+        let (rescue, leases) = (s.iptv.rescue_slots(), s.iptv.leases().count());
+        assert_eq!(self.up.len(), ordinary + rescued + leases, "every call has its seat or its lease");
+        assert!(rescued <= usize::from(rescue_slots) && ordinary <= usize::from(capacity));
+        assert_eq!(usize::from(s.iptv.free_slots()), usize::from(capacity) - ordinary);
+        assert_eq!(usize::from(rescue.slots - rescue.free), rescued);
+        assert_eq!(usize::from(rescue.promised), leases);
+    }
+}
+
+/// A crowd at one node: newcomers, orphans, whoever moves, those that can relay and those that cannot, and standbys.
+fn accounts(seed: u64) -> bool {
+    let mut dice = Seeded::new(seed);
+    let (capacity, rescue_slots) = (1 + dice.below(3) as u16, 1 + dice.below(2) as u8);
+    let mut config = Config { rescue_slots, ..default(capacity) };
+    config.limits.waiting = 4;
+    config.mode = if dice.below(4) == 0 { Mode::Delegated } else { Mode::SourceManaged };
+    let is_source = dice.below(4) > 0;
+    let mut s = if is_source { Solo::publisher(config) } else { Solo::viewer(config, 99).0 };
+    if let Some(parent) = s.iptv.parent_call(CHANNEL) {
+        s.reported(parent, Report::SelectedRelayer { register: true });
+    }
+    let mut calls = Calls::default();
+    for n in 0..300 {
+        let (call, peer) = (CallId::received(n), 1 + dice.below(9) as u32);
+        let slots = [None, Some(0), Some(0), Some(1), Some(2)][dice.below(5) as usize];
+        let (urgent, moves) = [(false, false), (true, false), (false, true)][dice.below(3) as usize];
+        let up = any(calls.up.iter().copied(), &mut dice);
+        let fact = match dice.below(14) {
+            0..=4 => Fact::Invited { channel: CHANNEL, call, peer, urgent, moves, slots },
+            5 => Fact::StandbyInvited { channel: CHANNEL, call, peer, slots },
+            6 => Fact::Resumed { call: any(s.iptv.leases(), &mut dice) },
+            7 => Fact::Released { call: up },
+            8 | 9 => Fact::Ended { call: up, reason: ByeReason::Normal },
+            10 => Fact::Cancelled { call: any(s.iptv.waiting(CHANNEL), &mut dice) },
+            11 => Fact::Reported { call: up, report: Report::RelayerDeclined },
+            12 => Fact::Reported { call: up, report: Report::RelayerAccepted { free: dice.below(3) as u16 } },
+            _ => Fact::Reported { call: up, report: Report::Leaving },
+        };
+        match fact {
+            Fact::Invited { call, .. } | Fact::StandbyInvited { call, .. } => _ = calls.ringing.insert(call),
+            Fact::Ended { call, .. } => _ = calls.up.remove(&call),
+            Fact::Cancelled { call } => _ = calls.ringing.remove(&call),
+            _ => {}
+        }
+        calls.follow(&s.fact(fact));
+        calls.check(&s, (capacity, rescue_slots));
+        s.hear();
+        if dice.below(3) > 0 {
+            s.told.report = Some(s.now);
+        }
+        let time = [0, 10, 100, 300, 2_500][dice.below(5) as usize];
+        for _ in 0..(time / 10) {
+            s.hear();
+            calls.follow(&s.pass(10));
+        }
+        calls.check(&s, (capacity, rescue_slots));
+    }
+    true
+}
+
+#[test]
+fn k8_every_call_is_answered_once_and_every_slot_and_promise_is_accounted_for() {
+    quickcheck::QuickCheck::new().tests(100).quickcheck(accounts as fn(u64) -> bool);
 }
 
 #[test]
