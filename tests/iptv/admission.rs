@@ -400,7 +400,7 @@ fn p17_the_host_hears_of_a_changed_table_when_who_has_waited_is_in_it() {
     let (first, _) = s.invited(1, false);
     s.invited(2, false);
     let orders = s.fact(Fact::Ended { call: first, reason: ByeReason::Normal });
-    let at = |wanted: Event<u32>| orders.iter().rposition(|o| *o == Order::Event(wanted.clone()));
+    let at = |wanted: Event<u32>| orders.iter().rposition(|o| *o == Order::Event(wanted));
     let joined = at(Event::ChildJoined { channel: CHANNEL, child: 2 });
     assert!(joined.is_some() && at(Event::TableChanged { channel: CHANNEL }) > joined, "{orders:?}");
 }
