@@ -174,6 +174,21 @@ fn a_way_that_leads_down_from_layer_to_layer_is_followed_to_its_end_where_relaye
 }
 
 #[test]
+fn q1_where_the_source_elects_a_way_that_leads_down_is_followed_no_further_than_any_other() {
+    let mut s = Solo::new(default(2));
+    s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
+    let at = |peer, depth| Provider { peer, depth: Some(depth), free: None };
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![at(20, 1)] });
+    let mut call = placed(&orders, 20).expect("the relayer of the record is asked");
+    let followed = (21..30).take_while(|&next| {
+        let to = Refusal::Redirected(vec![at(next, next as u8 - 19)]);
+        let orders = s.fact(Fact::Refused { call, refusal: to });
+        placed(&orders, next).map(|next| call = next).is_some()
+    });
+    assert_eq!(followed.count(), 2);
+}
+
+#[test]
 fn q2_the_next_provider_is_asked_after_the_hedge_and_the_loser_is_cancelled() {
     let mut s = Solo::new(default(2));
     s.act(|i, now, ctx| i.tune(now, CHANNEL, ctx).unwrap());
