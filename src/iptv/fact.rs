@@ -81,7 +81,7 @@ pub enum Fact<P> {
     Invited {
         /// The channel.
         channel: ChannelId,
-        /// The call to answer.
+        /// The call to answer. While another call has its number this says nothing.
         call: CallId,
         /// Who asks.
         peer: P,
@@ -96,7 +96,7 @@ pub enum Fact<P> {
     ControlInvited {
         /// The channel.
         channel: ChannelId,
-        /// The call to answer.
+        /// The call to answer. While another call has its number this says nothing.
         call: CallId,
         /// Who asks.
         peer: P,
@@ -105,7 +105,7 @@ pub enum Fact<P> {
     StandbyInvited {
         /// The channel.
         channel: ChannelId,
-        /// The call to answer.
+        /// The call to answer. While another call has its number this says nothing.
         call: CallId,
         /// Who asks.
         peer: P,

@@ -314,6 +314,14 @@ impl<P: Copy + Ord + Debug> Iptv<P> {
             | Fact::Denied { call }
             | Fact::RoundTrip { call, .. } => self.channels.iter().find(|c| c.owns(*call)).map(Channel::id),
         };
+        if let Fact::Invited { call, .. }
+        | Fact::ControlInvited { call, .. }
+        | Fact::StandbyInvited { call, .. } = fact
+            && self.channels.iter().any(|c| c.owns(call))
+        {
+            // Whatever is said of this number is said of the call that has it.
+            return;
+        }
         let (channels, mut turn) = self.turn(ctx);
         let mut rescuer = None;
         if let Fact::Resumed { call } = fact

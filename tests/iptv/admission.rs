@@ -418,3 +418,22 @@ fn whoever_begins_anew_where_slots_have_become_fewer_takes_its_own_slot_and_no_r
     assert_eq!(accepted(&orders), Some(false));
     assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (2, 1));
 }
+
+/// The host has given the number of a child's call to three others as well.
+#[test]
+fn k8_a_second_call_under_a_number_that_is_in_use_is_none_and_frees_no_slot_of_the_first() {
+    let mut s = Solo::publisher(default(1));
+    let (call, _) = s.invited(1, false);
+    let again = [
+        Fact::Invited { channel: CHANNEL, call, peer: 2, urgent: true, moves: false, slots: Some(2) },
+        Fact::StandbyInvited { channel: CHANNEL, call, peer: 2, slots: Some(2) },
+        Fact::ControlInvited { channel: CHANNEL, call, peer: 2 },
+    ];
+    for again in again {
+        assert_eq!(s.fact(again), []);
+    }
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().children, (1, 0));
+    assert_eq!(s.iptv.leases().count(), 0);
+    let ended = s.fact(Fact::Ended { call, reason: ByeReason::Normal });
+    assert!(ended.contains(&Order::Event(Event::ChildLeft { channel: CHANNEL, child: 1 })));
+}
