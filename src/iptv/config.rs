@@ -57,7 +57,7 @@ pub struct Config {
     /// more.
     pub resume_hedge: Duration,
     /// How long a silent parent is kept after another one has begun to send. If it speaks again before that nothing has
-    /// changed in the tree.
+    /// changed in the tree, unless it had done so twice within eight times as long.
     pub confirm_after: Duration,
     /// After a false alarm a silent parent is given twice as long beyond the threshold before a standby is asked; so long
     /// until half of that is forgotten.

@@ -25,11 +25,6 @@ use alloc::vec::Vec;
 
 /// So much longer than its own threshold a parent's silence is borne at least: its HOLD may be on the way.
 const MARGIN: Duration = Duration::from_millis(20);
-/// How often a false alarm doubles, at most, what a parent is given beyond the threshold.
-const ALARMS: u8 = 4;
-/// A parent that falls silent within so many times [`Config::confirm_after`](crate::iptv::Config) of a false alarm is not taken
-/// back before it has sent for twice as long as confirms another one.
-const RELAPSE: u32 = 4;
 
 /// Why somebody else is asked to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,9 +117,7 @@ impl<P: Copy + Ord> Viewer<P> {
     /// How long a parent may be silent before a standby is asked. A starving parent says HOLD at its own threshold, so
     /// that only the children of the dead come to this.
     pub(super) fn cover_after(&self, turn: &Turn<'_, P>) -> Duration {
-        let decayed = turn.now.since(self.alarmed).as_millis() / turn.config.alarm_decay.as_millis().max(1);
-        let alarms = u32::from(self.alarms).saturating_sub(u32::try_from(decayed).unwrap_or(u32::MAX));
-        let grace = grace(self.channel, turn).saturating_mul(1 << alarms.min(u32::from(ALARMS)));
+        let grace = grace(self.channel, turn).saturating_mul(self.alarms.factor(turn));
         self.threshold(turn).saturating_add(grace).min(turn.config.repair_after)
     }
 
@@ -147,9 +140,9 @@ impl<P: Copy + Ord> Viewer<P> {
             let depth = link.depth;
             self.note_loss(depth);
         }
-        let confirm_after = turn.config.confirm_after;
-        let relapse = self.alarms > 0 && turn.now.since(self.alarmed) < confirm_after.saturating_mul(RELAPSE);
-        let trial = if relapse { confirm_after.saturating_mul(2) } else { self.threshold(turn) };
+        let fitful = self.parent.as_ref().is_some_and(|p| self.alarms.sends_in_fits(p.call, turn));
+        // Longer than it takes until another one that sends is the parent.
+        let trial = if fitful { turn.config.confirm_after.saturating_mul(2) } else { self.threshold(turn) };
         let brought = self.parent.as_ref().map_or(0, |p| turn.progress.brought(p.call));
         let cover = Cover {
             cause,
@@ -396,12 +389,13 @@ impl<P: Copy + Ord> Viewer<P> {
     /// The parent is back: nothing has happened but a silence that was too short to act on.
     pub(super) fn uncover(&mut self, turn: &mut Turn<'_, P>) {
         let Some(cover) = self.cover.take() else { return };
+        if let Some(parent) = &self.parent {
+            self.alarms.raise(parent.call, cover.plays(), turn.now);
+        }
         self.standbys.release_all_but(None, turn);
         if let Some(link) = cover.link.filter(|l| !l.standby) {
             turn.bye(link.call, ByeReason::Normal);
         }
-        self.alarms = self.alarms.saturating_add(1).min(ALARMS);
-        self.alarmed = turn.now;
         count(&mut turn.counters.false_alarms);
         self.listen_at = Some(turn.now + self.cover_after(turn));
         self.recover(cover.told, turn);

@@ -17,9 +17,10 @@
 //! | `purpose`, `search`, `seeking` | what a parent is looked for, and who would do; whom to ask, and when; what comes of the answers |
 //! | `change` | from one parent to the next |
 //! | `fed`, `listen` | whether there is something to give; how a parent is judged |
-//! | `standby`, `cover` | backup parents that are ready; the bridge over a parent's silence |
+//! | `standby`, `cover`, `alarms` | backup parents that are ready; the bridge over a parent's silence; that it was in vain |
 //! | `climb` | the way to a better slot |
 
+mod alarms;
 mod change;
 mod climb;
 pub(super) mod cover;
@@ -32,6 +33,7 @@ mod search;
 mod seeking;
 mod standby;
 
+use self::alarms::Alarms;
 pub(super) use self::climb::WORTH;
 use self::cover::Cover;
 use self::link::Link;
@@ -94,11 +96,9 @@ pub(super) struct Viewer<P> {
     sinks: u8,
     climb_at: Option<Instant>,
     news: News,
-    /// False alarms of late, and when the last one was.
-    alarms: u8,
+    alarms: Alarms,
     /// The next parent need not hang higher than this one: somebody needs the slot, or it is much nearer by.
     keeps_depth: bool,
-    alarmed: Instant,
 }
 
 impl<P: Copy + Ord> Viewer<P> {
@@ -127,9 +127,8 @@ impl<P: Copy + Ord> Viewer<P> {
             sinks: 0,
             climb_at: None,
             news: News::None,
-            alarms: 0,
+            alarms: Alarms::NONE,
             keeps_depth: false,
-            alarmed: Instant::ZERO,
         }
     }
 
