@@ -18,6 +18,8 @@ use alloc::vec::Vec;
 
 /// Round trips that differ by fewer milliseconds are the same.
 const NEAR: u16 = 25;
+/// So many layers deeper are worse than a longer round trip.
+const SUNK: u8 = 2;
 
 /// How far a standby is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,12 +88,13 @@ impl<P: Copy + Ord> Standbys<P> {
 
     /// The best one that may be asked for media and is not among `tried`: in the order of the parent's list, `named`, but
     /// whoever hangs as deep as this node at `depth` comes last. That may be a sibling, who misses what this node misses
-    /// and asks others itself.
+    /// and asks others itself; and whoever hangs still deeper, as the list or its own answer says, makes all below this node sink.
     pub(super) fn next(&self, tried: &[CallId], named: &[Provider<P>], depth: u8) -> Option<CallId> {
         let rank = |s: &&Standby<P>| {
             let at = named.iter().position(|p| p.peer == s.peer);
-            let level = at.and_then(|at| named[at].depth).is_some_and(|d| d >= depth);
-            (level, s.rtt.map_or(0, |rtt| rtt / NEAR), at.unwrap_or(named.len()))
+            let hops = at.and_then(|at| named[at].depth).map_or(s.depth, |d| d.max(s.depth));
+            let sunk = hops.checked_sub(depth).map_or(0, |deeper| 1 + deeper / SUNK);
+            (sunk, s.rtt.map_or(0, |rtt| rtt / NEAR), at.unwrap_or(named.len()))
         };
         let ready = self.held.iter().filter(|s| s.state == State::Ready && !tried.contains(&s.call));
         ready.min_by_key(rank).map(|s| s.call)
@@ -280,6 +283,33 @@ mod tests {
             tried.push(next);
         }
         assert_eq!(tried, [call(2), call(1), call(0)]);
+    }
+
+    #[test]
+    fn whoever_has_answered_from_deep_below_is_asked_after_a_sibling_however_near_it_is() {
+        let standby = |n, peer, depth, rtt| Standby {
+            call: CallId::received(n),
+            peer,
+            depth,
+            rtt: Some(rtt),
+            state: State::Ready,
+        };
+        let held = vec![
+            standby(0, 'd', 10, 10),
+            standby(1, 's', 4, 200),
+            standby(2, 'a', 5, 100),
+            standby(3, 'u', 2, 300),
+            standby(4, 'l', 8, 90),
+        ];
+        let standbys = Standbys { held, ..Standbys::new() };
+        let named = |peer, depth| Provider { peer, depth: Some(depth), free: None };
+        // The list knows what they were: 'd' hung next to the source when it was named.
+        let list = [named('d', 1), named('u', 2)];
+        let mut tried = Vec::new();
+        while let Some(next) = standbys.next(&tried, &list, 4) {
+            tried.push(next);
+        }
+        assert_eq!(tried, [3, 2, 1, 4, 0].map(CallId::received));
     }
 
     #[test]
