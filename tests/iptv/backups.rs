@@ -7,6 +7,11 @@ use p2piptv::time::Instant;
 
 /// A viewer of the source 9 at a pace of 10 ms, with standbys at 4, 5 and 6 that are ready.
 pub(crate) fn backed_up() -> (Solo, CallId, [CallId; 3]) {
+    backed_up_from([1; 3])
+}
+
+/// The same, with standbys that hang so deep when they answer.
+fn backed_up_from(depths: [u8; 3]) -> (Solo, CallId, [CallId; 3]) {
     let (mut s, parent) = Solo::viewer(default(2), 9);
     s.told.pace = Some(Pace { gap: ms(10), jitter: ms(0) });
     let at = |peer| Provider { peer, depth: Some(1), free: None };
@@ -21,7 +26,7 @@ pub(crate) fn backed_up() -> (Solo, CallId, [CallId; 3]) {
         for order in s.pass(50) {
             if let Order::Invite { call, kind: InviteKind::Standby, .. } = order {
                 s.told.elsewhere.insert(call, Instant::ZERO);
-                s.fact(Fact::Answered { call, depth: Some(1), rescue: false });
+                s.fact(Fact::Answered { call, depth: Some(depths[calls.len()]), rescue: false });
                 calls.push(call);
             }
         }
@@ -341,6 +346,12 @@ fn q12_a_parent_that_speaks_again_has_lost_nothing_and_is_given_twice_as_long_th
     s.hear();
     assert!(resumed(&s.pass(59)).is_empty());
     assert_eq!(resumed(&s.pass(1)).len(), 1);
+    s.hear_for(300);
+    assert_eq!(s.iptv.counters().false_alarms, 3);
+    s.hear_for(5_000);
+    s.hear();
+    assert!(resumed(&s.pass(79)).is_empty());
+    assert_eq!(resumed(&s.pass(1)).len(), 1, "the next one is the first again");
     assert!(
         s.iptv.status(CHANNEL).unwrap().parent == Some(9) && s.iptv.status(CHANNEL).unwrap().standbys == 3
     );
@@ -485,6 +496,23 @@ fn q12_who_refuses_to_be_a_standby_is_asked_again_after_ten_seconds_and_the_next
     assert!(of_4[0] <= 1_000 && of_5[0] <= of_4[0] + 10, "{asked:?}");
     for of in [of_4, of_5] {
         assert!((10_000..=15_010).contains(&(of[1] - of[0])), "half as much again at most: {asked:?}");
+    }
+}
+
+#[test]
+fn q12_a_standby_that_has_sunk_since_it_was_named_is_asked_last_whether_the_parent_is_silent_or_gone() {
+    for silent in [true, false] {
+        let (mut s, parent, [sunk, below, first]) = backed_up_from([6, 3, 1]);
+        let orders = match silent {
+            true => s.pass(79),
+            false => s.fact(Fact::Ended { call: parent, reason: ByeReason::Normal }).into(),
+        };
+        assert_eq!(resumed(&orders), [first], "{silent}");
+        let mut asked = Vec::new();
+        for call in [first, below] {
+            asked.extend(resumed(&Vec::from(s.fact(Fact::Denied { call }))));
+        }
+        assert_eq!(asked, [below, sunk], "{silent}");
     }
 }
 

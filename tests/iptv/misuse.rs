@@ -83,6 +83,30 @@ fn q12_a_parent_that_is_heard_again_before_anybody_else_sends_may_fall_silent_as
     assert!(!is_left(&orders, parent), "{orders:?}");
 }
 
+/// What was held up comes all at once, before it has sent for long enough to be the parent again.
+#[test]
+fn q12_a_parent_that_is_heard_again_before_the_first_packet_of_another_has_let_nobody_down() {
+    let (mut s, parent, _) = backed_up();
+    for alarms in 1..=2 {
+        let mut orders = s.hear_for(500);
+        while resumed(&orders).is_empty() {
+            orders.extend(s.pass(10));
+        }
+        let asked = resumed(&orders)[0];
+        s.hear_for(20);
+        s.covered_by(asked);
+        s.fact(Fact::FirstPacket { channel: CHANNEL, call: asked });
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().cover, Some(4));
+        for _ in 0..20 {
+            s.hear();
+            s.cover_for(asked, 10);
+        }
+        assert_eq!(s.iptv.counters().false_alarms, alarms);
+    }
+    let orders = falls_silent_after(&mut s, 500, true);
+    assert!(!is_left(&orders, parent), "{orders:?}");
+}
+
 /// Nobody else can cover, so that the one which has let this node down is better than none, once it has shown that it sends.
 #[test]
 fn q12_a_parent_that_falls_silent_for_the_third_time_is_taken_back_after_two_seconds_when_there_is_nobody_else()
@@ -95,7 +119,11 @@ fn q12_a_parent_that_falls_silent_for_the_third_time_is_taken_back_after_two_sec
     for call in standbys {
         s.fact(Fact::Denied { call });
     }
-    let orders = s.hear_for(1_900);
+    // A search finds nobody either, and ends meanwhile.
+    let mut orders = s.hear_for(1_200);
+    orders.extend(s.fact(Fact::Fetched { channel: CHANNEL, providers: Vec::new() }));
+    orders.extend(s.hear_for(700));
+    assert!(orders.iter().any(|o| matches!(o, Order::Event(Event::NotFound { .. }))), "{orders:?}");
     assert_eq!((is_left(&orders, parent), s.iptv.counters().false_alarms), (false, 2));
     let orders = s.hear_for(300);
     assert_eq!((is_left(&orders, parent), s.iptv.counters().false_alarms), (false, 3));

@@ -1,7 +1,7 @@
 //! False alarms: a parent fell silent, somebody else was asked, and the parent was heard again.
 //!
-//! They tell two things. The network is more uneven than the pace of the media shows, so that the next silence is borne for longer;
-//! that wears off. And a parent that falls silent for the third time within seconds is one that sends in fits.
+//! They tell two things. The network is more uneven than the pace of the media shows, so that the next silence is borne for
+//! longer; that wears off. And a parent that falls silent for the third time within seconds is one that sends in fits.
 
 use crate::ids::CallId;
 use crate::iptv::turn::Turn;
@@ -19,8 +19,8 @@ pub(super) struct Alarms {
     returns: Option<Returns>,
 }
 
-/// When a parent came back after somebody else had sent in its place: the last time, and the one before. Who was heard before
-/// anybody else sent has let nobody down.
+/// When a parent came back after somebody else had sent in its place: the last time, and the one before. Who was heard
+/// before anybody else sent has let nobody down.
 #[derive(Clone, Copy, Debug)]
 struct Returns {
     parent: CallId,
@@ -32,20 +32,24 @@ impl Alarms {
     pub(super) const NONE: Alarms = Alarms { count: 0, last: Instant::ZERO, returns: None };
 
     /// The parent is back; `bridged` if somebody else has sent in its place.
-    pub(super) fn raise(&mut self, parent: CallId, bridged: bool, now: Instant) {
-        self.count = self.count.saturating_add(1).min(MOST);
-        self.last = now;
+    pub(super) fn raise<P>(&mut self, parent: CallId, bridged: bool, turn: &Turn<'_, P>) {
+        self.count = self.remembered(turn).saturating_add(1).min(MOST);
+        self.last = turn.now;
         if bridged {
             let before = self.returns_of(parent).map(|r| r.last);
-            self.returns = Some(Returns { parent, last: now, before });
+            self.returns = Some(Returns { parent, last: turn.now, before });
         }
     }
 
     /// How many times longer than usual a silence is borne, for the time being.
     pub(super) fn factor<P>(&self, turn: &Turn<'_, P>) -> u32 {
+        1 << self.remembered(turn)
+    }
+
+    /// Alarms that have not worn off.
+    fn remembered<P>(&self, turn: &Turn<'_, P>) -> u8 {
         let decayed = turn.now.since(self.last).as_millis() / turn.config.alarm_decay.as_millis().max(1);
-        let count = u32::from(self.count).saturating_sub(u32::try_from(decayed).unwrap_or(u32::MAX));
-        1 << count.min(u32::from(MOST))
+        self.count.saturating_sub(u8::try_from(decayed).unwrap_or(u8::MAX))
     }
 
     /// Whether a parent that is silent now had come back twice, of late.

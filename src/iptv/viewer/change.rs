@@ -112,7 +112,8 @@ impl<P: Copy + Ord> Viewer<P> {
     /// Says goodbye to a parent in whose place another one is. One that was a standby is one again.
     fn part(&mut self, old: Link<P>, turn: &mut Turn<'_, P>) {
         if old.standby && old.lost.is_none() {
-            let Link { call, peer, depth, rtt, .. } = old;
+            let depth = old.depth().saturating_sub(1);
+            let Link { call, peer, rtt, .. } = old;
             self.standbys.keep(Standby { call, peer, depth, rtt, state: State::Ready }, turn);
         } else {
             turn.bye(old.call, ByeReason::Normal);

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   silence ──► asking ──first packet──► covered ──parent silent for confirm_after──► the cover is the parent
-//!                 │                         └ the parent speaks again: Release, as if nothing had been
+//!                 │                         └ the parent speaks again: Release, as if nothing had been (`alarms`)
 //!                 └ nobody left to ask ──► a search (Repair, or Farewell) beside it
 //! ```
 //! The same way leads from a parent that says that it leaves to the next one; then the first packet decides.
@@ -49,6 +49,8 @@ pub(in crate::iptv) struct Cover<P> {
     pub(in crate::iptv) link: Option<Link<P>>,
     /// When its first packet came.
     began: Option<Instant>,
+    /// When the first packet of anybody came who has covered.
+    bridged: Option<Instant>,
     /// What it named as backups.
     pub(in crate::iptv) backups: Vec<Provider<P>>,
     /// Places that came before the first packet did.
@@ -106,6 +108,16 @@ impl<P: Copy + Ord> Cover<P> {
     pub(in crate::iptv) fn plays(&self) -> bool {
         self.link.as_ref().is_some_and(|l| l.playing)
     }
+
+    /// Whether the silent parent sends again, and need only go on.
+    pub(super) fn hears_parent(&self) -> bool {
+        self.back.since.is_some()
+    }
+
+    /// Whether somebody had covered before the parent was heard again.
+    fn has_bridged(&self) -> bool {
+        self.bridged.zip(self.back.since).is_some_and(|(bridged, (heard, _))| bridged < heard)
+    }
 }
 
 impl<P: Copy + Ord> Viewer<P> {
@@ -151,6 +163,7 @@ impl<P: Copy + Ord> Viewer<P> {
             hedge_at: None,
             link: None,
             began: None,
+            bridged: None,
             backups: Vec::new(),
             early: Vec::new(),
             told,
@@ -166,7 +179,7 @@ impl<P: Copy + Ord> Viewer<P> {
     /// Nobody covers yet: asks the next standby, or searches when none is left.
     fn ask_next(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let Some(cover) = &mut self.cover else { return };
-        let depth = self.parent.as_ref().map_or(u8::MAX, Link::depth);
+        let depth = self.parent.as_ref().map_or(self.home, Link::depth);
         if let Some(call) = self.standbys.next(&cover.tried, &self.backups, depth) {
             cover.tried.push(call);
             let measured =
@@ -243,6 +256,7 @@ impl<P: Copy + Ord> Viewer<P> {
         link.playing = true;
         let provider = link.peer;
         cover.began = Some(turn.now);
+        cover.bridged.get_or_insert(turn.now);
         cover.hedge_at = None;
         let confirmed = cover.cause == Cause::Leaving || self.parent.is_none() || self.parent_leaves();
         self.standbys.release_all_but(Some(call), turn);
@@ -390,11 +404,15 @@ impl<P: Copy + Ord> Viewer<P> {
     pub(super) fn uncover(&mut self, turn: &mut Turn<'_, P>) {
         let Some(cover) = self.cover.take() else { return };
         if let Some(parent) = &self.parent {
-            self.alarms.raise(parent.call, cover.plays(), turn.now);
+            self.alarms.raise(parent.call, cover.has_bridged(), turn);
         }
         self.standbys.release_all_but(None, turn);
-        if let Some(link) = cover.link.filter(|l| !l.standby) {
-            turn.bye(link.call, ByeReason::Normal);
+        if let Some(link) = cover.link {
+            match self.standbys.get_mut(link.call) {
+                // It has told where it hangs.
+                Some(standby) => standby.depth = link.depth().saturating_sub(1),
+                None => turn.bye(link.call, ByeReason::Normal),
+            }
         }
         count(&mut turn.counters.false_alarms);
         self.listen_at = Some(turn.now + self.cover_after(turn));

@@ -112,7 +112,10 @@ impl<P: Copy + Ord> Viewer<P> {
         let patience = if turn.config.is_paper() { Duration::ZERO } else { turn.config.confirm_after };
         let (now, awake) = (turn.now, turn.awake_since);
         let gone = |p: &mut Link<P>| p.lost.is_some_and(|t| now.since(t.max(awake)) >= patience);
+        // And one that sends again need only go on for a while.
+        let hears = self.cover.as_ref().is_some_and(|c| c.hears_parent());
         if !purpose.is_planned()
+            && !hears
             && let Some(lost) = self.parent.take_if(gone)
         {
             // Nobody else has room; the next round may ask this one as well, as anybody would.
