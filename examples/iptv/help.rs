@@ -57,7 +57,7 @@ Options:
   --listen IP:PORT     address of the overlay (127.0.0.1:6084)
   --sip IP:PORT        address of SIP, UDP and TCP (the same IP, any port)
   --media IP:PORT      address of RTP (the same IP, any port)
-  --name NAME          its name in SIP addresses (made from its port)
+  --name NAME          its name in SIP addresses (bootstrap)
   --profile NAME       'default' or 'paper'
   --mode NAME          who elects relayers, as the source says: itself ('managed'), or every relayer
                        among its own children ('delegated', for large crowds)
@@ -159,6 +159,7 @@ Options:
   --bootstrap IP:PORT  a node of the overlay, may be repeated; without it those of --config
   --publish NAME=INPUT a channel to publish; INPUT as in 'iptv source' (without it: the test card)
   --watch NAME=OUTPUT  a channel to watch; OUTPUT as in 'iptv watch' (without it: relay only)
+  --owner-key FILE     the key of whoever owns the channels that it publishes, as in 'iptv source'
   --capacity N         how many children this node can serve, all channels together (2)
   --uplink BITRATE     instead: as many as fit into this uplink, for example 20M
   --listen IP:PORT     address of the overlay (an address of this machine, any port)

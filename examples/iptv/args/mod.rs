@@ -333,11 +333,14 @@ mod tests {
 
     #[test]
     fn p9_a_peer_publishes_and_watches_several_channels() {
-        let line =
-            "peer --bootstrap 1.2.3.4:5 --publish 100 --publish 200=b.ts --watch 300=out.ts --watch 400";
+        let line = "peer --bootstrap 1.2.3.4:5 --owner-key k.pem --publish 100 --publish 200=b.ts --watch 300=out.ts --watch 400";
         let Ok(Command::Peer(peer)) = read(line) else { panic!("{line}") };
         let inputs: Vec<_> = peer.publishes.iter().map(|p| (p.channel.as_str(), &p.input)).collect();
         assert_eq!(inputs, [("100", &Input::TestCard), ("200", &Input::File("b.ts".into()))]);
+        assert!(
+            peer.publishes.iter().all(|p| p.owner_key == Some("k.pem".into())),
+            "one owner, whatever the order"
+        );
         let outputs: Vec<_> = peer.watches.iter().map(|w| (w.channel.as_str(), &w.output)).collect();
         assert_eq!(outputs, [("300", &Some(Output::File("out.ts".into()))), ("400", &None)]);
         assert_eq!(
@@ -458,7 +461,11 @@ mod tests {
             (help::BOOTSTRAP, &[], &common),
             (help::SOURCE, &source, &common),
             (help::WATCH, &watch, &common),
-            (help::PEER, &["--bootstrap", "--publish", "--watch", "--capacity", "--uplink"], &common),
+            (
+                help::PEER,
+                &["--bootstrap", "--publish", "--owner-key", "--watch", "--capacity", "--uplink"],
+                &common,
+            ),
             (help::CHANNEL, &["--bootstrap"], &common),
             (
                 help::CA,

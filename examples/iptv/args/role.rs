@@ -205,7 +205,7 @@ pub(super) fn watch(parser: &mut Parser) -> Result<Command> {
 /// Any number of channels, published and watched.
 pub(super) fn peer(parser: &mut Parser) -> Result<Command> {
     let (mut role, mut bootstrap, mut capacity) = (Role::default(), Vec::new(), Capacity::Slots(2));
-    let (mut publishes, mut watches) = (Vec::new(), Vec::new());
+    let (mut publishes, mut watches, mut owner_key) = (Vec::new(), Vec::new(), None);
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("bootstrap") => bootstrap.push(address(parser, "--bootstrap")?),
@@ -220,6 +220,7 @@ pub(super) fn peer(parser: &mut Parser) -> Result<Command> {
                     standby: false,
                 });
             }
+            Arg::Long("owner-key") => owner_key = Some(parser.value()?.into()),
             Arg::Long("watch") => {
                 let (channel, output) = channel_and_place(parser, "--watch")?;
                 watches.push(View { channel, output: output.map(Output::from), owner: None });
@@ -234,6 +235,9 @@ pub(super) fn peer(parser: &mut Parser) -> Result<Command> {
         return Err(UsageError(
             "say what to do: --publish NAME=INPUT, --watch NAME=OUTPUT, or several of them".into(),
         ));
+    }
+    for publish in &mut publishes {
+        publish.owner_key.clone_from(&owner_key);
     }
     let bootstrap = way_in(bootstrap, &role)?;
     Ok(Command::Peer(Peer { role, bootstrap, publishes, watches, capacity }))
