@@ -23,7 +23,7 @@ Commands:
              have nothing, what players miss, how long newcomers wait
   calm       the same where nobody dies, but queues build up and the encoder pauses: what is repaired in vain, and
              what the upkeep costs
-  viewers    a hundred thousand viewers of one channel: the policy of every node on one clock, media as a flow
+  viewers    ten thousand or a million viewers of one channel: the policy of every node on one clock, media as a flow
   compare    the same crowd before every system: a server, a CDN, a tracker, meshes, several trees,
              the paper's tree, and this one
   validate   the same crowd as whole nodes, packet by packet, and as a flow: what the difference is
@@ -68,8 +68,8 @@ Options of calm:
 
 Options of viewers, compare and validate:
   --viewers N    how many (10000; 2000 to compare, 100 to validate)
-  --churn P      viewers that leave in a minute and are replaced (1%)
-  --minutes N    how long (10)
+  --churn P      viewers that leave in a minute and are replaced (1%; 10% to validate)
+  --minutes N    how long (10; 2 to validate)
   --uplinks U    children that each home can serve: a number, or mixed (2)
   --sessions S   exponential or lognormal
   --abrupt P     departures without a goodbye (50%)

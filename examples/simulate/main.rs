@@ -5,7 +5,7 @@
 //! | `play` | figure 16: one run of the whole system |
 //! | `churn`, `rest`, `heal` | the commands that play overlays |
 //! | `crash`, `calm` | whole nodes: relayers die, or nobody does |
-//! | `viewers` | a hundred thousand viewers of one channel |
+//! | `viewers` | ten thousand or a million viewers of one channel |
 //! | `compare` | the same crowd before every system |
 //! | `all`, `plot` | every table and figure about crowds |
 //! | `validate` | whole nodes, packet by packet, beside the flow |

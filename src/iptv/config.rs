@@ -57,7 +57,8 @@ pub struct Config {
     /// more.
     pub resume_hedge: Duration,
     /// How long a silent parent is kept after another one has begun to send. If it speaks again before that nothing has
-    /// changed in the tree, unless it had done so twice within eight times as long.
+    /// changed in the tree, unless it had come back twice within eight times as long, each time after another one had
+    /// sent in its place.
     pub confirm_after: Duration,
     /// After a false alarm a silent parent is given twice as long beyond the threshold before a standby is asked; so long
     /// until half of that is forgotten.

@@ -17,6 +17,7 @@
 //! | `summary` | what a datagram is, in a few words |
 //! | `audience` | [`audience::Audience`]: one source and its viewers, all of them whole nodes, and what their players miss |
 //! | `overlay` | [`overlay::OverlayNetwork`]: thousands of overlays with nothing on top, growth, churn, audits |
+//! | `flow` | [`flow::World`]: crowds of viewers, each with the policy alone, and media as a flow; other systems beside them |
 //! | `statistics` | [`Samples`] and their percentiles |
 //! | `pcapng` | a capture file of what travelled, for Wireshark |
 

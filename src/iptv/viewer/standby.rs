@@ -86,9 +86,10 @@ impl<P: Copy + Ord> Standbys<P> {
         self.held.iter().filter(|s| !matches!(s.state, State::Dialling { .. })).count()
     }
 
-    /// The best one that may be asked for media and is not among `tried`: in the order of the parent's list, `named`, but
-    /// whoever hangs as deep as this node at `depth` comes last. That may be a sibling, who misses what this node misses
-    /// and asks others itself; and whoever hangs still deeper, as the list or its own answer says, makes all below this node sink.
+    /// The best one that may be asked for media and is not among `tried`: the nearest, and of those that are as near in the
+    /// order of the parent's list, `named`. Whoever hangs as deep as this node at `depth` comes after those that hang higher: it
+    /// may be a sibling, who misses what this node misses and asks others itself. Whoever hangs still deeper, as the list or its
+    /// own answer says, whichever is deeper, makes all below this node sink; two layers are one step.
     pub(super) fn next(&self, tried: &[CallId], named: &[Provider<P>], depth: u8) -> Option<CallId> {
         let rank = |s: &&Standby<P>| {
             let at = named.iter().position(|p| p.peer == s.peer);
