@@ -87,15 +87,16 @@ impl<P: Copy + Ord> Standbys<P> {
     }
 
     /// The best one that may be asked for media and is not among `tried`: the nearest, and of those that are as near in the
-    /// order of the parent's list, `named`. Whoever hangs as deep as this node at `depth` comes after those that hang higher: it
-    /// may be a sibling, who misses what this node misses and asks others itself. Whoever hangs still deeper, as the list or its
-    /// own answer says, whichever is deeper, makes all below this node sink; two layers are one step.
+    /// order of the parent's list, `named`. Whoever hangs deeper than this node at `depth`, as the list or its own answer says,
+    /// whichever is deeper, comes later, for all below this node sink with it; two layers are one step. Whoever was named as deep
+    /// as this node comes last: that may be a sibling, who misses what this node misses and asks others itself.
     pub(super) fn next(&self, tried: &[CallId], named: &[Provider<P>], depth: u8) -> Option<CallId> {
         let rank = |s: &&Standby<P>| {
             let at = named.iter().position(|p| p.peer == s.peer);
-            let hops = at.and_then(|at| named[at].depth).map_or(s.depth, |d| d.max(s.depth));
-            let sunk = hops.checked_sub(depth).map_or(0, |deeper| 1 + deeper / SUNK);
-            (sunk, s.rtt.map_or(0, |rtt| rtt / NEAR), at.unwrap_or(named.len()))
+            let listed = at.and_then(|at| named[at].depth);
+            let sunk = listed.map_or(s.depth, |d| d.max(s.depth)).saturating_sub(depth).div_ceil(SUNK);
+            let near = s.rtt.map_or(0, |rtt| rtt / NEAR);
+            (listed == Some(depth), sunk, near, at.unwrap_or(named.len()))
         };
         let ready = self.held.iter().filter(|s| s.state == State::Ready && !tried.contains(&s.call));
         ready.min_by_key(rank).map(|s| s.call)
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_answered_from_deep_below_is_asked_after_a_sibling_however_near_it_is() {
+    fn whoever_has_answered_from_deep_below_is_asked_later_however_near_it_is_and_a_sibling_last() {
         let standby = |n, peer, depth, rtt| Standby {
             call: CallId::received(n),
             peer,
@@ -297,20 +298,21 @@ mod tests {
         };
         let held = vec![
             standby(0, 'd', 10, 10),
-            standby(1, 's', 4, 200),
+            standby(1, 's', 4, 10),
             standby(2, 'a', 5, 100),
             standby(3, 'u', 2, 300),
             standby(4, 'l', 8, 90),
+            standby(5, 'c', 4, 290),
         ];
         let standbys = Standbys { held, ..Standbys::new() };
         let named = |peer, depth| Provider { peer, depth: Some(depth), free: None };
-        // The list knows what they were: 'd' hung next to the source when it was named.
-        let list = [named('d', 1), named('u', 2)];
+        // The list knows what they were: 'd' hung next to the source when it was named. 'c' is no sibling.
+        let list = [named('d', 1), named('u', 2), named('s', 4)];
         let mut tried = Vec::new();
         while let Some(next) = standbys.next(&tried, &list, 4) {
             tried.push(next);
         }
-        assert_eq!(tried, [3, 2, 1, 4, 0].map(CallId::received));
+        assert_eq!(tried, [5, 3, 2, 4, 0, 1].map(CallId::received));
     }
 
     #[test]
