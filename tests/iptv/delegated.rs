@@ -1,10 +1,11 @@
 //! Relayers that elect among their own children (Q9).
 
+use crate::backups::resumed;
 use crate::harness::{CHANNEL, SOURCE, Solo, World, default, delegated, grown, has, ms, placed, selected};
 use crate::tree::survives;
 use p2piptv::ids::{CallId, ChannelId};
 use p2piptv::iptv::{
-    ByeReason, Child, Config, Denial, Event, Fact, InviteKind, Mode, Order, Profile, Provider, Refusal,
+    ByeReason, Child, Config, Denial, Event, Fact, InviteKind, Mode, Order, Pace, Profile, Provider, Refusal,
     Report, Subtree,
 };
 use p2piptv::time::Instant;
@@ -210,6 +211,40 @@ fn q9_aggregates_are_merged_and_told_once_a_second_and_sooner_when_the_last_slot
     let gone: Vec<_> = subtrees(orders).into_iter().map(|n| (at, n)).chain(told(&mut s, 3000)).collect();
     let (when, names) = gone.last().unwrap();
     assert!(names.is_empty() && when.since(at) <= ms(100), "{gone:?}");
+}
+
+#[test]
+fn q12_whoever_has_sixty_four_below_asks_two_standbys_at_once() {
+    for (below, at_once) in [(61, 1), (62, 2)] {
+        let (mut s, parent, [first, _]) = relayer();
+        s.told.pace = Some(Pace { gap: ms(10), jitter: ms(0) });
+        let path = vec![7, PARENT];
+        let backups = [31, 32, 33].map(|peer| open(peer, 1)).to_vec();
+        let place = Report::TreePosition { depth: 2, path, rescue: false, backups, delegated: true };
+        s.reported(parent, place);
+        let mut standbys = Vec::new();
+        for _ in 0..400 {
+            s.hear();
+            s.told.report = Some(s.now);
+            for order in s.pass(10) {
+                if let Order::Invite { call, kind: InviteKind::Standby, .. } = order {
+                    s.told.elsewhere.insert(call, Instant::ZERO);
+                    s.fact(Fact::Answered { call, depth: Some(1), rescue: false });
+                    standbys.push(call);
+                }
+            }
+        }
+        assert_eq!(standbys.len(), 3);
+        // Its two children, and those below the first.
+        s.reported(first, Report::Subtree(Subtree { peers: below, free: 0, open: vec![] }));
+        s.hear();
+        let mut asked = resumed(&s.pass(70));
+        assert_eq!(asked, standbys[..at_once], "{below}");
+        // A refusal has the next one asked, beside the other.
+        let denied = s.fact(Fact::Denied { call: standbys[0] });
+        asked.extend(resumed(&Vec::from(denied)));
+        assert_eq!(asked, standbys[..=at_once], "{below}");
+    }
 }
 
 #[test]

@@ -72,6 +72,12 @@ impl<P: Copy + Ord> Table<P> {
         row.below.as_ref().map_or(0, |below| below.peers).max(named)
     }
 
+    /// How many peers hang below me, as far as my children said.
+    pub(in crate::iptv) fn followers(&self) -> u32 {
+        let mine = self.rows.iter().filter(|(_, row)| row.parent == Some(self.me));
+        mine.fold(0, |all, (&child, _)| all.saturating_add(1).saturating_add(self.weight(child)))
+    }
+
     /// Changes whenever an aggregate would.
     pub(in crate::iptv) const fn version(&self) -> u32 {
         self.version

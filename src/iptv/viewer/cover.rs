@@ -26,6 +26,9 @@ use alloc::vec::Vec;
 /// So much longer than its own threshold a parent's silence is borne at least: its HOLD may be on the way.
 const MARGIN: Duration = Duration::from_millis(20);
 
+/// Whoever has so many below asks two standbys at once: each refusal takes a round trip in which all of them have nothing.
+const MANY: u32 = 64;
+
 /// Why somebody else is asked to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::iptv) enum Cause {
@@ -180,7 +183,9 @@ impl<P: Copy + Ord> Viewer<P> {
     fn ask_next(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let Some(cover) = &mut self.cover else { return };
         let depth = self.parent.as_ref().map_or(self.home, Link::depth);
-        if let Some(call) = self.standbys.next(&cover.tried, &self.backups, depth) {
+        let at_once = if self.followers.0 >= MANY { 2 } else { 1 };
+        for _ in 0..at_once {
+            let Some(call) = self.standbys.next(&cover.tried, &self.backups, depth) else { break };
             cover.tried.push(call);
             let measured =
                 self.standbys.get(call).and_then(|s| s.rtt).map(|ms| Duration::from_millis(ms.into()));
@@ -188,7 +193,6 @@ impl<P: Copy + Ord> Viewer<P> {
             let wait = turn.config.resume_hedge.max(rtt.saturating_mul(2)).min(turn.config.hedge_after);
             cover.hedge_at = Some(turn.now + wait);
             self.standbys.resume(call, turn);
-            return;
         }
         if self.standbys.any_asked() && cover.hedge_at.is_some_and(|t| t > turn.now) {
             return;

@@ -43,6 +43,7 @@ use super::config::Config;
 use super::fact::ByeReason;
 use super::report::Provider;
 use super::seats::Seats;
+use super::table::Table;
 use super::turn::Turn;
 use crate::ids::{CallId, ChannelId};
 use crate::time::{Duration, Instant, earliest};
@@ -77,6 +78,8 @@ pub(super) struct Viewer<P> {
     /// The bridge over the parent's silence.
     cover: Option<Box<Cover<P>>>,
     pub(super) standbys: Standbys<P>,
+    /// How many hang below this node, as its children say where relayers elect; and by which version of the table.
+    followers: (u32, u32),
     search: Option<Box<Search<P>>>,
     /// What the last parent that told anything named as backups.
     backups: Vec<Provider<P>>,
@@ -114,6 +117,7 @@ impl<P: Copy + Ord> Viewer<P> {
             next: None,
             cover: None,
             standbys: Standbys::new(),
+            followers: (0, 0),
             search: None,
             backups: Vec::new(),
             rtt: Duration::ZERO,
@@ -151,6 +155,13 @@ impl<P: Copy + Ord> Viewer<P> {
 
     pub(super) fn backups(&self) -> &[Provider<P>] {
         &self.backups
+    }
+
+    /// Looks how many hang below this node, if the table says something new.
+    pub(super) fn count_followers(&mut self, table: &Table<P>) {
+        if self.followers.1 != table.version() {
+            self.followers = (table.followers(), table.version());
+        }
     }
 
     pub(super) fn take_news(&mut self) -> News {
