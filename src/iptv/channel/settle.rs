@@ -111,7 +111,7 @@ impl<P: Copy + Ord> Watching<P> {
         self.viewer.settle_standbys(seats, turn);
         let changed = self.election.as_mut().is_some_and(|e| e.table.take_changed());
         if let Some(election) = &self.election {
-            self.viewer.count_followers(&election.table);
+            self.viewer.set_followers(election.table.followers());
         }
         self.viewer.take_news().max(if changed { News::Later } else { News::None })
     }

@@ -33,6 +33,7 @@ impl<P: Copy + Ord> Table<P> {
         if self.rows.get(&peer).and_then(|r| r.below.as_deref()) != Some(&said) {
             self.version = self.version.wrapping_add(1);
             self.update(peer, |r| r.below = Some(Box::new(said)));
+            self.followers = self.count_followers();
         }
     }
 
@@ -72,8 +73,12 @@ impl<P: Copy + Ord> Table<P> {
         row.below.as_ref().map_or(0, |below| below.peers).max(named)
     }
 
-    /// How many peers hang below me, as far as my children said.
-    pub(in crate::iptv) fn followers(&self) -> u32 {
+    /// How many peers hung below me, as far as my children said, when one of them said something new.
+    pub(in crate::iptv) const fn followers(&self) -> u32 {
+        self.followers
+    }
+
+    fn count_followers(&self) -> u32 {
         let mine = self.rows.iter().filter(|(_, row)| row.parent == Some(self.me));
         mine.fold(0, |all, (&child, _)| all.saturating_add(1).saturating_add(self.weight(child)))
     }

@@ -123,6 +123,8 @@ pub(super) struct Table<P> {
     looked_at: Option<(u8, u32, P)>,
     /// Grows with everything that an aggregate would show.
     version: u32,
+    /// How many hang below my children and here, as of the last thing new that one of them said.
+    followers: u32,
 }
 
 impl<P: Copy + Ord> Table<P> {
@@ -147,6 +149,7 @@ impl<P: Copy + Ord> Table<P> {
             rescued: ([None, None], Instant::ZERO),
             looked_at: None,
             version: 0,
+            followers: 0,
         }
     }
 

@@ -12,7 +12,7 @@ const MOST: u8 = 4;
 /// So many times [`Config::confirm_after`](crate::iptv::Config) is soon.
 const SOON: u32 = 8;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Alarms {
     count: u8,
     last: Instant,
@@ -21,7 +21,7 @@ pub(super) struct Alarms {
 
 /// When a parent came back after somebody else had sent in its place: the last time, and the one before. Who was heard
 /// before anybody else sent has let nobody down.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Returns {
     parent: CallId,
     last: Instant,
@@ -29,8 +29,6 @@ struct Returns {
 }
 
 impl Alarms {
-    pub(super) const NONE: Alarms = Alarms { count: 0, last: Instant::ZERO, returns: None };
-
     /// The parent is back; `bridged` if somebody else has sent in its place.
     pub(super) fn raise<P>(&mut self, parent: CallId, bridged: bool, turn: &Turn<'_, P>) {
         self.count = self.remembered(turn).saturating_add(1).min(MOST);
@@ -59,7 +57,7 @@ impl Alarms {
         before.is_some_and(|t| turn.now.since(t) < soon)
     }
 
-    fn returns_of(&self, parent: CallId) -> Option<Returns> {
-        self.returns.filter(|r| r.parent == parent)
+    fn returns_of(&self, parent: CallId) -> Option<&Returns> {
+        self.returns.as_ref().filter(|r| r.parent == parent)
     }
 }

@@ -27,7 +27,7 @@ use alloc::vec::Vec;
 const MARGIN: Duration = Duration::from_millis(20);
 
 /// Whoever has so many below asks two standbys at once: each refusal takes a round trip in which all of them have nothing.
-const MANY: u32 = 64;
+pub(super) const MANY: u32 = 64;
 
 /// Why somebody else is asked to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +132,8 @@ impl<P: Copy + Ord> Viewer<P> {
     /// How long a parent may be silent before a standby is asked. A starving parent says HOLD at its own threshold, so
     /// that only the children of the dead come to this.
     pub(super) fn cover_after(&self, turn: &Turn<'_, P>) -> Duration {
-        let grace = grace(self.channel, turn).saturating_mul(self.alarms.factor(turn));
+        let grace = grace(self.channel, turn)
+            .saturating_mul(self.alarms.as_ref().map_or(1, |alarms| alarms.factor(turn)));
         self.threshold(turn).saturating_add(grace).min(turn.config.repair_after)
     }
 
@@ -155,7 +156,9 @@ impl<P: Copy + Ord> Viewer<P> {
             let depth = link.depth;
             self.note_loss(depth);
         }
-        let fitful = self.parent.as_ref().is_some_and(|p| self.alarms.sends_in_fits(p.call, turn));
+        let parent = self.parent.as_ref().map(|p| p.call);
+        let fitful =
+            self.alarms.as_ref().zip(parent).is_some_and(|(alarms, call)| alarms.sends_in_fits(call, turn));
         // Longer than it takes until another one that sends is the parent.
         let trial = if fitful { turn.config.confirm_after.saturating_mul(2) } else { self.threshold(turn) };
         let brought = self.parent.as_ref().map_or(0, |p| turn.progress.brought(p.call));
@@ -183,7 +186,7 @@ impl<P: Copy + Ord> Viewer<P> {
     fn ask_next(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let Some(cover) = &mut self.cover else { return };
         let depth = self.parent.as_ref().map_or(self.home, Link::depth);
-        let at_once = if self.followers.0 >= MANY { 2 } else { 1 };
+        let at_once = if self.has_many { 2 } else { 1 };
         for _ in 0..at_once {
             let Some(call) = self.standbys.next(&cover.tried, &self.backups, depth) else { break };
             cover.tried.push(call);
@@ -408,7 +411,7 @@ impl<P: Copy + Ord> Viewer<P> {
     pub(super) fn uncover(&mut self, turn: &mut Turn<'_, P>) {
         let Some(cover) = self.cover.take() else { return };
         if let Some(parent) = &self.parent {
-            self.alarms.raise(parent.call, cover.has_bridged(), turn);
+            self.alarms.get_or_insert_default().raise(parent.call, cover.has_bridged(), turn);
         }
         self.standbys.release_all_but(None, turn);
         if let Some(link) = cover.link {

@@ -43,7 +43,6 @@ use super::config::Config;
 use super::fact::ByeReason;
 use super::report::Provider;
 use super::seats::Seats;
-use super::table::Table;
 use super::turn::Turn;
 use crate::ids::{CallId, ChannelId};
 use crate::time::{Duration, Instant, earliest};
@@ -78,8 +77,8 @@ pub(super) struct Viewer<P> {
     /// The bridge over the parent's silence.
     cover: Option<Box<Cover<P>>>,
     pub(super) standbys: Standbys<P>,
-    /// How many hang below this node, as its children say where relayers elect; and by which version of the table.
-    followers: (u32, u32),
+    /// Whether [`cover::MANY`] viewers hang below this node, as its children say where relayers elect.
+    has_many: bool,
     search: Option<Box<Search<P>>>,
     /// What the last parent that told anything named as backups.
     backups: Vec<Provider<P>>,
@@ -99,7 +98,8 @@ pub(super) struct Viewer<P> {
     sinks: u8,
     climb_at: Option<Instant>,
     news: News,
-    alarms: Alarms,
+    /// Most never have any.
+    alarms: Option<Box<Alarms>>,
     /// The next parent need not hang higher than this one: somebody needs the slot, or it is much nearer by.
     keeps_depth: bool,
 }
@@ -117,7 +117,7 @@ impl<P: Copy + Ord> Viewer<P> {
             next: None,
             cover: None,
             standbys: Standbys::new(),
-            followers: (0, 0),
+            has_many: false,
             search: None,
             backups: Vec::new(),
             rtt: Duration::ZERO,
@@ -131,7 +131,7 @@ impl<P: Copy + Ord> Viewer<P> {
             sinks: 0,
             climb_at: None,
             news: News::None,
-            alarms: Alarms::NONE,
+            alarms: None,
             keeps_depth: false,
         }
     }
@@ -157,11 +157,9 @@ impl<P: Copy + Ord> Viewer<P> {
         &self.backups
     }
 
-    /// Looks how many hang below this node, if the table says something new.
-    pub(super) fn count_followers(&mut self, table: &Table<P>) {
-        if self.followers.1 != table.version() {
-            self.followers = (table.followers(), table.version());
-        }
+    /// So many hang below this node.
+    pub(super) const fn set_followers(&mut self, followers: u32) {
+        self.has_many = followers >= cover::MANY;
     }
 
     pub(super) fn take_news(&mut self) -> News {
