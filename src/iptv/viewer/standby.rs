@@ -271,69 +271,62 @@ impl<P: Copy + Ord> Standbys<P> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn q12_standbys_are_asked_in_the_order_of_the_parents_list_and_siblings_last() {
-        let call = |n| CallId::received(n);
-        let standby = |n, peer| Standby { call: call(n), peer, depth: 0, rtt: None, state: State::Ready };
-        let held = vec![standby(0, 's'), standby(1, 'o'), standby(2, 'u')];
-        let standbys = Standbys { held, ..Standbys::new() };
-        let named = |peer, depth| Provider { peer, depth: Some(depth), free: None };
-        // The sibling hangs in layer 3 as this node does; 'o' is a standby from another place.
-        let list = [named('x', 1), named('s', 3), named('u', 2)];
+    fn standbys(held: Vec<Standby<char>>) -> Standbys<char> {
+        Standbys { held, ..Standbys::new() }
+    }
+
+    fn standby(n: u32, peer: char, depth: u8, rtt: Option<u16>) -> Standby<char> {
+        Standby { call: CallId::received(n), peer, depth, rtt, state: State::Ready }
+    }
+
+    fn named(peer: char, depth: u8) -> Provider<char> {
+        Provider { peer, depth: Some(depth), free: None }
+    }
+
+    /// All of them, in the order in which a node at `depth` asks them.
+    fn asked(standbys: &Standbys<char>, list: &[Provider<char>], depth: u8) -> Vec<CallId> {
         let mut tried = Vec::new();
-        while let Some(next) = standbys.next(&tried, &list, 3) {
+        while let Some(next) = standbys.next(&tried, list, depth) {
             tried.push(next);
         }
-        assert_eq!(tried, [call(2), call(1), call(0)]);
+        tried
+    }
+
+    #[test]
+    fn q12_standbys_are_asked_in_the_order_of_the_parents_list_and_siblings_last() {
+        let standbys =
+            standbys(vec![standby(0, 's', 0, None), standby(1, 'o', 0, None), standby(2, 'u', 0, None)]);
+        // The sibling hangs in layer 3 as this node does; 'o' is a standby from another place.
+        let list = [named('x', 1), named('s', 3), named('u', 2)];
+        assert_eq!(asked(&standbys, &list, 3), [2, 1, 0].map(CallId::received));
     }
 
     #[test]
     fn whoever_has_answered_from_deep_below_is_asked_later_however_near_it_is_and_a_sibling_last() {
-        let standby = |n, peer, depth, rtt| Standby {
-            call: CallId::received(n),
-            peer,
-            depth,
-            rtt: Some(rtt),
-            state: State::Ready,
-        };
-        let held = vec![
-            standby(0, 'd', 10, 10),
-            standby(1, 's', 4, 10),
-            standby(2, 'a', 5, 100),
-            standby(3, 'u', 2, 300),
-            standby(4, 'l', 8, 90),
-            standby(5, 'c', 4, 290),
-        ];
-        let standbys = Standbys { held, ..Standbys::new() };
-        let named = |peer, depth| Provider { peer, depth: Some(depth), free: None };
+        let standbys = standbys(vec![
+            standby(0, 'd', 10, Some(10)),
+            standby(1, 's', 4, Some(10)),
+            standby(2, 'a', 5, Some(100)),
+            standby(3, 'u', 2, Some(300)),
+            standby(4, 'l', 8, Some(90)),
+            standby(5, 'c', 4, Some(290)),
+        ]);
         // The list knows what they were: 'd' hung next to the source when it was named. 'c' is no sibling.
         let list = [named('d', 1), named('u', 2), named('s', 4)];
-        let mut tried = Vec::new();
-        while let Some(next) = standbys.next(&tried, &list, 4) {
-            tried.push(next);
-        }
-        assert_eq!(tried, [5, 3, 2, 4, 0, 1].map(CallId::received));
+        assert_eq!(asked(&standbys, &list, 4), [5, 3, 2, 4, 0, 1].map(CallId::received));
     }
 
     #[test]
     fn the_nearer_standby_is_asked_first_whatever_its_place_in_the_list_but_a_sibling_last() {
-        let standby = |n, peer, rtt| Standby {
-            call: CallId::received(n),
-            peer,
-            depth: 0,
-            rtt: Some(rtt),
-            state: State::Ready,
-        };
-        let held = vec![standby(0, 's', 10), standby(1, 'f', 90), standby(2, 'n', 40), standby(3, 'm', 30)];
-        let standbys = Standbys { held, ..Standbys::new() };
-        let named = |peer, depth| Provider { peer, depth: Some(depth), free: None };
+        let standbys = standbys(vec![
+            standby(0, 's', 0, Some(10)),
+            standby(1, 'f', 0, Some(90)),
+            standby(2, 'n', 0, Some(40)),
+            standby(3, 'm', 0, Some(30)),
+        ]);
         let list = [named('s', 3), named('f', 2), named('n', 2), named('m', 2)];
-        let mut tried = Vec::new();
-        while let Some(next) = standbys.next(&tried, &list, 3) {
-            tried.push(next);
-        }
         // 40 ms and 30 ms are the same: the parent's order decides.
-        assert_eq!(tried, [2, 3, 1, 0].map(CallId::received));
+        assert_eq!(asked(&standbys, &list, 3), [2, 3, 1, 0].map(CallId::received));
         assert_eq!(standbys.within(40), ['s', 'm', 'n']);
     }
 }
