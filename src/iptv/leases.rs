@@ -5,10 +5,11 @@
 //!   standby ── Resumed, the slot is free ──► seat ── Released ──► standby
 //!      └────── Resumed, it is not ──► Deny
 //! ```
+//! A provider that has sunk since denies once, too: whoever has somebody else does better there.
 
 use super::seats::{Seat, Uplink};
 use crate::ids::CallId;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 
 /// One standby that this node granted and that gets no media now.
@@ -19,6 +20,27 @@ pub(super) struct Lease<P> {
     /// What its child could serve itself.
     pub(super) slots: Option<u16>,
     pub(super) since: Instant,
+    /// This node's hops from the source, as its child knows them.
+    pub(super) depth: u8,
+    /// When it was denied last because this node has sunk.
+    pub(super) warned: Option<Instant>,
+}
+
+/// So many layers deeper than it was when it promised, a provider has sunk: packets come some 40 ms later with each, and all
+/// below its new child have half a second.
+const SUNK: u8 = 4;
+
+impl<P> Lease<P> {
+    /// Whether its child, which asks for media, does better elsewhere: this node is now at `depth`. Whoever asks again within
+    /// `soon` has nobody else.
+    pub(super) fn warns(&mut self, depth: u8, now: Instant, soon: Duration) -> bool {
+        let asks_again = self.warned.is_some_and(|t| now.since(t) < soon);
+        let warns = depth.saturating_sub(self.depth) >= SUNK && !asks_again;
+        if warns {
+            self.warned = Some(now);
+        }
+        warns
+    }
 }
 
 /// The standbys of one channel, oldest first; those that are served are seats meanwhile.
@@ -36,6 +58,10 @@ impl<P: Copy + Ord> Leases<P> {
 
     pub(super) fn by_call(&self, call: CallId) -> Option<&Lease<P>> {
         self.0.iter().find(|l| l.call == call)
+    }
+
+    pub(super) fn by_call_mut(&mut self, call: CallId) -> Option<&mut Lease<P>> {
+        self.0.iter_mut().find(|l| l.call == call)
     }
 
     pub(super) fn by_peer(&self, peer: P) -> Option<&Lease<P>> {
@@ -57,8 +83,9 @@ impl<P: Copy + Ord> Leases<P> {
         Some(self.0.remove(at))
     }
 
-    /// A child that was served has enough.
-    pub(super) fn give_back(&mut self, seat: &Seat<P>, now: Instant, uplink: &mut Uplink) {
-        self.grant(Lease { call: seat.call, peer: seat.peer, slots: seat.slots, since: now }, uplink);
+    /// A child that was served has enough. It was told how deep this node hangs.
+    pub(super) fn give_back(&mut self, seat: &Seat<P>, depth: u8, now: Instant, uplink: &mut Uplink) {
+        let Seat { call, peer, slots, .. } = *seat;
+        self.grant(Lease { call, peer, slots, since: now, depth, warned: None }, uplink);
     }
 }

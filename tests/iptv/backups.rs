@@ -95,6 +95,44 @@ fn q13_a_standby_that_refuses_while_the_last_one_may_still_answer_has_nobody_els
     assert!(fetches(&s.pass(1)));
 }
 
+/// The parent is silent at 0, and the standbys are asked at 60 ms.
+#[test]
+fn q12_standbys_that_have_denied_are_asked_again_four_times_beside_the_search() {
+    let (mut s, _, standbys) = backed_up();
+    assert_eq!(resumed(&s.pass(60)), [standbys[0]]);
+    let orders = s.denied_by(standbys);
+    assert!(fetches(&orders) && resumed(&orders)[2..] == standbys, "{orders:?}");
+    for _ in 0..3 {
+        assert_eq!(resumed(&s.denied_by(standbys)), []);
+        assert_eq!(resumed(&s.pass(49)), []);
+        assert_eq!(resumed(&s.pass(1)), standbys);
+    }
+    s.denied_by(standbys);
+    assert_eq!(resumed(&s.pass(400)), []);
+    // When the parent ends its dialog they are asked anew.
+    let (mut s, parent, standbys) = backed_up();
+    s.pass(60);
+    s.denied_by(standbys);
+    s.denied_by(standbys);
+    let orders = Vec::from(s.fact(Fact::Ended { call: parent, reason: ByeReason::Lost }));
+    assert_eq!(resumed(&orders), [standbys[0]]);
+}
+
+/// All have denied, somebody else is asked, and then one of them can.
+#[test]
+fn q12_a_standby_that_sends_when_asked_again_ends_the_search() {
+    let (mut s, _, standbys) = backed_up();
+    s.pass(60);
+    s.denied_by(standbys);
+    let providers = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
+    let seven = placed(&s.fact(Fact::Fetched { channel: CHANNEL, providers }), 7).unwrap();
+    s.covered_by(standbys[1]);
+    let orders = s.fact(Fact::FirstPacket { channel: CHANNEL, call: standbys[1] });
+    assert!(orders.contains(&Order::Cancel { call: seven }), "{orders:?}");
+    assert!(orders.contains(&Order::Release { call: standbys[0] }), "{orders:?}");
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().cover, Some(5));
+}
+
 #[test]
 fn q12_the_place_that_a_standby_tells_before_its_first_packet_is_the_place_under_it() {
     let (mut s, _, [first, ..]) = backed_up();

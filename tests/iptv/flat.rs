@@ -149,6 +149,26 @@ fn from_a_parent_that_is_too_far_to_mend_anything_in_time_one_moves_to_the_neare
     }
 }
 
+/// The same with two children and so many below the first, or a parent that is not so far.
+#[test]
+fn with_sixty_four_below_a_parent_is_too_far_already_when_a_round_trip_takes_more_than_200_ms() {
+    for (below, rtt, moves) in [(62, 210, true), (61, 210, false), (62, 200, false)] {
+        let (mut s, parent) = with_standbys([140, 40]);
+        s.reported(parent, Report::SelectedRelayer { register: false });
+        let (child, _) = s.invited(41, false);
+        s.invited(42, false);
+        s.reported(child, Report::RelayerAccepted { free: 2 });
+        s.reported(child, Report::Subtree(Subtree { peers: below, free: 0, open: vec![] }));
+        measured(&mut s, parent, rtt);
+        let mut asked = Vec::new();
+        for _ in 0..800 {
+            s.told.report = Some(s.now);
+            asked.extend(called(&s.hear_for(10)));
+        }
+        assert_eq!(asked.iter().any(|c| c.0 == 22), moves, "{below}, {rtt}: {asked:?}");
+    }
+}
+
 #[test]
 fn a_parent_before_whose_uplink_a_queue_builds_up_is_no_farther_than_before() {
     let (mut s, parent) = with_standbys([20, 20]);

@@ -107,3 +107,44 @@ fn q12_a_rescue_slot_that_was_cleared_for_an_orphan_is_not_taken_by_who_waits() 
     let orders = s.fact(Fact::Resumed { call: lease });
     assert!(orders.contains(&Order::Serve { call: lease }), "{orders:?}");
 }
+
+/// A provider in layer 2 that sinks by so many.
+#[test]
+fn q12_a_provider_that_has_sunk_by_four_layers_since_it_promised_denies_once() {
+    for (sunk, warns) in [(3, false), (4, true)] {
+        let (mut s, parent) = Solo::viewer(default(2), 9);
+        let place = |depth: u32| {
+            let path = (0..depth).map(|n| 100 + n).chain([9]).collect();
+            Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false }
+        };
+        s.reported(parent, place(1));
+        let lease = CallId::received(7);
+        s.fact(Fact::StandbyInvited { channel: CHANNEL, call: lease, peer: 3, slots: Some(2) });
+        s.reported(parent, place(1 + sunk));
+        s.hear();
+        let mut denies = || s.fact(Fact::Resumed { call: lease }).contains(&Order::Deny { call: lease });
+        assert_eq!([denies(), denies()], [warns, false], "{sunk}");
+        // Its child knows the place now: it is no surprise the next time.
+        s.fact(Fact::Released { call: lease });
+        s.hear();
+        assert!(!s.fact(Fact::Resumed { call: lease }).contains(&Order::Deny { call: lease }));
+    }
+}
+
+#[test]
+fn q12_whoever_asks_a_sunk_provider_again_much_later_is_denied_once_more() {
+    let (mut s, parent) = Solo::viewer(default(2), 9);
+    let lease = CallId::received(7);
+    s.fact(Fact::StandbyInvited { channel: CHANNEL, call: lease, peer: 3, slots: Some(2) });
+    let path = vec![101, 102, 103, 104, 9];
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false },
+    );
+    for wait in [0, 2_000, 1_990] {
+        s.told.report = Some(s.now);
+        s.hear_for(wait);
+        let orders = s.fact(Fact::Resumed { call: lease });
+        assert_eq!(orders.contains(&Order::Deny { call: lease }), wait != 1_990, "{wait}: {orders:?}");
+    }
+}

@@ -232,9 +232,10 @@ fn q12_a_parent_that_sends_again_until_it_leaves_is_not_left_before_somebody_els
     let (mut s, parent, standbys) = backed_up();
     s.pass(60);
     assert!(s.reported(parent, Report::Leaving).is_empty());
-    let mut orders = Vec::new();
-    for call in standbys {
-        orders.extend(s.fact(Fact::Denied { call }));
+    let mut orders = s.denied_by(standbys);
+    for _ in 0..4 {
+        orders.extend(s.hear_for(60));
+        orders.extend(s.denied_by(standbys));
     }
     orders.extend(s.hear_for(1_500));
     orders.extend(s.fact(Fact::Fetched { channel: CHANNEL, providers: vec![] }));
@@ -265,18 +266,16 @@ fn p18_who_refuses_a_slot_to_somebody_that_has_one_is_asked_again_for_a_rescue_s
 #[test]
 fn q12_whoever_is_asked_when_the_parent_that_leaves_ends_is_still_asked() {
     let (mut s, parent, standbys) = backed_up();
-    let mut orders = Vec::from(s.reported(parent, Report::Leaving));
-    for call in standbys {
-        orders = Vec::from(s.fact(Fact::Denied { call }));
-    }
+    s.reported(parent, Report::Leaving);
+    let orders = s.denied_by(standbys);
     assert!(placed(&orders, 9).is_none() && fetches(&orders), "{orders:?}");
+    // They are asked once more at once, and deny.
+    s.denied_by(standbys);
     let providers = vec![Provider { peer: 7, depth: Some(1), free: Some(1) }];
     let seven = placed(&s.fact(Fact::Fetched { channel: CHANNEL, providers }), 7).unwrap();
     let mut orders = Vec::from(s.fact(Fact::Ended { call: parent, reason: ByeReason::Leaving }));
     assert_eq!(resumed(&orders), [standbys[0]], "they may have room by now");
-    for call in standbys {
-        orders.extend(s.fact(Fact::Denied { call }));
-    }
+    orders.extend(s.denied_by(standbys));
     assert!(!orders.iter().any(|o| matches!(o, Order::Cancel { .. } | Order::Invite { .. })), "{orders:?}");
     assert!(!fetches(&orders), "{orders:?}");
     s.told.elsewhere.insert(seven, Instant::ZERO);

@@ -32,8 +32,8 @@ impl<P: Copy + Ord> Channel<P> {
             self.leases.take(old, turn.uplink);
         }
         count(&mut turn.counters.leases_granted);
-        self.leases.grant(Lease { call, peer, slots, since: turn.now }, turn.uplink);
         let (depth, free) = (self.depth(), turn.uplink.free());
+        self.leases.grant(Lease { call, peer, slots, since: turn.now, depth, warned: None }, turn.uplink);
         turn.order(Order::Accept { call, depth, rescue: false, free });
     }
 
@@ -51,7 +51,7 @@ impl<P: Copy + Ord> Channel<P> {
         if room && self.seats.by_peer(peer).is_none() { None } else { busy }
     }
 
-    /// The child of a standby asks for media: first come, first served.
+    /// The child of a standby asks for media: first come, first served, unless this node is no longer where it was.
     pub(in crate::iptv) fn on_resumed(&mut self, call: CallId, turn: &mut Turn<'_, P>) {
         if self.seats.by_call(call).is_some() {
             // It has not seen any yet.
@@ -63,8 +63,10 @@ impl<P: Copy + Ord> Channel<P> {
         if !barred {
             self.suspect_parent_of(peer, turn);
         }
+        let (depth, soon) = (self.depth(), turn.config.farewell);
+        let sunk = self.leases.by_call_mut(call).is_some_and(|lease| lease.warns(depth, turn.now, soon));
         let ordinary = self.serves(turn) && turn.uplink.free() > 0;
-        if barred || !ordinary && !turn.uplink.can_rescue() {
+        if barred || sunk || !ordinary && !turn.uplink.can_rescue() {
             count(&mut turn.counters.denied);
             return turn.order(Order::Deny { call });
         }
@@ -119,7 +121,7 @@ impl<P: Copy + Ord> Channel<P> {
         let Some(seat) = self.unseat(call, turn) else { return };
         if turn.uplink.can_promise(turn.config.limits.leases) {
             turn.order(Order::Rest { call });
-            self.leases.give_back(&seat, turn.now, turn.uplink);
+            self.leases.give_back(&seat, self.depth(), turn.now, turn.uplink);
         } else {
             // Its place among the standbys was given away meanwhile.
             turn.bye(call, ByeReason::Normal);

@@ -20,6 +20,8 @@ const FAR: u16 = 100;
 /// Nothing that gets lost is mended in time when it takes more: any backup parent that is half as far away is better, even in
 /// its rescue slot.
 const TOO_FAR: u16 = 300;
+/// The same for whoever has many below, who all have so much less time to mend anything.
+const TOO_FAR_FOR_MANY: u16 = 200;
 /// How often [`Config::climb_after`](crate::iptv::Config) is doubled at most: for who has a parent that is too far, for who has sunk
 /// or has a far parent, and for who only sits deep, which is most of the tree.
 const DOUBLED: [u8; 3] = [2, CLIMBS, 5];
@@ -123,7 +125,7 @@ impl<P: Copy + Ord> Viewer<P> {
         let far = self.has_far_parent();
         if self.has_sunk(depth) || far || depth > DEEP && turn.uplink.capacity() > 0 {
             let most = match () {
-                () if self.has_parent_beyond(TOO_FAR) => DOUBLED[0],
+                () if self.has_parent_beyond(self.too_far()) => DOUBLED[0],
                 () if far || self.has_sunk(depth) => DOUBLED[1],
                 () if self.delegated => DOUBLED[2],
                 // The source, which is asked here, has enough to do.
@@ -143,6 +145,11 @@ impl<P: Copy + Ord> Viewer<P> {
         self.has_parent_beyond(FAR)
     }
 
+    /// How far a parent may be before any nearer one is better.
+    const fn too_far(&self) -> u16 {
+        if self.has_many { TOO_FAR_FOR_MANY } else { TOO_FAR }
+    }
+
     fn has_parent_beyond(&self, millis: u16) -> bool {
         let rtt = self.parent.as_ref().and_then(|p| p.rtt);
         rtt.is_some_and(|rtt| rtt > millis)
@@ -159,7 +166,7 @@ impl<P: Copy + Ord> Viewer<P> {
         self.climb_at = None;
         self.climbs = self.climbs.saturating_add(1);
         let ordinary = self.parent.as_ref().filter(|p| p.is_playing() && !p.rescue);
-        let rtt = ordinary.and_then(|p| p.rtt).filter(|&rtt| rtt > TOO_FAR);
+        let rtt = ordinary.and_then(|p| p.rtt).filter(|&rtt| rtt > self.too_far());
         let nearer = rtt.map(|rtt| self.standbys.within(rtt / 2)).unwrap_or_default();
         if !nearer.is_empty() && self.search.is_none() && self.next.is_none() && self.cover.is_none() {
             return self.search(Search::new(Purpose::Yield { rescue: true }, &nearer), seats, turn);

@@ -29,6 +29,9 @@ const MARGIN: Duration = Duration::from_millis(20);
 /// Whoever has so many below asks two standbys at once: each refusal takes a round trip in which all of them have nothing.
 pub(super) const MANY: u32 = 64;
 
+/// So often those that have denied are asked again, at most.
+const ROUNDS: u8 = 4;
+
 /// Why somebody else is asked to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::iptv) enum Cause {
@@ -47,6 +50,9 @@ pub(in crate::iptv) struct Cover<P> {
     since: Instant,
     /// The standbys that were asked.
     tried: Vec<CallId>,
+    /// How often those that had denied were asked again, and when they may be once more.
+    rounds: u8,
+    again_at: Instant,
     hedge_at: Option<Instant>,
     /// Who covers, or is about to.
     pub(in crate::iptv) link: Option<Link<P>>,
@@ -166,6 +172,8 @@ impl<P: Copy + Ord> Viewer<P> {
             cause,
             since: turn.now,
             tried: Vec::new(),
+            rounds: 0,
+            again_at: Instant::ZERO,
             hedge_at: None,
             link: None,
             began: None,
@@ -190,27 +198,28 @@ impl<P: Copy + Ord> Viewer<P> {
         for _ in 0..at_once {
             let Some(call) = self.standbys.next(&cover.tried, &self.backups, depth) else { break };
             cover.tried.push(call);
-            let measured =
-                self.standbys.get(call).and_then(|s| s.rtt).map(|ms| Duration::from_millis(ms.into()));
-            let rtt = measured.unwrap_or(self.rtt);
-            let wait = turn.config.resume_hedge.max(rtt.saturating_mul(2)).min(turn.config.hedge_after);
-            cover.hedge_at = Some(turn.now + wait);
+            cover.hedge_at = Some(turn.now + self.standbys.wait(call, self.rtt, turn.config));
             self.standbys.resume(call, turn);
         }
         if self.standbys.any_asked() && cover.hedge_at.is_some_and(|t| t > turn.now) {
             return;
         }
         cover.hedge_at = None;
-        if self.next.is_some() {
+        if self.next.is_some() || self.is_sourceless(turn) {
             return;
         }
-        let purpose = if cover.cause == Cause::Leaving { Purpose::Farewell } else { Purpose::Repair };
-        let begun = self.search.as_ref().is_some_and(|s| s.purpose == purpose);
-        if begun || self.is_sourceless(turn) {
-            return;
-        }
+        self.search_beside(seats, turn);
+        self.ask_again(turn);
+    }
+
+    /// No standby helps at once: looks for somebody else, beside those that may still.
+    fn search_beside(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let Some(cover) = &mut self.cover else { return };
-        let (tried, told) = (core::mem::take(&mut cover.tried), core::mem::replace(&mut cover.told, true));
+        let purpose = if cover.cause == Cause::Leaving { Purpose::Farewell } else { Purpose::Repair };
+        if self.search.as_ref().is_some_and(|s| s.purpose == purpose) {
+            return;
+        }
+        let (tried, told) = (cover.tried.clone(), core::mem::replace(&mut cover.told, true));
         let lost = self.parent.as_ref().map(|p| p.peer);
         if let Some(parent) = lost.filter(|_| !told && purpose == Purpose::Repair) {
             turn.event(Event::Orphaned { channel: self.channel, parent });
@@ -224,6 +233,29 @@ impl<P: Copy + Ord> Viewer<P> {
             search = search.avoiding(peer);
         }
         self.search(self.without_leaver(search), seats, turn);
+    }
+
+    /// Asks those again that have denied: most of them had just given their slot to somebody who asks several as well, and
+    /// needs only one. Siblings lose their parent at the same moment, and know the same backup parents.
+    fn ask_again(&mut self, turn: &mut Turn<'_, P>) {
+        let Some(cover) = self.cover.as_mut().filter(|c| c.link.is_none() && c.rounds < ROUNDS) else {
+            return;
+        };
+        if turn.now < cover.again_at {
+            cover.hedge_at = Some(cover.again_at);
+            return;
+        }
+        for &call in &cover.tried {
+            if self.standbys.get(call).is_some_and(|s| s.state == State::Ready) {
+                let due = turn.now + self.standbys.wait(call, self.rtt, turn.config);
+                cover.hedge_at = Some(cover.hedge_at.map_or(due, |t| t.min(due)));
+                self.standbys.resume(call, turn);
+            }
+        }
+        if let Some(due) = cover.hedge_at {
+            cover.again_at = due;
+            cover.rounds += 1;
+        }
     }
 
     /// A call that was placed because no standby was left is answered.
@@ -470,6 +502,9 @@ impl<P: Copy + Ord> Viewer<P> {
         if cover.plays() {
             self.confirm(turn);
         } else {
+            // They may have room by now.
+            cover.tried.clear();
+            cover.rounds = 0;
             if let Some(search) = &mut self.search {
                 search.lose_parent();
             }

@@ -13,7 +13,7 @@ use crate::iptv::fact::ByeReason;
 use crate::iptv::order::{InviteKind, Order};
 use crate::iptv::report::Provider;
 use crate::iptv::turn::Turn;
-use crate::time::{Instant, earliest};
+use crate::time::{Duration, Instant, earliest};
 use alloc::vec::Vec;
 
 /// Round trips that differ by fewer milliseconds are the same.
@@ -213,6 +213,13 @@ impl<P: Copy + Ord> Standbys<P> {
         } else {
             turn.bye(standby.call, ByeReason::Normal);
         }
+    }
+
+    /// How long whoever is asked is waited for before others are asked as well; `rtt` if its own is not known.
+    pub(super) fn wait(&self, call: CallId, rtt: Duration, config: &Config) -> Duration {
+        let measured = self.get(call).and_then(|s| s.rtt).map(|ms| Duration::from_millis(ms.into()));
+        let rtt = measured.unwrap_or(rtt);
+        config.resume_hedge.max(rtt.saturating_mul(2)).min(config.hedge_after)
     }
 
     /// Asks for media.

@@ -178,6 +178,11 @@ impl Solo {
         orders
     }
 
+    /// The providers of these standbys deny, one after the other.
+    pub(crate) fn denied_by(&mut self, standbys: [CallId; 3]) -> Vec<Order<u32>> {
+        standbys.into_iter().flat_map(|call| self.fact(Fact::Denied { call })).collect()
+    }
+
     /// The provider of a standby sends something new now.
     pub(crate) fn covered_by(&mut self, call: CallId) {
         self.told.media = Some(self.now);
