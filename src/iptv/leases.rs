@@ -33,13 +33,9 @@ const SUNK: u8 = 4;
 impl<P> Lease<P> {
     /// Whether its child, which asks for media, does better elsewhere: this node is now at `depth`. Whoever asks again within
     /// `soon` has nobody else.
-    pub(super) fn warns(&mut self, depth: u8, now: Instant, soon: Duration) -> bool {
+    pub(super) fn is_surprised(&self, depth: u8, now: Instant, soon: Duration) -> bool {
         let asks_again = self.warned.is_some_and(|t| now.since(t) < soon);
-        let warns = depth.saturating_sub(self.depth) >= SUNK && !asks_again;
-        if warns {
-            self.warned = Some(now);
-        }
-        warns
+        depth.saturating_sub(self.depth) >= SUNK && !asks_again
     }
 }
 

@@ -63,8 +63,10 @@ impl<P: Copy + Ord> Channel<P> {
         if !barred {
             self.suspect_parent_of(peer, turn);
         }
-        let (depth, soon) = (self.depth(), turn.config.farewell);
-        let sunk = self.leases.by_call_mut(call).is_some_and(|lease| lease.warns(depth, turn.now, soon));
+        let sunk = self.surprises(call, turn);
+        if let Some(lease) = self.leases.by_call_mut(call).filter(|_| sunk) {
+            lease.warned = Some(turn.now);
+        }
         let ordinary = self.serves(turn) && turn.uplink.free() > 0;
         if barred || sunk || !ordinary && !turn.uplink.can_rescue() {
             count(&mut turn.counters.denied);
@@ -89,10 +91,17 @@ impl<P: Copy + Ord> Channel<P> {
         self.denial(peer, true, turn).is_some() || self.seats.by_peer(peer).is_some()
     }
 
+    /// Whether the child of this standby would not find this node where it was, and has not been warned yet.
+    fn surprises(&self, call: CallId, turn: &Turn<'_, P>) -> bool {
+        let lease = self.leases.by_call(call);
+        lease.is_some_and(|lease| lease.is_surprised(self.depth(), turn.now, turn.config.farewell))
+    }
+
     /// Whether this call, whose child asks for media, is denied only because every slot is taken.
     pub(in crate::iptv) fn lacks_a_slot(&self, call: CallId, turn: &Turn<'_, P>) -> bool {
         let waits = self.leases.by_call(call).is_some_and(|lease| !self.bars(lease.peer, turn));
-        waits && !turn.uplink.can_rescue() && !(self.serves(turn) && turn.uplink.free() > 0)
+        let room = turn.uplink.can_rescue() || self.serves(turn) && turn.uplink.free() > 0;
+        waits && !room && !self.surprises(call, turn)
     }
 
     /// Somebody else needs the rescue slot in which a child has sat longest. At the end of its tenure it is told to move, and

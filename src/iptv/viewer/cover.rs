@@ -50,7 +50,9 @@ pub(in crate::iptv) struct Cover<P> {
     since: Instant,
     /// The standbys that were asked.
     tried: Vec<CallId>,
-    /// How often those that had denied were asked again, and when they may be once more.
+    /// Those that have denied since they were asked last.
+    denied: Vec<CallId>,
+    /// How often such were asked again, and when they may be once more.
     rounds: u8,
     again_at: Instant,
     hedge_at: Option<Instant>,
@@ -172,6 +174,7 @@ impl<P: Copy + Ord> Viewer<P> {
             cause,
             since: turn.now,
             tried: Vec::new(),
+            denied: Vec::new(),
             rounds: 0,
             again_at: Instant::ZERO,
             hedge_at: None,
@@ -242,11 +245,12 @@ impl<P: Copy + Ord> Viewer<P> {
             return;
         };
         if turn.now < cover.again_at {
-            cover.hedge_at = Some(cover.again_at);
+            cover.hedge_at = Some(cover.again_at).filter(|_| !cover.denied.is_empty());
             return;
         }
-        for &call in &cover.tried {
-            if self.standbys.get(call).is_some_and(|s| s.state == State::Ready) {
+        let is_called = |peer: P| self.search.as_ref().is_some_and(|s| s.asks(peer));
+        for call in core::mem::take(&mut cover.denied) {
+            if self.standbys.get(call).is_some_and(|s| s.state == State::Ready && !is_called(s.peer)) {
                 let due = turn.now + self.standbys.wait(call, self.rtt, turn.config);
                 cover.hedge_at = Some(cover.hedge_at.map_or(due, |t| t.min(due)));
                 self.standbys.resume(call, turn);
@@ -321,8 +325,10 @@ impl<P: Copy + Ord> Viewer<P> {
         turn: &Turn<'_, P>,
     ) {
         let most = usize::from(turn.config.limits.standbys);
-        let asked = self.standbys.get(call).is_some_and(|s| s.state == State::Asked);
-        let Some(cover) = self.cover.as_mut().filter(|_| asked) else { return };
+        let Some(standby) = self.standbys.get_mut(call).filter(|s| s.state == State::Asked) else { return };
+        // It may have sunk, and is asked accordingly the next time.
+        standby.depth = u8::try_from(path.len().saturating_sub(1)).unwrap_or(u8::MAX);
+        let Some(cover) = &mut self.cover else { return };
         cover.early.retain(|e| e.call != call);
         if cover.early.len() < most {
             cover.early.push(Early { call, path, rescue, backups });
@@ -336,6 +342,9 @@ impl<P: Copy + Ord> Viewer<P> {
             return self.on_ended(call, seats, turn);
         }
         if self.standbys.on_denied(call) {
+            if let Some(cover) = self.cover.as_mut().filter(|c| !c.denied.contains(&call)) {
+                cover.denied.push(call);
+            }
             self.uncovered_by(call, seats, turn);
         }
     }
@@ -503,7 +512,8 @@ impl<P: Copy + Ord> Viewer<P> {
             self.confirm(turn);
         } else {
             // They may have room by now.
-            cover.tried.clear();
+            cover.tried.retain(|&call| self.standbys.get(call).is_some_and(|s| s.state == State::Asked));
+            cover.denied.clear();
             cover.rounds = 0;
             if let Some(search) = &mut self.search {
                 search.lose_parent();

@@ -78,7 +78,9 @@ impl<P: Copy + Ord> Viewer<P> {
         let asks_parent = asks_source && self.source == parent
             || self.delegated && matches!(search.purpose, Purpose::Move { .. });
         let parent = parent.filter(|_| !asks_parent);
-        let excluded: Vec<P> = seats.iter().map(|s| s.peer).chain(parent).collect();
+        // A call to whoever is about to send in a standby would end that.
+        let excluded = seats.iter().map(|s| s.peer).chain(parent).chain(self.standbys.asked());
+        let excluded: Vec<P> = excluded.collect();
         let scope = Scope {
             channel: self.channel,
             source: self.source,

@@ -263,9 +263,14 @@ impl<P: Copy + Ord> Standbys<P> {
         self.dial_at = None;
     }
 
+    /// Those that were asked and have not refused.
+    pub(super) fn asked(&self) -> impl Iterator<Item = P> + '_ {
+        self.held.iter().filter(|s| s.state == State::Asked).map(|s| s.peer)
+    }
+
     /// Whether somebody was asked and has neither sent nor refused.
     pub(super) fn any_asked(&self) -> bool {
-        self.held.iter().any(|s| s.state == State::Asked)
+        self.asked().next().is_some()
     }
 
     /// Whether one could be asked.

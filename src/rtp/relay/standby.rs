@@ -163,7 +163,9 @@ impl Relay {
                     continue;
                 }
                 asking.left -= 1;
-                asking.next = now + peer.rtt.unwrap_or(RESUME_INTERVAL).max(RESUME_INTERVAL);
+                // DENIED comes after one round trip: a copy that crosses with it would be taken for another request.
+                let answer = peer.rtt.map_or(Duration::ZERO, |rtt| rtt + rtt / 2);
+                asking.next = now + answer.max(RESUME_INTERVAL);
                 let Asking { ssrc, highest, .. } = *asking;
                 next = earliest(next, Some(asking.next));
                 let cue = self.config.cue(Cue { cover: Cover::Resume, ssrc, highest });

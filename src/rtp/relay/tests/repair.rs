@@ -130,9 +130,9 @@ fn the_answer_to_a_request_is_not_the_effect_of_a_resume_that_followed_it() {
     b.order(|relay, fx| relay.resume(at(40), STANDBY, fx));
     b.datagram(60, 5, rtp(SSRC, 2)).unwrap();
     assert_eq!(b.facts, [Fact::Packet { channel: CHANNEL, payload: rtp(SSRC, 2) }]);
-    b.timeout(at(90), &mut Seeded::new(1));
+    b.timeout(at(100), &mut Seeded::new(1));
     assert_eq!(b.cues(), [(addr(5), Cover::Resume, 3)], "it goes on");
-    b.datagram(95, 5, cue(Cover::Denied, SSRC, 3)).unwrap();
+    b.datagram(105, 5, cue(Cover::Denied, SSRC, 3)).unwrap();
     assert_eq!(b.facts, [Fact::Denied { channel: CHANNEL, call: STANDBY }]);
 }
 
