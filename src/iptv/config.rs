@@ -67,6 +67,7 @@ pub struct Config {
     /// no other.
     pub yield_after: Duration,
     /// How long a relayer that leaves by plan goes on sending until its children have other parents.
+    /// A backup parent that has sunk and has said so serves whoever asks again within this time.
     pub farewell: Duration,
     /// Standbys are looked for within this time after the parent named backups, so that not all children ask at once.
     pub standby_spread: Duration,
