@@ -197,6 +197,8 @@ impl<P: Copy + Ord> Viewer<P> {
     fn ask_next(&mut self, seats: &Seats<P>, turn: &mut Turn<'_, P>) {
         let Some(cover) = &mut self.cover else { return };
         let depth = self.parent.as_ref().map_or(self.home, Link::depth);
+        // A parent that leaves may take long, and name others again and again.
+        cover.tried.retain(|&call| self.standbys.get(call).is_some());
         let at_once = if self.has_many { 2 } else { 1 };
         for _ in 0..at_once {
             let Some(call) = self.standbys.next(&cover.tried, &self.backups, depth) else { break };
