@@ -28,14 +28,14 @@ pub(super) struct Lease<P> {
 
 /// So many layers deeper than it was when it promised, a provider has sunk: packets come some 40 ms later with each, and all
 /// below its new child have half a second.
-const SUNK: u8 = 4;
+const SURPRISE: u8 = 4;
 
 impl<P> Lease<P> {
     /// Whether its child, which asks for media, does better elsewhere: this node is now at `depth`. Whoever asks again within
     /// `soon` has nobody else.
     pub(super) fn is_surprised(&self, depth: u8, now: Instant, soon: Duration) -> bool {
         let asks_again = self.warned.is_some_and(|t| now.since(t) < soon);
-        depth.saturating_sub(self.depth) >= SUNK && !asks_again
+        depth.saturating_sub(self.depth) >= SURPRISE && !asks_again
     }
 }
 

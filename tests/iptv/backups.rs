@@ -133,6 +133,45 @@ fn q12_a_standby_that_sends_when_asked_again_ends_the_search() {
     assert_eq!(s.iptv.status(CHANNEL).unwrap().cover, Some(5));
 }
 
+/// The parent is silent at 0. The first standby covers from 79 ms on, and is silent then, too.
+#[test]
+fn q12_when_whoever_covers_falls_silent_the_others_are_asked_50_ms_apart() {
+    let (mut s, _, [first, second, third]) = covered();
+    s.covered_by(first);
+    let mut asked = Vec::new();
+    for ms in 1..=600 {
+        asked.extend(resumed(&s.pass(1)).into_iter().map(|call| (call, ms)));
+    }
+    let [(a, at), (b, then), ..] = asked[..] else { panic!("{asked:?}") };
+    assert_eq!((a, b, then - at), (second, third, 50), "{asked:?}");
+}
+
+/// All three have denied, and are asked once more.
+#[test]
+fn q12_whoever_is_asked_as_a_standby_is_not_called_beside_that() {
+    let (mut s, _, standbys) = backed_up();
+    s.pass(60);
+    assert_eq!(resumed(&s.denied_by(standbys))[2..], standbys);
+    let providers = [4, 5, 7].map(|peer| Provider { peer, depth: Some(1), free: Some(1) }).to_vec();
+    let orders = s.fact(Fact::Fetched { channel: CHANNEL, providers });
+    assert_eq!([4, 5, 7].map(|peer| placed(&orders, peer).is_some()), [false, false, true], "{orders:?}");
+}
+
+/// The parent is silent at 0, and the first two are asked at 60 and 110 ms. The first has sunk meanwhile, and the second sends.
+#[test]
+fn q12_a_standby_that_was_slower_and_has_told_that_it_sank_is_asked_last_the_next_time() {
+    let (mut s, _, [first, second, third]) = backed_up();
+    assert_eq!(resumed(&s.pass(110)), [first, second]);
+    s.reported(first, place((20..28).chain([9, 4]).collect(), false));
+    s.covered_by(second);
+    s.fact(Fact::FirstPacket { channel: CHANNEL, call: second });
+    let orders = s.cover_for(second, 1_100);
+    assert_eq!(s.iptv.status(CHANNEL).unwrap().parent, Some(5));
+    // Whoever covered is the parent, and nothing has come from it as one: it is silent by now.
+    assert_eq!(resumed(&orders), [third]);
+    assert_eq!(resumed(&Vec::from(s.fact(Fact::Denied { call: third }))), [first]);
+}
+
 #[test]
 fn q12_the_place_that_a_standby_tells_before_its_first_packet_is_the_place_under_it() {
     let (mut s, _, [first, ..]) = backed_up();

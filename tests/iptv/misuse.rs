@@ -227,6 +227,39 @@ fn q12_a_rescue_slot_is_shared_by_all_channels_and_so_is_its_end() {
     assert!(is_left(&orders, held) && orders.contains(&Order::Serve { call: wanted }), "{orders:?}");
 }
 
+/// One channel is published here, and a child of it sits in the rescue slot for as long as it may. In the other one this node has
+/// sunk since it promised: whoever asks there is denied anyway.
+#[test]
+fn q12_nobody_has_to_leave_the_rescue_slot_for_who_is_sent_on() {
+    const OTHER: ChannelId = ChannelId(7);
+    let (mut s, parent) = Solo::viewer(default(1), 9);
+    s.act(|i, now, ctx| i.publish(now, OTHER, ctx).unwrap());
+    let [held, wanted] = [(OTHER, 3), (CHANNEL, 4)].map(|(channel, peer)| {
+        let call = CallId::received(100 + peer);
+        s.fact(Fact::StandbyInvited { channel, call, peer, slots: Some(2) });
+        call
+    });
+    let call = CallId::received(50);
+    s.fact(Fact::Invited { channel: OTHER, call, peer: 1, urgent: false, moves: false, slots: Some(2) });
+    assert!(s.fact(Fact::Resumed { call: held }).contains(&Order::Serve { call: held }));
+    assert_eq!(s.iptv.status(OTHER).unwrap().children, (1, 1));
+    for _ in 0..20 {
+        s.told.report = Some(s.now);
+        s.hear_for(500);
+    }
+    let path = vec![101, 102, 103, 104, 9];
+    s.reported(
+        parent,
+        Report::TreePosition { depth: 0, path, rescue: false, backups: vec![], delegated: false },
+    );
+    let told = Order::Inform { call: held, report: Report::Leaving };
+    for is_told in [false, true] {
+        let orders = s.fact(Fact::Resumed { call: wanted });
+        assert!(orders.contains(&Order::Deny { call: wanted }), "{orders:?}");
+        assert_eq!(orders.contains(&told), is_told, "{orders:?}");
+    }
+}
+
 #[test]
 fn p9_a_slot_that_frees_goes_to_the_orphan_that_has_waited_longest_in_whatever_channel() {
     const OTHER: ChannelId = ChannelId(7);

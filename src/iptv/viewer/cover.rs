@@ -395,7 +395,7 @@ impl<P: Copy + Ord> Viewer<P> {
             let call = link.call;
             self.drop_cover(call, turn);
             self.uncovered_by(call, seats, turn);
-            return Some(look);
+            return earliest(Some(look), self.cover.as_ref().and_then(|c| c.hedge_at));
         }
         let due = cover.began.map(|t| t.max(turn.awake_since) + config.confirm_after);
         let brings = cover.began.is_some_and(|t| t < media);
