@@ -9,6 +9,7 @@
 //! | `viewer` | the parent: search, listening, standbys, the bridge over its silence, the way back up |
 //! | `succession`, `rivalry` | a standby source, which takes the channel over; a source that sees a newer one |
 //! | `backups`, `leases` | what a parent tells its children about their places; standbys promised to others |
+//! | `threshold` | how long nothing may come before that is a silence |
 //! | `delivery` | whether a relayer delivers: it registers when it does, and is none when it does not |
 //! | `waiting` | newcomers that wait until the next relayer is there |
 //! | `promotion` | who can relay takes the slot of who cannot, and who brings a subtree that of who brings a smaller one |
@@ -41,6 +42,7 @@ mod rivalry;
 mod seats;
 mod succession;
 mod table;
+mod threshold;
 mod turn;
 mod viewer;
 mod waiting;

@@ -10,8 +10,9 @@ use crate::iptv::order::{EndReason, Event};
 use crate::iptv::report::Report;
 use crate::iptv::seats::Seats;
 use crate::iptv::succession::Finding;
+use crate::iptv::threshold;
 use crate::iptv::turn::Turn;
-use crate::iptv::viewer::{News, cover};
+use crate::iptv::viewer::News;
 
 impl<P: Copy + Ord> Channel<P> {
     /// Brings everything in line after an input.
@@ -71,7 +72,7 @@ impl<P: Copy + Ord> Channel<P> {
         if self.seats.is_empty() {
             self.hold_at = None;
         } else {
-            let hold = (!turn.config.is_paper()).then(|| turn.now + cover::threshold(self.id, turn));
+            let hold = (!turn.config.is_paper()).then(|| turn.now + threshold::threshold(self.id, turn));
             self.hold_at = self.hold_at.or(hold);
         }
         if self.swept != self.seats.version() {

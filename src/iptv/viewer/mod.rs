@@ -23,7 +23,7 @@
 mod alarms;
 mod change;
 mod climb;
-pub(super) mod cover;
+mod cover;
 mod fed;
 mod link;
 mod listen;
