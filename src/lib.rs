@@ -6,11 +6,12 @@
 //! relayer vanishes, the [policy](iptv) of its children finds them another parent.
 //!
 //! Links and SIP go over [TLS](tls) (feature `tls`), messages and records are signed, and a channel belongs to a key, which
-//! signs its [packets](rtp::integrity) too; a node without all that is one whose identity is called
-//! [insecure](env::InsecureIdentity).
+//! signs its [packets](rtp::integrity) too. That is the host's choice: a [`node::Config`] begins plain, and a node without
+//! all that is one whose identity is called [insecure](env::InsecureIdentity).
+//! All nodes can reach each other: overlays are `no-ice`, and there is no NAT traversal.
 //!
 //! This crate does no input or output: no sockets, no clock, no threads, no `async`, no `unsafe`; it needs `alloc` and
-//! nothing of `std`. A [`Node`](node::Node) is a value that turns packets and time into packets and time.
+//! nothing of `std` (its features `tls`, `dtls` and `std` do). A [`Node`](node::Node) is a value that turns packets and time into packets and time.
 //!
 //! # The map of the house
 //!

@@ -27,7 +27,8 @@ Commands:
   compare    the same crowd before every system: a server, a CDN, a tracker, meshes, several trees,
              the paper's tree, and this one
   validate   the same crowd as whole nodes, packet by packet, and as a flow: what the difference is
-  all        every table and figure about crowds: churn, uplinks, half-time, rush, growth
+  all        every table and figure about crowds: churn, stays, uplinks, half-time, rush, leeches, liars,
+             growth, and figure 16
 
 Options of figure16:
   --out DIR      where the files go; made if it is not there

@@ -2,7 +2,8 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `play` | figure 16: one run of the whole system |
+//! | `args` | the command line |
+//! | `play`, `figure16` | figure 16: one run of the whole system, and its drawing |
 //! | `churn`, `rest`, `heal` | the commands that play overlays |
 //! | `crash`, `calm` | whole nodes: relayers die, or nobody does |
 //! | `viewers` | ten thousand or a million viewers of one channel |

@@ -43,7 +43,7 @@ pub struct Config {
     /// none at all in the paper's profile.
     pub rescue_slots: u8,
 
-    /// A node without new media for this long tells its children so (HOLD), and again after each such time. How long it
+    /// A node without new media for this long tells its children so (HOLD), soon once more, and again after each such time. How long it
     /// really waits follows the pace of the media ([`Pace`](super::Pace)) until [`Config::repair_after`] has passed; this is the
     /// most, and what holds from then on and while the pace is unknown.
     pub hold_after: Duration,
@@ -54,7 +54,7 @@ pub struct Config {
     /// No silence shorter than this counts, however dense the packets are.
     pub silence_floor: Duration,
     /// The next standby is asked when one has neither sent nor refused for this long, or for two of its round trips if that is
-    /// more.
+    /// more, but for [`Config::hedge_after`] at most. Whoever has 64 viewers below asks two at a time.
     pub resume_hedge: Duration,
     /// How long a silent parent is kept after another one has begun to send. If it speaks again before that nothing has
     /// changed in the tree, unless it had come back twice within eight times as long, each time after another one had
@@ -66,8 +66,9 @@ pub struct Config {
     /// How long it takes until a child that cannot relay is asked to give its slot to one that can, and again if it found
     /// no other.
     pub yield_after: Duration,
-    /// How long a relayer that leaves by plan goes on sending until its children have other parents.
-    /// A backup parent that has sunk and has said so serves whoever asks again within this time.
+    /// How long a relayer that leaves by plan goes on sending until its children have other parents. So long a backup parent that
+    /// has sunk, and has denied for that, serves whoever asks again; and so long a source is looked for after a parent has said
+    /// that the channel is over.
     pub farewell: Duration,
     /// Standbys are looked for within this time after the parent named backups, so that not all children ask at once.
     pub standby_spread: Duration,
@@ -86,13 +87,15 @@ pub struct Config {
     /// A standby source asks the source whether it lives when nothing has come for this long, and gives it as long to
     /// answer.
     pub takeover_after: Duration,
-    /// The channel is over when its lookups have named no source for this long and nothing plays.
+    /// The channel is over when its lookups have named no source for this long and nothing plays; for [`Config::farewell`], if a
+    /// parent has said that it is over.
     pub source_limit: Duration,
     /// The next provider is asked when one has not answered for this long, or for three round trips, as long as any that this
     /// node knows of, if that is more. Who loses its parent does not wait for longer than this, neither for a provider nor for the
     /// last standby, before it asks further ones.
     pub hedge_after: Duration,
-    /// An INVITE without a final answer is given up after this long.
+    /// An INVITE without a final answer is given up after this long; that of an orphan after three times
+    /// [`Config::hedge_after`], or nine round trips, if that is less.
     pub answer_limit: Duration,
     /// A lookup without an answer is given up after this long.
     pub fetch_limit: Duration,
@@ -117,14 +120,15 @@ pub struct Config {
     /// patience for (`answer_limit`).
     pub queue_limit: Duration,
 
-    /// Time between two alive messages of a relayer (± 10 %).
+    /// Time between two alive messages of a relayer (± 10 %). Where relayers elect these go to the parent, which hears reception
+    /// reports anyway, and are thirty times as far apart.
     pub alive_interval: Duration,
     /// A relayer is lost when this many alive messages did not come.
     pub alive_misses: u8,
     /// A child that used to send reception reports and has stopped for this long is gone.
     pub child_silence: Duration,
-    /// The same for a child of the source whose own child has come to the source as an orphan: a little longer than one
-    /// interval of the reports.
+    /// The same for a child whose own child has come to its elector as an orphan, or to this node as a standby that asks for media:
+    /// a little longer than one interval of the reports.
     pub suspect_silence: Duration,
     /// For how long a child of a new relayer has to be served, and then to report that it misses hardly more than its parent,
     /// until the relayer registers itself. In the paper's profile it does so at once.
@@ -133,7 +137,8 @@ pub struct Config {
     pub probe_limit: Duration,
     /// An offer to relay is void when it was not answered for this long.
     pub offer_limit: Duration,
-    /// Who declined or failed as a relayer is not asked again for this long.
+    /// Who declined or failed as a relayer is not asked again for this long, and twice as long each time it fails again. For
+    /// somebody who has found no room, if there is nobody else, a sixth of it has to do.
     pub candidate_backoff: Duration,
     /// Relayers that are told to put themselves under the channel's name, per channel. The others stand elsewhere.
     pub registered_relayers: u16,
@@ -186,7 +191,7 @@ pub struct Limits {
     pub strangers: u32,
     /// Control dialogs of one elector; candidates beyond are not asked.
     pub controls: u32,
-    /// Newcomers that wait at one elector for the next relayer; a further one is refused.
+    /// Newcomers that wait at the source for the next relayer; a further one is refused.
     pub waiting: u16,
     /// The same as `rows` where relayers elect: my children and theirs.
     pub subtree_rows: u16,

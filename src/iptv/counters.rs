@@ -11,9 +11,10 @@ pub struct Counters {
     pub standbys_refused: u32,
     /// Children of standbys that got media when they asked for it.
     pub served: u32,
-    /// Children of standbys that got none, because the rescue slot was taken or nothing was there to give.
+    /// Children of standbys that got none, because the rescue slot was taken, nothing was there to give,
+    /// or this node has sunk since it promised.
     pub denied: u32,
-    /// Silences of the parent that another provider bridged.
+    /// Times that another provider sent in the parent's place, because that was silent, starved or was about to leave.
     pub covers: u32,
     /// Covers that ended because the parent spoke again: nothing has changed in the tree.
     pub false_alarms: u32,

@@ -109,11 +109,11 @@ pub struct TableRow<P> {
 pub struct ChannelStatus<P> {
     /// Whether this node publishes it.
     pub publisher: bool,
-    /// Hops from the source; 0 for the publisher, `None` while nothing plays.
+    /// Hops from the source; 0 for the publisher, `None` without a parent.
     pub depth: Option<u8>,
     /// From the source (first) to the parent (last), as the parent told.
     pub path: Vec<P>,
-    /// The parent whose media plays.
+    /// The parent, once it has answered; see `playing` and `cover`.
     pub parent: Option<P>,
     /// Whether this node sits in its parent's rescue slot.
     pub rescue: bool,

@@ -313,6 +313,6 @@ pub enum EndReason {
     Stopped,
     /// The source is gone, and no other one has come.
     SourceLost,
-    /// This node published, and a newer source of the same owner does now.
+    /// This node published, and another source does now: one of a later epoch, or of the same one with a lower Node-ID.
     Superseded,
 }

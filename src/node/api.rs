@@ -126,7 +126,7 @@ pub enum Output {
     Event(Event),
 }
 
-/// Where a viewer's media comes from.
+/// A peer: parent, child or relayer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerName {
     /// The user part of the peer's SIP URI: "1", "source", "alice".
@@ -206,11 +206,11 @@ pub enum Event {
         /// Who sends it.
         provider: PeerName,
     },
-    /// Another parent serves the channel now.
+    /// Media flows again, or from somebody else now. The parent may be the one that had fallen silent.
     Reparented {
         /// The channel.
         channel: ChannelId,
-        /// The new parent.
+        /// The parent.
         parent: PeerName,
         /// Hops from the source.
         depth: u8,
@@ -320,7 +320,7 @@ pub enum EndReason {
     Stopped,
     /// The source is gone, and no other one has come.
     SourceLost,
-    /// This node published, and a newer source of the same owner does now.
+    /// This node published, and another source does now: one of a later epoch, or of the same one with a lower Node-ID.
     Superseded,
 }
 
@@ -346,9 +346,9 @@ pub struct ProviderInfo {
 pub struct ChannelStatus {
     /// Whether this node publishes it.
     pub publisher: bool,
-    /// Hops from the source; 0 for the publisher, `None` while nothing plays.
+    /// Hops from the source; 0 for the publisher, `None` without a parent.
     pub depth: Option<u8>,
-    /// Who sends it here.
+    /// The parent, once it has answered, whether it sends or not.
     pub parent: Option<PeerName>,
     /// Whether this node sits in its parent's rescue slot.
     pub rescue: bool,
@@ -369,7 +369,7 @@ pub struct TableRow {
     pub depth: Option<u8>,
     /// The peer.
     pub peer: PeerName,
-    /// Its parent; `None` is this node itself.
+    /// Its parent; `None` is this node itself, or not known.
     pub parent: Option<PeerName>,
     /// Whether it is an elected relayer.
     pub relayer: bool,
@@ -400,16 +400,22 @@ pub enum CommandError {
     /// The overlay is secured, and the owner's identities for the channel and its keywords were not given.
     #[error("the channel's owner has to be given for its name and every keyword")]
     NoOwner,
-    /// These bytes are not an RTP packet that may be sent.
+    /// These bytes are not an RTP packet that may be sent beside RTCP.
     #[error("not an RTP packet")]
     NotRtp,
+    /// The packet is larger than [`relay::Limits::datagram`](crate::rtp::relay::Limits).
+    #[error("the packet is larger than a datagram may be")]
+    TooLarge,
+    /// A packet of this sequence number was sent already, or it is out of the order that receivers would follow.
+    #[error("the sequence number is out of order")]
+    OutOfSequence,
     /// An ordinary node cannot join without the address of a bootstrap node.
     #[error("no bootstrap node is given")]
     NoBootstrap,
     /// `handle_wall_clock` has to be called first: records carry the time of day.
     #[error("the time of day is not known")]
     NoWallClock,
-    /// A limit of the configuration.
+    /// A limit of the configuration, or outputs that the host has not drained.
     #[error("too many {0}")]
     Limit(&'static str),
 }

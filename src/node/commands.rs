@@ -234,7 +234,10 @@ impl Node {
         self.relay.push(self.now, channel, packet, &mut self.media_effects).map_err(|e| match e {
             RelayError::UnknownChannel => CommandError::UnknownChannel,
             RelayError::WrongRole => CommandError::NotPublisher,
-            _ => CommandError::NotRtp,
+            RelayError::TooLarge => CommandError::TooLarge,
+            RelayError::OutOfSequence => CommandError::OutOfSequence,
+            RelayError::Full(what) => CommandError::Limit(what),
+            RelayError::NotRtp | RelayError::ChannelInUse | RelayError::CallInUse => CommandError::NotRtp,
         })?;
         self.finish();
         Ok(())

@@ -122,7 +122,9 @@ impl Default for Limits {
 }
 
 impl Config {
-    /// A node of this name in this overlay, with room for two children and everything else at its default.
+    /// A node of this name in this overlay, with room for two children and everything else at its default. Nothing is secured:
+    /// links and SIP are plain until [`Config::security`] says otherwise, and identities are what
+    /// [`Node::secured`](super::Node::secured) is given.
     pub fn new(name: &str, overlay_name: &str, addresses: Addresses) -> Self {
         let mut agent = agent::Config::new(name, addresses.signalling);
         agent.domain = String::from(overlay_name);

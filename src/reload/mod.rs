@@ -14,6 +14,7 @@
 //! | [`redir`] | the providers of a service in a tree, and how one is found (RFC 7374) |
 //! | [`topology`] | the Topology Plug-in as the overlay sees it (§6.4.1) |
 //! | [`grant`] | who may speak for a channel: its owner, and whom he names |
+//! | `timers` | deadlines of many, in order |
 //! | [`overlay`] | the plane's machine |
 //!
 //! # What is left out
@@ -26,9 +27,9 @@
 //! | AT-9 | the controlling role of ICE (§6.5.1.9) | the same |
 //! | AT-12 | STUN servers among peers (§6.5.1.4) | the same |
 //! | AT-13 | the life of an ICE session (§6.5.1.10) | the same |
-//! | SR-10 | several next hops at once (§6.2.1) | optional; the Topology Plug-in names one next hop |
-//! | CE-12 | links with a shared secret (§13.4) | rustls has neither SRP nor outside PSKs; a document with one is refused |
 //! | LT-1 | DTLS with ICE (§6.6.4) | the same |
+//! | SR-10 | several next hops at once (§6.2.1) | optional; a request goes to one next hop at a time |
+//! | CE-12 | links with a shared secret (§13.4) | rustls has neither SRP nor outside PSKs; a document with one is refused |
 
 pub mod codec;
 pub mod configuration;

@@ -15,9 +15,10 @@ mod succession;
 mod together;
 mod world;
 
-use p2piptv::ids::{NodeId, ResourceId};
+use bytes::Bytes;
+use p2piptv::ids::{ChannelId, NodeId, ResourceId};
 use p2piptv::iptv::{Mode, Profile};
-use p2piptv::node::{EndReason, Event};
+use p2piptv::node::{CommandError, EndReason, Event};
 use p2piptv::sim::{Conditions, Death, NodeIndex};
 use p2piptv::time::{Duration, Instant};
 use world::{Odd, PACE, Setup, Viewer, World, name};
@@ -252,6 +253,27 @@ fn the_end_of_the_channel_reaches_every_viewer() {
             });
             assert!(told, "{} was not told, secured: {secured}\n{}", viewer.node, world.trace());
         }
+    }
+}
+
+#[test]
+fn a_packet_that_the_source_may_not_send_is_answered_by_what_is_wrong_with_it() {
+    for secured in [false, true] {
+        let mut world = World::new(Setup { secured, ..Setup::default() });
+        world.run(2);
+        let (source, viewer, channel) = (world.source, world.bootstrap, world.channel);
+        let packet = world.packet();
+        let huge = [&packet[..], &[0; 1500]].concat().into();
+        let mut push = |node, channel, packet| {
+            world.net.command(node, |n, now| n.push_media(now, channel, packet)).unwrap()
+        };
+        assert_eq!(push(source, channel, packet.clone()), Ok(()));
+        let twice = push(source, channel, packet.clone());
+        assert_eq!(twice, Err(CommandError::OutOfSequence), "secured: {secured}");
+        assert_eq!(push(source, channel, huge), Err(CommandError::TooLarge));
+        assert_eq!(push(source, channel, Bytes::from_static(b"picture")), Err(CommandError::NotRtp));
+        assert_eq!(push(source, ChannelId(7), packet.clone()), Err(CommandError::UnknownChannel));
+        assert_eq!(push(viewer, channel, packet), Err(CommandError::UnknownChannel));
     }
 }
 

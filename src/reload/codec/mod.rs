@@ -18,6 +18,7 @@
 //! | [`stored`] | stored data, metadata, specifiers (§7) |
 //! | [`chord`] | what CHORD-RELOAD puts into Update, Leave and RouteQuery (§10) |
 //! | [`provider`] | the record that a provider of a channel stores |
+//! | [`grant`] | an owner's word for a provider of the channel |
 //! | [`acl`] | delegations of write access to shared resources (RFC 8076) |
 //! | [`usages`] | values of TURN-SERVICE (§9) and SIP-REGISTRATION (RFC 7904) |
 //! | [`redir`] | a provider of a service in its ReDiR tree (RFC 7374) |

@@ -32,7 +32,7 @@
 //!
 //! The source only: a list has to be there first, so [`Signer`] is a delay line. Every packet leaves [`WINDOW_TIME`] after it
 //! came, at the pace at which it came, and its window is closed when it is full, or when its first packet has to leave. The
-//! list leaves as soon as it is signed: at 2 Mbit/s 190 ms ahead of its window, below 730 kbit/s with it. A relay and a viewer
+//! list leaves as soon as it is signed: at 2 Mbit/s 190 ms ahead of its window, below some 940 kbit/s with it. A relay and a viewer
 //! check each packet when it comes and pass it on in the same call.
 //!
 //! A list that was lost is noticed by the next one or by the first packet of its window, and asked for as packets are. The

@@ -24,7 +24,7 @@ use core::net::SocketAddr;
 /// How often RESUME is sent before the provider counts as gone.
 pub const RESUMES: u8 = 5;
 
-/// Between two of them, unless a round trip takes longer.
+/// Between two of them, unless one and a half round trips take longer.
 pub const RESUME_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Between two reports in a standby, give or take what the report timer does: enough to keep the lease.

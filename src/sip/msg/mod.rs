@@ -7,7 +7,7 @@
 //! | `name`, `method`, `status` | [`Name`], [`Method`] with [`CSeq`], [`Status`]: the open vocabularies |
 //! | `uri`, `params`, `address`, `via` | [`SipUri`], [`Params`], [`NameAddr`], [`Via`]: values with a grammar of their own |
 //! | `media_type` | [`MediaType`]: Content-Type and Accept |
-//! | `contact` | the contact-params of this system: `node-id`, `slots`, `depth`, `slot` |
+//! | `contact` | the contact-params of this system: `node-id`, `slots`, `depth`, `slot`, `standby`, `resume` |
 //! | `judge` | [`judge`](judge::judge): is this request served, answered with an error, or dropped? |
 //! | `builder` | [`RequestBuilder`], [`ResponseBuilder`] |
 //! | `canonical` | a received message as the builders would have written it |
