@@ -96,15 +96,22 @@
 //!
 //! # What you can rely on
 //!
-//! Checked after every step of every simulation, property test and fuzz run:
+//! Simulations check these after every step, and so do property tests and fuzz targets; there they go by their numbers.
 //!
-//! * Inputs never fail and never panic: a packet is used, or dropped and counted with its
-//!   [reason](stats::DropReason).
-//! * Any call in any order is legal. An older `now` counts as the last one; a late call catches up.
-//! * While output waits, `deadline()` is the last `now`; once drained it is later, or `None`. Waking exactly at the
-//!   deadline makes progress, waking earlier does nothing.
-//! * Whatever a peer can make grow has a limit with a name, in the `Limits` of each configuration.
-//! * The same configuration, seed and calls give the same outputs, byte for byte.
+//! | | |
+//! | --- | --- |
+//! | K1 | once drained, `deadline()` is later than the last `now`, or `None` |
+//! | K2 | while output waits, `deadline()` is the last `now`; waking exactly at the deadline makes progress |
+//! | K3 | any call in any order is legal and does a bounded amount of work |
+//! | K4 | asking for the deadline changes nothing and costs the same however many peers there are |
+//! | K5 | every input fires the timers that are due at its `now` too: a flood cannot starve them |
+//! | K6 | an older `now` counts as the last one; a clock that jumps ahead has nobody taken for dead before he could answer |
+//! | K7 | inputs never fail and never panic: a packet is used, or dropped and counted with its [reason](stats::DropReason) |
+//! | K8 | whatever a peer can make grow has a limit with a name, in the `Limits` of each configuration |
+//! | K9 | the same configuration, seed and calls give the same outputs, byte for byte |
+//! | K10 | outputs come in the order in which they were caused, and an event carries its facts |
+//! | K11 | timers of RFCs fire when the RFC says |
+//! | K12 | waking before the deadline does nothing |
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]

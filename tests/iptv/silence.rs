@@ -1,6 +1,6 @@
 //! Nothing comes: what counts as silence, what is said to children, and what is no reason to move.
 
-use crate::backups::{backed_up, resumed};
+use crate::backups::{backed_up, covered, is_left, resumed};
 use crate::harness::{CHANNEL, SOURCE, Solo, default, grown, has, ms, placed};
 use p2piptv::ids::CallId;
 use p2piptv::iptv::{
@@ -284,4 +284,32 @@ fn k1_a_parent_that_has_answered_has_400_ms_until_it_is_heard() {
     let left = Order::Bye { call, reason: ByeReason::Normal };
     assert!(!s.pass(399).contains(&left));
     assert!(s.pass(1).contains(&left));
+}
+
+/// The parent says for 2.4 s that the source pauses. So does who covers, and is heard 50 ms before the parent is when the source
+/// goes on; or it sends all the time.
+#[test]
+fn q11_a_parent_that_is_heard_a_little_later_after_a_long_pause_of_the_source_is_the_parent_still() {
+    for pauses in [true, false] {
+        let (mut s, parent, [first, ..]) = covered();
+        let mut orders = Vec::new();
+        for _ in 0..12 {
+            s.told.from = Some(s.now);
+            s.fact(Fact::Held { call: parent, hold: Hold::Paused });
+            if pauses {
+                s.told.elsewhere.insert(first, s.now);
+                s.fact(Fact::Held { call: first, hold: Hold::Paused });
+                orders.extend(s.pass(200));
+            } else {
+                orders.extend(s.cover_for(first, 200));
+            }
+        }
+        orders.extend(s.cover_for(first, 50));
+        for _ in 0..10 {
+            s.hear();
+            orders.extend(s.cover_for(first, 10));
+        }
+        assert_eq!(is_left(&orders, parent), !pauses, "{orders:?}");
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().parent, Some(if pauses { 9 } else { 4 }));
+    }
 }

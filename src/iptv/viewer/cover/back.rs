@@ -66,9 +66,9 @@ impl<P: Copy + Ord> Viewer<P> {
         let Some(cover) = self.cover.as_ref().filter(|c| c.cause == Cause::Silence) else { return false };
         let held = self.parent.as_ref().and_then(|p| p.held).map(|h| h.1);
         let waited = |since: Instant| turn.now.since(since.max(turn.awake_since));
-        held.is_some_and(|t| {
-            waited(t) < turn.config.repair_after && waited(cover.since) < turn.config.hold_limit
-        })
+        // While the source pauses, as whoever covers says too, nobody starves.
+        let since = cover.since.max(cover.paused);
+        held.is_some_and(|t| waited(t) < turn.config.repair_after && waited(since) < turn.config.hold_limit)
     }
 
     /// The silent parent has said that it is alive (HOLD, PAUSED). Whoever was asked and sends nothing yet is not needed.
