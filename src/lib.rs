@@ -96,7 +96,7 @@
 //!
 //! # What you can rely on
 //!
-//! Simulations check these after every step, and so do property tests and fuzz targets; there they go by their numbers.
+//! Simulations, property tests and fuzz targets check these, most of them after every step; there they go by their numbers.
 //!
 //! | | |
 //! | --- | --- |

@@ -43,7 +43,7 @@ pub struct Config {
     /// none at all in the paper's profile.
     pub rescue_slots: u8,
 
-    /// A node without new media for this long tells its children so (HOLD), soon once more, and again after each such time. How long it
+    /// A node without new media for this long tells its children so (HOLD), again soon, and then each time it has passed once more. How long it
     /// really waits follows the pace of the media ([`Pace`](super::Pace)) until [`Config::repair_after`] has passed; this is the
     /// most, and what holds from then on and while the pace is unknown.
     pub hold_after: Duration,
@@ -54,7 +54,7 @@ pub struct Config {
     /// No silence shorter than this counts, however dense the packets are.
     pub silence_floor: Duration,
     /// The next standby is asked when one has neither sent nor refused for this long, or for two of its round trips if that is
-    /// more, but for [`Config::hedge_after`] at most. Whoever has 64 viewers below asks two at a time.
+    /// more; after [`Config::hedge_after`] at the latest. Whoever has 64 viewers below asks two at a time.
     pub resume_hedge: Duration,
     /// How long a silent parent is kept after another one has begun to send. If it speaks again before that nothing has
     /// changed in the tree, unless it had come back twice within eight times as long, each time after another one had
@@ -95,7 +95,7 @@ pub struct Config {
     /// last standby, before it asks further ones.
     pub hedge_after: Duration,
     /// An INVITE without a final answer is given up after this long; that of an orphan after three times
-    /// [`Config::hedge_after`], or nine round trips, if that is less.
+    /// [`Config::hedge_after`], or nine round trips if that is more, if it is sooner.
     pub answer_limit: Duration,
     /// A lookup without an answer is given up after this long.
     pub fetch_limit: Duration,

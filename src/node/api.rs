@@ -400,7 +400,7 @@ pub enum CommandError {
     /// The overlay is secured, and the owner's identities for the channel and its keywords were not given.
     #[error("the channel's owner has to be given for its name and every keyword")]
     NoOwner,
-    /// These bytes are not an RTP packet that may be sent beside RTCP.
+    /// These bytes are not an RTP packet that may be sent beside RTCP, and beside the lists of hashes in a secured overlay.
     #[error("not an RTP packet")]
     NotRtp,
     /// The packet is larger than [`relay::Limits::datagram`](crate::rtp::relay::Limits).

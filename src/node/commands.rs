@@ -221,6 +221,9 @@ impl Node {
     /// Sends the next RTP packet of a channel that this node publishes. It goes out as it is: SSRC, sequence number and
     /// timestamp are the caller's. In a secured overlay it goes out when the window of packets that it lies in is signed, at
     /// most [`WINDOW_TIME`](crate::rtp::integrity::WINDOW_TIME) later.
+    ///
+    /// A packet that is refused is lost: live media goes on with the next one. [`CommandError::Limit`] says that outputs wait to be
+    /// drained, or windows for their signature.
     pub fn push_media(
         &mut self,
         now: Instant,

@@ -286,16 +286,18 @@ fn k1_a_parent_that_has_answered_has_400_ms_until_it_is_heard() {
     assert!(s.pass(1).contains(&left));
 }
 
-/// The parent says for 2.4 s that the source pauses. So does who covers, and is heard 50 ms before the parent is when the source
-/// goes on; or it sends all the time.
+/// The parent says for 2.4 s that the source pauses, or that it starves. Who covers says that the source pauses, and is heard 50 ms
+/// before the parent is when the source goes on; or it sends all the time.
 #[test]
 fn q11_a_parent_that_is_heard_a_little_later_after_a_long_pause_of_the_source_is_the_parent_still() {
-    for pauses in [true, false] {
+    for (hold, pauses, left) in
+        [(Hold::Paused, true, false), (Hold::Paused, false, true), (Hold::Starved, true, true)]
+    {
         let (mut s, parent, [first, ..]) = covered();
         let mut orders = Vec::new();
         for _ in 0..12 {
             s.told.from = Some(s.now);
-            s.fact(Fact::Held { call: parent, hold: Hold::Paused });
+            s.fact(Fact::Held { call: parent, hold });
             if pauses {
                 s.told.elsewhere.insert(first, s.now);
                 s.fact(Fact::Held { call: first, hold: Hold::Paused });
@@ -309,7 +311,7 @@ fn q11_a_parent_that_is_heard_a_little_later_after_a_long_pause_of_the_source_is
             s.hear();
             orders.extend(s.cover_for(first, 10));
         }
-        assert_eq!(is_left(&orders, parent), !pauses, "{orders:?}");
-        assert_eq!(s.iptv.status(CHANNEL).unwrap().parent, Some(if pauses { 9 } else { 4 }));
+        assert_eq!(is_left(&orders, parent), left, "{hold:?} {pauses}: {orders:?}");
+        assert_eq!(s.iptv.status(CHANNEL).unwrap().parent, Some(if left { 4 } else { 9 }));
     }
 }

@@ -261,7 +261,7 @@ fn a_packet_that_the_source_may_not_send_is_answered_by_what_is_wrong_with_it() 
     for secured in [false, true] {
         let mut world = World::new(Setup { secured, ..Setup::default() });
         world.run(2);
-        let (source, viewer, channel) = (world.source, world.bootstrap, world.channel);
+        let (source, bootstrap, channel) = (world.source, world.bootstrap, world.channel);
         let packet = world.packet();
         let huge = [&packet[..], &[0; 1500]].concat().into();
         let mut push = |node, channel, packet| {
@@ -273,7 +273,10 @@ fn a_packet_that_the_source_may_not_send_is_answered_by_what_is_wrong_with_it() 
         assert_eq!(push(source, channel, huge), Err(CommandError::TooLarge));
         assert_eq!(push(source, channel, Bytes::from_static(b"picture")), Err(CommandError::NotRtp));
         assert_eq!(push(source, ChannelId(7), packet.clone()), Err(CommandError::UnknownChannel));
-        assert_eq!(push(viewer, channel, packet), Err(CommandError::UnknownChannel));
+        assert_eq!(push(bootstrap, channel, packet.clone()), Err(CommandError::UnknownChannel));
+        let watched = world.net.command(bootstrap, |n, now| n.tune(now, &name("100"))).unwrap().unwrap();
+        let pushed = world.net.command(bootstrap, |n, now| n.push_media(now, watched, packet)).unwrap();
+        assert_eq!(pushed, Err(CommandError::NotPublisher));
     }
 }
 

@@ -137,7 +137,7 @@ impl<P: Copy + Ord> Viewer<P> {
     ) {
         let Some(cover) = &mut self.cover else { return };
         if cover.link.take_if(|l| l.call == call).is_some() {
-            cover.began = None;
+            (cover.began, cover.paused) = (None, Instant::ZERO);
             cover.backups.clear();
         } else if !cover.asked.tried.contains(&call) {
             return;

@@ -64,11 +64,13 @@ impl<P: Copy + Ord> Viewer<P> {
     /// Whether the parent is alive, and has not starved for too long yet.
     pub(super) fn parent_holds(&self, turn: &Turn<'_, P>) -> bool {
         let Some(cover) = self.cover.as_ref().filter(|c| c.cause == Cause::Silence) else { return false };
-        let held = self.parent.as_ref().and_then(|p| p.held).map(|h| h.1);
+        let Some(parent) = &self.parent else { return false };
         let waited = |since: Instant| turn.now.since(since.max(turn.awake_since));
-        // While the source pauses, as whoever covers says too, nobody starves.
-        let since = cover.since.max(cover.paused);
-        held.is_some_and(|t| waited(t) < turn.config.repair_after && waited(since) < turn.config.hold_limit)
+        // While both say that the source pauses nobody starves.
+        let since = cover.since.max(cover.paused.min(parent.paused));
+        parent.held.is_some_and(|(_, said)| {
+            waited(said) < turn.config.repair_after && waited(since) < turn.config.hold_limit
+        })
     }
 
     /// The silent parent has said that it is alive (HOLD, PAUSED). Whoever was asked and sends nothing yet is not needed.
