@@ -11,7 +11,8 @@
 //! All nodes can reach each other: overlays are `no-ice`, and there is no NAT traversal.
 //!
 //! This crate does no input or output: no sockets, no clock, no threads, no `async`, no `unsafe`; it needs `alloc` and
-//! nothing of `std` (its features `tls`, `dtls` and `std` do). A [`Node`](node::Node) is a value that turns packets and time into packets and time.
+//! nothing of `std` (its features `tls`, `dtls` and `std` do). A [`Node`](node::Node) is a value that turns packets and
+//! time into packets and time.
 //!
 //! # The map of the house
 //!

@@ -43,9 +43,9 @@ pub struct Config {
     /// none at all in the paper's profile.
     pub rescue_slots: u8,
 
-    /// A node without new media for this long tells its children so (HOLD), again soon, and then each time it has passed once more. How long it
-    /// really waits follows the pace of the media ([`Pace`](super::Pace)) until [`Config::repair_after`] has passed; this is the
-    /// most, and what holds from then on and while the pace is unknown.
+    /// A node without new media for this long tells its children so (HOLD), again soon, and then each time it has passed once
+    /// more. How long it really waits follows the pace of the media ([`Pace`](super::Pace)) until [`Config::repair_after`] has
+    /// passed; this is the most, and what holds from then on and while the pace is unknown.
     pub hold_after: Duration,
     /// A parent that said nothing for this long, neither media nor HOLD, is dead. A node that has standbys asks one of
     /// them for media after half as long again as it takes until it says HOLD, or a little more where packets jitter, and after

@@ -10,7 +10,7 @@ use crate::iptv::order::{EndReason, Event};
 use crate::iptv::report::Report;
 use crate::iptv::seats::Seats;
 use crate::iptv::succession::Finding;
-use crate::iptv::threshold;
+use crate::iptv::threshold::threshold;
 use crate::iptv::turn::Turn;
 use crate::iptv::viewer::News;
 
@@ -72,7 +72,7 @@ impl<P: Copy + Ord> Channel<P> {
         if self.seats.is_empty() {
             self.hold_at = None;
         } else {
-            let hold = (!turn.config.is_paper()).then(|| turn.now + threshold::threshold(self.id, turn));
+            let hold = (!turn.config.is_paper()).then(|| turn.now + threshold(self.id, turn));
             self.hold_at = self.hold_at.or(hold);
         }
         if self.swept != self.seats.version() {

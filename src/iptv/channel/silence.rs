@@ -6,7 +6,7 @@ use crate::iptv::fact::{ByeReason, Hold};
 use crate::iptv::leases::Lease;
 use crate::iptv::order::Order;
 use crate::iptv::seats::Seat;
-use crate::iptv::threshold;
+use crate::iptv::threshold::{grace, threshold};
 use crate::iptv::turn::Turn;
 use crate::time::{Instant, earliest};
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 impl<P: Copy + Ord> Channel<P> {
     /// Says HOLD, or PAUSED, while no new media comes (Q6, Q11).
     pub(super) fn hold_children(&mut self, turn: &mut Turn<'_, P>) {
-        let pause = threshold::threshold(self.id, turn);
+        let pause = threshold(self.id, turn);
         let last = turn.progress.last_media(self.id).unwrap_or(Instant::ZERO).max(turn.awake_since);
         if turn.now.since(last) < pause {
             self.hold_at = Some(last + pause);
@@ -27,7 +27,7 @@ impl<P: Copy + Ord> Channel<P> {
         turn.order(Order::Hold { channel: self.id, hold });
         // The first ones come in quick succession: one may be lost, and the children are about to act. Those that follow come as
         // long as the children expect them, so that they notice when this node dies.
-        let (silent, grace) = (turn.now.since(last), threshold::grace(self.id, turn));
+        let (silent, grace) = (turn.now.since(last), grace(self.id, turn));
         let wait = match () {
             () if grace < pause && silent < pause + grace / 2 => grace / 2,
             () if silent < turn.config.repair_after => pause,
